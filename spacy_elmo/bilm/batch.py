@@ -1,0 +1,60 @@
+"""Sentences as distinct words and ids, and their division by a token budget.
+
+Owns the one form in which text enters the biLM. It does not know of Docs.
+"""
+
+from dataclasses import dataclass
+from typing import Iterator, List, Sequence
+
+import numpy as np
+
+from .packing import N_BOUNDARIES
+
+
+@dataclass(frozen=True)
+class WordBatch:
+    """Sentences, one after the other.
+
+    words (List[str]): The distinct words.
+    ids (ndarray): Index into `words` of each token, int64 [n_tokens].
+    lengths (ndarray): Tokens in each sentence, int64 [n_sentences].
+    """
+
+    words: List[str]
+    ids: np.ndarray
+    lengths: np.ndarray
+
+    @classmethod
+    def from_sentences(cls, sentences: Sequence[Sequence[str]]) -> "WordBatch":
+        """Number the words of tokenized sentences.
+
+        sentences (Sequence[Sequence[str]]): The tokens of each sentence.
+        RETURNS (WordBatch): The batch.
+        """
+        index: dict[str, int] = {}
+        ids = [index.setdefault(word, len(index)) for sentence in sentences for word in sentence]
+        lengths = [len(sentence) for sentence in sentences]
+        return cls(list(index), np.array(ids, dtype=np.int64), np.array(lengths, dtype=np.int64))
+
+    def parts(self, max_tokens: int) -> Iterator[np.ndarray]:
+        """Divide the sentences into runs of similar length within a budget.
+
+        max_tokens (int): Tokens of a part at the most, boundary words included. A
+            sentence that is longer is a part of its own.
+        YIELDS (ndarray): Indices of the sentences in a part.
+        """
+        order = np.argsort(-self.lengths, kind="stable")
+        ends = np.cumsum(self.lengths[order] + N_BOUNDARIES)
+        start = done = 0
+        while start < len(order):
+            stop = int(np.searchsorted(ends, done + max_tokens, side="right"))
+            stop = max(stop, start + 1)
+            yield order[start:stop]
+            start, done = stop, int(ends[stop - 1])
+
+    def tokens_of(self, sentences: np.ndarray) -> np.ndarray:
+        """RETURNS (ndarray): Positions of the tokens of some sentences, in their order."""
+        starts = np.cumsum(self.lengths) - self.lengths
+        lengths = self.lengths[sentences]
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        return np.repeat(starts[sentences], lengths) + within

@@ -1,0 +1,116 @@
+"""Convolutions over the characters of a word, and the highway layers after them.
+
+Owns the arithmetic from character ids to word features. It does not know where the
+ids come from, nor what the features are projected to.
+"""
+
+from typing import Iterator, List, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from .options import BiLMOptions
+
+WORDS_PER_BUCKET = 256
+
+
+class CharCNN(nn.Module):
+    """Character ids to features, [n_words, C] -> [n_words, F].
+
+    For each filter: convolve over all C positions, take the maximum over the
+    positions, then the activation (Peters et al. 2018; Kim et al. 2015). Words are
+    taken in buckets of similar length and positions that hold nothing but padding
+    are computed once instead of up to C times, which changes no result.
+
+    options (BiLMOptions): The sizes.
+    """
+
+    def __init__(self, options: BiLMOptions) -> None:
+        super().__init__()
+        self.widths = [width for width, _ in options.filters]
+        self.activation = torch.relu if options.activation == "relu" else torch.tanh
+        dim = options.char_dim
+        self.embedding = nn.Parameter(torch.empty(options.n_characters, dim))
+        self.filters = nn.ParameterList(
+            nn.Parameter(torch.empty(count, width, dim)) for width, count in options.filters
+        )
+        self.biases = nn.ParameterList(
+            nn.Parameter(torch.empty(count)) for _, count in options.filters
+        )
+        self.highways = nn.ModuleList(Highway(options.n_filters) for _ in range(options.n_highway))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Initialise as the original training code does."""
+        nn.init.uniform_(self.embedding, -1.0, 1.0)
+        for weight, bias in zip(self.filters, self.biases):
+            if self.activation is torch.relu:
+                nn.init.uniform_(weight, -0.05, 0.05)
+            else:
+                nn.init.normal_(weight, std=(weight.shape[1] * weight.shape[2]) ** -0.5)
+            nn.init.zeros_(bias)
+
+    def forward(self, ids: Tensor, n_used: Tensor) -> Tensor:
+        """Encode words.
+
+        ids (Tensor): Character ids, int64 [n_words, C].
+        n_used (Tensor): Positions before the padding, int64 [n_words].
+        RETURNS (Tensor): Features [n_words, F].
+        """
+        if not len(ids):
+            return self.embedding.new_zeros(0, sum(len(bias) for bias in self.biases))
+        buckets: List[Tensor] = []
+        parts: List[Tensor] = []
+        for rows, n_positions in self._buckets(n_used, ids.shape[1]):
+            buckets.append(rows)
+            parts.append(self._convolve(ids[rows, :n_positions]))
+        unsorted = parts[0].new_empty(len(ids), parts[0].shape[1])
+        features = unsorted.index_copy(0, torch.cat(buckets), torch.cat(parts))
+        for highway in self.highways:
+            features = highway(features)
+        return features
+
+    def _buckets(self, n_used: Tensor, n_positions: int) -> Iterator[Tuple[Tensor, int]]:
+        """Words by length, and how many positions the longest of them needs: one
+        window of padding alone must remain, for its value takes part in the maximum."""
+        for rows in torch.argsort(n_used, stable=True).split(WORDS_PER_BUCKET):
+            yield rows, min(n_positions, int(n_used[rows[-1]]) + max(self.widths))
+
+    def _convolve(self, ids: Tensor) -> Tensor:
+        n_words, n_positions = ids.shape
+        dim = self.embedding.shape[1]
+        chars = self.embedding[ids].view(n_words, n_positions * dim)
+        outputs = []
+        for width, weight, bias in zip(self.widths, self.filters, self.biases):
+            # [n_words, n_positions - width + 1, width * dim], a view until the product
+            windows = chars.unfold(1, width * dim, dim)
+            # the activation is monotonic and comes after the maximum: fewer of them
+            peaks = (windows @ weight.view(len(weight), -1).t()).amax(dim=1)
+            outputs.append(self.activation(peaks + bias))
+        return torch.cat(outputs, dim=1)
+
+
+class Highway(nn.Module):
+    """y = g * relu(T x + t) + (1 - g) * x with g = sigmoid(G x + b).
+
+    `weight` [2 * dim, dim] holds T above G. The original calls G "carry" although
+    it gates the transformed value.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+        self.weight = nn.Parameter(torch.empty(2 * dim, dim))
+        self.bias = nn.Parameter(torch.empty(2 * dim))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        nn.init.normal_(self.weight, std=self.dim**-0.5)
+        with torch.no_grad():
+            self.bias[: self.dim] = 0.0
+            self.bias[self.dim :] = -2.0  # start by passing the input through
+
+    def forward(self, x: Tensor) -> Tensor:
+        both = nn.functional.linear(x, self.weight, self.bias)
+        transformed, gate = both.split(self.dim, dim=1)
+        return torch.lerp(x, torch.relu(transformed), torch.sigmoid(gate))

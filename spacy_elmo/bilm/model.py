@@ -1,0 +1,226 @@
+"""The biLM: token vectors, then layers of LSTMs in both directions.
+
+Owns how layers are stacked, where a sentence's states start, and how a large batch
+is cut to a token budget. Words come in as a `WordBatch`; files, Docs and gradients
+of tasks are other modules' business.
+"""
+
+from dataclasses import dataclass
+from typing import List, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from .batch import WordBatch
+from .characters import LexiconCharacters, WordLexicon
+from .lstm import LSTMLayer
+from .options import BiLMOptions
+from .packing import Packing, pack
+from .tokens import TokenEmbedder
+
+WARM, ZERO = "warm", "zero"
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+MAX_TOKENS = 8192
+
+# A few plain sentences that the states are run in on; see `BiLM.warm_up`.
+WARM_UP_TEXT = (
+    "It was late when they came back , and nobody said a word .",
+    "The people of the town had heard of it .",
+    "What is the matter ?",
+    "There was nothing more to be done that day .",
+)
+WARM_UP_ROUNDS = 3
+
+
+@dataclass(frozen=True)
+class State:
+    """Memory of each layer, direction and batch row.
+
+    h (Tensor): Outputs [n_layers, n_directions, n_rows, P].
+    c (Tensor): Cells [n_layers, n_directions, n_rows, H].
+    """
+
+    h: Tensor
+    c: Tensor
+
+
+@dataclass(frozen=True)
+class Mix:
+    """Layer weights that came with a model: raw (before the softmax) and the scale."""
+
+    weights: Tuple[float, ...]
+    gamma: float
+
+
+class BiLM(nn.Module):
+    """A bidirectional language model over words (Peters et al. 2018).
+
+    Layer 0 is the token vector once for each direction, layer l the output of the
+    l-th forward and backward LSTM side by side.
+
+    options (BiLMOptions): Sizes and switches.
+    characters (Optional[LexiconCharacters]): The alphabet of a model that has one.
+    words (Optional[WordLexicon]): The vocabulary of a model with word input.
+    """
+
+    def __init__(
+        self,
+        options: BiLMOptions,
+        characters: Optional[LexiconCharacters] = None,
+        words: Optional[WordLexicon] = None,
+    ) -> None:
+        super().__init__()
+        self.options = options
+        self.mixes: List[Mix] = []
+        self.tokens = TokenEmbedder(options, characters, words)
+        self.layers = nn.ModuleList(LSTMLayer(options) for _ in range(options.n_layers))
+        start = (options.n_layers, options.n_directions)
+        self.register_buffer("start_h", torch.zeros(*start, options.projection_dim))
+        self.register_buffer("start_c", torch.zeros(*start, options.hidden_dim))
+        self.start_h: Tensor
+        self.start_c: Tensor
+        self.register_load_state_dict_post_hook(lambda module, _: module.drop_caches())
+
+    @property
+    def device(self) -> torch.device:
+        return self.start_h.device
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(param.numel() for param in self.parameters())
+
+    def drop_caches(self) -> None:
+        """Forget what was derived from the weights. Called wherever they change."""
+        self.tokens.cache.clear()
+
+    def requires_grad_(self, requires_grad: bool = True) -> "BiLM":
+        self.drop_caches()
+        super().requires_grad_(requires_grad)
+        return self
+
+    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
+        self.drop_caches()  # moved to another device or type
+        return super()._apply(fn, recurse)
+
+    def forward(
+        self,
+        batch: WordBatch,
+        *,
+        start_state: str = WARM,
+        precision: str = "float32",
+        max_tokens: int = MAX_TOKENS,
+    ) -> Tensor:
+        """All layers of all tokens. A sentence's vectors do not depend on the others.
+
+        batch (WordBatch): The sentences.
+        start_state (str): "warm", the states that `warm_up` left, or "zero".
+        precision (str): "float32", or "bfloat16" for the LSTMs' matrix products.
+        max_tokens (int): Tokens run at once; bounds the memory beside the output.
+        RETURNS (Tensor): float32 [n_layers + 1, n_tokens, width], the tokens in the
+            order of the batch.
+        """
+        options = self.options
+        layers = self.start_h.new_empty(options.n_reported, len(batch.ids), options.width)
+        if not len(batch.ids):
+            return layers
+        start = self._start(start_state)
+        table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
+        parts: List[Tensor] = []
+        positions: List[Tensor] = []
+        for sentences in batch.parts(max_tokens):
+            tokens = batch.tokens_of(sentences)
+            packing = pack(batch.ids[tokens], batch.lengths[sentences])
+            part, _ = self._run(table, packing, start, precision)
+            where = torch.from_numpy(tokens).to(self.device)
+            if torch.is_grad_enabled():
+                parts.append(part)
+                positions.append(where)
+            else:
+                layers[:, where] = part
+        if parts:
+            layers = layers.index_copy(1, torch.cat(positions), torch.cat(parts, dim=1))
+        return layers
+
+    def carry(
+        self, batch: WordBatch, state: Optional[State] = None, *, precision: str = "float32"
+    ) -> Tuple[Tensor, State]:
+        """As `forward`, but sentence k starts from row k of the given states.
+
+        The original implementations keep their states so between batches. Here it
+        serves to compare with them: vectors depend on all that went before.
+
+        batch (WordBatch): The sentences.
+        state (Optional[State]): States with at least as many rows, zeros if None.
+        precision (str): As for `forward`.
+        RETURNS (Tuple[Tensor, State]): The layers, and the states after each
+            sentence; rows beyond the batch are as they were.
+        """
+        n_rows = len(batch.lengths)
+        start = State(*(x.unsqueeze(2) for x in self._start(ZERO)))
+        if state is None:
+            state = State(*(x.repeat(1, 1, n_rows, 1) for x in (start.h, start.c)))
+        table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
+        packing = pack(batch.ids, batch.lengths)
+        order = packing.order.to(self.device)
+        layers, end = self._run(table, packing, (state.h[:, :, order], state.c[:, :, order]), precision)
+        return layers, State(
+            state.h.index_copy(2, order, end.h), state.c.index_copy(2, order, end.c)
+        )
+
+    def warm_up(self, text: Sequence[str] = WARM_UP_TEXT) -> "BiLM":
+        """Set the "warm" start states from the weights.
+
+        In training the states of one sentence carry over to the next, so zeros are
+        a start the model has never seen. A few sentences are run through several
+        times and the mean of the states after them is kept as a constant.
+
+        text (Sequence[str]): Tokenized sentences, space-separated.
+        RETURNS (BiLM): The model itself.
+        """
+        batch = WordBatch.from_sentences([sentence.split() for sentence in text])
+        state: Optional[State] = None
+        with torch.no_grad():
+            for _ in range(WARM_UP_ROUNDS):
+                _, state = self.carry(batch, state)
+            assert state is not None
+            self.start_h.copy_(state.h.mean(dim=2))
+            self.start_c.copy_(state.c.mean(dim=2))
+        return self
+
+    def _start(self, start_state: str) -> Tuple[Tensor, Tensor]:
+        if start_state == WARM:
+            return self.start_h, self.start_c
+        if start_state == ZERO:
+            return torch.zeros_like(self.start_h), torch.zeros_like(self.start_c)
+        raise ValueError(f"The start state is {start_state!r}; it must be '{WARM}' or '{ZERO}'.")
+
+    def _run(
+        self, table: Tensor, packing: Packing, start: Tuple[Tensor, Tensor], precision: str
+    ) -> Tuple[Tensor, State]:
+        """Run the layers over one packed batch and gather the tokens' rows."""
+        if precision not in PRECISIONS:
+            raise ValueError(f"The precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}.")
+        options = self.options
+        n_rows, n_directions = len(packing.order), options.n_directions
+        h, c = start
+        if h.dim() == 3:  # one state for all sentences
+            h, c = (x.unsqueeze(2).expand(-1, -1, n_rows, -1) for x in start)
+        rows = packing.outputs[:n_directions].to(self.device)
+        # [n_directions, R, P]
+        x = table[packing.inputs[:n_directions].to(self.device)]
+        layers = [_gather(x, rows)]
+        end: List[Tuple[Tensor, Tensor]] = []
+        for index, layer in enumerate(self.layers):
+            output, *state = layer(x, packing.active, h[index], c[index], PRECISIONS[precision])
+            # the sum is the layer's output; the state carried on is without it
+            x = output + x if index and options.skip_connections else output
+            layers.append(_gather(x, rows))
+            end.append((state[0], state[1]))
+        return torch.stack(layers), State(
+            torch.stack([h for h, _ in end]), torch.stack([c for _, c in end])
+        )
+
+
+def _gather(x: Tensor, rows: Tensor) -> Tensor:
+    """Rows of each direction side by side: [D, R, P] to [n_tokens, D * P]."""
+    return torch.cat([x[direction, index] for direction, index in enumerate(rows)], dim=1)

@@ -1,0 +1,87 @@
+"""From tensors that a reader found to a biLM, checked before it is used.
+
+Owns the checks that every format shares: nothing missing, nothing of another shape,
+nothing that is not a number. It does not know of files beyond the name for messages.
+"""
+
+from typing import Dict, Optional, Sequence
+
+import torch
+from torch import Tensor
+
+from ..bilm.characters import LexiconCharacters, WordLexicon
+from ..bilm.model import BiLM, Mix
+from ..bilm.options import BiLMOptions
+
+START = ("start_h", "start_c")
+
+
+def build_bilm(
+    options: BiLMOptions,
+    tensors: Dict[str, Tensor],
+    source: str,
+    characters: Optional[LexiconCharacters] = None,
+    words: Optional[WordLexicon] = None,
+    mixes: Sequence[Mix] = (),
+) -> BiLM:
+    """Make a frozen biLM from its tensors.
+
+    options (BiLMOptions): The sizes.
+    tensors (Dict[str, Tensor]): float32 tensors by their names in the biLM's state
+        dict. Without `start_h` and `start_c` the warm start is computed.
+    source (str): Where they come from, for error messages.
+    characters (Optional[LexiconCharacters]): The alphabet of a model that has one.
+    words (Optional[WordLexicon]): The vocabulary of a model with word input.
+    mixes (Sequence[Mix]): Layer weights that came with the model.
+    RETURNS (BiLM): The model.
+    """
+    with torch.device("meta"):  # shapes only: the tensors are put in place below
+        bilm = BiLM(options, characters, words)
+    warm = all(name in tensors for name in START)
+    expected = {
+        name: tuple(value.shape)
+        for name, value in bilm.state_dict().items()
+        if warm or name not in START
+    }
+    check_tensors(tensors, expected, source)
+    if not warm:
+        tensors = {**tensors, **{n: torch.zeros(getattr(bilm, n).shape) for n in START}}
+    bilm.load_state_dict(tensors, assign=True)
+    bilm.requires_grad_(False)
+    bilm.mixes = list(mixes)
+    return bilm if warm else bilm.warm_up()
+
+
+def check_tensors(
+    tensors: Dict[str, Tensor], expected: Dict[str, tuple], source: str  # type: ignore[type-arg]
+) -> None:
+    """Raise a ValueError unless the tensors have the expected names, shapes and
+    finite values."""
+    missing = sorted(set(expected) - set(tensors))
+    if missing:
+        raise ValueError(
+            f"{source} lacks {_some(missing)}. The options say that the model has them: "
+            f"the file is damaged, or the options belong to another model."
+        )
+    extra = sorted(set(tensors) - set(expected))
+    if extra:
+        raise ValueError(
+            f"{source} holds {_some(extra)}, which the options do not mention. "
+            f"The options belong to another model."
+        )
+    for name, shape in expected.items():
+        if tuple(tensors[name].shape) != shape:
+            raise ValueError(
+                f"{source}: {name} has shape {list(tensors[name].shape)}, but by the options it "
+                f"must be {list(shape)}. The options belong to another model."
+            )
+        if not torch.isfinite(tensors[name]).all():
+            raise ValueError(
+                f"{source}: {name} holds values that are not finite (NaN or infinity). "
+                f"The training broke down or the file is damaged."
+            )
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:3])
+    return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -1,0 +1,101 @@
+"""One door for every format: looks at a path, decides what it is, calls its reader.
+
+Owns the detection only. Each format has a module of its own.
+"""
+
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Optional
+
+from ..bilm.model import BiLM
+from . import allennlp, hdf5, many_langs, store
+from .atomic import PathLike
+
+PRETRAINED = Path(__file__).parent.parent / "pretrained"
+DEFAULT_MODEL = "en_small"
+
+KNOWN = (
+    "a spacy-elmo directory (config.json, model.safetensors), an original HDF5 weight file with "
+    "its options.json, a directory or zip with both, an AllenNLP model.tar.gz or .th file, an "
+    "ELMoForManyLangs directory or zip, or the name of a packaged model"
+)
+ZIPPED = (".hdf5", ".json", ".txt", ".gz", ".dic", ".pkl", ".safetensors")
+
+
+def load_bilm(
+    path: PathLike = DEFAULT_MODEL,
+    options_file: Optional[PathLike] = None,
+    vocab_file: Optional[PathLike] = None,
+) -> BiLM:
+    """Load a biLM from any known format.
+
+    path (Union[str, Path]): A file or directory, or the name of a packaged model.
+    options_file (Optional[Union[str, Path]]): The options.json of an HDF5 or AllenNLP
+        weight file, where it does not lie beside it.
+    vocab_file (Optional[Union[str, Path]]): The vocabulary of a model with word input,
+        where it does not lie beside the weights.
+    RETURNS (BiLM): The model, frozen, on the CPU.
+    """
+    if (PRETRAINED / str(path)).is_dir() and not Path(path).exists():
+        path = PRETRAINED / str(path)
+    path = Path(path)
+    if not path.exists():
+        names = ", ".join(sorted(p.name for p in PRETRAINED.iterdir() if store.is_store(p)))
+        raise ValueError(f"No file or directory {path}, and no packaged model of that name ({names}).")
+    if path.is_dir():
+        if store.is_store(path):
+            return store.read(path)
+        if many_langs.is_many_langs(path):
+            return many_langs.read(path)
+        return hdf5.read(hdf5.find_weights(path), options_file, vocab_file)
+    if zipfile.is_zipfile(path) and not allennlp.is_allennlp(path):
+        return _read_zip(path, options_file, vocab_file)
+    if allennlp.is_allennlp(path):
+        return allennlp.read(path, options_file)
+    if hdf5.is_hdf5(path):
+        return hdf5.read(path, options_file, vocab_file)
+    raise ValueError(f"{path} is not a known format. Known are {KNOWN}.")
+
+
+def save_bilm(bilm: BiLM, path: PathLike) -> None:
+    """Save a biLM in our format, or in the original one where `path` ends in .hdf5.
+
+    bilm (BiLM): The model.
+    path (Union[str, Path]): A directory to write, or an HDF5 file, beside which its
+        options file is written as `<name>_options.json`.
+    """
+    if Path(path).suffix in (".hdf5", ".h5"):
+        hdf5.write(bilm, path)
+    else:
+        store.write(bilm, path)
+
+
+def _read_zip(
+    path: Path, options_file: Optional[PathLike], vocab_file: Optional[PathLike]
+) -> BiLM:
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary).resolve()
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for member in archive.infolist():
+                    target = (root / member.filename).resolve()
+                    if not target.is_relative_to(root):
+                        raise ValueError(
+                            f"{path} holds {member.filename!r}, which would be written outside "
+                            f"of the folder it is unpacked to. Nothing was unpacked from it."
+                        )
+                for member in archive.infolist():
+                    if Path(member.filename).suffix in ZIPPED:
+                        archive.extract(member, root)
+        except zipfile.BadZipFile as error:
+            raise ValueError(f"{path} is a damaged zip file: {error}. Download it again.") from error
+        folders = [root, *(p for p in sorted(root.rglob("*")) if p.is_dir())]
+        for folder in folders:
+            if store.is_store(folder) or many_langs.is_many_langs(folder) or any(folder.glob("*.hdf5")):
+                try:
+                    return load_bilm(folder, options_file, vocab_file)
+                except ValueError as error:
+                    # name the zip that the user gave, not the place it was unpacked to
+                    raise ValueError(str(error).replace(str(root), str(path))) from error
+    raise ValueError(f"{path} holds no biLM. Known are {KNOWN}.")

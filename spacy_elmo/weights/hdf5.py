@@ -1,0 +1,284 @@
+"""The original format: HDF5 weights with an options.json, read and written.
+
+Owns the dataset names, the layouts and the meaning of the options of bilm-tf, in
+every variant that its training code can produce. Names that start with `RNN_0` are
+the forward direction.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..bilm.characters import WordLexicon
+from ..bilm.model import BiLM
+from ..bilm.options import BYTES, N_BYTE_CHARACTERS, BiLMOptions
+from .atomic import PathLike, atomic_file
+from .build import build_bilm
+from .hdf5_options import find_options, find_vocab, options_of, read_options, read_vocab
+
+# One-layer models have no MultiRNNCell level, one-directional ones the first root.
+CELLS = ("{root}/MultiRNNCell/Cell{layer}/LSTMCell", "{root}/LSTMCell")
+ROOTS = {True: ("RNN_0/RNN", "RNN_1/RNN"), False: ("rnn",)}
+KERNEL, BIAS, PROJECTION = ("W_0", "kernel"), ("B", "bias"), ("W_P_0", "projection/kernel")
+
+
+def is_hdf5(path: Path) -> bool:
+    """RETURNS (bool): Whether a file is HDF5."""
+    return path.is_file() and bool(h5py.is_hdf5(path))
+
+
+def find_weights(folder: Path) -> Path:
+    """RETURNS (Path): The weight file of a directory, `model.hdf5` if there are more."""
+    found = sorted(folder.glob("*.hdf5"))
+    if (folder / "model.hdf5") in found:
+        return folder / "model.hdf5"
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise ValueError(
+            f"{folder} must hold one .hdf5 weight file, or one named model.hdf5; found: {names}."
+        )
+    return found[0]
+
+
+def read(
+    path: PathLike,
+    options_file: Optional[PathLike] = None,
+    vocab_file: Optional[PathLike] = None,
+) -> BiLM:
+    """Load original weights.
+
+    path (Union[str, Path]): The HDF5 file.
+    options_file (Optional[Union[str, Path]]): Its options; looked for beside it if None.
+    vocab_file (Optional[Union[str, Path]]): The vocabulary of a model with word
+        input; looked for beside it if None.
+    RETURNS (BiLM): The model, frozen, on the CPU.
+    """
+    path = Path(path)
+    options_file = Path(options_file) if options_file is not None else find_options(path)
+    raw = read_options(options_file)
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise ValueError(f"{path} is not a whole HDF5 file: {error}. Download it again.") from error
+    with file:
+        datasets = _Datasets(file, path)
+        options = options_of(raw, options_file, datasets.names)
+        tensors = _read_tensors(datasets, options)
+        unread = [name for name in datasets.names if name not in datasets.read]
+    if unread:
+        raise ValueError(
+            f"{path} holds {', '.join(unread[:3])}, which {options_file} does not mention. "
+            f"The options belong to another model."
+        )
+    words = None
+    if options.word_dim:
+        vocab = Path(vocab_file) if vocab_file is not None else find_vocab(path)
+        words = WordLexicon(read_vocab(vocab), unknown="<UNK>", start="<S>", end="</S>")
+    return build_bilm(options, tensors, str(path), words=words)
+
+
+class _Datasets:
+    """The datasets of a file by name, with a shape check on reading."""
+
+    def __init__(self, file: h5py.File, path: Path) -> None:
+        self.path = path
+        self.file = file
+        self.names: List[str] = []
+        self.read: List[str] = []
+
+        def visit(name: str, item: Any) -> None:
+            if isinstance(item, h5py.Dataset):
+                self.names.append(name)
+
+        file.visititems(visit)
+
+    def get(self, names: Tuple[str, ...], *shape: int) -> Tensor:
+        """The first dataset of these names, float32, or an error for its absence."""
+        name = next((name for name in names if name in self.names), None)
+        if name is None:
+            raise ValueError(
+                f"{self.path} has no dataset {names[0]}. It is damaged, not a biLM, or the "
+                f"options belong to another model."
+            )
+        found = self.file[name].shape
+        if found != shape:
+            raise ValueError(
+                f"{self.path}: {name} has shape {list(found)}, but by the options it must be "
+                f"{list(shape)}. The options belong to another model."
+            )
+        try:
+            values = self.file[name][...]
+        except OSError as error:
+            raise ValueError(f"{self.path}: {name} cannot be read: {error}.") from error
+        self.read.append(name)
+        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+
+
+def _read_tensors(data: _Datasets, options: BiLMOptions) -> Dict[str, Tensor]:
+    tensors: Dict[str, Tensor] = {}
+    n_features, dim = options.n_features, options.projection_dim
+    if options.filters:
+        tensors["tokens.char_cnn.embedding"] = _char_table(data, options)
+        for i, (width, count) in enumerate(options.filters):
+            kernel = data.get((f"CNN/W_cnn_{i}",), 1, width, options.char_dim, count)
+            # [1, width, dim, count] to [count, width, dim]
+            tensors[f"tokens.char_cnn.filters.{i}"] = kernel[0].permute(2, 0, 1).contiguous()
+            tensors[f"tokens.char_cnn.biases.{i}"] = data.get((f"CNN/b_cnn_{i}",), count)
+        for k in range(options.n_highway):
+            weights, biases = [], []
+            for part in ("transform", "carry"):
+                weight = data.get((f"CNN_high_{k}/W_{part}",), n_features, n_features)
+                weights.append(weight.t())
+                biases.append(data.get((f"CNN_high_{k}/b_{part}",), n_features))
+            tensors[f"tokens.char_cnn.highways.{k}.weight"] = torch.cat(weights)
+            tensors[f"tokens.char_cnn.highways.{k}.bias"] = torch.cat(biases)
+    if options.word_dim:
+        tensors["tokens.word_embedding"] = data.get(("embedding",), options.n_words, dim)
+    if options.token_projection:
+        weight = data.get(("CNN_proj/W_proj",), n_features, dim)
+        tensors["tokens.projection.weight"] = weight.t().contiguous()
+        tensors["tokens.projection.bias"] = data.get(("CNN_proj/b_proj",), dim)
+    for layer in range(options.n_layers):
+        stacked: Dict[str, List[Tensor]] = {}
+        for root in ROOTS[options.bidirectional]:
+            for name, tensor in _read_cell(data, options, root, layer):
+                stacked.setdefault(f"layers.{layer}.{name}", []).append(tensor)
+        tensors.update((name, torch.stack(parts)) for name, parts in stacked.items())
+    return tensors
+
+
+def _char_table(data: _Datasets, options: BiLMOptions) -> Tensor:
+    """The character table without the zero row that some tools put before it."""
+    shape = data.file["char_embed"].shape if "char_embed" in data.names else ()
+    if shape == (N_BYTE_CHARACTERS + 1, options.char_dim):
+        table = data.get(("char_embed",), *shape)
+        if not table[0].any():
+            return table[1:].contiguous()
+    return data.get(("char_embed",), N_BYTE_CHARACTERS, options.char_dim)
+
+
+def _read_cell(
+    data: _Datasets, options: BiLMOptions, root: str, layer: int
+) -> Iterator[Tuple[str, Tensor]]:
+    hidden, dim = options.hidden_dim, options.projection_dim
+    cells = [cell.format(root=root, layer=layer) for cell in CELLS[: 2 if options.n_layers == 1 else 1]]
+
+    def names(variants: Tuple[str, ...]) -> Tuple[str, ...]:
+        return tuple(f"{cell}/{name}" for cell in cells for name in variants)
+
+    kernel = _reorder(data.get(names(KERNEL), 2 * dim, 4 * hidden).t(), hidden)
+    yield "input_weight", kernel[:, :dim].contiguous()
+    yield "state_weight", kernel[:, dim:].contiguous()
+    yield "bias", _reorder(data.get(names(BIAS), 4 * hidden), hidden)
+    if options.state_projection:
+        yield "projection", data.get(names(PROJECTION), hidden, dim).t().contiguous()
+
+
+def _reorder(rows: Tensor, hidden: int) -> Tensor:
+    """Gates from the file's order i, g, f, o to ours i, f, o, g."""
+    i, g, f, o = rows.split(hidden)
+    return torch.cat([i, f, o, g])
+
+
+def _restore(rows: Tensor, hidden: int) -> Tensor:
+    i, f, o, g = rows.split(hidden)
+    return torch.cat([i, g, f, o])
+
+
+def write(bilm: BiLM, path: PathLike, options_file: Optional[PathLike] = None) -> Path:
+    """Save as original weights and options, which other ELMo software loads.
+
+    bilm (BiLM): The model.
+    path (Union[str, Path]): The HDF5 file to write.
+    options_file (Optional[Union[str, Path]]): The options to write; by default
+        `<name>_options.json` beside the weights.
+    RETURNS (Path): The options file.
+    """
+    path = Path(path)
+    options = bilm.options
+    if options.filters and (options.char_unit != BYTES or options.word_dim):
+        raise ValueError(
+            "The original format holds models over UTF-8 bytes or over word ids; this one has a "
+            "lexicon of characters (ELMoForManyLangs). Save it as a spacy-elmo directory."
+        )
+    if not options.bidirectional:
+        raise ValueError(
+            "The original format holds models of both directions; this one has the forward "
+            "direction only. Save it as a spacy-elmo directory."
+        )
+    if options_file is None:
+        stem = path.stem.removesuffix("_weights")
+        options_file = path.with_name(f"{stem}_options.json")
+    options_file = Path(options_file)
+    with atomic_file(path) as weights, atomic_file(options_file) as text:
+        with h5py.File(weights, "w") as file:
+            _write_tensors(bilm, lambda name, tensor: _put(file, name, tensor))
+        text.write_text(json.dumps(_original_options(options), indent=1) + "\n", encoding="utf8")
+        if bilm.tokens.words is not None:
+            with atomic_file(path.with_name("vocab.txt")) as vocab:
+                vocab.write_text("\n".join(bilm.tokens.words.words) + "\n", encoding="utf8")
+    return options_file
+
+
+def _put(file: h5py.File, name: str, tensor: Tensor) -> None:
+    file.create_dataset(name, data=tensor.detach().cpu().numpy().astype(np.float32))
+
+
+def _write_tensors(bilm: BiLM, put: Callable[[str, Tensor], None]) -> None:
+    cnn, hidden = bilm.tokens.char_cnn, bilm.options.hidden_dim
+    if cnn is not None:
+        put("char_embed", cnn.embedding)
+        for i, (weight, bias) in enumerate(zip(cnn.filters, cnn.biases)):
+            put(f"CNN/W_cnn_{i}", weight.permute(1, 2, 0).unsqueeze(0))
+            put(f"CNN/b_cnn_{i}", bias)
+        for k, highway in enumerate(cnn.highways):
+            for part, weight, bias in zip(
+                ("transform", "carry"), highway.weight.chunk(2), highway.bias.chunk(2)
+            ):
+                put(f"CNN_high_{k}/W_{part}", weight.t())
+                put(f"CNN_high_{k}/b_{part}", bias)
+    if bilm.tokens.word_embedding is not None:
+        put("embedding", bilm.tokens.word_embedding)
+    if bilm.tokens.projection is not None:
+        put("CNN_proj/W_proj", bilm.tokens.projection.weight.t())
+        put("CNN_proj/b_proj", bilm.tokens.projection.bias)
+    for index, layer in enumerate(bilm.layers):
+        for direction, root in enumerate(ROOTS[True]):
+            cell = CELLS[0].format(root=root, layer=index)
+            kernel = torch.cat(
+                [layer.input_weight[direction], layer.state_weight[direction]], dim=1
+            )
+            put(f"{cell}/{KERNEL[0]}", _restore(kernel, hidden).t())
+            put(f"{cell}/{BIAS[0]}", _restore(layer.bias[direction], hidden))
+            if layer.projection is not None:
+                put(f"{cell}/{PROJECTION[0]}", layer.projection[direction].t())
+
+
+def _original_options(options: BiLMOptions) -> Dict[str, Any]:
+    lstm: Dict[str, Any] = {
+        "dim": options.hidden_dim,
+        "projection_dim": options.projection_dim,
+        "n_layers": options.n_layers,
+        "use_skip_connections": options.skip_connections,
+    }
+    for name in ("cell_clip", "proj_clip"):
+        if getattr(options, name) is not None:
+            lstm[name] = getattr(options, name)
+    values: Dict[str, Any] = {"lstm": lstm, "bidirectional": True}
+    if options.filters:
+        values["char_cnn"] = {
+            "activation": options.activation,
+            "embedding": {"dim": options.char_dim},
+            "filters": [list(pair) for pair in options.filters],
+            "max_characters_per_token": options.max_characters,
+            "n_characters": N_BYTE_CHARACTERS + 1,
+            "n_highway": options.n_highway,
+        }
+    else:
+        values["n_tokens_vocab"] = options.n_words
+    return values

@@ -1,0 +1,125 @@
+"""Our own format: `config.json` and `model.safetensors` in a directory.
+
+The same safetensors bytes, with the configuration in their header, are what a saved
+pipeline holds. Loading never runs code from the file.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+import safetensors
+import safetensors.torch
+import torch
+
+from ..bilm.characters import LexiconCharacters, WordLexicon
+from ..bilm.model import BiLM, Mix
+from ..bilm.options import BiLMOptions
+from .atomic import PathLike, atomic_directory
+from .build import build_bilm
+
+CONFIG = "config.json"
+WEIGHTS = "model.safetensors"
+FORMAT = "spacy-elmo"
+VERSION = 1
+
+
+def config_of(bilm: BiLM) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): Everything but the weights, as JSON can hold it."""
+    config: Dict[str, Any] = {
+        "format": FORMAT,
+        "version": VERSION,
+        "options": bilm.options.to_dict(),
+        "mixes": [{"weights": list(mix.weights), "gamma": mix.gamma} for mix in bilm.mixes],
+    }
+    characters, words = bilm.tokens.characters, bilm.tokens.words
+    if isinstance(characters, LexiconCharacters):
+        config["characters"] = characters.characters
+    if words is not None:
+        names = ("words", "unknown", "start", "end", "max_characters")
+        config["words"] = {name: getattr(words, name) for name in names}
+    return config
+
+
+def to_bytes(bilm: BiLM) -> bytes:
+    """RETURNS (bytes): Weights and configuration as one safetensors file."""
+    tensors = {name: value.contiguous() for name, value in bilm.state_dict().items()}
+    return safetensors.torch.save(tensors, {"config": json.dumps(config_of(bilm))})
+
+
+def from_bytes(data: bytes, source: str = "The saved biLM") -> BiLM:
+    """Read what `to_bytes` made.
+
+    data (bytes): The file's content.
+    source (str): Name for error messages.
+    RETURNS (BiLM): The model, frozen, on the CPU.
+    """
+    try:
+        tensors = safetensors.torch.load(data)
+        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+        config = json.loads(header["__metadata__"]["config"])
+    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        raise ValueError(f"{source} is not a whole safetensors file of a biLM: {error}.") from error
+    return _build(config, tensors, source)
+
+
+def write(bilm: BiLM, path: PathLike, dtype: Optional[torch.dtype] = None) -> None:
+    """Save a biLM as a directory, whole or not at all.
+
+    bilm (BiLM): The model.
+    path (Union[str, Path]): The directory; replaced if it is there.
+    dtype (Optional[torch.dtype]): Type of the stored weights, e.g. float16 for half
+        the size; float32 if None.
+    """
+    tensors = {
+        name: value.detach().to("cpu", dtype or value.dtype).contiguous()
+        for name, value in bilm.state_dict().items()
+    }
+    with atomic_directory(path) as folder:
+        text = json.dumps(config_of(bilm), indent=2, ensure_ascii=False)
+        (folder / CONFIG).write_text(text + "\n", encoding="utf8")
+        safetensors.torch.save_file(tensors, folder / WEIGHTS)
+
+
+def is_store(path: Path) -> bool:
+    """RETURNS (bool): Whether a directory holds a model in this format."""
+    return (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
+
+
+def read(path: PathLike) -> BiLM:
+    """Load a directory that `write` made.
+
+    path (Union[str, Path]): The directory.
+    RETURNS (BiLM): The model, frozen, float32, on the CPU.
+    """
+    path = Path(path)
+    try:
+        config = json.loads((path / CONFIG).read_text(encoding="utf8"))
+    except ValueError as error:
+        raise ValueError(f"{path / CONFIG} is not valid JSON: {error}.") from error
+    try:
+        tensors = safetensors.torch.load_file(path / WEIGHTS)
+    except safetensors.SafetensorError as error:
+        raise ValueError(
+            f"{path / WEIGHTS} is not a whole safetensors file: {error}. Copy it again."
+        ) from error
+    return _build(config, {name: t.float() for name, t in tensors.items()}, str(path / WEIGHTS))
+
+
+def _build(config: Any, tensors: Dict[str, torch.Tensor], source: str) -> BiLM:
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise ValueError(f"The configuration of {source} is not one of a '{FORMAT}' biLM.")
+    if config.get("version") != VERSION:
+        raise ValueError(
+            f"The configuration of {source} has version {config.get('version')!r}; this release "
+            f"reads version {VERSION}. Update spacy-elmo."
+        )
+    try:
+        options = BiLMOptions.from_dict(config["options"])
+        mixes = [Mix(tuple(mix["weights"]), mix["gamma"]) for mix in config["mixes"]]
+        alphabet, words = config.get("characters"), config.get("words")
+        characters = LexiconCharacters(alphabet, options.max_characters) if alphabet else None
+        lexicon = WordLexicon(**words) if words else None
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"The configuration of {source} is incomplete: {error}.") from error
+    return build_bilm(options, tensors, source, characters, lexicon, mixes)

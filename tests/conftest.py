@@ -1,0 +1,23 @@
+import os
+from pathlib import Path
+
+import pytest
+
+DEFAULT_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder of real data, named by SPACY_ELMO_DATA; tests that need it are skipped without."""
+    path = Path(os.environ.get("SPACY_ELMO_DATA", DEFAULT_DATA))
+    if not path.is_dir():
+        pytest.skip(f"no real data: {path} is not there and SPACY_ELMO_DATA names no folder")
+    return path
+
+
+@pytest.fixture(scope="session")
+def fixtures(data_dir: Path) -> Path:
+    path = data_dir / "elmo-fixtures"
+    if not path.is_dir():
+        pytest.skip(f"no ELMo fixture weights: {path} is not there")
+    return path

@@ -1,0 +1,39 @@
+"""Small random models and texts that the tests share."""
+
+from typing import Any, List
+
+import torch
+
+from spacy_elmo.bilm import BiLM, BiLMOptions
+
+SENTENCES: List[List[str]] = [
+    "The bank of the river was green .".split(),
+    "He went to the bank to borrow money , and the clerk said no !".split(),
+    "Why ?".split(),
+    ["Übermut", "naïve", "日本語", "🙂", "e\u0301", "x" * 200],
+    ["One"],
+]
+
+
+def tiny_options(**changes: Any) -> BiLMOptions:
+    values: Any = {
+        "hidden_dim": 12,
+        "projection_dim": 6,
+        "n_layers": 2,
+        "filters": ((1, 4), (2, 6), (3, 8)),
+        "char_dim": 5,
+        "n_highway": 2,
+    }
+    values.update(changes)
+    return BiLMOptions(**values)
+
+
+def tiny_bilm(seed: int = 0, scale: float = 1.5, **changes: Any) -> BiLM:
+    """A frozen random model; with `scale` above 1 its clips are active now and then."""
+    torch.manual_seed(seed)
+    bilm = BiLM(tiny_options(**changes))
+    with torch.no_grad():
+        for param in bilm.parameters():
+            param.mul_(scale)
+            param.add_(0.05 * torch.randn_like(param))
+    return bilm.requires_grad_(False).warm_up()
