@@ -19,6 +19,7 @@ from .packing import Packing, pack
 from .tokens import TokenEmbedder
 
 WARM, ZERO = "warm", "zero"
+START_STATES = (WARM, ZERO)
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
 MAX_TOKENS = 8192
 

@@ -14,6 +14,7 @@ from ..bilm.model import BiLM, Mix
 from ..bilm.options import BiLMOptions
 
 START = ("start_h", "start_c")
+MAX_CHARACTERS = 10_000  # far above any model; a number beyond it is damage
 
 
 def build_bilm(
@@ -27,16 +28,32 @@ def build_bilm(
     """Make a frozen biLM from its tensors.
 
     options (BiLMOptions): The sizes.
-    tensors (Dict[str, Tensor]): float32 tensors by their names in the biLM's state
-        dict. Without `start_h` and `start_c` the warm start is computed.
+    tensors (Dict[str, Tensor]): Tensors by their names in the biLM's state dict; they
+        are made float32. Without `start_h` and `start_c` the warm start is computed.
     source (str): Where they come from, for error messages.
     characters (Optional[LexiconCharacters]): The alphabet of a model that has one.
     words (Optional[WordLexicon]): The vocabulary of a model with word input.
     mixes (Sequence[Mix]): Layer weights that came with the model.
     RETURNS (BiLM): The model.
     """
-    with torch.device("meta"):  # shapes only: the tensors are put in place below
-        bilm = BiLM(options, characters, words)
+    if options.n_layers + options.n_highway + len(options.filters) > len(tensors):
+        raise ValueError(
+            f"{source} holds {len(tensors)} tensors, but by the options there must be more: "
+            f"{options.n_layers} LSTM layers, {options.n_highway} highway layers and "
+            f"{len(options.filters)} filters. The options belong to another model."
+        )
+    if options.max_characters > MAX_CHARACTERS:
+        raise ValueError(
+            f"{source}: max_characters is {options.max_characters}; it must be at most "
+            f"{MAX_CHARACTERS}. The original models have 50."
+        )
+    try:
+        with torch.device("meta"):  # shapes only: the tensors are put in place below
+            bilm = BiLM(options, characters, words)
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from error
+    except (TypeError, RuntimeError, OverflowError) as error:
+        raise ValueError(f"{source}: the options hold impossible sizes: {error}.") from error
     warm = all(name in tensors for name in START)
     expected = {
         name: tuple(value.shape)
@@ -44,8 +61,9 @@ def build_bilm(
         if warm or name not in START
     }
     check_tensors(tensors, expected, source)
+    tensors = {name: tensor.to(torch.float32) for name, tensor in tensors.items()}
     if not warm:
-        tensors = {**tensors, **{n: torch.zeros(getattr(bilm, n).shape) for n in START}}
+        tensors.update((name, torch.zeros(getattr(bilm, name).shape)) for name in START)
     bilm.load_state_dict(tensors, assign=True)
     bilm.requires_grad_(False)
     bilm.mixes = list(mixes)
@@ -74,6 +92,11 @@ def check_tensors(
             raise ValueError(
                 f"{source}: {name} has shape {list(tensors[name].shape)}, but by the options it "
                 f"must be {list(shape)}. The options belong to another model."
+            )
+        if not tensors[name].is_floating_point():
+            raise ValueError(
+                f"{source}: {name} holds values of type {tensors[name].dtype}; expected floating "
+                f"point numbers. The file is damaged or belongs to another model."
             )
         if not torch.isfinite(tensors[name]).all():
             raise ValueError(

@@ -14,17 +14,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..bilm.characters import WordLexicon
 from ..bilm.model import BiLM
 from ..bilm.options import BYTES, N_BYTE_CHARACTERS, BiLMOptions
 from .atomic import PathLike, atomic_file
 from .build import build_bilm
-from .hdf5_options import find_options, find_vocab, options_of, read_options, read_vocab
+from .hdf5_options import SPECIAL_WORDS, find_options, options_of, read_lexicon, read_options
+from .layouts import gates_from_original, gates_to_original
 
 # One-layer models have no MultiRNNCell level, one-directional ones the first root.
 CELLS = ("{root}/MultiRNNCell/Cell{layer}/LSTMCell", "{root}/LSTMCell")
 ROOTS = {True: ("RNN_0/RNN", "RNN_1/RNN"), False: ("rnn",)}
 KERNEL, BIAS, PROJECTION = ("W_0", "kernel"), ("B", "bias"), ("W_P_0", "projection/kernel")
+DAMAGED = (OSError, RuntimeError, KeyError, TypeError, AttributeError)  # what h5py then raises
 
 
 def is_hdf5(path: Path) -> bool:
@@ -62,14 +63,13 @@ def read(
     options_file = Path(options_file) if options_file is not None else find_options(path)
     raw = read_options(options_file)
     try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise ValueError(f"{path} is not a whole HDF5 file: {error}. Download it again.") from error
-    with file:
-        datasets = _Datasets(file, path)
-        options = options_of(raw, options_file, datasets.names)
-        tensors = _read_tensors(datasets, options)
-        unread = [name for name in datasets.names if name not in datasets.read]
+        with h5py.File(path, "r") as file:
+            datasets = _Datasets(file, path)
+            options = options_of(raw, str(options_file), datasets.names)
+            tensors = _read_tensors(datasets, options)
+            unread = [name for name in datasets.names if name not in datasets.read]
+    except DAMAGED as error:
+        raise ValueError(f"{path} is not a whole HDF5 file: {error}. Copy it again.") from error
     if unread:
         raise ValueError(
             f"{path} holds {', '.join(unread[:3])}, which {options_file} does not mention. "
@@ -77,8 +77,7 @@ def read(
         )
     words = None
     if options.word_dim:
-        vocab = Path(vocab_file) if vocab_file is not None else find_vocab(path)
-        words = WordLexicon(read_vocab(vocab), unknown="<UNK>", start="<S>", end="</S>")
+        words = read_lexicon(path, vocab_file, options)
     return build_bilm(options, tensors, str(path), words=words)
 
 
@@ -111,10 +110,7 @@ class _Datasets:
                 f"{self.path}: {name} has shape {list(found)}, but by the options it must be "
                 f"{list(shape)}. The options belong to another model."
             )
-        try:
-            values = self.file[name][...]
-        except OSError as error:
-            raise ValueError(f"{self.path}: {name} cannot be read: {error}.") from error
+        values = self.file[name][...]
         self.read.append(name)
         return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
 
@@ -171,23 +167,12 @@ def _read_cell(
     def names(variants: Tuple[str, ...]) -> Tuple[str, ...]:
         return tuple(f"{cell}/{name}" for cell in cells for name in variants)
 
-    kernel = _reorder(data.get(names(KERNEL), 2 * dim, 4 * hidden).t(), hidden)
+    kernel = gates_from_original(data.get(names(KERNEL), 2 * dim, 4 * hidden).t(), hidden)
     yield "input_weight", kernel[:, :dim].contiguous()
     yield "state_weight", kernel[:, dim:].contiguous()
-    yield "bias", _reorder(data.get(names(BIAS), 4 * hidden), hidden)
+    yield "bias", gates_from_original(data.get(names(BIAS), 4 * hidden), hidden)
     if options.state_projection:
         yield "projection", data.get(names(PROJECTION), hidden, dim).t().contiguous()
-
-
-def _reorder(rows: Tensor, hidden: int) -> Tensor:
-    """Gates from the file's order i, g, f, o to ours i, f, o, g."""
-    i, g, f, o = rows.split(hidden)
-    return torch.cat([i, f, o, g])
-
-
-def _restore(rows: Tensor, hidden: int) -> Tensor:
-    i, f, o, g = rows.split(hidden)
-    return torch.cat([i, g, f, o])
 
 
 def write(bilm: BiLM, path: PathLike, options_file: Optional[PathLike] = None) -> Path:
@@ -201,10 +186,10 @@ def write(bilm: BiLM, path: PathLike, options_file: Optional[PathLike] = None) -
     """
     path = Path(path)
     options = bilm.options
-    if options.filters and (options.char_unit != BYTES or options.word_dim):
+    if not _is_original(bilm):
         raise ValueError(
-            "The original format holds models over UTF-8 bytes or over word ids; this one has a "
-            "lexicon of characters (ELMoForManyLangs). Save it as a spacy-elmo directory."
+            "The original format holds models over UTF-8 bytes or over word ids; this one has the "
+            "lexicons of ELMoForManyLangs. Save it as a spacy-elmo directory."
         )
     if not options.bidirectional:
         raise ValueError(
@@ -223,6 +208,18 @@ def write(bilm: BiLM, path: PathLike, options_file: Optional[PathLike] = None) -
             with atomic_file(path.with_name("vocab.txt")) as vocab:
                 vocab.write_text("\n".join(bilm.tokens.words.words) + "\n", encoding="utf8")
     return options_file
+
+
+def _is_original(bilm: BiLM) -> bool:
+    """Whether the format can say what the model's input is."""
+    options, words = bilm.options, bilm.tokens.words
+    if words is None:
+        return options.char_unit == BYTES
+    special = (words.unknown, words.start, words.end)
+    return (
+        not (options.filters or options.token_projection or words.max_characters)
+        and special == SPECIAL_WORDS
+    )
 
 
 def _put(file: h5py.File, name: str, tensor: Tensor) -> None:
@@ -253,8 +250,8 @@ def _write_tensors(bilm: BiLM, put: Callable[[str, Tensor], None]) -> None:
             kernel = torch.cat(
                 [layer.input_weight[direction], layer.state_weight[direction]], dim=1
             )
-            put(f"{cell}/{KERNEL[0]}", _restore(kernel, hidden).t())
-            put(f"{cell}/{BIAS[0]}", _restore(layer.bias[direction], hidden))
+            put(f"{cell}/{KERNEL[0]}", gates_to_original(kernel, hidden).t())
+            put(f"{cell}/{BIAS[0]}", gates_to_original(layer.bias[direction], hidden))
             if layer.projection is not None:
                 put(f"{cell}/{PROJECTION[0]}", layer.projection[direction].t())
 

@@ -7,9 +7,13 @@ rows of the weight file decide.
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
+from ..bilm.characters import WordLexicon
 from ..bilm.options import N_BYTE_CHARACTERS, BiLMOptions
+from .atomic import PathLike
+
+SPECIAL_WORDS = ("<UNK>", "<S>", "</S>")  # unknown, start, end
 
 
 def find_options(weights: Path) -> Path:
@@ -30,23 +34,30 @@ def find_options(weights: Path) -> Path:
 def read_options(path: Path) -> Dict[str, Any]:
     """RETURNS (Dict[str, Any]): The content of an options file."""
     try:
-        values = json.loads(path.read_text(encoding="utf8"))
+        text = path.read_bytes()
     except OSError as error:
         raise ValueError(f"The options file {path} cannot be read: {error}.") from error
-    except ValueError as error:
-        raise ValueError(f"The options file {path} is not valid JSON: {error}.") from error
+    return parse_options(text, str(path))
+
+
+def parse_options(text: bytes, source: str) -> Dict[str, Any]:
+    """As `read_options`, from the bytes of a file named `source`."""
+    try:
+        values = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"The options file {source} is not valid JSON: {error}.") from error
     if not isinstance(values, dict) or not isinstance(values.get("lstm"), dict):
         raise ValueError(
-            f"{path} is not an options file of a biLM: it must be a JSON object with a key 'lstm'."
+            f"{source} is not an options file of a biLM: it must be a JSON object with a key 'lstm'."
         )
     return values
 
 
-def options_of(raw: Dict[str, Any], path: Path, names: Sequence[str]) -> BiLMOptions:
+def options_of(raw: Dict[str, Any], source: str, names: Sequence[str]) -> BiLMOptions:
     """Translate original options.
 
     raw (Dict[str, Any]): The content of the options file.
-    path (Path): The options file, for error messages.
+    source (str): The options file, for error messages.
     names (Sequence[str]): Datasets of the weight file; they tell which of the
         optional projections a model has, and how many rows its word table.
     RETURNS (BiLMOptions): The options.
@@ -65,7 +76,7 @@ def options_of(raw: Dict[str, Any], path: Path, names: Sequence[str]) -> BiLMOpt
             "bidirectional": not any(name.startswith("rnn/") for name in names),
         }
         if "char_cnn" in raw:
-            values.update(_char_options(raw["char_cnn"], path))
+            values.update(_char_options(raw["char_cnn"]))
         else:
             values.update(word_dim=values["projection_dim"], n_words=int(raw["n_tokens_vocab"]))
         n_filters = sum(int(count) for _, count in values.get("filters", ()))
@@ -76,14 +87,14 @@ def options_of(raw: Dict[str, Any], path: Path, names: Sequence[str]) -> BiLMOpt
             values[kind] = values[kind] or needed  # if it is missing, reading it will say so
         return BiLMOptions(**values)
     except KeyError as error:
-        raise ValueError(f"The options file {path} lacks the key {error}.") from error
-    except (TypeError, AttributeError) as error:
-        raise ValueError(f"The options file {path} has a value of a wrong type: {error}.") from error
+        raise ValueError(f"The options file {source} lacks the key {error}.") from error
+    except (TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"The options file {source} has a value of a wrong type: {error}.") from error
     except ValueError as error:
-        raise ValueError(f"The options file {path} does not describe a biLM: {error}") from error
+        raise ValueError(f"The options file {source} does not describe a biLM: {error}") from error
 
 
-def _char_options(char_cnn: Dict[str, Any], path: Path) -> Dict[str, Any]:
+def _char_options(char_cnn: Dict[str, Any]) -> Dict[str, Any]:
     n_characters = char_cnn.get("n_characters", N_BYTE_CHARACTERS)
     if n_characters not in (N_BYTE_CHARACTERS, N_BYTE_CHARACTERS + 1):
         raise ValueError(
@@ -96,6 +107,23 @@ def _char_options(char_cnn: Dict[str, Any], path: Path) -> Dict[str, Any]:
         "activation": str(char_cnn.get("activation", "relu")),
         "n_highway": int(char_cnn.get("n_highway") or 0),
     }
+
+
+def read_lexicon(
+    weights: Path, vocab_file: Optional[PathLike], options: BiLMOptions
+) -> WordLexicon:
+    """RETURNS (WordLexicon): The vocabulary given, or else the one beside a weight file."""
+    path = Path(vocab_file) if vocab_file is not None else find_vocab(weights)
+    words = read_vocab(path)
+    if len(words) != options.n_words:
+        raise ValueError(
+            f"The vocabulary {path} holds {len(words)} words, but the weights {weights} are for "
+            f"{options.n_words}. The vocabulary belongs to another model."
+        )
+    try:
+        return WordLexicon(words, *SPECIAL_WORDS)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def find_vocab(weights: Path) -> Path:
@@ -111,5 +139,10 @@ def find_vocab(weights: Path) -> Path:
 
 def read_vocab(path: Path) -> List[str]:
     """RETURNS (List[str]): One word a line, in the order of their ids."""
-    lines = path.read_text(encoding="utf8").rstrip("\n").split("\n")
+    try:
+        lines = path.read_text(encoding="utf8").rstrip("\n").split("\n")
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"The vocabulary {path} cannot be read: {error}. It must be UTF-8 text, one word a line."
+        ) from error
     return [line.strip() for line in lines if line.strip() != "!!!MAXTERMID"]

@@ -1,0 +1,23 @@
+"""ELMo for spaCy: contextual vectors from a bidirectional language model."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .embedder import ElmoEmbedder
+    from .weights import load_bilm, save_bilm
+
+__version__ = "0.1.0"
+__all__ = ["ElmoEmbedder", "load_bilm", "save_bilm", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    # torch, spaCy and h5py are imported when something is used, not before
+    if name == "ElmoEmbedder":
+        from .embedder import ElmoEmbedder
+
+        return ElmoEmbedder
+    if name in ("load_bilm", "save_bilm"):
+        from . import weights
+
+        return getattr(weights, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

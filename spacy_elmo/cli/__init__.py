@@ -1,0 +1,13 @@
+"""`python -m spacy elmo ...`: one module per command.
+
+This module is imported by every call of spaCy's command line, so it and the command
+modules import only typer and wasabi at the top; the work is imported when it is done.
+"""
+
+import typer
+from spacy.cli._util import app
+
+HELP = "Run, convert and inspect ELMo models."
+
+elmo_app = typer.Typer(name="elmo", help=HELP, no_args_is_help=True)
+app.add_typer(elmo_app)

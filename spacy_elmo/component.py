@@ -1,0 +1,384 @@
+"""The `elmo` component: its life cycle in a pipeline.
+
+Owns when the biLM runs and who gets its output. How it runs is the encoder's
+business, what is written on Docs that of `annotations`, and how gradients come
+together that of `pending`.
+"""
+
+from itertools import islice
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
+
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Config, Model, Optimizer, set_dropout_rate
+from thinc.types import Floats3d
+
+from . import annotations
+from .listener import ElmoListener
+from .models.encoder import Encoder, Settings, load_weights, n_layers_of, shim_of
+from .models.scalar_mix import mix_layers, uniform_mix
+from .models.types import BiLMLoader, LayerBatch
+from .output_cache import OutputCache
+from .pending import PendingBatch
+from .weights import load_bilm
+
+DEFAULT_CONFIG = """
+[elmo]
+frozen = true
+mix = null
+store_layers = true
+store_tensor = true
+cache_mb = 1024
+
+[elmo.model]
+@architectures = "spacy-elmo.BiLM.v1"
+width = 256
+depth = 2
+segmenter = {"@misc": "spacy-elmo.punct_segments.v1"}
+start_state = "warm"
+precision = "float32"
+batch_tokens = 8192
+device = null
+"""
+
+
+@Language.factory(
+    "elmo",
+    assigns=["doc._.elmo", "doc.tensor"],
+    default_config=Config().from_str(DEFAULT_CONFIG)["elmo"],
+)
+def make_elmo(
+    nlp: Language,
+    name: str,
+    model: Model,
+    frozen: bool,
+    mix: Optional[List[float]],
+    store_layers: bool,
+    store_tensor: bool,
+    cache_mb: int,
+) -> "Elmo":
+    """Construct the `elmo` component.
+
+    model (Model[List[Doc], LayerBatch]): The biLM, spacy-elmo.BiLM.v1.
+    frozen (bool): Whether the biLM keeps its weights in training.
+    mix (Optional[List[float]]): Weights of the layers in `doc.tensor`, before the
+        softmax, the token layer first; equal if None.
+    store_layers (bool): Whether to set `doc._.elmo`, which listeners read.
+    store_tensor (bool): Whether to set `doc.tensor`, which `token.vector` reads.
+    cache_mb (int): Memory for layers kept across epochs while the biLM is frozen.
+    """
+    return Elmo(
+        nlp.vocab,
+        model,
+        name,
+        frozen=frozen,
+        mix=mix,
+        store_layers=store_layers,
+        store_tensor=store_tensor,
+        cache_mb=cache_mb,
+    )
+
+
+class Elmo(TrainablePipe):
+    """Contextual vectors from a bidirectional language model, shared by listeners.
+
+    vocab (Vocab): The shared vocabulary.
+    model (Model[List[Doc], LayerBatch]): The biLM.
+    name (str): The component's name.
+    frozen, mix, store_layers, store_tensor, cache_mb: See `make_elmo`.
+
+    DOCS: docs/api.md
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: Encoder,
+        name: str = "elmo",
+        *,
+        frozen: bool = True,
+        mix: Optional[List[float]] = None,
+        store_layers: bool = True,
+        store_tensor: bool = True,
+        cache_mb: int = 1024,
+    ) -> None:
+        if mix is not None and len(mix) != n_layers_of(model):
+            raise ValueError(
+                f"'mix' of '{name}' holds {len(mix)} numbers, but the biLM reports "
+                f"{n_layers_of(model)} layers, the token layer included. Give one for each."
+            )
+        self.vocab = vocab
+        self.model = model
+        self.name = name
+        self.cfg: Dict[str, Any] = {}
+        self.listener_map: Dict[str, List[ElmoListener]] = {}
+        self.output_cache = OutputCache(cache_mb)
+        self.frozen = frozen
+        self.store_layers = store_layers
+        self.store_tensor = store_tensor
+        self._mix = mix
+        self._pending: Optional[PendingBatch] = None
+        self._training = False
+        annotations.install_extension()
+
+    # Listeners
+
+    @property
+    def listeners(self) -> List[ElmoListener]:
+        """RETURNS (List[ElmoListener]): The listeners of all components."""
+        return [listener for found in self.listener_map.values() for listener in found]
+
+    @property
+    def listening_components(self) -> List[str]:
+        """RETURNS (List[str]): Names of the components that listen."""
+        return list(self.listener_map)
+
+    def add_listener(self, listener: ElmoListener, component_name: str) -> None:
+        """Add a listener of a downstream component; nothing happens if it is known."""
+        found = (listener.mix.attrs["n_layers"], listener.get_dim("nO"))
+        expected = (n_layers_of(self.model), self.model.get_dim("nO"))
+        if found != expected:
+            raise ValueError(
+                f"The listener of '{component_name}' has width {found[1]} and depth {found[0] - 1}, "
+                f"but '{self.name}' has width {expected[1]} and depth {expected[0] - 1}. Refer to "
+                f"${{components.{self.name}.model.width}} and ${{components.{self.name}.model.depth}}."
+            )
+        known = self.listener_map.setdefault(component_name, [])
+        if listener not in known:
+            known.append(listener)
+
+    def remove_listener(self, listener: ElmoListener, component_name: str) -> bool:
+        """RETURNS (bool): Whether there was such a listener, which is removed."""
+        known = self.listener_map.get(component_name, [])
+        if listener not in known:
+            return False
+        known.remove(listener)
+        if not known:
+            del self.listener_map[component_name]
+        return True
+
+    def find_listeners(self, component: Any) -> None:
+        """Add the listeners in a component's model that are meant for this component."""
+        model = getattr(component, "model", None)
+        if isinstance(model, Model):
+            for node in model.walk():
+                if isinstance(node, ElmoListener) and node.upstream_name in ("*", self.name):
+                    self.add_listener(node, component.name)
+
+    # Initialization
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Optional[Language] = None,
+        loader: Optional[BiLMLoader] = None,
+    ) -> None:
+        """Load the biLM's weights.
+
+        get_examples (Callable[[], Iterable[Example]]): Sample of the training data.
+        nlp (Optional[Language]): The pipeline.
+        loader (Optional[Callable[[], BiLM]]): Gives the biLM, for example
+            spacy-elmo.PretrainedLoader.v1; the packaged model if None.
+        """
+        validate_get_examples(get_examples, "Elmo.initialize")
+        if nlp is not None:
+            self._check_upstreams(nlp)
+        if loader is None:
+            load_weights(self.model, load_bilm(), "The packaged biLM")
+        else:
+            load_weights(self.model, loader(), str(loader))
+        self._forget()
+        self.model.initialize(X=[example.x for example in islice(get_examples(), 10)])
+
+    def _check_upstreams(self, nlp: Language) -> None:
+        """With two `elmo` components a listener must say which it means."""
+        names = [name for name, pipe in nlp.pipeline if isinstance(pipe, Elmo)]
+        for name, pipe in nlp.pipeline if len(names) > 1 else ():
+            model = getattr(pipe, "model", None)
+            for node in model.walk() if isinstance(model, Model) else ():
+                if isinstance(node, ElmoListener) and node.upstream_name == "*":
+                    raise ValueError(
+                        f"The listener of '{name}' has upstream \"*\", but the pipeline has "
+                        f"{len(names)} 'elmo' components: {', '.join(names)}. Set its upstream to "
+                        f"one of them."
+                    )
+
+    # Prediction
+
+    def predict(self, docs: Iterable[Doc]) -> LayerBatch:
+        """Run the biLM. Docs and listeners are left alone.
+
+        docs (Iterable[Doc]): The Docs; empty ones are fine.
+        RETURNS (LayerBatch): All layers of all tokens.
+        """
+        docs = list(docs)
+        self.model.attrs["frozen"] = self.frozen
+        if self.frozen and self._training:
+            return self._predict_cached(docs)
+        batch: LayerBatch = self.model.predict(docs)
+        return batch
+
+    def set_annotations(self, docs: Sequence[Doc], batch: LayerBatch) -> None:
+        """Store layers and vectors on Docs.
+
+        docs (Sequence[Doc]): The Docs.
+        batch (LayerBatch): What `predict` gave for them.
+        """
+        annotations.install_extension()
+        weights = uniform_mix(n_layers_of(self.model), self._mix)
+        for doc, layers in zip(docs, batch.split()):
+            annotations.store(
+                doc,
+                layers if self.store_layers else None,
+                mix_layers(layers, weights, 1.0) if self.store_tensor else None,
+            )
+
+    def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
+        """Annotate a stream, in runs of a bounded number of tokens.
+
+        stream (Iterable[Doc]): The Docs.
+        batch_size (int): Docs in a run at the most; runs also end when they have the
+            biLM's `batch_tokens`.
+        YIELDS (Doc): The Docs in their order.
+        """
+        error_handler = self.get_error_handler()
+        settings: Settings = self.model.attrs["settings"]
+        for docs in _runs(stream, batch_size, settings.batch_tokens):
+            try:
+                self.set_annotations(docs, self.predict(docs))
+            except Exception as error:
+                error_handler(self.name, self, docs, error)
+            else:
+                yield from docs
+
+    def _predict_cached(self, docs: Sequence[Doc]) -> LayerBatch:
+        """Run the biLM over those Docs that the cache does not hold."""
+        settings: Settings = self.model.attrs["settings"]
+        keys = [OutputCache.key(doc, settings.segmenter) for doc in docs]
+        found: List[Optional[Floats3d]] = [self.output_cache.get(key) for key in keys]
+        missing = [i for i, layers in enumerate(found) if layers is None]
+        if missing:
+            batch = self.model.predict([docs[i] for i in missing])
+            if len(missing) == len(docs):
+                for key, layers in zip(keys, batch.split()):
+                    self.output_cache.add(key, layers)
+                return batch
+            for i, layers in zip(missing, batch.split()):
+                self.output_cache.add(keys[i], layers)
+                found[i] = layers
+        xp = self.model.ops.xp
+        shape = (n_layers_of(self.model), 0, self.model.get_dim("nO"))
+        joined = xp.concatenate([self.model.ops.alloc3f(*shape), *found], axis=1)
+        return LayerBatch(joined, [len(doc) for doc in docs])
+
+    # Training
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+    ) -> Dict[str, float]:
+        """Run the biLM for the listeners, and collect their gradients if it is not frozen.
+
+        examples (Iterable[Example]): The batch.
+        drop (float): Unused: the biLM has no dropout of its own here.
+        sgd (Optional[Optimizer]): Unused: `finish_update` takes the step.
+        losses (Optional[Dict[str, float]]): Updated by the squared norm of the
+            gradient that came back, 0 if the biLM is frozen.
+        RETURNS (Dict[str, float]): The losses.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "Elmo.update")
+        self._flush()
+        self._training = True
+        docs = [example.predicted for example in examples]
+        self.model.attrs["frozen"] = self.frozen
+        if self.frozen:
+            pending = PendingBatch(docs, self._predict_cached(docs), len(self.listeners))
+        else:
+            set_dropout_rate(self.model, drop)
+            batch, backprop = self.model.begin_update(docs)
+
+            def backprop_and_log(batch: LayerBatch) -> None:
+                backprop(batch)
+                assert losses is not None
+                losses[self.name] += float((batch.d_layers**2).sum())
+
+            pending = PendingBatch(docs, batch, len(self.listeners), backprop_and_log)
+        self._pending = pending
+        for listener in self.listeners:
+            listener.receive(pending)
+        return losses
+
+    def finish_update(self, sgd: Optimizer) -> None:
+        """Take a step with the gradients that listeners have reported; nothing if frozen."""
+        if self.frozen:
+            return
+        self._flush()
+        self.model.finish_update(sgd)
+
+    def get_loss(self, examples: Iterable[Example], scores: Any) -> None:
+        """There is no loss of its own."""
+
+    def add_label(self, label: str) -> int:
+        raise NotImplementedError("'elmo' has no labels: add them to the component that listens.")
+
+    def _flush(self) -> None:
+        """Take the gradients of the last batch through the biLM, if that is still to do."""
+        if self._pending is not None and self._pending.flush():
+            self._pending = None
+
+    # Serialization
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "Elmo":
+        super().from_bytes(bytes_data, exclude=exclude)
+        self._forget()
+        return self
+
+    def from_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> "Elmo":
+        super().from_disk(path, exclude=exclude)
+        self._forget()
+        return self
+
+    def _forget(self) -> None:
+        """Drop what belongs to other weights."""
+        self.output_cache.clear()
+        self._pending = None
+
+    @property
+    def frozen(self) -> bool:
+        """RETURNS (bool): Whether the biLM keeps its weights. May be set at any time."""
+        return self._frozen
+
+    @frozen.setter
+    def frozen(self, frozen: bool) -> None:
+        self._frozen = frozen
+        self.output_cache.clear()  # the weights may have moved since
+
+    @property
+    def loaded(self) -> bool:
+        """RETURNS (bool): Whether the biLM has weights."""
+        return shim_of(self.model).loaded
+
+
+def _runs(stream: Iterable[Doc], max_docs: int, max_tokens: int) -> Iterator[List[Doc]]:
+    """Consecutive Docs, at least one, until there are so many Docs or tokens."""
+    docs: List[Doc] = []
+    n_tokens = 0
+    for doc in stream:
+        docs.append(doc)
+        n_tokens += len(doc)
+        if len(docs) >= max_docs or n_tokens >= max_tokens:
+            yield docs
+            docs, n_tokens = [], 0
+    if docs:
+        yield docs

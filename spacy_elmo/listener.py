@@ -1,0 +1,92 @@
+"""The listener: stands in a component's model and speaks for the biLM.
+
+Owns where the layers come from: the pending batch of the upstream component in
+training, the Doc otherwise. The mix itself is a layer of its own.
+"""
+
+from typing import Callable, List, Optional, Sequence, Tuple, cast
+
+from spacy.tokens import Doc
+from thinc.api import Model
+from thinc.types import Floats2d
+
+from . import annotations
+from .models.types import LayerBatch
+from .pending import PendingBatch
+
+
+class ElmoListener(Model[List[Doc], List[Floats2d]]):
+    """Gets layers from an `elmo` component and mixes them.
+
+    upstream (str): Name of the component, or "*".
+    mix (Model[LayerBatch, List[Floats2d]]): The mix.
+    """
+
+    def __init__(self, upstream: str, mix: Model[LayerBatch, List[Floats2d]]) -> None:
+        super().__init__(
+            "elmo-listener",
+            forward,
+            init=init,
+            layers=[mix],
+            dims={"nO": mix.get_dim("nO")},
+        )
+        self.upstream_name = upstream
+        self.pending: Optional[PendingBatch] = None
+
+    @property
+    def mix(self) -> Model[LayerBatch, List[Floats2d]]:
+        return cast(Model[LayerBatch, List[Floats2d]], self.layers[0])
+
+    def receive(self, pending: PendingBatch) -> None:
+        """Take the batch that the upstream component was just updated with."""
+        self.pending = pending
+
+
+def init(
+    model: Model[List[Doc], List[Floats2d]],
+    X: Optional[List[Doc]] = None,
+    Y: Optional[List[Floats2d]] = None,
+) -> None:
+    model.layers[0].initialize()
+
+
+def forward(
+    model: Model[List[Doc], List[Floats2d]], docs: Sequence[Doc], is_train: bool
+) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    mix = model.layers[0]
+    # a copied listener is a plain Model: it has no upstream and reads from the Docs
+    pending: Optional[PendingBatch] = getattr(model, "pending", None) if is_train else None
+    if pending is not None and not pending.covers(docs):
+        pending = None
+    if pending is not None:
+        batch: Optional[LayerBatch] = pending.take(docs)
+    else:
+        width, n_layers = model.get_dim("nO"), mix.attrs["n_layers"]
+        batch = annotations.read(model.ops, docs, n_layers, width)
+        if batch is None and is_train:
+            raise ValueError(MISSING)
+        if batch is None:
+            # before training, other layers ask for the shape alone
+            return [model.ops.alloc2f(len(doc), width) for doc in docs], _no_backprop
+    mixed, backprop_mix = mix(batch, is_train)
+
+    def backprop(d_mixed: List[Floats2d]) -> List[Doc]:
+        taken = backprop_mix(d_mixed)
+        if pending is not None:
+            pending.report(model.id, docs, taken)
+        # a list, since layers that join several inputs add the gradients up
+        return []
+
+    return mixed, backprop
+
+
+def _no_backprop(d_mixed: List[Floats2d]) -> List[Doc]:
+    return []
+
+
+MISSING = (
+    "A listener got neither a batch from 'elmo' nor layers on the Docs. 'elmo' must come before "
+    "this component in the pipeline and be updated with it. To keep its weights, set "
+    "frozen = true in its block; if it is in frozen_components instead, list it in "
+    "annotating_components as well, with store_layers = true."
+)

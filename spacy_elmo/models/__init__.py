@@ -1,0 +1,1 @@
+"""The thinc side: registered architectures and the layers they are made of."""

@@ -1,0 +1,135 @@
+"""The registered architectures. Builders only; what they build is in other modules."""
+
+from typing import List, Optional
+
+from spacy.tokens import Doc
+from thinc.api import Maxout, Model, chain, concatenate, with_array
+from thinc.types import Floats2d
+
+from ..bilm.model import MAX_TOKENS, PRECISIONS, START_STATES
+from ..listener import ElmoListener
+from ..text.segments import Segmenter, make_punct_segments
+from .encoder import BiLMEncoder, Encoder, Settings
+from .scalar_mix import ScalarMix
+from .standalone import Standalone, mix_for, replace_listener, replace_listener_cfg
+from .types import BiLMLoader
+
+
+def build_bilm_v1(
+    width: int,
+    depth: int = 2,
+    segmenter: Optional[Segmenter] = None,
+    start_state: str = "warm",
+    precision: str = "float32",
+    batch_tokens: int = MAX_TOKENS,
+    device: Optional[str] = None,
+) -> Encoder:
+    """The biLM: Docs in, all layers out. Opens no file; weights are loaded by
+    `nlp.initialize()` or with a saved pipeline, and bring all other sizes with them.
+
+    width (int): Width of a layer, twice the projection of one direction.
+    depth (int): Number of LSTM layers.
+    segmenter (Optional[Callable[[Doc], Ints1d]]): Where the biLM's sentences start;
+        spacy-elmo.punct_segments.v1 if None.
+    start_state (str): State at the start of a segment, "warm" or "zero".
+    precision (str): "float32" (exact) or "bfloat16" (faster where the processor has it).
+    batch_tokens (int): Tokens that are run at once; bounds the memory.
+    device (Optional[str]): Where the biLM runs, e.g. "cuda:0"; where the rest of the
+        pipeline runs if None.
+    CREATES (Model[List[Doc], LayerBatch]): The model.
+    """
+    for name, value, known in (
+        ("start_state", start_state, START_STATES),
+        ("precision", precision, tuple(PRECISIONS)),
+    ):
+        if value not in known:
+            raise ValueError(f"'{name}' is {value!r}; it must be one of {', '.join(known)}.")
+    if batch_tokens < 1:
+        raise ValueError(f"'batch_tokens' is {batch_tokens}; it must be at least 1.")
+    settings = Settings(segmenter or make_punct_segments(), start_state, precision, batch_tokens)
+    model = BiLMEncoder(width, depth, settings, device)
+    model.attrs["replace_listener"] = replace_listener
+    model.attrs["replace_listener_cfg"] = replace_listener_cfg
+    return model
+
+
+def build_elmo_listener_v1(
+    width: int,
+    depth: int = 2,
+    upstream: str = "*",
+    top_only: bool = False,
+    weights: Optional[List[float]] = None,
+    dropout: float = 0.0,
+    layer_norm: bool = False,
+    l2: float = 0.0,
+) -> Model[List[Doc], List[Floats2d]]:
+    """Listen to an `elmo` component and mix its layers with weights of one's own.
+
+    width (int): Width of the biLM's layers: ${components.elmo.model.width}.
+    depth (int): Its number of LSTM layers: ${components.elmo.model.depth}.
+    upstream (str): Name of the `elmo` component; "*" for whichever there is.
+    top_only (bool): Use the top layer alone, scaled by gamma.
+    weights (Optional[List[float]]): Fixed weights, before the softmax, one for each
+        layer, the token layer first. Nothing is learned then.
+    dropout (float): Rate of the dropout on the mixed vectors, in training.
+    layer_norm (bool): Normalize each layer of each token before the mix.
+    l2 (float): Strength of the pull towards equal weights.
+    CREATES (Model[List[Doc], List[Floats2d]]): The model.
+    """
+    mix = ScalarMix(
+        width,
+        depth + 1,
+        top_only=top_only,
+        weights=weights,
+        dropout=dropout,
+        layer_norm=layer_norm,
+        l2=l2,
+    )
+    return ElmoListener(upstream, mix)
+
+
+def build_concat_embed_v1(
+    width: int,
+    elmo: Model[List[Doc], List[Floats2d]],
+    embed: Model[List[Doc], List[Floats2d]],
+) -> Model[List[Doc], List[Floats2d]]:
+    """ELMo beside trained word features, for the `embed` of spacy.Tok2Vec.v2.
+
+    width (int): Width of the output: that of the encoder above it.
+    elmo (Model[List[Doc], List[Floats2d]]): A listener, or spacy-elmo.Tok2VecElmo.v1.
+    embed (Model[List[Doc], List[Floats2d]]): The word features, for example
+        spacy.MultiHashEmbed.v2.
+    CREATES (Model[List[Doc], List[Floats2d]]): Both side by side, brought to the
+        width by a maxout layer with layer normalization.
+    """
+    both: Model[List[Doc], List[Floats2d]] = concatenate(elmo, embed)
+    reduce = with_array(Maxout(nO=width, nP=3, dropout=0.0, normalize=True))
+    model: Model[List[Doc], List[Floats2d]] = chain(both, reduce)
+    model.set_dim("nO", width)
+    return model
+
+
+def build_tok2vec_elmo_v1(
+    elmo: Encoder,
+    frozen: bool = True,
+    top_only: bool = False,
+    weights: Optional[List[float]] = None,
+    dropout: float = 0.0,
+    layer_norm: bool = False,
+    l2: float = 0.0,
+    loader: Optional[BiLMLoader] = None,
+) -> Model[List[Doc], List[Floats2d]]:
+    """A biLM and a mix inside of one component, without an `elmo` component. Also what
+    `nlp.replace_listeners` puts in the place of a listener.
+
+    elmo (Model[List[Doc], LayerBatch]): The biLM, spacy-elmo.BiLM.v1.
+    frozen (bool): Whether the biLM keeps its weights in training.
+    top_only, weights, dropout, layer_norm, l2: As for spacy-elmo.ElmoListener.v1.
+    loader (Optional[Callable[[], BiLM]]): Where `nlp.initialize()` takes the weights
+        from, e.g. spacy-elmo.PretrainedLoader.v1; the packaged model if None.
+    CREATES (Model[List[Doc], List[Floats2d]]): The model.
+    """
+    mix = mix_for(
+        elmo, top_only=top_only, weights=weights, dropout=dropout, layer_norm=layer_norm, l2=l2
+    )
+    return Standalone(elmo, mix, frozen, loader)

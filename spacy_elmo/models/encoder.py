@@ -1,0 +1,125 @@
+"""Docs in, all layers out: the thinc model around the biLM.
+
+Owns the way from Docs to the biLM and its output back to arrays of the right kind.
+It does not mix layers and does not write to Docs.
+"""
+
+from dataclasses import dataclass
+from typing import Callable, List, Optional, Sequence, Tuple, cast
+
+import torch
+from spacy.tokens import Doc
+from thinc.api import CupyOps, Model, Ops, torch2xp, xp2torch
+from thinc.types import Floats3d
+
+from ..bilm.model import BiLM
+from ..text.segments import SegmentedDocs, Segmenter, segment_docs
+from .shim import BiLMShim
+from .types import LayerBatch
+
+Encoder = Model[List[Doc], LayerBatch]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the biLM is run. Not a part of its weights: the config always decides."""
+
+    segmenter: Segmenter
+    start_state: str
+    precision: str
+    batch_tokens: int
+
+
+def BiLMEncoder(
+    width: int, depth: int, settings: Settings, device: Optional[str] = None
+) -> Encoder:
+    """A thinc model without weights, which are loaded later.
+
+    width (int): Width of the layers.
+    depth (int): LSTM layers; one more is reported, the token layer.
+    settings (Settings): How to run the biLM.
+    device (Optional[str]): Where, e.g. "cuda:0"; None for where the rest runs.
+    RETURNS (Model[List[Doc], LayerBatch]): The model.
+    """
+    return Model(
+        "bilm",
+        forward,
+        dims={"nO": width},
+        shims=[BiLMShim(device)],
+        attrs={"depth": depth, "frozen": True, "settings": settings},
+    )
+
+
+def shim_of(model: Encoder) -> BiLMShim:
+    return cast(BiLMShim, model.shims[0])
+
+
+def n_layers_of(model: Encoder) -> int:
+    """RETURNS (int): Layers that the encoder reports."""
+    return int(model.attrs["depth"]) + 1
+
+
+def load_weights(model: Encoder, bilm: BiLM, source: str) -> None:
+    """Put a biLM into the encoder if it has the sizes that the config states.
+
+    model (Model[List[Doc], LayerBatch]): The encoder.
+    bilm (BiLM): The biLM.
+    source (str): Where it comes from, for the error message.
+    """
+    width, depth = model.get_dim("nO"), model.attrs["depth"]
+    found = bilm.options
+    if (found.width, found.n_layers) != (width, depth):
+        raise ValueError(
+            f"{source} has width {found.width} and depth {found.n_layers}, but the config of the "
+            f"biLM says width = {width} and depth = {depth}. Set width = {found.width} and "
+            f"depth = {found.n_layers} in the block of spacy-elmo.BiLM.v1."
+        )
+    shim_of(model).set_bilm(bilm, model.ops)
+
+
+def forward(
+    model: Encoder, docs: Sequence[Doc], is_train: bool
+) -> Tuple[LayerBatch, Callable[[LayerBatch], List[Doc]]]:
+    shim, settings = shim_of(model), cast(Settings, model.attrs["settings"])
+    frozen = bool(model.attrs["frozen"])
+    shim.set_frozen(frozen)
+    wants_gradient = is_train and not frozen
+    segmented = segment_docs(docs, settings.segmenter)
+    with torch.set_grad_enabled(wants_gradient):
+        words = shim.bilm(
+            segmented.batch,
+            start_state=settings.start_state,
+            precision=settings.precision,
+            max_tokens=settings.batch_tokens,
+        )
+    layers = _to_tokens(model.ops, words, segmented)
+    batch = LayerBatch(layers, segmented.lengths)
+    if not wants_gradient:
+        return batch, _no_backprop
+    batch.d_layers = model.ops.alloc3f(*layers.shape)
+
+    def backprop(output: LayerBatch) -> List[Doc]:
+        assert output.d_layers is not None
+        if words.requires_grad:
+            d_words = output.d_layers[:, segmented.rows]
+            torch.autograd.backward(words, xp2torch(d_words, device=words.device))
+        return []
+
+    return batch, backprop
+
+
+def _to_tokens(ops: Ops, words: torch.Tensor, segmented: SegmentedDocs) -> Floats3d:
+    """Rows of words to rows of tokens: zeros where a token is whitespace."""
+    on_gpu = isinstance(ops, CupyOps) and words.is_cuda
+    values = ops.asarray3f(torch2xp(words.detach() if on_gpu else words.detach().cpu()))
+    n_tokens = sum(segmented.lengths)
+    if len(segmented.rows) == n_tokens:
+        return values
+    layers = ops.alloc3f(words.shape[0], n_tokens, words.shape[2])
+    layers[:, segmented.rows] = values
+    return layers
+
+
+def _no_backprop(output: LayerBatch) -> List[Doc]:
+    return []
+

@@ -1,0 +1,126 @@
+"""Between thinc and the torch module: devices, bytes, updates.
+
+Owns the biLM inside a thinc model. It differs from thinc's own shim in that the
+module comes with its weights (there is none before), a copy has an id of its own in
+the optimizer, and averaged parameters do reach the module.
+"""
+
+import copy
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, Optional
+
+import torch
+from thinc.api import CupyOps, Ops, Optimizer, PyTorchShim, get_current_ops, torch2xp, xp2torch
+from thinc.shims.shim import Shim
+
+from ..bilm.model import BiLM
+from ..weights import store
+
+
+class BiLMShim(PyTorchShim):
+    """Holds a biLM, or None until weights are loaded.
+
+    device (Optional[str]): Where the biLM runs; with None it follows the ops.
+    """
+
+    _model: Optional[BiLM]
+
+    def __init__(self, device: Optional[str] = None) -> None:
+        super().__init__(None)
+        self.device_name = device
+
+    @property
+    def loaded(self) -> bool:
+        return self._model is not None
+
+    @property
+    def bilm(self) -> BiLM:
+        if self._model is None:
+            raise ValueError(
+                "The biLM has no weights yet. Call nlp.initialize(), which loads those that "
+                "[initialize.components.elmo] names or the packaged ones, or load a saved pipeline."
+            )
+        return self._model
+
+    def set_bilm(self, bilm: BiLM, ops: Ops) -> None:
+        """Put a biLM in, moved to where it shall run."""
+        self._model = bilm.to(find_device(self.device_name, ops))
+
+    def set_frozen(self, frozen: bool) -> None:
+        """Turn gradients of the weights off or on; nothing happens if they are so already."""
+        if self.bilm.tokens.frozen != frozen:
+            self.bilm.requires_grad_(not frozen)
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        if self._model is None:
+            return
+        changed = False
+        for name, param in self._model.named_parameters():
+            if param.grad is not None:
+                weights, _ = optimizer((self.id, name), torch2xp(param.data), torch2xp(param.grad))
+                param.data = xp2torch(weights, device=param.device)
+                param.grad = None
+                changed = True
+        if changed:
+            self._model.drop_caches()
+
+    @contextmanager
+    def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
+        """Run with other parameters, e.g. averages, keyed as in `finish_update`."""
+        backup: Dict[str, torch.Tensor] = {}
+        if self._model is not None:
+            for name, param in self._model.named_parameters():
+                if (self.id, name) in params:
+                    backup[name] = param.data
+                    param.data = xp2torch(params[(self.id, name)], device=param.device)
+        try:
+            if backup:
+                self.bilm.drop_caches()
+            yield
+        finally:
+            if backup:
+                for name, param in self.bilm.named_parameters():
+                    if name in backup:
+                        param.data = backup[name]
+                self.bilm.drop_caches()
+
+    def copy(self) -> "BiLMShim":
+        copied = copy.deepcopy(self)
+        with Shim.global_id_lock:
+            Shim.global_id += 1
+            copied.id = Shim.global_id
+        return copied
+
+    def to_device(self, device_type: str, device_id: int) -> None:
+        if self._model is not None and self.device_name is None:
+            self._model.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
+
+    def to_bytes(self) -> bytes:
+        return b"" if self._model is None else store.to_bytes(self._model)
+
+    def from_bytes(self, bytes_data: bytes) -> "BiLMShim":
+        if bytes_data:
+            self.set_bilm(store.from_bytes(bytes_data), get_current_ops())
+        return self
+
+
+def find_device(name: Optional[str], ops: Ops) -> torch.device:
+    """The device to run on.
+
+    name (Optional[str]): The device that the config asks for.
+    ops (Ops): The ops of the model, which decide if the config does not.
+    RETURNS (torch.device): The device; an error if it is a GPU that is not there.
+    """
+    if name is None:
+        return torch.device(f"cuda:{ops.device_id}" if isinstance(ops, CupyOps) else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device = {name!r} is not a torch device: {error}.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            f"device = {name!r}, but torch {torch.__version__} finds no GPU here. Set the device "
+            f'to null, for example by spacy.load(path, config={{"components.elmo.model.device": '
+            f"None}}), or install a CUDA build of torch."
+        )
+    return device

@@ -1,0 +1,60 @@
+"""Layers of training Docs, kept across epochs while the biLM is frozen.
+
+Owns the memory budget and the keys. What is in it stays until it is cleared: in an
+epoch every Doc comes once, so throwing out the oldest would throw out the next.
+"""
+
+from hashlib import blake2b
+from typing import Dict, Optional
+
+from spacy.attrs import ORTH
+from spacy.tokens import Doc
+from thinc.types import Floats3d
+
+from .text.segments import Segmenter
+
+MEGABYTE = 2**20
+
+
+class OutputCache:
+    """Layers by the content of the Doc.
+
+    max_mb (int): Memory to use at the most; 0 to keep nothing.
+    """
+
+    def __init__(self, max_mb: int) -> None:
+        self.max_bytes = max_mb * MEGABYTE
+        self.n_bytes = 0
+        self.hits = 0
+        self.misses = 0
+        self._layers: Dict[bytes, Floats3d] = {}
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __reduce__(self):  # type: ignore[no-untyped-def]
+        return OutputCache, (self.max_bytes // MEGABYTE,)  # travels empty
+
+    @staticmethod
+    def key(doc: Doc, segmenter: Segmenter) -> bytes:
+        """RETURNS (bytes): The same for Docs that the biLM reads in the same way."""
+        segments = segmenter(doc).tobytes() if len(doc) else b""
+        return blake2b(doc.to_array(ORTH).tobytes() + b"|" + segments, digest_size=16).digest()
+
+    def get(self, key: bytes) -> Optional[Floats3d]:
+        layers = self._layers.get(key)
+        if layers is None:
+            self.misses += 1
+        else:
+            self.hits += 1
+        return layers
+
+    def add(self, key: bytes, layers: Floats3d) -> None:
+        """Keep a copy of the layers [n_layers, n_tokens, width] of a Doc, if there is room."""
+        if key not in self._layers and self.n_bytes + layers.nbytes <= self.max_bytes:
+            self._layers[key] = layers.copy()
+            self.n_bytes += layers.nbytes
+
+    def clear(self) -> None:
+        self._layers = {}
+        self.n_bytes = self.hits = self.misses = 0

@@ -1,0 +1,189 @@
+"""Cutting Docs into the segments that the biLM reads, and back.
+
+A segment stands for what was a sentence in training. The rules look at the tokens
+alone (but for the one that reads `doc.sents`), so that training and use see the same
+cuts. Whitespace tokens, which no training text has, belong to no segment.
+"""
+
+from dataclasses import dataclass
+from typing import Callable, Iterator, List, Sequence
+
+import numpy as np
+from spacy.attrs import IS_LOWER, IS_SPACE, ORTH
+from spacy.strings import get_string_id
+from spacy.tokens import Doc
+
+from ..bilm.batch import WordBatch
+
+Segmenter = Callable[[Doc], np.ndarray]
+"""Gives the first token of each segment of a Doc, ascending, int64; 0 may be left out."""
+
+MAX_LENGTH = 150
+FINAL = (".", "!", "?", "...", "....", "…", "?!", "!?", "!!", "??", "。", "！", "？", "।", "؟", "۔")
+CLOSING = ("”", "’", "''", ")", "]", "}", "»", "」", "』", "）", "›")
+STRAIGHT_QUOTE = '"'
+
+
+@dataclass(frozen=True)
+class PunctSegments:
+    """Segments end after final punctuation and the closing quotes and brackets that
+    follow it, unless a lower-case word comes next, and at blank lines.
+
+    max_length (int): Longer segments are cut into pieces of so many tokens.
+    """
+
+    max_length: int = MAX_LENGTH
+
+    def __call__(self, doc: Doc) -> np.ndarray:
+        orths, is_space, is_lower = doc.to_array([ORTH, IS_SPACE, IS_LOWER]).T
+        index = np.arange(len(orths))
+        breaks = np.isin(orths, _blank_lines(doc, orths[is_space != 0]))
+        straight = orths == _STRAIGHT_ID
+        # a straight quote closes where an odd number of them came before it in the paragraph
+        quotes = np.cumsum(straight)
+        quotes -= np.maximum.accumulate(np.where(breaks, quotes, 0))
+        closing = np.isin(orths, _CLOSING_IDS) | (straight & (quotes % 2 == 0))
+        final = np.isin(orths, _FINAL_IDS)
+        # a run of final and closing tokens ends a segment from its first final one on
+        in_run = final | closing
+        run_start = np.maximum.accumulate(np.where(in_run, -1, index)) + 1
+        seen_final = _next_true(final)[np.minimum(run_start, len(orths) - 1)] <= index
+        ends = in_run & seen_final
+        starts = np.flatnonzero(ends[:-1] & ~in_run[1:]) + 1
+        word = _next_true(is_space == 0)[starts]  # the word after the cut, if there is one
+        goes_on = is_lower[np.minimum(word, len(orths) - 1)] != 0
+        return cut(np.union1d(starts[~goes_on], index[breaks]), len(orths), self.max_length)
+
+
+@dataclass(frozen=True)
+class SentenceSegments:
+    """Segments are the sentences that another component or the corpus has marked.
+
+    max_length (int): Longer sentences are cut into pieces of so many tokens.
+    """
+
+    max_length: int = MAX_LENGTH
+
+    def __call__(self, doc: Doc) -> np.ndarray:
+        if not doc.has_annotation("SENT_START"):
+            raise ValueError(
+                "spacy-elmo.sentence_segments.v1 needs sentence boundaries, but a Doc has none. "
+                "Add 'sentencizer' or another component that sets them before 'elmo' (and list "
+                "it under annotating_components for training), or use "
+                "spacy-elmo.punct_segments.v1, which needs none."
+            )
+        starts = np.array([sent.start for sent in doc.sents], dtype=np.int64)
+        return cut(starts, len(doc), self.max_length)
+
+
+@dataclass(frozen=True)
+class WindowSegments:
+    """Segments are windows of a fixed number of tokens.
+
+    length (int): Tokens in a window.
+    """
+
+    length: int
+
+    def __call__(self, doc: Doc) -> np.ndarray:
+        return cut(np.zeros(1, dtype=np.int64), len(doc), self.length)
+
+
+def make_punct_segments(max_length: int = MAX_LENGTH) -> Segmenter:
+    """Registered as spacy-elmo.punct_segments.v1; see `PunctSegments`."""
+    return PunctSegments(_at_least_one("max_length", max_length))
+
+
+def make_sentence_segments(max_length: int = MAX_LENGTH) -> Segmenter:
+    """Registered as spacy-elmo.sentence_segments.v1; see `SentenceSegments`."""
+    return SentenceSegments(_at_least_one("max_length", max_length))
+
+
+def make_window_segments(length: int = MAX_LENGTH) -> Segmenter:
+    """Registered as spacy-elmo.window_segments.v1; see `WindowSegments`."""
+    return WindowSegments(_at_least_one("length", length))
+
+
+@dataclass(frozen=True)
+class SegmentedDocs:
+    """The words of some Docs, ready for the biLM.
+
+    batch (WordBatch): The segments, Doc after Doc, without whitespace tokens.
+    rows (ndarray): Position of each word among all tokens of all Docs, int64.
+    lengths (List[int]): Tokens in each Doc, whitespace included.
+    """
+
+    batch: WordBatch
+    rows: np.ndarray
+    lengths: List[int]
+
+    def split(self, array: np.ndarray, axis: int = 0) -> Iterator[np.ndarray]:
+        """YIELDS (ndarray): The part of each Doc, of an array over all tokens."""
+        start = 0
+        for length in self.lengths:
+            yield array[(slice(None),) * axis + (slice(start, start + length),)]
+            start += length
+
+
+def segment_docs(docs: Sequence[Doc], segmenter: Segmenter) -> SegmentedDocs:
+    """Cut Docs into segments and number their distinct words.
+
+    docs (Sequence[Doc]): The Docs; empty ones are fine.
+    segmenter (Segmenter): Where segments start.
+    RETURNS (SegmentedDocs): Words, segments and where they came from.
+    """
+    orths: List[np.ndarray] = [np.zeros(0, dtype=np.uint64)]
+    rows: List[np.ndarray] = [np.zeros(0, dtype=np.int64)]
+    segments: List[np.ndarray] = [np.zeros(0, dtype=np.int64)]
+    offset = 0
+    for doc in docs:
+        if not len(doc):
+            continue
+        attributes = doc.to_array([ORTH, IS_SPACE])
+        kept = np.flatnonzero(attributes[:, 1] == 0)
+        starts = np.zeros(len(doc), dtype=np.int64)
+        starts[segmenter(doc)] = 1
+        starts[0] = 1
+        orths.append(attributes[kept, 0])
+        rows.append(kept + offset)
+        lengths = np.bincount(np.cumsum(starts)[kept])
+        segments.append(lengths[lengths > 0])
+        offset += len(doc)
+    distinct, ids = np.unique(np.concatenate(orths), return_inverse=True)
+    words = [docs[0].vocab.strings[orth] for orth in distinct] if len(distinct) else []
+    batch = WordBatch(words, ids.astype(np.int64), np.concatenate(segments).astype(np.int64))
+    return SegmentedDocs(batch, np.concatenate(rows), [len(doc) for doc in docs])
+
+
+def cut(starts: np.ndarray, n_tokens: int, max_length: int) -> np.ndarray:
+    """Add starts so that no segment is longer than `max_length`."""
+    bounds = np.union1d(starts, [0]).astype(np.int64)
+    lengths = np.diff(np.append(bounds, n_tokens))
+    position = np.arange(n_tokens) - np.repeat(bounds, lengths)
+    return np.flatnonzero(position % max_length == 0)
+
+
+def _next_true(mask: np.ndarray) -> np.ndarray:
+    """For each position the first True at or after it, or the length."""
+    where = np.where(mask, np.arange(len(mask)), len(mask))
+    return np.minimum.accumulate(where[::-1])[::-1]
+
+
+def _blank_lines(doc: Doc, spaces: np.ndarray) -> np.ndarray:
+    """Those of the Doc's whitespace tokens that hold a blank line."""
+    strings = doc.vocab.strings
+    return np.array([i for i in np.unique(spaces) if strings[i].count("\n") > 1], dtype=np.uint64)
+
+
+def _at_least_one(name: str, value: int) -> int:
+    if value < 1:
+        raise ValueError(f"'{name}' of a segmenter is {value}; it must be at least 1.")
+    return value
+
+
+def _ids(strings: Sequence[str]) -> np.ndarray:
+    return np.array([get_string_id(string) for string in strings], dtype=np.uint64)
+
+
+_FINAL_IDS, _CLOSING_IDS = _ids(FINAL), _ids(CLOSING)
+_STRAIGHT_ID = get_string_id(STRAIGHT_QUOTE)

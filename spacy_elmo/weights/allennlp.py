@@ -1,0 +1,161 @@
+"""AllenNLP's format: a `.th` state dict, alone or in a `model.tar.gz` with a config.
+
+Owns the names of AllenNLP's ELMo modules, wherever they stand in a larger model, and
+how sizes follow from shapes. What tensors cannot tell comes from an options file, and
+without one from what all published models have.
+"""
+
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional
+
+import torch
+from torch import Tensor
+
+from ..bilm.model import BiLM, Mix
+from ..bilm.options import N_BYTE_CHARACTERS, BiLMOptions
+from .allennlp_archive import Options, is_tar, read_archive
+from .atomic import PathLike
+from .build import build_bilm
+from .hdf5_options import find_options, options_of, read_options
+from .layouts import StateDict, TokenNames, read_features, read_lstms
+from .torch_files import is_torch_file, load_state_dict
+
+TOKENS, LSTMS = "_token_embedder.", "_elmo_lstm."
+TABLE = TOKENS + "_char_embedding_weights"
+NAMES = TokenNames(
+    TOKENS + "char_conv_{}", TOKENS + "_highways._layers.{}", TOKENS + "_projection"
+)
+CELL = LSTMS + "forward_layer_{}"
+SIZES = (
+    *("hidden_dim", "projection_dim", "n_layers", "filters", "char_dim", "n_highway"),
+    *("token_projection", "state_projection"),
+)
+
+
+def is_allennlp(path: Path) -> bool:
+    """RETURNS (bool): Whether a file is a state dict of torch or an archive of AllenNLP."""
+    if not path.is_file():
+        return False
+    return path.suffix == ".th" or is_tar(path) or is_torch_file(path)
+
+
+def read(path: PathLike, options_file: Optional[PathLike] = None) -> BiLM:
+    """Load the ELMo in an AllenNLP model.
+
+    path (Union[str, Path]): The state dict, or the archive with it.
+    options_file (Optional[Union[str, Path]]): ELMo's options; looked for in the archive
+        and beside it if None.
+    RETURNS (BiLM): The model, frozen, on the CPU, with its scalar mixes.
+    """
+    path = Path(path)
+    options: Optional[Options] = None
+    if is_tar(path):
+        state, options = read_archive(path, with_options=options_file is None)
+    else:
+        state = load_state_dict(path, str(path))
+    if options_file is None and options is None:
+        options_file = _options_beside(path)
+    if options_file is not None:
+        options = Options(str(options_file), read_options(Path(options_file)))
+    prefixes = _prefixes(state, path)
+    data = StateDict(_under(state, prefixes[0]), str(path), basis="its other tensors")
+    sizes = _sizes(data, options)
+    tensors = read_features(data, NAMES, sizes)
+    tensors.update(read_lstms(data, LSTMS, sizes))
+    # the first row stands for padded words; ours has none
+    table = data.get(TABLE, N_BYTE_CHARACTERS + 1, sizes.char_dim)
+    tensors["tokens.char_cnn.embedding"] = table[1:].contiguous()
+    data.check_all_read()
+    mixes = [mix for prefix in prefixes for mix in _mixes(state, prefix, sizes, path)]
+    return build_bilm(sizes, tensors, str(path), mixes=mixes)
+
+
+def _options_beside(path: Path) -> Optional[Path]:
+    try:
+        return find_options(path)
+    except ValueError:
+        return None  # sizes come from the shapes
+
+
+def _prefixes(state: Dict[str, Tensor], path: Path) -> List[str]:
+    """Where in the model the ELMo stands; several places are fine if it is the same one."""
+    prefixes = sorted(
+        name[: -len(TABLE)]
+        for name in state
+        if name == TABLE or name.endswith(f".{TABLE}")
+    )
+    if not prefixes:
+        raise ValueError(
+            f"{path} holds {len(state)} tensors but no ELMo of AllenNLP: expected one whose name "
+            f"ends in {TABLE}. Give the weights of a model that contains ELMo."
+        )
+    first = _under(state, prefixes[0])
+    for prefix in prefixes[1:]:
+        other = _under(state, prefix)
+        if first.keys() != other.keys() or not all(torch.equal(first[n], other[n]) for n in first):
+            raise ValueError(
+                f"{path} holds {len(prefixes)} ELMo modules with different weights, at "
+                f"{', '.join(prefixes)}; expected one. Save the tensors under one of these names "
+                f"as a .th file of its own and load that."
+            )
+    return prefixes
+
+
+def _under(state: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
+    """The tensors of the ELMo that stands at a prefix, by the rest of their names."""
+    parts = (prefix + TOKENS, prefix + LSTMS)
+    return {name[len(prefix) :]: state[name] for name in state if name.startswith(parts)}
+
+
+def _sizes(data: StateDict, options: Optional[Options]) -> BiLMOptions:
+    """Sizes from the shapes; the rest from the options, which must agree."""
+    cell = CELL.format(0)
+    rows, dim = data.shape(f"{cell}.input_linearity.weight", 2)
+    filters = []
+    for i in range(data.count(NAMES.convolution + ".weight")):
+        count, _, width = data.shape(NAMES.convolution.format(i) + ".weight", 3)
+        filters.append((width, count))
+    found: Dict[str, Any] = {
+        "hidden_dim": rows // 4,
+        "projection_dim": dim,
+        "n_layers": data.count(CELL + ".input_linearity.weight"),
+        "filters": tuple(filters),
+        "char_dim": data.shape(TABLE, 2)[1],
+        "n_highway": data.count(NAMES.highway + ".weight"),
+        "token_projection": f"{NAMES.projection}.weight" in data,
+        "state_projection": f"{cell}.state_projection.weight" in data,
+    }
+    if options is None:
+        try:
+            return BiLMOptions(**found)  # the rest as in all published models
+        except ValueError as error:
+            raise ValueError(f"{data.source} does not hold a whole ELMo: {error}") from error
+    names = [
+        *(["CNN_proj/W_proj"] if found["token_projection"] else []),
+        *(["/W_P_0"] if found["state_projection"] else []),
+    ]
+    given = options_of(options.values, options.source, names)
+    for name in SIZES:
+        if getattr(given, name) != found[name]:
+            raise ValueError(
+                f"{data.source}: {name} is {found[name]} by the shapes of the weights, but by "
+                f"{options.source} it must be {getattr(given, name)}. The options belong to "
+                f"another model."
+            )
+    return given
+
+
+def _mixes(
+    state: Dict[str, Tensor], prefix: str, options: BiLMOptions, path: Path
+) -> Iterator[Mix]:
+    """The scalar mixes, which stand beside the biLM in AllenNLP's `Elmo`."""
+    if not (prefix == LSTMS or prefix.endswith(f".{LSTMS}")):
+        return
+    mixes = StateDict(state, str(path), basis="a mix of its layers")
+    outer = prefix[: -len(LSTMS)] + "scalar_mix_{}"
+    for k in range(mixes.count(outer + ".gamma")):
+        name = outer.format(k)
+        weights = [
+            float(mixes.get(f"{name}.scalar_parameters.{j}", 1)) for j in range(options.n_reported)
+        ]
+        yield Mix(tuple(weights), float(mixes.get(f"{name}.gamma", 1)))

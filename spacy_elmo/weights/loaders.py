@@ -1,0 +1,39 @@
+"""Registered loaders for [initialize]: they name a file and open it only when called."""
+
+from dataclasses import dataclass
+from typing import Optional
+
+from ..bilm.model import BiLM
+from .formats import DEFAULT_MODEL, load_bilm
+
+
+@dataclass(frozen=True)
+class PretrainedLoader:
+    """Loads a biLM when called; see `load_bilm` for what it reads."""
+
+    path: str
+    options_file: Optional[str] = None
+    vocab_file: Optional[str] = None
+
+    def __call__(self) -> BiLM:
+        return load_bilm(self.path, self.options_file, self.vocab_file)
+
+    def __str__(self) -> str:
+        return f"The biLM {self.path}"
+
+
+def make_pretrained_loader(
+    path: str = DEFAULT_MODEL,
+    options_file: Optional[str] = None,
+    vocab_file: Optional[str] = None,
+) -> PretrainedLoader:
+    """Registered as spacy-elmo.PretrainedLoader.v1.
+
+    path (str): A weight file or directory of any known format, or the name of a
+        packaged model.
+    options_file (Optional[str]): The options.json of an HDF5 file, where it does not
+        lie beside it.
+    vocab_file (Optional[str]): The vocabulary of a model with word input, likewise.
+    RETURNS (Callable[[], BiLM]): The loader.
+    """
+    return PretrainedLoader(path, options_file, vocab_file)

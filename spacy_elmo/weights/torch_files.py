@@ -1,0 +1,57 @@
+"""Torch files (`.th`, `.pkl`) from elsewhere, read as tensors and nothing else.
+
+Owns the one place where such files are opened. They are pickles, which could run
+code; torch's reader for weights refuses all that is not a tensor or a plain value. It
+does not know what the tensors mean.
+"""
+
+import zipfile
+from pathlib import Path
+from typing import BinaryIO, Dict, Union
+
+import torch
+from torch import Tensor
+
+# how torch's own file format began before it became a zip
+LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+
+
+def is_torch_file(path: Path) -> bool:
+    """RETURNS (bool): Whether a file is one that torch wrote, old format or new."""
+    with path.open("rb") as file:
+        if file.read(len(LEGACY_START)) == LEGACY_START:
+            return True
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
+        return False
+
+
+def load_state_dict(file: Union[Path, BinaryIO], source: str) -> Dict[str, Tensor]:
+    """Read a state dict without running code.
+
+    file (Union[Path, BinaryIO]): The file, or its content.
+    source (str): Name for error messages.
+    RETURNS (Dict[str, Tensor]): The tensors by name, on the CPU. Entries that are no
+        tensors are left out.
+    """
+    try:
+        values = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # damaged bytes can make the unpickler raise anything
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise ValueError(
+            f"{source} cannot be read as torch weights: it is damaged, or it is a pickle with more "
+            f"in it than tensors and plain values, and such files are not opened because they "
+            f"could run code. Torch says: {reason}"
+        ) from error
+    if not isinstance(values, dict):
+        raise ValueError(
+            f"{source} holds a {type(values).__name__}; expected the state dict of a model, tensors "
+            f"by name."
+        )
+    return {
+        name: value
+        for name, value in values.items()
+        if isinstance(name, str) and isinstance(value, Tensor)
+    }
