@@ -4,12 +4,12 @@ Owns the extension `doc._.elmo`, the rules for writing it and `doc.tensor`, and 
 checks before a listener uses what is there. It knows nothing of models.
 """
 
-from typing import Any, List, Optional, Sequence
+from multiprocessing import parent_process
+from typing import Any, List, Optional, Sequence, Union
 
-from spacy.tokens import Doc
-from thinc.types import Floats2d, Floats3d
+from spacy.tokens import Doc, Span, Token
 
-from .models.types import LayerBatch
+from .models.types import Floats2d, Floats3d, LayerBatch
 
 EXTENSION = "elmo"
 
@@ -20,25 +20,41 @@ def install_extension() -> None:
         Doc.set_extension(EXTENSION, default=None)
 
 
-def store(doc: Doc, layers: Optional[Floats3d], mixed: Optional[Floats2d]) -> None:
-    """Write to a Doc.
+def store_layers(doc: Doc, layers: Floats3d) -> None:
+    """Set `doc._.elmo`.
 
     doc (Doc): The Doc.
-    layers (Optional[Floats3d]): All layers [n_layers, n_tokens, width]; None to leave
-        `doc._.elmo` alone.
-    mixed (Optional[Floats2d]): Vectors [n_tokens, width]; None to leave `doc.tensor`
-        alone.
+    layers (Floats3d): All layers [n_layers, n_tokens, width].
     """
-    if layers is not None:
-        # a copy: a view would keep the arrays of the whole batch alive
-        doc._.set(EXTENSION, layers.copy())
-    if mixed is not None:
-        doc.tensor = mixed.copy()
+    # a copy: a view would keep the arrays of the whole batch alive
+    doc._.set(EXTENSION, layers.copy())
 
 
-def read(
-    ops: Any, docs: Sequence[Doc], n_layers: int, width: int
-) -> Optional[LayerBatch]:
+def store_tensor(doc: Doc, vectors: Floats2d) -> None:
+    """Set `doc.tensor`, and let similarity follow from it.
+
+    doc (Doc): The Doc.
+    vectors (Floats2d): One vector for each token [n_tokens, width].
+    """
+    doc.tensor = vectors.copy()
+    if parent_process() is None:  # hooks do not travel back from a worker of nlp.pipe
+        # spaCy calls equally spelled words alike without a look at their vectors
+        for hooks in (doc.user_hooks, doc.user_span_hooks, doc.user_token_hooks):
+            hooks["similarity"] = cosine
+
+
+def cosine(one: Union[Doc, Span, Token], other: Any) -> float:
+    """Similarity of two spaCy objects by their vectors alone.
+
+    one (Union[Doc, Span, Token]): A Doc, span or token.
+    other (Union[Doc, Span, Token, Lexeme]): What to compare it with.
+    RETURNS (float): The cosine; 0 if a vector is zero.
+    """
+    norms = float(one.vector_norm) * float(other.vector_norm)
+    return float(one.vector @ other.vector) / norms if norms else 0.0
+
+
+def read(ops: Any, docs: Sequence[Doc], n_layers: int, width: int) -> Optional[LayerBatch]:
     """Collect the layers that `store` left.
 
     ops (Ops): The ops of the reader, for the kind of array.

@@ -14,15 +14,14 @@ from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer, set_dropout_rate
-from thinc.types import Floats3d
 
 from . import annotations
-from .listener import ElmoListener
 from .models.encoder import Encoder, Settings, load_weights, n_layers_of, shim_of
 from .models.scalar_mix import mix_layers, uniform_mix
-from .models.types import BiLMLoader, LayerBatch
+from .models.types import BiLMLoader, LayerBatch, split_rows
 from .output_cache import OutputCache
 from .pending import PendingBatch
+from .upstream import ListenedTo, check_upstreams
 from .weights import load_bilm
 
 DEFAULT_CONFIG = """
@@ -82,7 +81,7 @@ def make_elmo(
     )
 
 
-class Elmo(TrainablePipe):
+class Elmo(ListenedTo, TrainablePipe):
     """Contextual vectors from a bidirectional language model, shared by listeners.
 
     vocab (Vocab): The shared vocabulary.
@@ -114,7 +113,7 @@ class Elmo(TrainablePipe):
         self.model = model
         self.name = name
         self.cfg: Dict[str, Any] = {}
-        self.listener_map: Dict[str, List[ElmoListener]] = {}
+        self.listener_map = {}
         self.output_cache = OutputCache(cache_mb)
         self.frozen = frozen
         self.store_layers = store_layers
@@ -123,50 +122,6 @@ class Elmo(TrainablePipe):
         self._pending: Optional[PendingBatch] = None
         self._training = False
         annotations.install_extension()
-
-    # Listeners
-
-    @property
-    def listeners(self) -> List[ElmoListener]:
-        """RETURNS (List[ElmoListener]): The listeners of all components."""
-        return [listener for found in self.listener_map.values() for listener in found]
-
-    @property
-    def listening_components(self) -> List[str]:
-        """RETURNS (List[str]): Names of the components that listen."""
-        return list(self.listener_map)
-
-    def add_listener(self, listener: ElmoListener, component_name: str) -> None:
-        """Add a listener of a downstream component; nothing happens if it is known."""
-        found = (listener.mix.attrs["n_layers"], listener.get_dim("nO"))
-        expected = (n_layers_of(self.model), self.model.get_dim("nO"))
-        if found != expected:
-            raise ValueError(
-                f"The listener of '{component_name}' has width {found[1]} and depth {found[0] - 1}, "
-                f"but '{self.name}' has width {expected[1]} and depth {expected[0] - 1}. Refer to "
-                f"${{components.{self.name}.model.width}} and ${{components.{self.name}.model.depth}}."
-            )
-        known = self.listener_map.setdefault(component_name, [])
-        if listener not in known:
-            known.append(listener)
-
-    def remove_listener(self, listener: ElmoListener, component_name: str) -> bool:
-        """RETURNS (bool): Whether there was such a listener, which is removed."""
-        known = self.listener_map.get(component_name, [])
-        if listener not in known:
-            return False
-        known.remove(listener)
-        if not known:
-            del self.listener_map[component_name]
-        return True
-
-    def find_listeners(self, component: Any) -> None:
-        """Add the listeners in a component's model that are meant for this component."""
-        model = getattr(component, "model", None)
-        if isinstance(model, Model):
-            for node in model.walk():
-                if isinstance(node, ElmoListener) and node.upstream_name in ("*", self.name):
-                    self.add_listener(node, component.name)
 
     # Initialization
 
@@ -186,26 +141,13 @@ class Elmo(TrainablePipe):
         """
         validate_get_examples(get_examples, "Elmo.initialize")
         if nlp is not None:
-            self._check_upstreams(nlp)
+            check_upstreams(nlp)
         if loader is None:
             load_weights(self.model, load_bilm(), "The packaged biLM")
         else:
             load_weights(self.model, loader(), str(loader))
         self._forget()
         self.model.initialize(X=[example.x for example in islice(get_examples(), 10)])
-
-    def _check_upstreams(self, nlp: Language) -> None:
-        """With two `elmo` components a listener must say which it means."""
-        names = [name for name, pipe in nlp.pipeline if isinstance(pipe, Elmo)]
-        for name, pipe in nlp.pipeline if len(names) > 1 else ():
-            model = getattr(pipe, "model", None)
-            for node in model.walk() if isinstance(model, Model) else ():
-                if isinstance(node, ElmoListener) and node.upstream_name == "*":
-                    raise ValueError(
-                        f"The listener of '{name}' has upstream \"*\", but the pipeline has "
-                        f"{len(names)} 'elmo' components: {', '.join(names)}. Set its upstream to "
-                        f"one of them."
-                    )
 
     # Prediction
 
@@ -217,8 +159,8 @@ class Elmo(TrainablePipe):
         """
         docs = list(docs)
         self.model.attrs["frozen"] = self.frozen
-        if self.frozen and self._training:
-            return self._predict_cached(docs)
+        if self.frozen and self._training and not shim_of(self.model).swapped:
+            return self.output_cache.predict(self.model, docs)
         batch: LayerBatch = self.model.predict(docs)
         return batch
 
@@ -229,13 +171,14 @@ class Elmo(TrainablePipe):
         batch (LayerBatch): What `predict` gave for them.
         """
         annotations.install_extension()
-        weights = uniform_mix(n_layers_of(self.model), self._mix)
-        for doc, layers in zip(docs, batch.split()):
-            annotations.store(
-                doc,
-                layers if self.store_layers else None,
-                mix_layers(layers, weights, 1.0) if self.store_tensor else None,
-            )
+        if self.store_layers:
+            for doc, layers in zip(docs, batch.split()):
+                annotations.store_layers(doc, layers)
+        if self.store_tensor:
+            weights = self.model.ops.asarray1f(uniform_mix(n_layers_of(self.model), self._mix))
+            mixed = mix_layers(batch.layers, weights, 1.0)
+            for doc, vectors in zip(docs, split_rows(mixed, batch.lengths)):
+                annotations.store_tensor(doc, vectors)
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
         """Annotate a stream, in runs of a bounded number of tokens.
@@ -254,26 +197,6 @@ class Elmo(TrainablePipe):
                 error_handler(self.name, self, docs, error)
             else:
                 yield from docs
-
-    def _predict_cached(self, docs: Sequence[Doc]) -> LayerBatch:
-        """Run the biLM over those Docs that the cache does not hold."""
-        settings: Settings = self.model.attrs["settings"]
-        keys = [OutputCache.key(doc, settings.segmenter) for doc in docs]
-        found: List[Optional[Floats3d]] = [self.output_cache.get(key) for key in keys]
-        missing = [i for i, layers in enumerate(found) if layers is None]
-        if missing:
-            batch = self.model.predict([docs[i] for i in missing])
-            if len(missing) == len(docs):
-                for key, layers in zip(keys, batch.split()):
-                    self.output_cache.add(key, layers)
-                return batch
-            for i, layers in zip(missing, batch.split()):
-                self.output_cache.add(keys[i], layers)
-                found[i] = layers
-        xp = self.model.ops.xp
-        shape = (n_layers_of(self.model), 0, self.model.get_dim("nO"))
-        joined = xp.concatenate([self.model.ops.alloc3f(*shape), *found], axis=1)
-        return LayerBatch(joined, [len(doc) for doc in docs])
 
     # Training
 
@@ -303,14 +226,16 @@ class Elmo(TrainablePipe):
         docs = [example.predicted for example in examples]
         self.model.attrs["frozen"] = self.frozen
         if self.frozen:
-            pending = PendingBatch(docs, self._predict_cached(docs), len(self.listeners))
+            pending = PendingBatch(
+                docs, self.output_cache.predict(self.model, docs), len(self.listeners)
+            )
         else:
             set_dropout_rate(self.model, drop)
             batch, backprop = self.model.begin_update(docs)
 
             def backprop_and_log(batch: LayerBatch) -> None:
                 backprop(batch)
-                assert losses is not None
+                assert losses is not None and batch.d_layers is not None
                 losses[self.name] += float((batch.d_layers**2).sum())
 
             pending = PendingBatch(docs, batch, len(self.listeners), backprop_and_log)

@@ -8,10 +8,9 @@ from typing import Callable, List, Optional, Sequence, Tuple, cast
 
 from spacy.tokens import Doc
 from thinc.api import Model
-from thinc.types import Floats2d
 
 from . import annotations
-from .models.types import LayerBatch
+from .models.types import Floats2d, LayerBatch
 from .pending import PendingBatch
 
 

@@ -5,12 +5,13 @@ epoch every Doc comes once, so throwing out the oldest would throw out the next.
 """
 
 from hashlib import blake2b
-from typing import Dict, Optional
+from typing import Dict, List, Optional, Sequence
 
 from spacy.attrs import ORTH
 from spacy.tokens import Doc
-from thinc.types import Floats3d
 
+from .models.encoder import Encoder, Settings, n_layers_of
+from .models.types import Floats3d, LayerBatch
 from .text.segments import Segmenter
 
 MEGABYTE = 2**20
@@ -54,6 +55,31 @@ class OutputCache:
         if key not in self._layers and self.n_bytes + layers.nbytes <= self.max_bytes:
             self._layers[key] = layers.copy()
             self.n_bytes += layers.nbytes
+
+    def predict(self, model: Encoder, docs: Sequence[Doc]) -> LayerBatch:
+        """All layers of some Docs; the biLM runs over those that are not kept.
+
+        model (Model[List[Doc], LayerBatch]): The encoder.
+        docs (Sequence[Doc]): The Docs.
+        RETURNS (LayerBatch): The layers.
+        """
+        settings: Settings = model.attrs["settings"]
+        keys = [self.key(doc, settings.segmenter) for doc in docs]
+        found: List[Optional[Floats3d]] = [self.get(key) for key in keys]
+        missing = [i for i, layers in enumerate(found) if layers is None]
+        if missing:
+            batch = model.predict([docs[i] for i in missing])
+            if len(missing) == len(docs):
+                for key, layers in zip(keys, batch.split()):
+                    self.add(key, layers)
+                return batch
+            for i, layers in zip(missing, batch.split()):
+                self.add(keys[i], layers)
+                found[i] = layers
+        xp = model.ops.xp
+        shape = (n_layers_of(model), 0, model.get_dim("nO"))
+        joined = xp.concatenate([model.ops.alloc3f(*shape), *found], axis=1)
+        return LayerBatch(joined, [len(doc) for doc in docs])
 
     def clear(self) -> None:
         self._layers = {}

@@ -5,6 +5,7 @@ to, and the decision when the biLM's backward pass runs. No listener is special:
 that stays silent, is frozen or excluded costs the others nothing.
 """
 
+from itertools import accumulate
 from typing import Callable, Dict, List, Optional, Sequence, Set
 
 import numpy
@@ -36,7 +37,7 @@ class PendingBatch:
         self.flushed = False
         self._n_listeners = listeners
         self._index = {id(doc): i for i, doc in enumerate(self.docs)}
-        self._starts = [sum(batch.lengths[:i]) for i in range(len(self.docs))]
+        self._starts = [0, *accumulate(batch.lengths)]
         self._reported: Dict[int, Set[int]] = {}
         self._open = 0
 
@@ -63,7 +64,9 @@ class PendingBatch:
             return self.batch
         empty = self.batch.layers[:, :0]
         # numpy's functions dispatch to cupy for its arrays
-        layers = numpy.concatenate([empty, *(self.batch.layers[:, self._rows(i)] for i in where)], axis=1)
+        layers = numpy.concatenate(
+            [empty, *(self.batch.layers[:, self._rows(i)] for i in where)], axis=1
+        )
         d_layers = None if self.batch.d_layers is None else numpy.zeros_like(layers)
         return LayerBatch(layers, [self.batch.lengths[i] for i in where], d_layers)
 
@@ -75,13 +78,13 @@ class PendingBatch:
         docs (Sequence[Doc]): The Docs that the gradient is for.
         taken (LayerBatch): What `take` gave for them.
         """
-        if self.backprop is None:
-            return
         if self.flushed:
             raise ValueError(
                 "A component sent a gradient to 'elmo' after the biLM's backward pass for this "
                 "batch had run. Run each update of a component before the next update of 'elmo'."
             )
+        if self.backprop is None:
+            return
         where = self._positions(docs)
         if taken is not self.batch and taken.d_layers is not None:
             start = 0
@@ -111,6 +114,4 @@ class PendingBatch:
         return [self._index[id(doc)] for doc in docs]
 
     def _rows(self, index: int) -> slice:
-        start = self._starts[index]
-        return slice(start, start + self.batch.lengths[index])
-
+        return slice(self._starts[index], self._starts[index + 1])

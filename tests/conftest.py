@@ -2,6 +2,9 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+torch.set_num_threads(1)  # the models here are so small that threads only wait for each other
 
 DEFAULT_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 

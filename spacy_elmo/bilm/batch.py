@@ -16,7 +16,8 @@ class WordBatch:
     """Sentences, one after the other.
 
     words (List[str]): The distinct words.
-    ids (ndarray): Index into `words` of each token, int64 [n_tokens].
+    ids (ndarray): Index into `words` of each token, int64 [n_tokens]; -2 and -1 are the
+        words that stand before and after a sentence.
     lengths (ndarray): Tokens in each sentence, int64 [n_sentences].
     """
 
@@ -25,16 +26,26 @@ class WordBatch:
     lengths: np.ndarray
 
     @classmethod
-    def from_sentences(cls, sentences: Sequence[Sequence[str]]) -> "WordBatch":
+    def from_sentences(
+        cls, sentences: Sequence[Sequence[str]], boundaries: Sequence[str] = ()
+    ) -> "WordBatch":
         """Number the words of tokenized sentences.
 
         sentences (Sequence[Sequence[str]]): The tokens of each sentence.
+        boundaries (Sequence[str]): Two tokens that stand for the words before and after
+            a sentence, e.g. "<S>" and "</S>"; without them such tokens are spelled.
         RETURNS (WordBatch): The batch.
         """
-        index: dict[str, int] = {}
-        ids = [index.setdefault(word, len(index)) for sentence in sentences for word in sentence]
+        index = {token: i - N_BOUNDARIES for i, token in enumerate(boundaries)}
+        n_special = len(index)
+        ids = [
+            index.setdefault(word, len(index) - n_special)
+            for sentence in sentences
+            for word in sentence
+        ]
         lengths = [len(sentence) for sentence in sentences]
-        return cls(list(index), np.array(ids, dtype=np.int64), np.array(lengths, dtype=np.int64))
+        words = list(index)[n_special:]
+        return cls(words, np.array(ids, dtype=np.int64), np.array(lengths, dtype=np.int64))
 
     def parts(self, max_tokens: int) -> Iterator[np.ndarray]:
         """Divide the sentences into runs of similar length within a budget.

@@ -1,41 +1,19 @@
 """One layer of the biLM: an LSTM with projection and clipping, both directions.
 
-Owns the recurrence, forward here and backward in `lstm_grad`. It works on packed
-rows (see `packing`), with all input products done in large pieces before the time
-loop, and knows nothing of words or of other layers.
+Owns the parameters and the choice of how to run them: with gradients, batched, or with
+packed weights. It works on packed rows (see `packing`) and knows nothing of words or
+of other layers.
 """
 
-from dataclasses import dataclass
-from typing import List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
 
+from .lstm_grad import LSTMFunction
 from .options import BiLMOptions
-
-# Rows of gates held at once outside training: enough for full-speed products,
-# little memory (4H floats a row and direction).
-GATE_ROWS = 512
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """Where the memory cell and the projected output are clipped, if they are."""
-
-    cell: Optional[float]
-    output: Optional[float]
-
-
-@dataclass
-class Tape:
-    """What the backward pass needs of the forward pass; R packed rows, D directions."""
-
-    gates: Tensor  # [D, R, 4H] input, forget, output gate and candidate, after activation
-    cell_before: Tensor  # [D, R, H]
-    tanh_cell: Tensor  # [D, R, H] of the clipped cell
-    state_before: Tensor  # [D, R, P]
-    cell_inside: Optional[Tensor]  # [D, R, H] bool, where the clip let the cell pass
-    output_inside: Optional[Tensor]  # [D, R, P] bool
+from .products import BatchedProducts, PackedProducts, Weights, packing_works
+from .recurrence import Bounds, run
 
 
 class LSTMLayer(nn.Module):
@@ -67,6 +45,7 @@ class LSTMLayer(nn.Module):
         self.projection: Optional[nn.Parameter] = None
         if options.state_projection:
             self.projection = nn.Parameter(torch.empty(n, dim, hidden))
+        self.packed = PackedCache()
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -99,91 +78,47 @@ class LSTMLayer(nn.Module):
         RETURNS (Tuple[Tensor, Tensor, Tensor]): Outputs [D, R, P] and the states
             after each sentence's own last step.
         """
-        bias = self.bias.clone()
-        bias[:, self.hidden_dim : 2 * self.hidden_dim] += 1.0
-        weights = (self.input_weight, self.state_weight, bias, self.projection)
         dtype = dtype or self.bias.dtype
         if torch.is_grad_enabled() and (x.requires_grad or self.bias.requires_grad):
-            from .lstm_grad import LSTMFunction
+            return LSTMFunction.apply(x, h, c, *self._weights(), active, self.bounds, dtype)
+        h, c = h.clone(), c.clone()
+        outputs = torch.empty_like(x)
+        packed = self.packed_products(dtype)
+        if packed:
+            for direction, products in enumerate(packed):
+                parts = (tensor[direction] for tensor in (x, h, c))
+                run(*parts, products, active, self.bounds, outputs[direction])
+        else:
+            products = BatchedProducts(self._weights(), dtype)
+            run(x, h, c, products, active, self.bounds, outputs)
+        return outputs, h, c
 
-            return LSTMFunction.apply(x, h, c, *weights, active, self.bounds, dtype)
-        return run(x, h.clone(), c.clone(), weights, active, self.bounds, dtype)
+    def _weights(self) -> Weights:
+        bias = self.bias.clone()
+        bias[:, self.hidden_dim : 2 * self.hidden_dim] += 1.0
+        return self.input_weight, self.state_weight, bias, self.projection
 
-
-Weights = Tuple[Tensor, Tensor, Tensor, Optional[Tensor]]
-
-
-def run(
-    x: Tensor,
-    h: Tensor,
-    c: Tensor,
-    weights: Weights,
-    active: List[int],
-    bounds: Bounds,
-    dtype: torch.dtype,
-    tape: Optional[Tape] = None,
-) -> Tuple[Tensor, Tensor, Tensor]:
-    """The recurrence itself. Writes the new states into `h` and `c`."""
-    input_weight, state_weight, bias, projection = weights
-    input_weight_t = input_weight.to(dtype).transpose(1, 2)
-    state_weight_t = state_weight.to(dtype).transpose(1, 2)
-    projection_t = None if projection is None else projection.to(dtype).transpose(1, 2)
-    hidden = c.shape[2]
-    x = x.to(dtype)
-    bias = bias.to(dtype).unsqueeze(1)
-    outputs = x.new_empty(x.shape[0], x.shape[1], h.shape[2], dtype=h.dtype)
-    row = 0
-    for steps in _chunks(active, None if tape is not None else GATE_ROWS):
-        begin, n_rows = row, sum(steps)
-        # [D, n_rows, 4H]: what the inputs of these steps add to the gates
-        chunk = torch.baddbmm(bias, x[:, begin : begin + n_rows], input_weight_t).to(h.dtype)
-        if tape is not None:
-            tape.gates = chunk
-        for n in steps:
-            rows = slice(row, row + n)
-            gates = chunk[:, row - begin : row - begin + n]
-            state, cell = h[:, :n], c[:, :n]
-            if tape is not None:
-                tape.cell_before[:, rows] = cell
-                tape.state_before[:, rows] = state
-            if dtype == h.dtype:
-                gates.baddbmm_(state, state_weight_t)
-            else:
-                gates += torch.bmm(state.to(dtype), state_weight_t)
-            gates[..., : 3 * hidden].sigmoid_()
-            gates[..., 3 * hidden :].tanh_()
-            i, f, o, g = gates.split(hidden, dim=2)
-            cell.mul_(f).addcmul_(i, g)
-            if bounds.cell is not None:
-                if tape is not None and tape.cell_inside is not None:
-                    torch.le(cell.abs(), bounds.cell, out=tape.cell_inside[:, rows])
-                cell.clamp_(-bounds.cell, bounds.cell)
-            out = torch.tanh(cell)
-            if tape is not None:
-                tape.tanh_cell[:, rows] = out
-            out *= o
-            if projection_t is not None:
-                out = torch.bmm(out.to(dtype), projection_t).to(h.dtype)
-            if bounds.output is not None:
-                if tape is not None and tape.output_inside is not None:
-                    torch.le(out.abs(), bounds.output, out=tape.output_inside[:, rows])
-                out.clamp_(-bounds.output, bounds.output)
-            state.copy_(out)
-            outputs[:, rows] = out
-            row += n
-    return outputs, h, c
+    def packed_products(self, dtype: torch.dtype) -> List[PackedProducts]:
+        """For each direction, kept while the weights are frozen; none where packing does
+        not pay or is not to be had."""
+        if self.bias.requires_grad or self.bias.device.type != "cpu":
+            return []
+        if self.bias.dtype != torch.float32 or not packing_works(dtype):
+            return []
+        if dtype not in self.packed:
+            weights = self._weights()
+            self.packed[dtype] = [
+                PackedProducts(tuple(w if w is None else w[d] for w in weights), dtype)
+                for d in range(len(self.bias))
+            ]
+        return self.packed[dtype]
 
 
-def _chunks(active: List[int], max_rows: Optional[int]) -> List[List[int]]:
-    """Consecutive steps of at most `max_rows` rows together, at least one step each."""
-    if max_rows is None:
-        return [active]
-    chunks: List[List[int]] = []
-    n_rows = 0
-    for n in active:
-        if not chunks or n_rows + n > max_rows:
-            chunks.append([])
-            n_rows = 0
-        chunks[-1].append(n)
-        n_rows += n
-    return chunks
+class PackedCache(Dict[torch.dtype, List[PackedProducts]]):
+    """Packed weights by type. They follow from the weights, so copies start empty."""
+
+    def __deepcopy__(self, memo: object) -> "PackedCache":
+        return PackedCache()
+
+    def __reduce__(self):  # type: ignore[no-untyped-def]
+        return PackedCache, ()

@@ -10,14 +10,15 @@ from typing import Any, List, Optional, Tuple
 import torch
 from torch import Tensor
 
-from .lstm import Bounds, Tape, run
+from .products import BatchedProducts
+from .recurrence import Bounds, Tape, run
 
 
 class LSTMFunction(torch.autograd.Function):
-    """`lstm.run` with gradients for the inputs, the states and all weights."""
+    """`recurrence.run` with gradients for the inputs, the states and all weights."""
 
     @staticmethod
-    def forward(  # type: ignore[override]
+    def forward(
         ctx: Any,
         x: Tensor,
         h: Tensor,
@@ -39,14 +40,16 @@ class LSTMFunction(torch.autograd.Function):
             cell_inside=_mask(c, shape) if bounds.cell is not None else None,
             output_inside=_mask(h, shape) if bounds.output is not None else None,
         )
-        weights = (input_weight, state_weight, bias, projection)
-        outputs = run(x, h.clone(), c.clone(), weights, active, bounds, dtype, tape)
+        products = BatchedProducts((input_weight, state_weight, bias, projection), dtype)
+        h, c = h.clone(), c.clone()
+        outputs = torch.empty_like(x)
+        run(x, h, c, products, active, bounds, outputs, tape)
         ctx.save_for_backward(x, input_weight, state_weight, projection, *vars(tape).values())
         ctx.active, ctx.dtype = active, dtype
-        return outputs
+        return outputs, h, c
 
     @staticmethod
-    def backward(ctx: Any, d_out: Tensor, d_h: Tensor, d_c: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, d_out: Tensor, d_h: Tensor, d_c: Tensor) -> Any:
         x, input_weight, state_weight, projection, *saved = ctx.saved_tensors
         tape, dtype = Tape(*saved), ctx.dtype
         hidden = d_c.shape[2]

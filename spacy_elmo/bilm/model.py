@@ -80,7 +80,7 @@ class BiLM(nn.Module):
         self.register_buffer("start_c", torch.zeros(*start, options.hidden_dim))
         self.start_h: Tensor
         self.start_c: Tensor
-        self.register_load_state_dict_post_hook(lambda module, _: module.drop_caches())
+        self.register_load_state_dict_post_hook(_drop_caches)
 
     @property
     def device(self) -> torch.device:
@@ -93,6 +93,8 @@ class BiLM(nn.Module):
     def drop_caches(self) -> None:
         """Forget what was derived from the weights. Called wherever they change."""
         self.tokens.cache.clear()
+        for layer in self.layers:
+            layer.packed.clear()
 
     def requires_grad_(self, requires_grad: bool = True) -> "BiLM":
         self.drop_caches()
@@ -163,7 +165,9 @@ class BiLM(nn.Module):
         table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
         packing = pack(batch.ids, batch.lengths)
         order = packing.order.to(self.device)
-        layers, end = self._run(table, packing, (state.h[:, :, order], state.c[:, :, order]), precision)
+        layers, end = self._run(
+            table, packing, (state.h[:, :, order], state.c[:, :, order]), precision
+        )
         return layers, State(
             state.h.index_copy(2, order, end.h), state.c.index_copy(2, order, end.c)
         )
@@ -200,7 +204,9 @@ class BiLM(nn.Module):
     ) -> Tuple[Tensor, State]:
         """Run the layers over one packed batch and gather the tokens' rows."""
         if precision not in PRECISIONS:
-            raise ValueError(f"The precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}.")
+            raise ValueError(
+                f"The precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}."
+            )
         options = self.options
         n_rows, n_directions = len(packing.order), options.n_directions
         h, c = start
@@ -220,6 +226,10 @@ class BiLM(nn.Module):
         return torch.stack(layers), State(
             torch.stack([h for h, _ in end]), torch.stack([c for _, c in end])
         )
+
+
+def _drop_caches(bilm: BiLM, incompatible: object) -> None:
+    bilm.drop_caches()
 
 
 def _gather(x: Tensor, rows: Tensor) -> Tensor:

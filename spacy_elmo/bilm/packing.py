@@ -39,7 +39,7 @@ def pack(ids: np.ndarray, lengths: np.ndarray) -> Packing:
     """Lay sentences out, a boundary word added at either end.
 
     ids (ndarray): Word of each token, int64 [n_tokens], sentence after sentence;
-        word k is row k + 2 of the token table.
+        word k is row k + 2 of the token table, so -2 and -1 are the boundary words.
     lengths (ndarray): Tokens in each sentence, int64 [n_sentences].
     RETURNS (Packing): The layout.
     """

@@ -48,8 +48,8 @@ class WordCache:
         missing = [word for word in words if word not in self._rows]
         self.misses += len(missing)
         self.hits += len(words) - len(missing)
-        if len(words) > self.capacity // 2:
-            # too many to keep beside what is there: leave the cache as it is
+        if not words or len(words) > self.capacity // 2:
+            # nothing to keep, or too much beside what is there: leave the cache as it is
             return compute(list(words))
         if missing:
             self._add(missing, compute(missing), words)

@@ -11,3 +11,6 @@ HELP = "Run, convert and inspect ELMo models."
 
 elmo_app = typer.Typer(name="elmo", help=HELP, no_args_is_help=True)
 app.add_typer(elmo_app)
+
+# each registers its command
+from . import convert, embed, info, mix  # noqa: E402, F401

@@ -4,7 +4,6 @@ from typing import List, Optional
 
 from spacy.tokens import Doc
 from thinc.api import Maxout, Model, chain, concatenate, with_array
-from thinc.types import Floats2d
 
 from ..bilm.model import MAX_TOKENS, PRECISIONS, START_STATES
 from ..listener import ElmoListener
@@ -12,7 +11,7 @@ from ..text.segments import Segmenter, make_punct_segments
 from .encoder import BiLMEncoder, Encoder, Settings
 from .scalar_mix import ScalarMix
 from .standalone import Standalone, mix_for, replace_listener, replace_listener_cfg
-from .types import BiLMLoader
+from .types import BiLMLoader, Floats2d
 
 
 def build_bilm_v1(
@@ -103,7 +102,9 @@ def build_concat_embed_v1(
         width by a maxout layer with layer normalization.
     """
     both: Model[List[Doc], List[Floats2d]] = concatenate(elmo, embed)
-    reduce = with_array(Maxout(nO=width, nP=3, dropout=0.0, normalize=True))
+    reduce: Model[List[Floats2d], List[Floats2d]] = with_array(
+        Maxout(nO=width, nP=3, dropout=0.0, normalize=True)
+    )
     model: Model[List[Doc], List[Floats2d]] = chain(both, reduce)
     model.set_dim("nO", width)
     return model

@@ -4,20 +4,22 @@ Owns the way from Docs to the biLM and its output back to arrays of the right ki
 It does not mix layers and does not write to Docs.
 """
 
+import os
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Sequence, Tuple, cast
 
 import torch
 from spacy.tokens import Doc
 from thinc.api import CupyOps, Model, Ops, torch2xp, xp2torch
-from thinc.types import Floats3d
 
 from ..bilm.model import BiLM
 from ..text.segments import SegmentedDocs, Segmenter, segment_docs
 from .shim import BiLMShim
-from .types import LayerBatch
+from .types import Floats3d, LayerBatch
 
 Encoder = Model[List[Doc], LayerBatch]
+
+_process = os.getpid()
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,7 @@ def load_weights(model: Encoder, bilm: BiLM, source: str) -> None:
 def forward(
     model: Encoder, docs: Sequence[Doc], is_train: bool
 ) -> Tuple[LayerBatch, Callable[[LayerBatch], List[Doc]]]:
+    _run_alone_after_fork()
     shim, settings = shim_of(model), cast(Settings, model.attrs["settings"])
     frozen = bool(model.attrs["frozen"])
     shim.set_frozen(frozen)
@@ -111,15 +114,24 @@ def forward(
 def _to_tokens(ops: Ops, words: torch.Tensor, segmented: SegmentedDocs) -> Floats3d:
     """Rows of words to rows of tokens: zeros where a token is whitespace."""
     on_gpu = isinstance(ops, CupyOps) and words.is_cuda
-    values = ops.asarray3f(torch2xp(words.detach() if on_gpu else words.detach().cpu()))
+    values: Floats3d = torch2xp(words.detach() if on_gpu else words.detach().cpu())
+    values = ops.asarray3f(values)
     n_tokens = sum(segmented.lengths)
     if len(segmented.rows) == n_tokens:
         return values
-    layers = ops.alloc3f(words.shape[0], n_tokens, words.shape[2])
+    layers: Floats3d = ops.alloc3f(words.shape[0], n_tokens, words.shape[2])
     layers[:, segmented.rows] = values
     return layers
 
 
+def _run_alone_after_fork() -> None:
+    """Use one thread in a forked process, as with `nlp.pipe(n_process=2)`: torch's
+    threads do not survive a fork, and waiting for them would never end."""
+    global _process
+    if os.getpid() != _process:
+        _process = os.getpid()
+        torch.set_num_threads(1)
+
+
 def _no_backprop(output: LayerBatch) -> List[Doc]:
     return []
-

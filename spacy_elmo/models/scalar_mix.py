@@ -7,9 +7,8 @@ the optimizer and need no round trip through torch.
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from thinc.api import Model, get_current_ops
-from thinc.types import Floats1d, Floats2d, Floats3d
 
-from .types import LayerBatch, split_rows
+from .types import Floats1d, Floats2d, Floats3d, LayerBatch, split_rows
 
 NORM_EPSILON = 1e-12
 
@@ -45,7 +44,7 @@ def ScalarMix(
         )
     if weights is not None and top_only:
         raise ValueError("'weights' and 'top_only' exclude each other: give one of them.")
-    params: Dict[str, None] = {}
+    params: Dict[str, Optional[Floats1d]] = {}
     if weights is None:
         params = {"gamma": None} if top_only else {"w": None, "gamma": None}
     model: Model[LayerBatch, List[Floats2d]] = Model(

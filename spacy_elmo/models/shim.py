@@ -7,7 +7,7 @@ the optimizer, and averaged parameters do reach the module.
 
 import copy
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Iterator, Optional, cast
 
 import torch
 from thinc.api import CupyOps, Ops, Optimizer, PyTorchShim, get_current_ops, torch2xp, xp2torch
@@ -28,6 +28,7 @@ class BiLMShim(PyTorchShim):
     def __init__(self, device: Optional[str] = None) -> None:
         super().__init__(None)
         self.device_name = device
+        self.swapped = False  # whether `use_params` has put other parameters in
 
     @property
     def loaded(self) -> bool:
@@ -50,6 +51,7 @@ class BiLMShim(PyTorchShim):
         """Turn gradients of the weights off or on; nothing happens if they are so already."""
         if self.bilm.tokens.frozen != frozen:
             self.bilm.requires_grad_(not frozen)
+            self.bilm.zero_grad()  # no step is taken for what was left from before
 
     def finish_update(self, optimizer: Optimizer) -> None:
         if self._model is None:
@@ -57,7 +59,8 @@ class BiLMShim(PyTorchShim):
         changed = False
         for name, param in self._model.named_parameters():
             if param.grad is not None:
-                weights, _ = optimizer((self.id, name), torch2xp(param.data), torch2xp(param.grad))
+                weights, gradient = (cast(Any, torch2xp(x)) for x in (param.data, param.grad))
+                weights, _ = optimizer((self.id, name), weights, gradient)
                 param.data = xp2torch(weights, device=param.device)
                 param.grad = None
                 changed = True
@@ -75,10 +78,12 @@ class BiLMShim(PyTorchShim):
                     param.data = xp2torch(params[(self.id, name)], device=param.device)
         try:
             if backup:
+                self.swapped = True
                 self.bilm.drop_caches()
             yield
         finally:
             if backup:
+                self.swapped = False
                 for name, param in self.bilm.named_parameters():
                     if name in backup:
                         param.data = backup[name]

@@ -8,12 +8,11 @@ from typing import Any, Dict, List, Optional, cast
 
 from spacy.tokens import Doc
 from thinc.api import Model, chain
-from thinc.types import Floats2d
 
 from ..weights import load_bilm
 from .encoder import Encoder, load_weights, n_layers_of, shim_of
 from .scalar_mix import ScalarMix
-from .types import BiLMLoader, LayerBatch
+from .types import BiLMLoader, Floats2d, LayerBatch
 
 Mix = Model[LayerBatch, List[Floats2d]]
 MIX_SETTINGS = ("top_only", "weights", "dropout", "layer_norm", "l2")

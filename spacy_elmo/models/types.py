@@ -1,13 +1,17 @@
 """What passes between the encoder, the mixes and the component."""
 
 from dataclasses import dataclass
-from typing import Callable, Iterator, List, Optional
-
-from thinc.types import Floats2d, Floats3d
+from typing import Any, Callable, Iterator, List, Optional
 
 from ..bilm.model import BiLM
 
 BiLMLoader = Callable[[], BiLM]
+
+# Arrays of numpy or cupy. thinc's types for them do not know enough of what arrays can
+# do for a type checker, so the shapes are for the reader.
+Floats1d = Any
+Floats2d = Any
+Floats3d = Any
 
 
 @dataclass

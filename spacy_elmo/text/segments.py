@@ -6,7 +6,7 @@ cuts. Whitespace tokens, which no training text has, belong to no segment.
 """
 
 from dataclasses import dataclass
-from typing import Callable, Iterator, List, Sequence
+from typing import Callable, List, Sequence
 
 import numpy as np
 from spacy.attrs import IS_LOWER, IS_SPACE, ORTH
@@ -117,13 +117,6 @@ class SegmentedDocs:
     rows: np.ndarray
     lengths: List[int]
 
-    def split(self, array: np.ndarray, axis: int = 0) -> Iterator[np.ndarray]:
-        """YIELDS (ndarray): The part of each Doc, of an array over all tokens."""
-        start = 0
-        for length in self.lengths:
-            yield array[(slice(None),) * axis + (slice(start, start + length),)]
-            start += length
-
 
 def segment_docs(docs: Sequence[Doc], segmenter: Segmenter) -> SegmentedDocs:
     """Cut Docs into segments and number their distinct words.
@@ -150,7 +143,9 @@ def segment_docs(docs: Sequence[Doc], segmenter: Segmenter) -> SegmentedDocs:
         segments.append(lengths[lengths > 0])
         offset += len(doc)
     distinct, ids = np.unique(np.concatenate(orths), return_inverse=True)
-    words = [docs[0].vocab.strings[orth] for orth in distinct] if len(distinct) else []
+    # Docs may come from several vocabs
+    stores = list({id(doc.vocab): doc.vocab.strings for doc in docs}.values())
+    words = [next(store[orth] for store in stores if orth in store) for orth in distinct]
     batch = WordBatch(words, ids.astype(np.int64), np.concatenate(segments).astype(np.int64))
     return SegmentedDocs(batch, np.concatenate(rows), [len(doc) for doc in docs])
 

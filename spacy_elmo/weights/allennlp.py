@@ -22,9 +22,7 @@ from .torch_files import is_torch_file, load_state_dict
 
 TOKENS, LSTMS = "_token_embedder.", "_elmo_lstm."
 TABLE = TOKENS + "_char_embedding_weights"
-NAMES = TokenNames(
-    TOKENS + "char_conv_{}", TOKENS + "_highways._layers.{}", TOKENS + "_projection"
-)
+NAMES = TokenNames(TOKENS + "char_conv_{}", TOKENS + "_highways._layers.{}", TOKENS + "_projection")
 CELL = LSTMS + "forward_layer_{}"
 SIZES = (
     *("hidden_dim", "projection_dim", "n_layers", "filters", "char_dim", "n_highway"),
@@ -80,9 +78,7 @@ def _options_beside(path: Path) -> Optional[Path]:
 def _prefixes(state: Dict[str, Tensor], path: Path) -> List[str]:
     """Where in the model the ELMo stands; several places are fine if it is the same one."""
     prefixes = sorted(
-        name[: -len(TABLE)]
-        for name in state
-        if name == TABLE or name.endswith(f".{TABLE}")
+        name[: -len(TABLE)] for name in state if name == TABLE or name.endswith(f".{TABLE}")
     )
     if not prefixes:
         raise ValueError(
@@ -112,16 +108,16 @@ def _sizes(data: StateDict, options: Optional[Options]) -> BiLMOptions:
     cell = CELL.format(0)
     rows, dim = data.shape(f"{cell}.input_linearity.weight", 2)
     filters = []
-    for i in range(data.count(NAMES.convolution + ".weight")):
+    for i in range(_count(data, NAMES.convolution + ".weight")):
         count, _, width = data.shape(NAMES.convolution.format(i) + ".weight", 3)
         filters.append((width, count))
     found: Dict[str, Any] = {
         "hidden_dim": rows // 4,
         "projection_dim": dim,
-        "n_layers": data.count(CELL + ".input_linearity.weight"),
+        "n_layers": _count(data, CELL + ".input_linearity.weight"),
         "filters": tuple(filters),
         "char_dim": data.shape(TABLE, 2)[1],
-        "n_highway": data.count(NAMES.highway + ".weight"),
+        "n_highway": _count(data, NAMES.highway + ".weight"),
         "token_projection": f"{NAMES.projection}.weight" in data,
         "state_projection": f"{cell}.state_projection.weight" in data,
     }
@@ -145,6 +141,11 @@ def _sizes(data: StateDict, options: Optional[Options]) -> BiLMOptions:
     return given
 
 
+def _count(data: StateDict, pattern: str) -> int:
+    before, after = pattern.split("{}")
+    return data.count(before, after)
+
+
 def _mixes(
     state: Dict[str, Tensor], prefix: str, options: BiLMOptions, path: Path
 ) -> Iterator[Mix]:
@@ -152,9 +153,9 @@ def _mixes(
     if not (prefix == LSTMS or prefix.endswith(f".{LSTMS}")):
         return
     mixes = StateDict(state, str(path), basis="a mix of its layers")
-    outer = prefix[: -len(LSTMS)] + "scalar_mix_{}"
-    for k in range(mixes.count(outer + ".gamma")):
-        name = outer.format(k)
+    outer = prefix[: -len(LSTMS)] + "scalar_mix_"
+    for k in range(mixes.count(outer, ".gamma")):
+        name = f"{outer}{k}"
         weights = [
             float(mixes.get(f"{name}.scalar_parameters.{j}", 1)) for j in range(options.n_reported)
         ]

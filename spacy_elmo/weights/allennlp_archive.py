@@ -78,8 +78,9 @@ def _is_file(member: tarfile.TarInfo, path: Path) -> bool:
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts or not (member.isfile() or member.isdir()):
         raise ValueError(
-            f"{path} holds {member.name!r}, which is a link or lies outside of the archive; expected "
-            f"files and folders only. Nothing was read from it. Pack the model again without it."
+            f"{path} holds {member.name!r}, which is a link or lies outside of the archive; "
+            f"expected files and folders only. Nothing was read from it. Pack the model again "
+            f"without it."
         )
     return member.isfile()
 

@@ -50,6 +50,7 @@ def atomic_directory(path: PathLike) -> Iterator[Path]:
         for file in temporary.rglob("*"):
             if file.is_file():
                 _sync(file)
+                file.chmod(0o666 & ~_umask())
         temporary.chmod(0o777 & ~_umask())
         if path.exists():
             os.replace(path, old)

@@ -4,17 +4,21 @@ Owns the checks that every format shares: nothing missing, nothing of another sh
 nothing that is not a number. It does not know of files beyond the name for messages.
 """
 
-from typing import Dict, Optional, Sequence
+import math
+from typing import Dict, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
 
 from ..bilm.characters import LexiconCharacters, WordLexicon
 from ..bilm.model import BiLM, Mix
-from ..bilm.options import BiLMOptions
+from ..bilm.options import BYTES, N_BYTE_CHARACTERS, BiLMOptions
 
+ALIGNMENT = 64
 START = ("start_h", "start_c")
-MAX_CHARACTERS = 10_000  # far above any model; a number beyond it is damage
+# far above any model: numbers beyond them are damage
+MAX_CHARACTERS = 10_000
+MAX_CLIP = 1e15
 
 
 def build_bilm(
@@ -36,16 +40,10 @@ def build_bilm(
     mixes (Sequence[Mix]): Layer weights that came with the model.
     RETURNS (BiLM): The model.
     """
-    if options.n_layers + options.n_highway + len(options.filters) > len(tensors):
+    _check_options(options, len(tensors), source)
+    if not all(math.isfinite(value) for mix in mixes for value in (*mix.weights, mix.gamma)):
         raise ValueError(
-            f"{source} holds {len(tensors)} tensors, but by the options there must be more: "
-            f"{options.n_layers} LSTM layers, {options.n_highway} highway layers and "
-            f"{len(options.filters)} filters. The options belong to another model."
-        )
-    if options.max_characters > MAX_CHARACTERS:
-        raise ValueError(
-            f"{source}: max_characters is {options.max_characters}; it must be at most "
-            f"{MAX_CHARACTERS}. The original models have 50."
+            f"{source}: the layer weights {list(mixes)} hold NaN or infinity; they must be finite."
         )
     try:
         with torch.device("meta"):  # shapes only: the tensors are put in place below
@@ -61,7 +59,7 @@ def build_bilm(
         if warm or name not in START
     }
     check_tensors(tensors, expected, source)
-    tensors = {name: tensor.to(torch.float32) for name, tensor in tensors.items()}
+    tensors = {name: _aligned(tensor.to(torch.float32)) for name, tensor in tensors.items()}
     if not warm:
         tensors.update((name, torch.zeros(getattr(bilm, name).shape)) for name in START)
     bilm.load_state_dict(tensors, assign=True)
@@ -70,8 +68,42 @@ def build_bilm(
     return bilm if warm else bilm.warm_up()
 
 
+def _check_options(options: BiLMOptions, n_tensors: int, source: str) -> None:
+    """Raise a ValueError for what is possible by itself, but not for a file's content."""
+    if options.n_layers + options.n_highway + len(options.filters) > n_tensors:
+        raise ValueError(
+            f"{source} holds {n_tensors} tensors, but by the options there must be more: "
+            f"{options.n_layers} LSTM layers, {options.n_highway} highway layers and "
+            f"{len(options.filters)} filters. The options belong to another model."
+        )
+    over_bytes = options.filters and options.char_unit == BYTES
+    if over_bytes and options.n_characters != N_BYTE_CHARACTERS:
+        raise ValueError(
+            f"{source}: n_characters is {options.n_characters!r}; a model over bytes must have "
+            f"{N_BYTE_CHARACTERS}."
+        )
+    length = options.max_characters
+    if not isinstance(length, int) or length > MAX_CHARACTERS:
+        raise ValueError(
+            f"{source}: max_characters is {length!r}; it must be a whole number up to "
+            f"{MAX_CHARACTERS}. Models usually have 50."
+        )
+    for name in ("cell_clip", "proj_clip"):
+        clip = getattr(options, name)
+        if clip is not None and not clip < MAX_CLIP:
+            raise ValueError(
+                f"{source}: {name} is {clip!r}; it must be below {MAX_CLIP}, or none for no clip."
+            )
+
+
+def _aligned(tensor: Tensor) -> Tensor:
+    """The tensor where torch would put it. Products of the same numbers differ in the
+    last bit with their place in memory, which for a mapped file depends on its header."""
+    return tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor
+
+
 def check_tensors(
-    tensors: Dict[str, Tensor], expected: Dict[str, tuple], source: str  # type: ignore[type-arg]
+    tensors: Dict[str, Tensor], expected: Dict[str, Tuple[int, ...]], source: str
 ) -> None:
     """Raise a ValueError unless the tensors have the expected names, shapes and
     finite values."""
@@ -98,7 +130,7 @@ def check_tensors(
                 f"{source}: {name} holds values of type {tensors[name].dtype}; expected floating "
                 f"point numbers. The file is damaged or belongs to another model."
             )
-        if not torch.isfinite(tensors[name]).all():
+        if not torch.isfinite(tensors[name].float()).all():
             raise ValueError(
                 f"{source}: {name} holds values that are not finite (NaN or infinity). "
                 f"The training broke down or the file is damaged."

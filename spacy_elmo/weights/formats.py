@@ -3,9 +3,11 @@
 Owns the detection only. Each format has a module of its own.
 """
 
+import lzma
 import tempfile
 import zipfile
-from pathlib import Path
+import zlib
+from pathlib import Path, PurePosixPath
 from typing import Optional
 
 from ..bilm.model import BiLM
@@ -20,6 +22,8 @@ KNOWN = (
     "its options.json, a directory or zip with both, an AllenNLP model.tar.gz or .th file, an "
     "ELMoForManyLangs directory or zip, or the name of a packaged model"
 )
+# what the zip module raises, RuntimeError for a password
+UNREADABLE = (zipfile.BadZipFile, OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError)
 ZIPPED = (".hdf5", ".json", ".txt", ".gz", ".dic", ".pkl", ".safetensors")
 
 
@@ -41,18 +45,21 @@ def load_bilm(
         path = PRETRAINED / str(path)
     path = Path(path)
     if not path.exists():
-        names = ", ".join(sorted(p.name for p in PRETRAINED.iterdir() if store.is_store(p)))
-        raise ValueError(f"No file or directory {path}, and no packaged model of that name ({names}).")
+        packaged = sorted(PRETRAINED.iterdir()) if PRETRAINED.is_dir() else []
+        names = ", ".join(p.name for p in packaged if store.is_store(p)) or "none"
+        raise ValueError(
+            f"No file or directory {path}, and no packaged model of that name; packaged: {names}."
+        )
     if path.is_dir():
         if store.is_store(path):
             return store.read(path)
         if many_langs.is_many_langs(path):
             return many_langs.read(path)
         return hdf5.read(hdf5.find_weights(path), options_file, vocab_file)
-    if zipfile.is_zipfile(path) and not allennlp.is_allennlp(path):
-        return _read_zip(path, options_file, vocab_file)
-    if allennlp.is_allennlp(path):
+    if allennlp.is_allennlp(path):  # before zips, for torch's files are zips as well
         return allennlp.read(path, options_file)
+    if _is_zip(path):
+        return _read_zip(path, options_file, vocab_file)
     if hdf5.is_hdf5(path):
         return hdf5.read(path, options_file, vocab_file)
     raise ValueError(f"{path} is not a known format. Known are {KNOWN}.")
@@ -71,10 +78,15 @@ def save_bilm(bilm: BiLM, path: PathLike) -> None:
         store.write(bilm, path)
 
 
-def _read_zip(
-    path: Path, options_file: Optional[PathLike], vocab_file: Optional[PathLike]
-) -> BiLM:
-    with tempfile.TemporaryDirectory() as temporary:
+def _is_zip(path: Path) -> bool:
+    try:
+        return zipfile.is_zipfile(path)
+    except zipfile.BadZipFile:
+        return True  # it is one, but damaged, which reading it will say
+
+
+def _read_zip(path: Path, options_file: Optional[PathLike], vocab_file: Optional[PathLike]) -> BiLM:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         root = Path(temporary).resolve()
         try:
             with zipfile.ZipFile(path) as archive:
@@ -86,13 +98,22 @@ def _read_zip(
                             f"of the folder it is unpacked to. Nothing was unpacked from it."
                         )
                 for member in archive.infolist():
-                    if Path(member.filename).suffix in ZIPPED:
+                    name = PurePosixPath(member.filename)
+                    # macOS puts hidden twins of the files beside them
+                    if name.suffix in ZIPPED and not name.name.startswith("."):
                         archive.extract(member, root)
-        except zipfile.BadZipFile as error:
-            raise ValueError(f"{path} is a damaged zip file: {error}. Download it again.") from error
+        except UNREADABLE as error:
+            raise ValueError(
+                f"{path} is a zip file that is damaged or cannot be unpacked: {error}. "
+                f"Copy it again, or unpack it and give the folder."
+            ) from error
         folders = [root, *(p for p in sorted(root.rglob("*")) if p.is_dir())]
         for folder in folders:
-            if store.is_store(folder) or many_langs.is_many_langs(folder) or any(folder.glob("*.hdf5")):
+            if (
+                store.is_store(folder)
+                or many_langs.is_many_langs(folder)
+                or any(folder.glob("*.hdf5"))
+            ):
                 try:
                     return load_bilm(folder, options_file, vocab_file)
                 except ValueError as error:

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..bilm.char_cnn import Highway
+from ..bilm.lstm import LSTMLayer
 from ..bilm.model import BiLM
 from ..bilm.options import BYTES, N_BYTE_CHARACTERS, BiLMOptions
 from .atomic import PathLike, atomic_file
@@ -25,7 +27,8 @@ from .layouts import gates_from_original, gates_to_original
 CELLS = ("{root}/MultiRNNCell/Cell{layer}/LSTMCell", "{root}/LSTMCell")
 ROOTS = {True: ("RNN_0/RNN", "RNN_1/RNN"), False: ("rnn",)}
 KERNEL, BIAS, PROJECTION = ("W_0", "kernel"), ("B", "bias"), ("W_P_0", "projection/kernel")
-DAMAGED = (OSError, RuntimeError, KeyError, TypeError, AttributeError)  # what h5py then raises
+# what h5py raises for a file that is not whole
+DAMAGED = (OSError, RuntimeError, KeyError, TypeError, AttributeError, UnicodeDecodeError)
 
 
 def is_hdf5(path: Path) -> bool:
@@ -111,6 +114,11 @@ class _Datasets:
                 f"{list(shape)}. The options belong to another model."
             )
         values = self.file[name][...]
+        if values.dtype.kind != "f":
+            raise ValueError(
+                f"{self.path}: {name} holds values of type {values.dtype}; expected floating point "
+                f"numbers. The file is damaged or holds something else."
+            )
         self.read.append(name)
         return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
 
@@ -162,7 +170,9 @@ def _read_cell(
     data: _Datasets, options: BiLMOptions, root: str, layer: int
 ) -> Iterator[Tuple[str, Tensor]]:
     hidden, dim = options.hidden_dim, options.projection_dim
-    cells = [cell.format(root=root, layer=layer) for cell in CELLS[: 2 if options.n_layers == 1 else 1]]
+    cells = [
+        cell.format(root=root, layer=layer) for cell in CELLS[: 2 if options.n_layers == 1 else 1]
+    ]
 
     def names(variants: Tuple[str, ...]) -> Tuple[str, ...]:
         return tuple(f"{cell}/{name}" for cell in cells for name in variants)
@@ -234,6 +244,7 @@ def _write_tensors(bilm: BiLM, put: Callable[[str, Tensor], None]) -> None:
             put(f"CNN/W_cnn_{i}", weight.permute(1, 2, 0).unsqueeze(0))
             put(f"CNN/b_cnn_{i}", bias)
         for k, highway in enumerate(cnn.highways):
+            assert isinstance(highway, Highway)
             for part, weight, bias in zip(
                 ("transform", "carry"), highway.weight.chunk(2), highway.bias.chunk(2)
             ):
@@ -245,6 +256,7 @@ def _write_tensors(bilm: BiLM, put: Callable[[str, Tensor], None]) -> None:
         put("CNN_proj/W_proj", bilm.tokens.projection.weight.t())
         put("CNN_proj/b_proj", bilm.tokens.projection.bias)
     for index, layer in enumerate(bilm.layers):
+        assert isinstance(layer, LSTMLayer)
         for direction, root in enumerate(ROOTS[True]):
             cell = CELLS[0].format(root=root, layer=index)
             kernel = torch.cat(

@@ -48,7 +48,8 @@ def parse_options(text: bytes, source: str) -> Dict[str, Any]:
         raise ValueError(f"The options file {source} is not valid JSON: {error}.") from error
     if not isinstance(values, dict) or not isinstance(values.get("lstm"), dict):
         raise ValueError(
-            f"{source} is not an options file of a biLM: it must be a JSON object with a key 'lstm'."
+            f"{source} is not an options file of a biLM: it must be a JSON object with a key "
+            f"'lstm'."
         )
     return values
 
@@ -89,7 +90,9 @@ def options_of(raw: Dict[str, Any], source: str, names: Sequence[str]) -> BiLMOp
     except KeyError as error:
         raise ValueError(f"The options file {source} lacks the key {error}.") from error
     except (TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(f"The options file {source} has a value of a wrong type: {error}.") from error
+        raise ValueError(
+            f"The options file {source} has a value of a wrong type: {error}."
+        ) from error
     except ValueError as error:
         raise ValueError(f"The options file {source} does not describe a biLM: {error}") from error
 
@@ -143,6 +146,7 @@ def read_vocab(path: Path) -> List[str]:
         lines = path.read_text(encoding="utf8").rstrip("\n").split("\n")
     except (OSError, ValueError) as error:
         raise ValueError(
-            f"The vocabulary {path} cannot be read: {error}. It must be UTF-8 text, one word a line."
+            f"The vocabulary {path} cannot be read: {error}. It must be UTF-8 text, one word a "
+            f"line."
         ) from error
     return [line.strip() for line in lines if line.strip() != "!!!MAXTERMID"]

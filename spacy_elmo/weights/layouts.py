@@ -5,7 +5,7 @@ implementations (AllenNLP, ELMoForManyLangs) share. It opens no file: tensors co
 and go out.
 """
 
-from typing import Callable, Dict, List, NamedTuple, Set, Tuple
+from typing import Dict, List, NamedTuple, Set, Tuple
 
 import torch
 from torch import Tensor
@@ -64,12 +64,14 @@ class StateDict:
     def __contains__(self, name: str) -> bool:
         return name in self._tensors
 
-    def count(self, pattern: str) -> int:
-        """RETURNS (int): How many names there are of a pattern like "layer_{}.bias"."""
-        n = 0
-        while pattern.format(n) in self:
-            n += 1
-        return n
+    def count(self, before: str, after: str) -> int:
+        """RETURNS (int): How many names have a number between these parts."""
+        length = len(before) + len(after)
+        return sum(
+            name[len(before) : len(name) - len(after)].isdecimal()
+            for name in self._tensors
+            if len(name) > length and name.startswith(before) and name.endswith(after)
+        )
 
     def shape(self, name: str, n_dims: int) -> Tuple[int, ...]:
         """RETURNS (Tuple[int, ...]): The shape of a tensor that has `n_dims` dimensions."""
@@ -88,6 +90,11 @@ class StateDict:
             raise ValueError(
                 f"{self.source}: {name} has shape {list(tensor.shape)}, but by {self.basis} it "
                 f"must be {list(shape)}. The file is damaged or belongs to another model."
+            )
+        if not tensor.is_floating_point():
+            raise ValueError(
+                f"{self.source}: {name} holds values of type {tensor.dtype}; expected floating "
+                f"point numbers. The file is damaged or holds another kind of model."
             )
         self._read.add(name)
         return tensor.to(torch.float32)
@@ -145,9 +152,10 @@ def read_features(data: StateDict, names: TokenNames, options: BiLMOptions) -> D
 def read_lstms(data: StateDict, prefix: str, options: BiLMOptions) -> Dict[str, Tensor]:
     """The layers of both directions, by our names."""
     hidden, dim = options.hidden_dim, options.projection_dim
-    kernel: Callable[[str], Tensor] = lambda name: gates_from_torch(  # noqa: E731
-        data.get(f"{name}.weight", 4 * hidden, dim), hidden
-    )
+
+    def kernel(name: str) -> Tensor:
+        return gates_from_torch(data.get(f"{name}.weight", 4 * hidden, dim), hidden)
+
     tensors: Dict[str, Tensor] = {}
     for layer in range(options.n_layers):
         stacked: Dict[str, List[Tensor]] = {}

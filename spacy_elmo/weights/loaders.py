@@ -1,19 +1,23 @@
 """Registered loaders for [initialize]: they name a file and open it only when called."""
 
-from dataclasses import dataclass
 from typing import Optional
 
 from ..bilm.model import BiLM
 from .formats import DEFAULT_MODEL, load_bilm
 
 
-@dataclass(frozen=True)
 class PretrainedLoader:
-    """Loads a biLM when called; see `load_bilm` for what it reads."""
+    """Loads a biLM when called; see `load_bilm` for what it reads.
 
-    path: str
-    options_file: Optional[str] = None
-    vocab_file: Optional[str] = None
+    Not a dataclass: spaCy turns those into dictionaries when it reads [initialize].
+    """
+
+    def __init__(
+        self, path: str, options_file: Optional[str] = None, vocab_file: Optional[str] = None
+    ) -> None:
+        self.path = path
+        self.options_file = options_file
+        self.vocab_file = vocab_file
 
     def __call__(self) -> BiLM:
         return load_bilm(self.path, self.options_file, self.vocab_file)

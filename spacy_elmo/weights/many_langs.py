@@ -1,14 +1,203 @@
-"""Reader in the making."""
+"""ELMoForManyLangs directories: lexicons, an architecture and two torch pickles.
 
-from pathlib import Path
-from typing import Any
+Owns the names of their files and tensors, and how their lexicons are read. The swapped
+word boundaries of that software are the business of `LexiconCharacters`.
+"""
 
+import json
+from pathlib import Path, PureWindowsPath
+from typing import Any, Dict, List, Tuple
+
+from torch import Tensor
+
+from ..bilm.characters import LexiconCharacters, WordLexicon
 from ..bilm.model import BiLM
+from ..bilm.options import BYTES, CHARACTERS, N_BYTE_CHARACTERS, BiLMOptions
+from .atomic import PathLike
+from .build import build_bilm
+from .layouts import StateDict, TokenNames, read_features, read_lstms
+from .torch_files import load_state_dict
+
+CONFIG, CHARS, WORDS = "config.json", "char.dic", "word.dic"
+EMBEDDER, ENCODER = "token_embedder.pkl", "encoder.pkl"
+CHAR_TABLE, WORD_TABLE = "char_emb_layer.embedding.weight", "word_emb_layer.embedding.weight"
+NAMES = TokenNames("convolutions.{}", "highways._layers.{}", "projection")
+SPECIAL_WORDS = ("<oov>", "<bos>", "<eos>")  # unknown, start, end
+SUPPORTED = {"token_embedder": "cnn", "encoder": "elmo"}
+IDEOGRAPHIC_SPACE = "\u3000"
+
+# What that software falls back to; all published models have it.
+DEFAULT_NAME = "cnn_50_100_512_4096_sample.json"
+DEFAULT: Dict[str, Any] = {
+    "encoder": {
+        "name": "elmo",
+        "projection_dim": 512,
+        "cell_clip": 3,
+        "proj_clip": 3,
+        "dim": 4096,
+        "n_layers": 2,
+    },
+    "token_embedder": {
+        "name": "cnn",
+        "activation": "relu",
+        "filters": [[1, 32], [2, 32], [3, 64], [4, 128], [5, 256], [6, 512], [7, 1024]],
+        "n_highway": 2,
+        "word_dim": 100,
+        "char_dim": 50,
+        "max_characters_per_token": 50,
+    },
+}
 
 
 def is_many_langs(path: Path) -> bool:
-    return False
+    """RETURNS (bool): Whether a directory holds a model of ELMoForManyLangs."""
+    lexicons = (path / CHARS).is_file() or (path / WORDS).is_file()
+    return lexicons and (path / ENCODER).is_file()
 
 
-def read(path: Path, options_file: Any = None) -> BiLM:
-    raise ValueError(f"{path} cannot be read yet.")
+def read(path: PathLike) -> BiLM:
+    """Load a directory of ELMoForManyLangs.
+
+    path (Union[str, Path]): The directory.
+    RETURNS (BiLM): The model, frozen, on the CPU.
+    """
+    path = Path(path)
+    name, architecture = _architecture(path)
+    embedder = StateDict(_load(path, EMBEDDER), str(path / EMBEDDER), basis=name)
+    encoder = StateDict(_load(path, ENCODER), str(path / ENCODER), basis=name)
+    options = _options(architecture, name, embedder)
+    tensors = read_features(embedder, NAMES, options)
+    characters = words = None
+    if options.filters:
+        shape = options.n_characters, options.char_dim
+        tensors["tokens.char_cnn.embedding"] = embedder.get(CHAR_TABLE, *shape)
+        characters = LexiconCharacters(
+            _lexicon(path / CHARS, shape[0], LexiconCharacters.SPECIAL), options.max_characters
+        )
+    if options.word_dim:
+        shape = options.n_words, options.word_dim
+        tensors["tokens.word_embedding"] = embedder.get(WORD_TABLE, *shape)
+        words = WordLexicon(
+            _lexicon(path / WORDS, shape[0], SPECIAL_WORDS), *SPECIAL_WORDS, options.max_characters
+        )
+    tensors.update(read_lstms(encoder, "", options))
+    embedder.check_all_read()
+    encoder.check_all_read()
+    return build_bilm(options, tensors, str(path), characters, words)
+
+
+def _load(path: Path, name: str) -> Dict[str, Tensor]:
+    if not (path / name).is_file():
+        raise ValueError(
+            f"{path} has no {name}; expected {ENCODER} and {EMBEDDER} beside the lexicons of an "
+            f"ELMoForManyLangs model. Unpack the model again."
+        )
+    return load_state_dict(path / name, str(path / name))
+
+
+def _architecture(path: Path) -> Tuple[str, Dict[str, Any]]:
+    """The architecture and its name for messages. The config names it by a path on the
+    machine of whoever trained the model, so only the base name counts."""
+    config_path = ""
+    if (path / CONFIG).is_file():
+        config_path = str(_read_json(path / CONFIG).get("config_path", ""))
+    name = PureWindowsPath(config_path).name  # it knows both kinds of slashes
+    if name and (path / name).is_file():
+        return str(path / name), _read_json(path / name)
+    return f"the default architecture {DEFAULT_NAME}", DEFAULT
+
+
+def _read_json(path: Path) -> Dict[str, Any]:
+    try:
+        values = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not valid JSON: {error}. Unpack the model again.") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{path} holds a {type(values).__name__}; expected a JSON object.")
+    return values
+
+
+def _options(architecture: Dict[str, Any], name: str, embedder: StateDict) -> BiLMOptions:
+    try:
+        for part, supported in SUPPORTED.items():
+            found = architecture[part].get("name", supported)
+            if str(found).lower() != supported:
+                raise ValueError(
+                    f"its {part} is {found!r}, which is not supported; only '{supported}' is, as "
+                    f"in all published models."
+                )
+        tokens, encoder = architecture["token_embedder"], architecture["encoder"]
+        values: Dict[str, Any] = {
+            "hidden_dim": int(encoder["dim"]),
+            "projection_dim": int(encoder["projection_dim"]),
+            "n_layers": int(encoder["n_layers"]),
+            "cell_clip": _clip(encoder, "cell_clip"),
+            "proj_clip": _clip(encoder, "proj_clip"),
+            "max_characters": int(tokens["max_characters_per_token"]),
+            "char_unit": BYTES,
+            "n_characters": N_BYTE_CHARACTERS,
+        }
+        if int(tokens["char_dim"]) > 0:
+            values["filters"] = tuple((int(width), int(n)) for width, n in tokens["filters"])
+            values["activation"] = str(tokens["activation"])
+            values["n_highway"] = int(tokens["n_highway"])
+            values["char_dim"] = int(tokens["char_dim"])
+            values["char_unit"] = CHARACTERS
+            values["n_characters"] = embedder.shape(CHAR_TABLE, 2)[0]
+        if int(tokens["word_dim"]) > 0:
+            values["word_dim"] = int(tokens["word_dim"])
+            values["n_words"] = embedder.shape(WORD_TABLE, 2)[0]
+        return BiLMOptions(**values)
+    except KeyError as error:
+        raise ValueError(f"The architecture {name} lacks the key {error}.") from error
+    except (TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(f"The architecture {name} has a wrong value: {error}.") from error
+    except ValueError as error:
+        raise ValueError(f"The architecture {name} does not describe a biLM: {error}") from error
+
+
+def _clip(encoder: Dict[str, Any], name: str) -> Any:
+    return float(encoder[name]) if encoder.get(name) else None
+
+
+def _lexicon(path: Path, n_rows: int, special: Tuple[str, ...]) -> List[str]:
+    """The entries of a lexicon in the order of their ids.
+
+    Its software strips a line before it splits it, so that an entry which is itself a
+    space is lost and only the id remains; it takes such a line for U+3000. Of lines
+    with the same entry the last one counts. Rows that no entry is left for hold a name
+    with a tab, which no entry can have.
+    """
+    try:
+        lines = path.read_bytes().decode("utf8").split("\n")
+    except (OSError, ValueError) as error:
+        raise ValueError(f"The lexicon {path} cannot be read: {error}.") from error
+    ids: Dict[str, int] = {}
+    for number, line in enumerate(lines, start=1):
+        fields = line.strip().split("\t")
+        if fields == [""]:
+            continue
+        if len(fields) == 1:
+            fields = [IDEOGRAPHIC_SPACE, *fields]
+        if len(fields) != 2 or not fields[1].isdecimal() or int(fields[1]) >= n_rows:
+            raise ValueError(
+                f"{path}, line {number}, is {line!r}; expected an entry, a tab and its id below "
+                f"{n_rows}, the rows of the table in {EMBEDDER}. The file is damaged or belongs to "
+                f"another model."
+            )
+        ids[fields[0]] = int(fields[1])
+    entries = [f"\t{row}" for row in range(n_rows)]
+    for entry, row in ids.items():
+        if not entries[row].startswith("\t"):
+            raise ValueError(
+                f"{path} gives the id {row} to both {entries[row]!r} and {entry!r}; expected one "
+                f"entry for each id. The file is damaged."
+            )
+        entries[row] = entry
+    missing = [name for name in special if name not in ids]
+    if missing:
+        raise ValueError(
+            f"{path} lacks {', '.join(missing)}; expected {', '.join(special)} among its "
+            f"{len(ids)} entries. The file is damaged or belongs to another model."
+        )
+    return entries

@@ -6,7 +6,7 @@ pipeline holds. Loading never runs code from the file.
 
 import json
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, List, Optional
 
 import safetensors
 import safetensors.torch
@@ -22,6 +22,8 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 FORMAT = "spacy-elmo"
 VERSION = 1
+# what the readers of safetensors and JSON raise
+DAMAGED = (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError)
 
 
 def config_of(bilm: BiLM) -> Dict[str, Any]:
@@ -58,7 +60,7 @@ def from_bytes(data: bytes, source: str = "The saved biLM") -> BiLM:
         tensors = safetensors.torch.load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         config = json.loads(header["__metadata__"]["config"])
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+    except DAMAGED as error:
         raise ValueError(f"{source} is not a whole safetensors file of a biLM: {error}.") from error
     return _build(config, tensors, source)
 
@@ -67,10 +69,16 @@ def write(bilm: BiLM, path: PathLike, dtype: Optional[torch.dtype] = None) -> No
     """Save a biLM as a directory, whole or not at all.
 
     bilm (BiLM): The model.
-    path (Union[str, Path]): The directory; replaced if it is there.
+    path (Union[str, Path]): The directory; replaced if there is a biLM in it.
     dtype (Optional[torch.dtype]): Type of the stored weights, e.g. float16 for half
         the size; float32 if None.
     """
+    path = Path(path).resolve()  # what a link points to is replaced, not the link
+    if path.exists() and not is_store(path) and (path.is_file() or any(path.iterdir())):
+        raise ValueError(
+            f"{path} is there already and holds something other than a biLM, which writing would "
+            f"remove. Give a new or empty directory, or that of a biLM to replace."
+        )
     tensors = {
         name: value.detach().to("cpu", dtype or value.dtype).contiguous()
         for name, value in bilm.state_dict().items()
@@ -95,15 +103,15 @@ def read(path: PathLike) -> BiLM:
     path = Path(path)
     try:
         config = json.loads((path / CONFIG).read_text(encoding="utf8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path / CONFIG} is not valid JSON: {error}.") from error
     try:
         tensors = safetensors.torch.load_file(path / WEIGHTS)
-    except safetensors.SafetensorError as error:
+    except DAMAGED as error:
         raise ValueError(
             f"{path / WEIGHTS} is not a whole safetensors file: {error}. Copy it again."
         ) from error
-    return _build(config, {name: t.float() for name, t in tensors.items()}, str(path / WEIGHTS))
+    return _build(config, tensors, str(path / WEIGHTS))
 
 
 def _build(config: Any, tensors: Dict[str, torch.Tensor], source: str) -> BiLM:
@@ -116,10 +124,25 @@ def _build(config: Any, tensors: Dict[str, torch.Tensor], source: str) -> BiLM:
         )
     try:
         options = BiLMOptions.from_dict(config["options"])
-        mixes = [Mix(tuple(mix["weights"]), mix["gamma"]) for mix in config["mixes"]]
+        mixes = [
+            Mix(tuple(float(weight) for weight in mix["weights"]), float(mix["gamma"]))
+            for mix in config["mixes"]
+        ]
         alphabet, words = config.get("characters"), config.get("words")
-        characters = LexiconCharacters(alphabet, options.max_characters) if alphabet else None
-        lexicon = WordLexicon(**words) if words else None
-    except (KeyError, TypeError) as error:
+        characters = lexicon = None
+        if alphabet is not None:
+            characters = LexiconCharacters(_strings(alphabet), options.max_characters)
+        if words is not None:
+            lexicon = WordLexicon(**{**words, "words": _strings(words["words"])})
+            lexicon.max_characters = int(lexicon.max_characters)
+    except (KeyError, TypeError, OverflowError) as error:
         raise ValueError(f"The configuration of {source} is incomplete: {error}.") from error
+    except ValueError as error:
+        raise ValueError(f"The configuration of {source} is damaged: {error}") from error
     return build_bilm(options, tensors, source, characters, lexicon, mixes)
+
+
+def _strings(values: Any) -> List[str]:
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise TypeError("a lexicon must be a list of strings")
+    return values

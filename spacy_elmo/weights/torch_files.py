@@ -47,8 +47,8 @@ def load_state_dict(file: Union[Path, BinaryIO], source: str) -> Dict[str, Tenso
         ) from error
     if not isinstance(values, dict):
         raise ValueError(
-            f"{source} holds a {type(values).__name__}; expected the state dict of a model, tensors "
-            f"by name."
+            f"{source} holds a {type(values).__name__}; expected the state dict of a model, "
+            f"tensors by name."
         )
     return {
         name: value

@@ -1,0 +1,52 @@
+"""Two senses of one word, told apart by the context that it stands in.
+
+    python examples/senses.py
+
+For each "bank" the mean cosine to the other "bank"s of either sense is printed: no
+labels are learned from, only vectors compared.
+"""
+
+import spacy
+from wasabi import msg
+
+WORD = "bank"
+SENSES = {
+    "river": (
+        "They walked along the bank of the river.",
+        "The boat was tied to the bank of the stream.",
+        "We sat upon the grassy bank of the brook.",
+    ),
+    "money": (
+        "He had a thousand pounds in the bank.",
+        "She paid the money into the bank on Monday.",
+        "The bank would not lend him another shilling.",
+    ),
+}
+
+
+def main() -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("elmo")
+    nlp.initialize()
+    words = {
+        sense: [next(token for token in doc if token.text == WORD) for doc in nlp.pipe(sentences)]
+        for sense, sentences in SENSES.items()
+    }
+    rows = []
+    right = 0
+    for sense, found in words.items():
+        for word in found:
+            means = {}
+            for other_sense, others in words.items():
+                cosines = [word.similarity(other) for other in others if other is not word]
+                means[other_sense] = sum(cosines) / len(cosines)
+            closer = max(means, key=lambda name: means[name])
+            right += closer == sense
+            rows.append((word.doc.text, *(f"{mean:.3f}" for mean in means.values()), closer))
+    header = ("sentence", *(f"to '{sense}'" for sense in SENSES), "closer to")
+    msg.table(rows, header=header, divider=True, max_col=60)
+    msg.info(f"{right} of {len(rows)} are closer to the banks of their own sense.")
+
+
+if __name__ == "__main__":
+    main()

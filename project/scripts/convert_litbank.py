@@ -1,0 +1,260 @@
+"""Convert the entity layers of LitBank (TSV) to spaCy's binary training data.
+
+Owns the format, the split by book and the cut into Docs. It writes the outermost
+entities as `doc.ents` for `ner` and all of them as `doc.spans["sc"]` for `spancat`.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Dict, Iterable, Iterator, List, Sequence, Tuple
+
+import spacy
+import typer
+from spacy.cli._util import Arg, Opt
+from spacy.tokens import Doc, DocBin, Span
+from spacy.vocab import Vocab
+from wasabi import msg
+
+LABELS = ("PER", "FAC", "LOC", "GPE", "VEH", "ORG")
+SPANS_KEY = "sc"
+N_SENTS = 10
+
+# Test books of the ten published folds, by Gutenberg id. The dev books of a fold are
+# the test books of the fold before it.
+TEST_FOLDS = (
+    (238, 271, 711, 730, 1023, 1155, 1661, 2807, 6593, 16357),
+    (33, 76, 209, 233, 805, 829, 1245, 2095, 2489, 4276),
+    (11, 36, 62, 145, 514, 541, 1260, 2641, 3268, 18581),
+    (41, 73, 110, 113, 217, 472, 766, 5230, 8867, 11231),
+    (120, 160, 434, 521, 543, 1064, 2084, 2891, 3457, 4051),
+    (78, 155, 174, 550, 599, 876, 969, 1342, 2005, 2775),
+    (32, 45, 74, 84, 95, 105, 345, 432, 974, 1400),
+    (77, 171, 215, 502, 932, 1206, 2852, 4217, 4300, 41286),
+    (24, 27, 219, 367, 1327, 1695, 2166, 5348, 9830, 12677),
+    (44, 60, 158, 208, 351, 768, 940, 2814, 6053, 15265),
+)
+
+JOINED_LEFT = re.compile(
+    r"[.,;:!?)\]}”…%]+|--+|[—–]|[’'](s|ll|d|m|re|ve|S|LL|D|M|RE|VE)|[nN][’'][tT]"
+)
+JOINED_RIGHT = re.compile(r"[(\[{“‘`$£#]|--+|[—–]")
+QUOTES = ('"', "'", "’")
+
+Entity = Tuple[int, int, str]
+"""First token, the token after the last, label."""
+
+
+@dataclass
+class Sentence:
+    """A sentence with the entities of all layers, in order of their first token.
+
+    words (List[str]): The tokens.
+    entities (List[Entity]): The entities, the longer one first where two start alike.
+    """
+
+    words: List[str]
+    entities: List[Entity] = field(default_factory=list)
+
+
+def read_sentences(lines: Iterable[str], source: str = "The file") -> Iterator[Sentence]:
+    """Read the TSV: a token and its tags, one layer a column; a blank line after each
+    sentence.
+
+    lines (Iterable[str]): The lines.
+    source (str): Where they come from, for error messages.
+    YIELDS (Sentence): The sentences.
+    """
+    rows: List[List[str]] = []
+    for number, line in enumerate(lines, 1):
+        cells = line.rstrip("\r\n").split("\t")
+        while len(cells) > 1 and not cells[-1]:
+            cells.pop()  # each line ends with a tab
+        if len(cells) > 1:
+            rows.append(cells)
+        elif cells[0].strip():
+            raise ValueError(f"{source} has a token without tags in line {number}: {line!r}.")
+        elif rows:
+            yield _make_sentence(rows, f"{source}, up to line {number},")
+            rows = []
+    if rows:
+        yield _make_sentence(rows, source)
+
+
+def _make_sentence(rows: Sequence[Sequence[str]], source: str) -> Sentence:
+    entities = set()
+    for layer in range(1, max(map(len, rows))):
+        tags = [row[layer] if layer < len(row) else "O" for row in rows]
+        entities.update(read_layer(tags, source))
+    ordered = sorted(entities, key=lambda entity: (entity[0], -entity[1], entity[2]))
+    return Sentence([row[0] for row in rows], ordered)
+
+
+def read_layer(tags: Sequence[str], source: str = "The layer") -> Iterator[Entity]:
+    """Read the entities of one layer of one sentence.
+
+    tags (Sequence[str]): "O", "B-PER", "I-PER" and so on.
+    source (str): Where they come from, for error messages.
+    """
+    start, label = 0, ""
+    for i, tag in enumerate([*tags, "O"]):
+        prefix, _, tag_label = tag.partition("-")
+        if prefix not in ("B", "I", "O") or (prefix == "O") != (not tag_label):
+            raise ValueError(f"{source} has the tag {tag!r}; tags are O, B-... and I-... .")
+        if prefix == "I" and tag_label == label:
+            continue
+        if prefix == "I":
+            raise ValueError(f"{source} has {tag!r} with no {tag_label} before it to go on with.")
+        if label:
+            yield start, i, label
+        start, label = i, tag_label
+
+
+def keep_outermost(entities: Iterable[Entity]) -> List[Entity]:
+    """Leave out entities inside of others. Of two labels of one span the first in the
+    alphabet stays, which is as good a choice as the other.
+
+    RETURNS (List[Entity]): Those that do not overlap, in order.
+    """
+    kept: List[Entity] = []
+    for entity in sorted(entities, key=lambda entity: (entity[0], -entity[1], entity[2])):
+        if not kept or entity[0] >= kept[-1][1]:
+            kept.append(entity)
+    return kept
+
+
+def find_spaces(words: Sequence[str], sent_starts: Sequence[bool]) -> List[bool]:
+    """Guess where the text had spaces, which the corpus does not say.
+
+    words (Sequence[str]): The tokens of a Doc.
+    sent_starts (Sequence[bool]): Whether a sentence starts at each.
+    RETURNS (List[bool]): Whether a space follows each token.
+    """
+    left = [bool(JOINED_LEFT.fullmatch(word)) for word in words]
+    right = [bool(JOINED_RIGHT.fullmatch(word)) for word in words]
+    is_open = dict.fromkeys(QUOTES, False)
+    for i, word in enumerate(words):
+        if word in QUOTES:  # at the edge of a sentence it is clear which one it is
+            is_last = i + 1 == len(words) or sent_starts[i + 1]
+            after_word = word != '"' and i > 0 and words[i - 1][-1].isalnum()
+            left[i] = not sent_starts[i] and (is_last or after_word or is_open[word])
+            right[i] = not left[i]
+            is_open[word] = right[i]
+    return [not (a or b) for a, b in zip(right, [*left[1:], True])]
+
+
+def make_docs(
+    sentences: Sequence[Sentence], vocab: Vocab, book: str, *, nested: bool, n_sents: int = N_SENTS
+) -> Iterator[Doc]:
+    """Make Docs of consecutive sentences of a book.
+
+    sentences, vocab: The sentences of the book and the vocabulary.
+    book (str): Name of the book, stored in `doc.user_data["book"]`.
+    nested (bool): Whether to set `doc.spans["sc"]`, or `doc.ents` to the outermost ones.
+    n_sents (int): Sentences in a Doc at the most.
+    YIELDS (Doc): The Docs.
+    """
+    if n_sents < 1:
+        raise ValueError(f"'n_sents' is {n_sents}; a Doc needs at least 1 sentence.")
+    for first in range(0, len(sentences), n_sents):
+        words: List[str] = []
+        sent_starts: List[bool] = []
+        entities: List[Entity] = []
+        for sent in sentences[first : first + n_sents]:
+            offset = len(words)
+            words.extend(sent.words)
+            sent_starts.extend(i == 0 for i in range(len(sent.words)))
+            entities.extend((a + offset, b + offset, label) for a, b, label in sent.entities)
+        spaces = find_spaces(words, sent_starts)
+        doc = Doc(vocab, words=words, spaces=spaces, sent_starts=sent_starts)
+        doc.user_data["book"] = book
+        if nested:
+            doc.spans[SPANS_KEY] = [Span(doc, *entity) for entity in entities]
+        else:
+            doc.set_ents([Span(doc, *entity) for entity in keep_outermost(entities)])
+        yield doc
+
+
+def read_books(
+    tsv_dir: Path, vocab: Vocab, *, nested: bool, n_sents: int = N_SENTS
+) -> Dict[int, List[Doc]]:
+    """Read all books.
+
+    tsv_dir (Path): Folder of `<Gutenberg id>_<title>_brat.tsv` files.
+    vocab (Vocab): The vocabulary.
+    nested, n_sents: See `make_docs`.
+    RETURNS (Dict[int, List[Doc]]): The Docs of each book, by Gutenberg id.
+    """
+    books: Dict[int, List[Doc]] = {}
+    for path in sorted(tsv_dir.glob("*.tsv"), key=lambda path: int(path.name.split("_")[0])):
+        book = path.stem[: -len("_brat")] if path.stem.endswith("_brat") else path.stem
+        with path.open(encoding="utf8", newline="\n") as file_:
+            sentences = list(read_sentences(file_, path.name))
+        docs = make_docs(sentences, vocab, book, nested=nested, n_sents=n_sents)
+        books[int(book.split("_")[0])] = list(docs)
+    return books
+
+
+def split_books(books: Dict[int, List[Doc]], fold: int) -> Dict[str, List[Doc]]:
+    """Split by book.
+
+    books (Dict[int, List[Doc]]): The Docs of each book, by Gutenberg id.
+    fold (int): Which of the ten folds.
+    RETURNS (Dict[str, List[Doc]]): The Docs of "train", "dev" and "test".
+    """
+    if not 0 <= fold < len(TEST_FOLDS):
+        raise ValueError(f"'fold' is {fold}; the published folds are 0 to {len(TEST_FOLDS) - 1}.")
+    parts: Dict[str, List[Doc]] = {"train": [], "dev": [], "test": []}
+    test, dev = TEST_FOLDS[fold], TEST_FOLDS[fold - 1]
+    for book, docs in books.items():
+        parts["test" if book in test else "dev" if book in dev else "train"].extend(docs)
+    return parts
+
+
+def convert_litbank(
+    tsv_dir: Path, output_dir: Path, fold: int = 0, n_sents: int = N_SENTS
+) -> List[List[str]]:
+    """Write `flat/{train,dev,test}.spacy` and `nested/{train,dev,test}.spacy`.
+
+    tsv_dir, output_dir (Path): Folder of the TSV files, and where to write.
+    fold, n_sents (int): Which of the ten folds; sentences in a Doc at the most.
+    RETURNS (List[List[str]]): A table of what was written: kind and part, Docs, tokens,
+        entities, entities of each label.
+    """
+    vocab = spacy.blank("en").vocab
+    rows = []
+    for kind in ("flat", "nested"):
+        (output_dir / kind).mkdir(parents=True, exist_ok=True)
+        books = read_books(tsv_dir, vocab, nested=kind == "nested", n_sents=n_sents)
+        for part, docs in split_books(books, fold).items():
+            if not docs:
+                raise ValueError(f"{tsv_dir} holds no book of the {part} part of fold {fold}.")
+            doc_bin = DocBin(docs=docs, store_user_data=True)
+            doc_bin.to_disk(output_dir / kind / f"{part}.spacy")
+            spans = [span for doc in docs for span in (*doc.ents, *doc.spans.get(SPANS_KEY, ()))]
+            found = Counter(span.label_ for span in spans)
+            numbers = [len(docs), sum(map(len, docs)), len(spans), *(found[k] for k in LABELS)]
+            rows.append([f"{kind}/{part}", *(f"{number:,}" for number in numbers)])
+    return rows
+
+
+def convert_litbank_cli(
+    # fmt: off
+    tsv_dir: Annotated[
+        Path, Arg(help="Folder of LitBank's entities/tsv", exists=True, file_okay=False)
+    ],
+    output_dir: Annotated[Path, Arg(help="Folder to write flat/ and nested/ to")],
+    fold: Annotated[int, Opt(help="Which of the ten published folds, 0 to 9")] = 0,
+    n_sents: Annotated[int, Opt(help="Sentences in a Doc at the most")] = N_SENTS,
+    # fmt: on
+) -> None:
+    """Convert LitBank's entity layers to .spacy files for ner (flat) and spancat (nested)."""
+    rows = convert_litbank(tsv_dir, output_dir, fold, n_sents)
+    header = ("part", "docs", "tokens", "entities", *LABELS)
+    msg.table(rows, header=header, divider=True, aligns=("l", *"r" * (len(header) - 1)))
+    msg.good(f"Wrote fold {fold} to {output_dir}")
+
+
+if __name__ == "__main__":
+    typer.run(convert_litbank_cli)

@@ -1,0 +1,129 @@
+"""The matrix products of an LSTM layer, on whatever does them best.
+
+Owns the layout of the weights for the products. There are two: all directions in one
+batched product, for training and GPUs, and one direction with weights packed once by
+oneDNN, for a frozen model on the CPU, which is about twice as fast. Packing goes
+through private operators of torch: they are tried out before they are used.
+"""
+
+from functools import lru_cache
+from typing import Optional, Protocol, Tuple
+
+import torch
+from torch import Tensor
+
+Weights = Tuple[Tensor, Tensor, Tensor, Optional[Tensor]]
+"""Input weight [..., 4H, P], state weight [..., 4H, P], bias [..., 4H] with the 1 of the
+forget gate, projection [..., P, H] or None; with or without a leading direction axis."""
+
+TYPICAL_ROWS = 64  # only a hint for oneDNN: any number of rows may follow
+
+
+class Products(Protocol):
+    """What the recurrence multiplies. States and gates keep the type of the weights,
+    whatever type the products are done in."""
+
+    def inputs(self, x: Tensor) -> Tensor:
+        """[..., n, P] to gates [..., n, 4H], bias added."""
+
+    def add_state(self, gates: Tensor, h: Tensor) -> Tensor:
+        """Gates with the products of [..., n, P] added, in place or anew."""
+
+    def project(self, out: Tensor) -> Tensor:
+        """[..., n, H] to [..., n, P]."""
+
+
+class BatchedProducts:
+    """All directions together, by batched products.
+
+    weights (Weights): With a direction axis.
+    dtype (torch.dtype): Type to multiply in.
+    """
+
+    def __init__(self, weights: Weights, dtype: torch.dtype) -> None:
+        input_weight, state_weight, bias, projection = weights
+        self.out_dtype = bias.dtype
+        self.dtype = dtype
+        self.input_weight = input_weight.to(dtype).transpose(1, 2)
+        self.state_weight = state_weight.to(dtype).transpose(1, 2)
+        self.bias = bias.to(dtype).unsqueeze(1)
+        self.projection = None if projection is None else projection.to(dtype).transpose(1, 2)
+
+    def inputs(self, x: Tensor) -> Tensor:
+        return torch.baddbmm(self.bias, x.to(self.dtype), self.input_weight).to(self.out_dtype)
+
+    def add_state(self, gates: Tensor, h: Tensor) -> Tensor:
+        if self.dtype == self.out_dtype:
+            return gates.baddbmm_(h, self.state_weight)
+        return gates.add_(torch.bmm(h.to(self.dtype), self.state_weight))
+
+    def project(self, out: Tensor) -> Tensor:
+        if self.projection is None:
+            return out
+        return torch.bmm(out.to(self.dtype), self.projection).to(self.out_dtype)
+
+
+class PackedProducts:
+    """One direction on the CPU, with weights that oneDNN has packed.
+
+    weights (Weights): Without a direction axis.
+    dtype (torch.dtype): Type to multiply in, float32 or bfloat16.
+    """
+
+    def __init__(self, weights: Weights, dtype: torch.dtype) -> None:
+        input_weight, state_weight, bias, projection = weights
+        self.dtype = dtype
+        self.input_weight = _pack(input_weight.to(dtype))
+        self.state_weight = _pack(state_weight.to(dtype))
+        self.bias = bias.to(dtype)
+        self.projection = None if projection is None else _pack(projection.to(dtype))
+
+    def inputs(self, x: Tensor) -> Tensor:
+        return _linear(x.to(self.dtype), self.input_weight, self.bias).float()
+
+    def add_state(self, gates: Tensor, h: Tensor) -> Tensor:
+        if self.dtype == torch.float32:
+            return _linear_add(h, gates, self.state_weight)
+        return gates.add_(_linear(h.to(self.dtype), self.state_weight))
+
+    def project(self, out: Tensor) -> Tensor:
+        if self.projection is None:
+            return out
+        return _linear(out.to(self.dtype), self.projection).float()
+
+
+@lru_cache(maxsize=None)
+def packing_works(dtype: torch.dtype) -> bool:
+    """RETURNS (bool): Whether this build of torch packs weights of a type, and the
+    products with them are right."""
+    generator = torch.Generator().manual_seed(0)
+    x, weight, bias = (
+        torch.rand(*shape, generator=generator) for shape in ((3, 8), (16, 8), (16,))
+    )
+    expected = torch.nn.functional.linear(x, weight, bias)
+    try:
+        packed = _pack(weight.to(dtype))
+        got = _linear(x.to(dtype), packed, bias.to(dtype)).float()
+        if dtype == torch.float32:
+            got = torch.stack([got, _linear_add(x, bias.expand(3, 16).contiguous(), packed)])
+    except (AttributeError, RuntimeError, NotImplementedError):
+        return False
+    tolerance = 1e-5 if dtype == torch.float32 else 0.05
+    return bool(torch.allclose(got, expected.expand_as(got), atol=tolerance))
+
+
+def _pack(weight: Tensor) -> Tensor:
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(
+        weight.detach().contiguous(), TYPICAL_ROWS
+    )
+    return packed
+
+
+def _linear(x: Tensor, packed: Tensor, bias: Optional[Tensor] = None) -> Tensor:
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+    return product
+
+
+def _linear_add(x: Tensor, addend: Tensor, packed: Tensor) -> Tensor:
+    total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, addend, packed, None, "add")
+    return total

@@ -1,0 +1,16 @@
+"""A checksum of a biLM's weights, the same in whatever format they are kept."""
+
+import hashlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..bilm.model import BiLM
+
+
+def weights_checksum(bilm: "BiLM") -> str:
+    """RETURNS (str): sha256 over the names and bytes of all weights, by name."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(bilm.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,202 @@
+"""Where `embed` keeps what is done, so that a run that was killed can go on.
+
+Owns the folder `<OUTPUT>.parts`: the settings of the run and one folder for each part
+of the input, which appears whole or not at all and says where the next part starts.
+"""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional
+
+import numpy as np
+
+from ..weights.atomic import atomic_directory, atomic_file
+from .embed_inputs import Inputs, Piece, Position
+from .embed_vectors import Encoder, group_pieces
+
+SETTINGS, DONE, PART = "settings.json", "done", "part-{:05}"
+VECTORS, LENGTHS, TOKENS, NEXT = "vectors.f32", "lengths.npy", "tokens.txt", "next.json"
+VALUE = np.dtype("<f4")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A finished part.
+
+    folder (Path): Where it is.
+    n_tokens (int): Tokens in it.
+    next (Position): Where the next part starts.
+    """
+
+    folder: Path
+    n_tokens: int
+    next: Position
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """RETURNS (ndarray): Tokens of each dataset, int64."""
+        lengths: np.ndarray = np.load(self.folder / LENGTHS, allow_pickle=False)
+        return lengths
+
+    def datasets(self, n_layers: int, width: int, drop_layer_axis: bool) -> Iterator[np.ndarray]:
+        """Read the datasets, one after the other.
+
+        n_layers (int): Layers in each.
+        width (int): Their width.
+        drop_layer_axis (bool): Whether to leave out the axis of the single layer.
+        YIELDS (ndarray): [n_layers, n_tokens, width] or [n_tokens, width].
+        """
+        with (self.folder / VECTORS).open("rb") as file:
+            for n_tokens in self.lengths.tolist():
+                data = file.read(VALUE.itemsize * n_layers * n_tokens * width)
+                shape = (n_tokens, width) if drop_layer_axis else (n_layers, n_tokens, width)
+                yield np.frombuffer(data, dtype=VALUE).reshape(shape)
+
+
+class Parts:
+    """The folder of parts.
+
+    folder (Path): Where it is, or will be.
+    settings (Dict[str, Any]): All that the vectors depend on, as JSON can hold it.
+    """
+
+    def __init__(self, folder: Path, settings: Dict[str, Any]) -> None:
+        self.folder = folder
+        # as it looks when read again, lists for tuples
+        self.settings: Dict[str, Any] = json.loads(json.dumps(settings))
+        self.finished: List[Part] = []
+
+    @property
+    def next(self) -> Position:
+        return self.finished[-1].next if self.finished else Position(0, 0)
+
+    @property
+    def n_tokens(self) -> int:
+        return sum(part.n_tokens for part in self.finished)
+
+    @property
+    def n_datasets(self) -> int:
+        return sum(len(part.lengths) for part in self.finished)
+
+    def open(self) -> None:
+        """Make the folder, or find in it what an earlier run has done."""
+        kept = read_settings(self.folder)
+        if kept is None:
+            if self.folder.is_dir() and any(self.folder.glob(PART.format(0)[:5] + "*")):
+                raise ValueError(
+                    f"{self.folder} holds parts but no {SETTINGS}, so it cannot be said what they "
+                    f"belong to. Remove the folder to start anew."
+                )
+            self.folder.mkdir(exist_ok=True)
+            with atomic_file(self.folder / SETTINGS) as path:
+                path.write_text(json.dumps(self.settings, indent=2) + "\n", encoding="utf8")
+            return
+        names = sorted({*kept, *self.settings})
+        changed = [name for name in names if kept.get(name) != self.settings.get(name)]
+        if changed:
+            raise ValueError(
+                f"{self.folder} holds the work of a run that differs from this one in "
+                f"{', '.join(changed)}. Repeat the command of that run to go on with it, or "
+                f"remove the folder to start anew."
+            )
+        while (self.folder / PART.format(len(self.finished))).is_dir():
+            self.finished.append(_read(self.folder / PART.format(len(self.finished))))
+
+    def write(
+        self,
+        inputs: Inputs,
+        encoder: Encoder,
+        part_tokens: int,
+        report: Callable[[int, Position], None],
+    ) -> None:
+        """Embed what is left of the inputs.
+
+        inputs (Inputs): The inputs.
+        encoder (Encoder): The biLM.
+        part_tokens (int): A part ends when it has so many tokens.
+        report (Callable[[int, Position], None]): Called with the number of tokens
+            embedded since the last call, and where the inputs have been read to.
+        """
+        start = self.next
+        groups = group_pieces(inputs.pieces(start), min(encoder.tokens_at_once, part_tokens))
+        while start != inputs.end:
+            folder = self.folder / PART.format(len(self.finished))
+            with inputs.memory_zone(), atomic_directory(folder) as temporary:
+                # the vectors of words are then computed in the batches that a run which
+                # starts here would use, and come out the same to the last bit
+                encoder.bilm.drop_caches()
+                part = _write(temporary, groups, encoder, part_tokens, inputs.end, report)
+            self.finished.append(Part(folder, part.n_tokens, part.next))
+            start = part.next
+
+    def remove(self) -> None:
+        """Remove the folder when its work is done; may be cut short at any point."""
+        (self.folder / DONE).touch()
+        remove_done(self.folder)
+
+
+def read_settings(folder: Path) -> Optional[Dict[str, Any]]:
+    """RETURNS (Optional[Dict[str, Any]]): The settings kept in a folder of parts."""
+    path = folder / SETTINGS
+    if not path.is_file():
+        return None
+    try:
+        settings = json.loads(path.read_text(encoding="utf8"))
+    except (ValueError, RecursionError):
+        settings = None
+    if not isinstance(settings, dict):
+        raise ValueError(f"{path} is damaged. Remove {folder} to start anew.")
+    return settings
+
+
+def remove_done(folder: Path) -> None:
+    """Remove a folder of parts if all that was to be made of it has been made."""
+    if not (folder / DONE).is_file():
+        return
+    for path in folder.iterdir():
+        if path.name == DONE:
+            continue
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    (folder / DONE).unlink()
+    folder.rmdir()
+
+
+def _write(
+    folder: Path,
+    groups: Iterator[List[Piece]],
+    encoder: Encoder,
+    part_tokens: int,
+    stop: Position,
+    report: Callable[[int, Position], None],
+) -> Part:
+    n_tokens = 0
+    lengths = [np.zeros(0, dtype=np.int64)]
+    with (folder / VECTORS).open("wb") as vectors, (folder / TOKENS).open("wb") as tokens:
+        for group in groups:
+            block = encoder(group)
+            end = group[-1].end
+            group.clear()  # its Docs must not outlive the memory zone
+            vectors.write(np.ascontiguousarray(block.vectors, dtype=VALUE).data)
+            tokens.write("".join(f"{line}\n" for line in block.lines).encode("utf8", "replace"))
+            lengths.append(block.lengths)
+            n_new = int(block.lengths.sum())
+            n_tokens += n_new
+            report(n_new, end)
+            if n_tokens >= part_tokens:
+                break
+        else:
+            end = stop  # whatever is left holds nothing
+    np.save(folder / LENGTHS, np.concatenate(lengths))
+    values = {"tokens": n_tokens, "file": end.file, "offset": end.offset}
+    (folder / NEXT).write_text(json.dumps(values) + "\n", encoding="utf8")
+    return Part(folder, n_tokens, end)
+
+
+def _read(folder: Path) -> Part:
+    values = json.loads((folder / NEXT).read_text(encoding="utf8"))
+    return Part(folder, values["tokens"], Position(values["file"], values["offset"]))

@@ -1,0 +1,59 @@
+import copy
+import pickle
+
+import pytest
+import torch
+
+from spacy_elmo.bilm import BiLM, WordBatch, lstm
+from spacy_elmo.bilm.products import packing_works
+
+from ..samples import SENTENCES, tiny_bilm
+
+BATCH = WordBatch.from_sentences([*SENTENCES, [], SENTENCES[1] * 9])
+VARIANTS = {
+    "usual": {},
+    "clip-heavy": {"scale": 4.0, "cell_clip": 0.4, "proj_clip": 0.2},
+    "no projection": {"hidden_dim": 6, "state_projection": False},
+    "one direction": {"bidirectional": False},
+    "one layer": {"n_layers": 1},
+}
+
+
+@pytest.mark.parametrize("precision, tolerance", [("float32", 1e-5), ("bfloat16", 0.05)])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_packed_weights_give_what_batched_products_give(variant, precision, tolerance, monkeypatch):
+    bilm = tiny_bilm(**VARIANTS[variant])
+    with torch.no_grad():
+        packed = bilm(BATCH, precision=precision)
+        monkeypatch.setattr(lstm, "packing_works", lambda dtype: False)
+        batched = bilm(BATCH, precision=precision)
+    torch.testing.assert_close(packed, batched, atol=tolerance, rtol=tolerance)
+
+
+def test_packed_weights_follow_the_weights():
+    bilm, other = tiny_bilm(seed=0), tiny_bilm(seed=1)
+    with torch.no_grad():
+        bilm(BATCH)
+        bilm.load_state_dict(other.state_dict())
+        torch.testing.assert_close(bilm(BATCH), other(BATCH))
+
+
+def test_trainable_weights_are_not_packed():
+    bilm = tiny_bilm().requires_grad_(True)
+    with torch.no_grad():
+        bilm(BATCH)
+    assert not any(layer.packed for layer in bilm.layers)
+
+
+@pytest.mark.parametrize("make_copy", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies_pack_anew_and_give_the_same(make_copy):
+    bilm = tiny_bilm()
+    with torch.no_grad():
+        expected = bilm(BATCH)
+        copied: BiLM = make_copy(bilm)
+        assert not any(layer.packed for layer in copied.layers)
+        torch.testing.assert_close(copied(BATCH), expected)
+
+
+def test_packing_is_refused_for_types_that_it_cannot_do():
+    assert not packing_works(torch.int32)

@@ -1,0 +1,150 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import List
+
+import pytest
+import spacy
+from spacy.tokens import DocBin
+
+from spacy_elmo.cli import embed_outputs, embed_parts
+from spacy_elmo.cli.embed import embed
+
+from .conftest import run
+
+
+def text_of(n_words: int, seed: int = 1) -> str:
+    """Words and sentences that differ, without a random number generator."""
+    words = [f"w{(i * i * 7919 + seed) % 1009}" + " ." * (i % 13 == 0) for i in range(n_words)]
+    return "\n\n".join(" ".join(words[i : i + 60]) for i in range(0, n_words, 60))
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("inputs")
+    for i in range(3):
+        (folder / f"{i}.txt").write_text(text_of(40_000, i), encoding="utf8")
+    nlp = spacy.blank("en")
+    docs = [nlp(text_of(300, i)) for i in range(60)]
+    DocBin(docs=docs).to_disk(folder / "1.spacy")
+    return folder
+
+
+def contents(output: Path) -> List[bytes]:
+    return [output.read_bytes(), embed_outputs.tokens_path(output).read_bytes()]
+
+
+@pytest.fixture(scope="module")
+def whole(inputs: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> List[bytes]:
+    output = tmp_path_factory.mktemp("whole") / "out.hdf5"
+    embed([inputs], output, model=str(model), part_tokens=8000, progress=False)
+    return contents(output)
+
+
+@pytest.mark.parametrize("n_parts", [1, 5])
+def test_a_killed_run_goes_on(
+    inputs: Path, model: Path, whole: List[bytes], tmp_path: Path, n_parts: int
+) -> None:
+    output = tmp_path / "out.hdf5"
+    args = ["embed", str(inputs), str(output), "-m", str(model), "--part-tokens", "8000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "spacy", "elmo", *args],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    folder = tmp_path / "out.hdf5.parts"
+    deadline = time.monotonic() + 120
+    while not (folder / f"part-{n_parts - 1:05}").is_dir() and process.poll() is None:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not output.exists()
+    done = len(list(folder.glob("part-*")))
+    assert done >= n_parts
+    printed = run(*args)
+    assert "Going on" in printed
+    assert contents(output) == whole
+    assert not folder.exists()
+
+
+def test_a_run_killed_while_writing_goes_on(
+    inputs: Path, model: Path, whole: List[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out.hdf5"
+    real_replace = os.replace
+
+    def fail(source: Path, target: Path) -> None:
+        if Path(target) == output:
+            raise KeyboardInterrupt
+        real_replace(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embed_outputs, "os", SimpleNamespace(replace=fail, fsync=os.fsync))
+        with pytest.raises(KeyboardInterrupt):
+            embed([inputs], output, model=str(model), part_tokens=8000, progress=False)
+    assert not output.exists()
+    embed([inputs], output, model=str(model), part_tokens=8000, progress=False)
+    assert contents(output) == whole
+
+
+def test_a_run_killed_while_cleaning_up_is_finished(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = tmp_path / "a.txt", tmp_path / "out.hdf5"
+    source.write_text("One two .", encoding="utf8")
+
+    def fail(folder: Path) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embed_parts, "shutil", SimpleNamespace(rmtree=fail))
+        with pytest.raises(KeyboardInterrupt):
+            embed([source], output, model=str(model), progress=False)
+    before = contents(output)
+    # nothing is left to do; the output is there and stays unless --force is given
+    assert "--force" in run("embed", source, output, "-m", model, code=1)
+    assert not (tmp_path / "out.hdf5.parts").exists()
+    assert contents(output) == before
+
+
+def test_other_settings_are_refused(model: Path, tmp_path: Path) -> None:
+    source, output = tmp_path / "a.txt", tmp_path / "out.hdf5"
+    source.write_text("One two .", encoding="utf8")
+    folder = tmp_path / "out.hdf5.parts"
+    embed([source], output, model=str(model), progress=False)
+    before = contents(output)
+    output.unlink()
+    folder.mkdir()
+    settings = {"layers": "top", "lang": "en"}
+    (folder / "settings.json").write_text(json.dumps(settings), encoding="utf8")
+    printed = run("embed", source, output, "-m", model, code=1)
+    assert "layers" in printed and "lang," not in printed
+    assert str(folder.name) in printed.replace(" ", "")
+    (folder / "settings.json").write_text("{", encoding="utf8")
+    assert "damaged" in run("embed", source, output, "-m", model, code=1)
+    (folder / "settings.json").unlink()
+    run("embed", source, output, "-m", model)
+    assert contents(output) == before
+
+
+def test_a_changed_input_is_refused(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, output = tmp_path / "a.txt", tmp_path / "out.hdf5"
+    source.write_text("One two .", encoding="utf8")
+
+    def fail(source: Path, target: Path) -> None:
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(embed_outputs, "os", SimpleNamespace(replace=fail, fsync=os.fsync))
+        assert "No space left" in run("embed", source, output, "-m", model, code=1)
+    source.write_text("One two three .", encoding="utf8")
+    assert "inputs" in run("embed", source, output, "-m", model, code=1)

@@ -1,0 +1,209 @@
+"""The configs that are meant to be copied: filled, sound in what they decay and average,
+and, in their tiny form, trainable from end to end."""
+
+import math
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import spacy
+import srsly
+from spacy.cli.init_config import fill_config
+from spacy.tokens import Doc, DocBin, Span
+from spacy.training.initialize import init_nlp
+from spacy.training.loop import train
+from spacy.util import load_config
+from thinc.api import Config
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+FULL = sorted(CONFIGS.glob("*.cfg"))
+TINY = sorted((CONFIGS / "test").glob("*.cfg"))
+WITH_ELMO = [path for path in TINY if "elmo" in path.stem]
+
+each_config = pytest.mark.parametrize(
+    "path", FULL + TINY, ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
+each_tiny = pytest.mark.parametrize("path", TINY, ids=lambda path: path.stem)
+each_with_elmo = pytest.mark.parametrize("path", WITH_ELMO, ids=lambda path: path.stem)
+
+SENTENCES = (
+    "Anna B-PER of_ O Rome B-GPE saw_ O Mr B-PER Knightley I-PER . O",
+    "The B-FAC house I-FAC of I-FAC Emma I-FAC is O old O . O",
+    "He O went O to O Paris B-GPE with O Anna B-PER , O she O said O . O",
+)
+TEXTS = ["Anna of Rome saw Mr Knightley.", "", "The house of Emma is old."]
+PREDICT_ELSEWHERE = """
+import sys, numpy, spacy
+sys.path.insert(0, sys.argv[1])
+from test_configs import predict
+for path in sys.argv[2:]:
+    numpy.savez(path + "/elsewhere.npz", **predict(path))
+"""
+
+
+def predict(path):
+    """What a saved pipeline makes of the texts: annotations, and vectors that tell more."""
+    nlp = spacy.load(path)
+    docs = list(nlp.pipe(TEXTS))
+    vectors = nlp.get_pipe(nlp.pipe_names[-1]).model.get_ref("tok2vec").predict(docs)
+    spans = [span for doc in docs for span in (*doc.ents, *doc.spans.get("sc", ()))]
+    return {
+        "spans": np.array([f"{span.start} {span.end} {span.label_}" for span in spans]),
+        "tags": np.array([token.tag_ for doc in docs for token in doc]),
+        "vectors": np.vstack(vectors),
+    }
+
+
+def make_corpus(path):
+    """A few Docs with entities, nested spans and tags."""
+    vocab = spacy.blank("en").vocab
+    doc_bin = DocBin()
+    for text in SENTENCES * 4:
+        cells = text.split()
+        words, iob = [word.rstrip("_") for word in cells[::2]], cells[1::2]
+        tags = ["NNP" if word[0].isupper() else "X" for word in words]
+        doc = Doc(
+            vocab, words=words, ents=iob, tags=tags, sent_starts=[True] + [False] * (len(words) - 1)
+        )
+        inner = [Span(doc, 3, 4, "PER")] if words[0] == "The" else []
+        doc.spans["sc"] = [Span(doc, e.start, e.end, e.label_) for e in doc.ents] + inner
+        doc_bin.add(doc)
+    doc_bin.to_disk(path)
+    return str(path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Trains a tiny config once, by way of spaCy's own loop."""
+    folder = tmp_path_factory.mktemp("configs")
+    corpus = make_corpus(folder / "toy.spacy")
+    known = {}
+
+    def train_tiny(path):
+        if path not in known:
+            overrides = {
+                "paths.train": corpus,
+                "paths.dev": corpus,
+                "training.logger.output_file": str(folder / f"{path.stem}.jsonl"),
+                "training.logger.console_output": False,
+            }
+            nlp = init_nlp(load_config(path, overrides=overrides, interpolate=False))
+            before = nlp.get_pipe("elmo").to_bytes() if "elmo" in nlp.pipe_names else b""
+            (folder / path.stem).mkdir()
+            with (folder / "out.txt").open("w") as out:
+                _, saved = train(nlp, folder / path.stem, stdout=out, stderr=out)
+            known[path] = nlp, before, saved, folder / f"{path.stem}.jsonl"
+        return known[path]
+
+    return train_tiny
+
+
+def mixes(nlp):
+    """The parameters of all mixes of a pipeline."""
+    listeners = nlp.get_pipe("elmo").listeners
+    assert listeners
+    return [
+        value for one in listeners for value in (one.mix.get_param("w"), one.mix.get_param("gamma"))
+    ]
+
+
+@each_config
+def test_config_is_filled(path, tmp_path):
+    """Configs are compared, not files: filling drops the comments and sorts the sections."""
+    fill_config(tmp_path / "filled.cfg", path)
+    filled = load_config(tmp_path / "filled.cfg", interpolate=False)
+    assert filled == load_config(path, interpolate=False)
+    fill_config(tmp_path / "again.cfg", tmp_path / "filled.cfg")
+    assert (tmp_path / "again.cfg").read_text("utf8") == filled.to_str()
+
+
+def test_each_config_has_a_tiny_copy_with_the_same_blocks():
+    assert [path.name for path in FULL] == [path.name for path in TINY]
+
+    def registered(block):
+        found = {key: value for key, value in block.items() if key.startswith("@")}
+        inner = {key: registered(value) for key, value in block.items() if isinstance(value, dict)}
+        return {**found, **inner}
+
+    for full, tiny in zip(FULL, TINY):
+        assert registered(load_config(full)) == registered(load_config(tiny))
+
+
+@each_config
+def test_optimizer_leaves_the_mix_alone(path):
+    """Decay reaches all parameters, those of the mix included; thinc knows no exception."""
+    assert load_config(path)["training"]["optimizer"]["L2"] == 0.0
+
+
+@each_config
+def test_averages_reach_all_that_is_trained(path):
+    """thinc puts averages into its own layers and the biLM's shim does so as well, but for
+    other PyTorch layers it silently keeps the last weights."""
+    config = load_config(path)
+    names = re.findall(r'^@architectures = "(.+)"', path.read_text("utf8"), re.MULTILINE)
+    torch_layers = [name for name in names if "Torch" in name or "Coref" in name]
+    assert config["training"]["optimizer"]["use_averages"] == (not torch_layers)
+
+
+@pytest.mark.parametrize("path", [path for path in FULL + TINY if "elmo" in path.stem])
+def test_sizes_are_references(path):
+    """So that another biLM needs a change in one place, and none of the mix's settings is
+    lost in the elmo block."""
+    text = path.read_text("utf8")
+    assert "\nwidth = ${components.elmo.model.width}\n" in text
+    assert "\ndepth = ${components.elmo.model.depth}\n" in text
+    assert load_config(path)["components"]["elmo"]["frozen"] == ("finetune" not in path.stem)
+
+
+def test_baseline_differs_by_elmo_alone():
+    elmo, baseline = (
+        load_config(CONFIGS / "ner_elmo.cfg"),
+        load_config(CONFIGS / "ner_baseline.cfg"),
+    )
+    assert elmo["training"] == baseline["training"]
+    tok2vec, plain = (c["components"]["ner"]["model"]["tok2vec"] for c in (elmo, baseline))
+    assert tok2vec["encode"] == plain["encode"]
+    assert tok2vec["embed"]["embed"] == plain["embed"]
+
+
+@each_tiny
+def test_tiny_config_trains(path, trained):
+    log = trained(path)[3]
+    rows = list(srsly.read_jsonl(log))
+    assert [row["step"] for row in rows] == [0, 1, 2, 3]
+    assert all(math.isfinite(loss) for row in rows for loss in row["losses"].values())
+
+
+@each_with_elmo
+def test_mix_moves_and_a_frozen_bilm_does_not(path, trained):
+    nlp, before, _, _ = trained(path)
+    w, gamma = mixes(nlp)
+    assert abs(w).max() > 0 and gamma[0] != 1
+    assert (nlp.get_pipe("elmo").to_bytes() == before) == ("finetune" not in path.stem)
+
+
+@each_with_elmo
+def test_frozen_bilm_runs_once_for_a_doc(path, trained):
+    nlp = trained(path)[0]
+    cache = nlp.get_pipe("elmo").output_cache
+    assert len(cache) == (0 if "finetune" in path.stem else len(SENTENCES))
+
+
+def test_saved_pipelines_predict_the_same_elsewhere(trained):
+    """In another process, without the weight file that the training started from."""
+    saved = [trained(path)[2] for path in TINY]
+    for path in saved:
+        config = Config().from_disk(path / "config.cfg", interpolate=False)
+        if "bilm" in config["paths"]:
+            config["paths"]["bilm"] = "no/such/file"
+            config.to_disk(path / "config.cfg")
+    folder = str(Path(__file__).parent)
+    subprocess.run([sys.executable, "-c", PREDICT_ELSEWHERE, folder, *map(str, saved)], check=True)
+    for path in saved:
+        with np.load(path / "elsewhere.npz") as elsewhere:
+            for name, values in predict(path).items():
+                np.testing.assert_array_equal(elsewhere[name], values, err_msg=f"{path}: {name}")
+            assert np.ptp(elsewhere["vectors"]) > 0

@@ -1,0 +1,35 @@
+"""What an import costs: nothing is imported before it is used."""
+
+import subprocess
+import sys
+
+import pytest
+
+import spacy_elmo
+
+HEAVY = ["h5py", "matplotlib", "scipy", "safetensors", "spacy_elmo.weights", "spacy_elmo.bilm"]
+
+
+def modules_after(code, *names):
+    """Which of some modules are loaded after some code."""
+    command = f"import sys\n{code}\nprint(*(name for name in {names!r} if name in sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_the_package_imports_neither_torch_nor_spacy():
+    names = ("torch", "spacy", "thinc", "numpy", "h5py")
+    assert modules_after("import spacy_elmo; spacy_elmo.__version__; dir(spacy_elmo)", *names) == []
+
+
+def test_the_command_line_imports_no_more_than_spacy_does():
+    before = set(modules_after("import spacy.cli", *HEAVY))
+    assert set(modules_after("import spacy.cli, spacy_elmo.cli", *HEAVY)) == before
+
+
+def test_unknown_names_are_an_error():
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        spacy_elmo.nothing  # noqa: B018

@@ -1,0 +1,62 @@
+"""`nlp.pipe` with several processes, whatever way they are started."""
+
+import subprocess
+import sys
+
+import pytest
+
+from .pipelines import pipeline
+
+CODE = """
+import multiprocessing, sys
+import numpy, spacy, torch
+
+def main(method, path):
+    multiprocessing.set_start_method(method)
+    torch.set_num_threads(2)
+    nlp = spacy.load(path)
+    texts = ["The bank of the river.", "", "Why? Because it was late.", " ", "word " * 300] * 4
+    # torch has started threads here, which a forked process does not have
+    expected = list(nlp.pipe(texts))
+    found = list(nlp.pipe(texts, n_process=2, batch_size=3))
+    assert [doc.text for doc in found] == texts
+    for doc, other in zip(found, expected):
+        assert numpy.allclose(doc._.elmo, other._.elmo, atol=1e-5)
+        assert numpy.allclose(doc.tensor, other.tensor, atol=1e-5)
+        assert [token.tag_ for token in doc] == [token.tag_ for token in other]
+        assert torch.get_num_threads() == 2
+    print("equal")
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
+"""
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved")
+    pipeline("tagger").to_disk(path)
+    return path
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_two_processes_give_what_one_gives(tmp_path, saved, method):
+    (tmp_path / "run.py").write_text(CODE)
+    command = [sys.executable, str(tmp_path / "run.py"), method, str(saved)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "equal"
+
+
+def test_several_processes_after_training(nlp_trained):
+    docs = list(nlp_trained.pipe(["Ann saw Rome ."] * 4, n_process=2, batch_size=2))
+    assert [doc._.elmo.shape for doc in docs] == [(3, 4, 12)] * 4
+
+
+@pytest.fixture
+def nlp_trained():
+    from .pipelines import examples
+
+    nlp = pipeline("tagger")
+    nlp.update(examples(nlp), sgd=False)
+    return nlp

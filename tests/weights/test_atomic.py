@@ -1,0 +1,143 @@
+"""Files and directories that appear whole or not at all."""
+
+import os
+import stat
+
+import pytest
+
+from spacy_elmo.weights import hdf5, store
+from spacy_elmo.weights.atomic import atomic_directory, atomic_file
+
+from ..samples import tiny_bilm
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_file_appears_when_the_block_ends(tmp_path):
+    with atomic_file(tmp_path / "x") as path:
+        path.write_text("new")
+        assert not (tmp_path / "x").exists()
+    assert (tmp_path / "x").read_text() == "new"
+    assert names(tmp_path) == ["x"]
+
+
+def test_file_is_replaced(tmp_path):
+    (tmp_path / "x").write_text("old")
+    with atomic_file(tmp_path / "x") as path:
+        path.write_text("new")
+        assert (tmp_path / "x").read_text() == "old"
+    assert (tmp_path / "x").read_text() == "new"
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_exception_leaves_the_old_file_and_no_litter(tmp_path, error):
+    (tmp_path / "x").write_text("old")
+    with pytest.raises(error), atomic_file(tmp_path / "x") as path:
+        path.write_text("half")
+        raise error
+    assert (tmp_path / "x").read_text() == "old"
+    assert names(tmp_path) == ["x"]
+
+
+def test_exception_leaves_no_file_where_none_was(tmp_path):
+    with pytest.raises(RuntimeError), atomic_file(tmp_path / "x") as path:
+        path.write_text("half")
+        raise RuntimeError
+    assert names(tmp_path) == []
+
+
+def fill(folder, text):
+    (folder / "deep").mkdir()
+    (folder / "deep" / "x").write_text(text)
+
+
+def test_directory_appears_when_the_block_ends(tmp_path):
+    with atomic_directory(tmp_path / "d") as folder:
+        fill(folder, "new")
+        assert not (tmp_path / "d").exists()
+    assert (tmp_path / "d" / "deep" / "x").read_text() == "new"
+    assert names(tmp_path) == ["d"]
+
+
+def test_directory_is_replaced_with_all_that_is_in_it(tmp_path):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "other").write_text("old")
+    with atomic_directory(tmp_path / "d") as folder:
+        fill(folder, "new")
+        assert names(tmp_path / "d") == ["other"]
+    assert names(tmp_path / "d") == ["deep"]
+    assert names(tmp_path) == ["d"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_exception_leaves_the_old_directory_and_no_litter(tmp_path, error):
+    (tmp_path / "d").mkdir()
+    fill(tmp_path / "d", "old")
+    with pytest.raises(error), atomic_directory(tmp_path / "d") as folder:
+        fill(folder, "half")
+        raise error
+    assert (tmp_path / "d" / "deep" / "x").read_text() == "old"
+    assert names(tmp_path) == ["d"]
+
+
+def test_failing_swap_puts_the_old_directory_back(tmp_path, monkeypatch):
+    (tmp_path / "d").mkdir()
+    fill(tmp_path / "d", "old")
+    replace = os.replace
+
+    def fail_on_the_new_one(source, target):
+        if str(source).endswith(".part"):
+            raise OSError("disk full")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fail_on_the_new_one)
+    with pytest.raises(OSError, match="disk full"), atomic_directory(tmp_path / "d") as folder:
+        fill(folder, "new")
+    assert (tmp_path / "d" / "deep" / "x").read_text() == "old"
+    assert names(tmp_path) == ["d"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+def test_modes_are_those_of_ordinary_files(tmp_path):
+    (tmp_path / "plain").write_text("")
+    (tmp_path / "folder").mkdir()
+    with atomic_file(tmp_path / "x") as path:
+        path.write_text("new")
+    with atomic_directory(tmp_path / "d") as folder:
+        fill(folder, "new")
+
+    def mode(name):
+        return stat.S_IMODE((tmp_path / name).stat().st_mode)
+
+    assert mode("x") == mode("plain") == mode("d/deep/x")
+    assert mode("d") == mode("folder")
+
+
+def test_interrupted_write_of_a_model_keeps_the_old_one(tmp_path, monkeypatch):
+    store.write(tiny_bilm(seed=1), tmp_path / "x")
+    before = (tmp_path / "x" / "model.safetensors").read_bytes()
+
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(store.safetensors.torch, "save_file", fail)
+    with pytest.raises(OSError, match="disk full"):
+        store.write(tiny_bilm(seed=2), tmp_path / "x")
+    assert (tmp_path / "x" / "model.safetensors").read_bytes() == before
+    assert names(tmp_path) == ["x"]
+
+
+def test_interrupted_export_keeps_the_old_files(tmp_path, monkeypatch):
+    hdf5.write(tiny_bilm(), tmp_path / "x.hdf5")
+    before = (tmp_path / "x.hdf5").read_bytes()
+
+    def fail(*args):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(hdf5, "_put", fail)
+    with pytest.raises(OSError, match="disk full"):
+        hdf5.write(tiny_bilm(seed=2), tmp_path / "x.hdf5")
+    assert (tmp_path / "x.hdf5").read_bytes() == before
+    assert names(tmp_path) == ["x.hdf5", "x_options.json"]

@@ -1,0 +1,212 @@
+"""The original format in every variant, compared with the plain reference."""
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from spacy_elmo.bilm import BiLM
+from spacy_elmo.weights import hdf5
+
+from ..reference import byte_sentence, random_reference, word_sentence
+from ..samples import SENTENCES, tiny_bilm
+from .writers import fixture_top_layer, original_arrays, original_options, vectors, write_original
+
+VARIANTS = {
+    "usual": {},
+    "no highway": {"n_highway": 0},
+    "no token projection": {"filters": ((1, 2), (3, 4)), "dim": 6, "token_projection": False},
+    "no state projection": {"hidden": 6, "dim": 6, "state_projection": False},
+    "tanh": {"activation": "tanh"},
+    "no clips": {"cell_clip": None, "proj_clip": None},
+    "cell clip alone": {"cell_clip": 0.5, "proj_clip": None},
+    "other clips": {"cell_clip": 1.5, "proj_clip": 0.8},
+    "no skip connections": {"skip": False},
+    "three layers": {"n_layers": 3},
+    "one direction": {"n_directions": 1},
+    "other filters": {"filters": ((5, 3), (1, 2), (5, 4)), "char_dim": 3},
+}
+
+
+def assert_same(bilm: BiLM, expected: list) -> None:
+    np.testing.assert_allclose(
+        vectors(bilm, SENTENCES), np.concatenate(expected, axis=1), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_layers_equal_the_reference(tmp_path, variant):
+    reference = random_reference(**VARIANTS[variant])
+    bilm = hdf5.read(write_original(tmp_path, reference))
+    assert_same(bilm, [byte_sentence(reference, sentence) for sentence in SENTENCES])
+
+
+def test_clips_of_the_usual_variant_are_active():
+    reference = random_reference()
+    clipped = byte_sentence(reference, SENTENCES[1])
+    reference.proj_clip = None
+    assert abs(byte_sentence(reference, SENTENCES[1]) - clipped).max() > 0.1
+    reference.cell_clip, reference.proj_clip = 0.5, None
+    assert abs(byte_sentence(reference, SENTENCES[1]) - clipped).max() > 0.1
+
+
+@pytest.mark.parametrize("n_directions", [1, 2])
+@pytest.mark.parametrize("multi", [True, False])
+def test_one_layer_is_read_with_and_without_the_level_of_cells(tmp_path, n_directions, multi):
+    reference = random_reference(n_layers=1, n_directions=n_directions)
+    path = write_original(tmp_path, reference, arrays=original_arrays(reference, multi))
+    assert_same(hdf5.read(path), [byte_sentence(reference, sentence) for sentence in SENTENCES])
+
+
+@pytest.mark.parametrize("n_characters", [261, 262])
+@pytest.mark.parametrize("zero_row", [False, True])
+def test_both_numbers_of_characters_and_both_tables_are_read(tmp_path, n_characters, zero_row):
+    reference = random_reference()
+    arrays = original_arrays(reference)
+    if zero_row:
+        arrays["char_embed"] = np.concatenate([np.zeros((1, 5), "f4"), reference.chars])
+    options = original_options(reference, n_characters=n_characters)
+    bilm = hdf5.read(write_original(tmp_path, reference, options, arrays))
+    assert_same(bilm, [byte_sentence(reference, sentence) for sentence in SENTENCES])
+
+
+def test_fewer_positions_than_letters_cut_the_words(tmp_path):
+    reference = random_reference()
+    options = original_options(reference, max_characters_per_token=7)
+    bilm = hdf5.read(write_original(tmp_path, reference, options))
+    assert bilm.options.max_characters == 7
+    assert_same(bilm, [byte_sentence(reference, sentence, 7) for sentence in SENTENCES])
+
+
+def test_word_ids_are_read_with_a_vocabulary(tmp_path):
+    words = ["<S>", "</S>", "<UNK>", "the", "bank", "river", "Übermut"]
+    reference = random_reference(filters=(), n_words=7, word_dim=6, token_projection=False)
+    (tmp_path / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf8")
+    bilm = hdf5.read(write_original(tmp_path, reference))
+    ids = {word: i for i, word in enumerate(words)}
+    special = ("<UNK>", "<S>", "</S>")
+    assert_same(bilm, [word_sentence(reference, s, ids, special) for s in SENTENCES])
+
+
+def test_vocabulary_given_by_path_is_used(tmp_path):
+    reference = random_reference(filters=(), n_words=4, word_dim=6, token_projection=False)
+    (tmp_path / "elsewhere").mkdir()
+    vocab = tmp_path / "elsewhere" / "words"
+    vocab.write_text("<S>\n</S>\n!!!MAXTERMID\n<UNK>\nthe", encoding="utf8")
+    bilm = hdf5.read(write_original(tmp_path, reference), vocab_file=vocab)
+    assert bilm.tokens.words.words == ["<S>", "</S>", "<UNK>", "the"]
+
+
+@pytest.mark.parametrize("name", ["weights_options.json", "weights.json", "my_options_1.json"])
+def test_options_are_found_beside_the_weights(tmp_path, name):
+    path = write_original(tmp_path, random_reference())
+    (tmp_path / "options.json").rename(tmp_path / name)
+    assert hdf5.read(path).options.hidden_dim == 12
+
+
+def test_options_of_a_published_name_are_found(tmp_path):
+    path = write_original(tmp_path, random_reference())
+    path = path.rename(tmp_path / "elmo_small_weights.hdf5")
+    (tmp_path / "options.json").rename(tmp_path / "elmo_small_options.json")
+    (tmp_path / "elmo_large_options.json").write_text("{}")
+    assert hdf5.read(path).options.hidden_dim == 12
+
+
+def test_options_given_by_path_come_first(tmp_path):
+    reference = random_reference()
+    path = write_original(tmp_path, reference)
+    other = tmp_path / "other.json"
+    reference.skip = False
+    other.write_text(json.dumps(original_options(reference)))
+    assert hdf5.read(path).options.skip_connections
+    assert not hdf5.read(path, other).options.skip_connections
+
+
+def test_training_options_with_their_other_keys_are_read(tmp_path):
+    reference = random_reference()
+    options = {**original_options(reference), "n_epochs": 10, "unroll_steps": 20, "dropout": 0.1}
+    path = write_original(tmp_path, reference, options)
+    assert_same(hdf5.read(path), [byte_sentence(reference, sentence) for sentence in SENTENCES])
+
+
+def test_model_is_frozen_and_warm(tmp_path):
+    bilm = hdf5.read(write_original(tmp_path, random_reference()))
+    assert not any(param.requires_grad for param in bilm.parameters())
+    assert bilm.start_h.abs().max() > 0 and bilm.start_c.abs().max() > 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"n_highway": 0, "activation": "tanh", "cell_clip": None, "proj_clip": None},
+        {"hidden_dim": 6, "state_projection": False, "skip_connections": False},
+        {"filters": ((2, 6),), "token_projection": False, "n_layers": 1, "max_characters": 20},
+    ],
+)
+def test_round_trip_keeps_every_bit(tmp_path, changes):
+    bilm = tiny_bilm(**changes)
+    hdf5.write(bilm, tmp_path / "tiny_weights.hdf5")
+    again = hdf5.read(tmp_path / "tiny_weights.hdf5")
+    assert again.options == bilm.options
+    assert bilm.state_dict().keys() == again.state_dict().keys()
+    for name, tensor in bilm.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+
+
+def test_round_trip_of_a_file_keeps_every_bit(tmp_path):
+    reference = random_reference()
+    path = write_original(tmp_path, reference)
+    hdf5.write(hdf5.read(path), tmp_path / "again.hdf5")
+    arrays = original_arrays(reference)
+    found = {}
+    with h5py.File(tmp_path / "again.hdf5") as file:
+        file.visititems(
+            lambda name, item: found.update({name: item}) if hasattr(item, "dtype") else None
+        )
+        assert found.keys() == arrays.keys()
+        for name, array in arrays.items():
+            assert found[name].dtype == np.float32
+            assert np.array_equal(found[name][...], array), name
+    assert json.loads((tmp_path / "again_options.json").read_text()) == original_options(reference)
+
+
+def test_round_trip_of_word_ids_keeps_the_vocabulary(tmp_path):
+    reference = random_reference(filters=(), n_words=4, word_dim=6, token_projection=False)
+    (tmp_path / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nÜbermut\n", encoding="utf8")
+    bilm = hdf5.read(write_original(tmp_path, reference))
+    (tmp_path / "out").mkdir()
+    hdf5.write(bilm, tmp_path / "out" / "model.hdf5")
+    again = hdf5.read(tmp_path / "out" / "model.hdf5")
+    assert again.tokens.words.words == bilm.tokens.words.words
+    assert np.array_equal(vectors(again, SENTENCES), vectors(bilm, SENTENCES))
+
+
+def test_one_direction_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="forward direction only.*spacy-elmo directory"):
+        hdf5.write(tiny_bilm(bidirectional=False), tmp_path / "x.hdf5")
+    assert not list(tmp_path.iterdir())
+
+
+def test_fixture_vectors_are_the_published_ones(fixtures):
+    bilm = hdf5.read(fixtures / "lm_weights.hdf5")
+    found, expected = fixture_top_layer(bilm, fixtures)
+    np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-5)
+
+
+def test_fixture_weights_are_written_as_they_were(fixtures, tmp_path):
+    hdf5.write(hdf5.read(fixtures / "lm_weights.hdf5"), tmp_path / "copy.hdf5")
+    with (
+        h5py.File(fixtures / "lm_weights.hdf5") as first,
+        h5py.File(tmp_path / "copy.hdf5") as copy,
+    ):
+        names = []
+        first.visit(names.append)
+        copied = []
+        copy.visit(copied.append)
+        assert sorted(names) == sorted(copied)
+        for name in names:
+            if isinstance(first[name], h5py.Dataset):
+                assert np.array_equal(first[name][...], copy[name][...]), name
