@@ -20,8 +20,8 @@ import numpy as np
 import torch
 
 from spacy_elmo.bilm import BiLM, BiLMOptions, WordBatch
-from spacy_elmo.bilm.recurrence import GATE_ROWS, split_steps
 from spacy_elmo.bilm.packing import pack
+from spacy_elmo.bilm.recurrence import GATE_ROWS, split_steps
 
 FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024))
 SIZES: Dict[str, BiLMOptions] = {

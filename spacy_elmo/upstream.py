@@ -18,6 +18,7 @@ class ListenedTo:
 
     name: str
     model: Encoder
+    store_layers: bool
     listener_map: Dict[str, List[ElmoListener]]
 
     @property
@@ -41,6 +42,11 @@ class ListenedTo:
                 f"{expected[0] - 1}. Refer to ${{components.{self.name}.model.width}} and "
                 f"${{components.{self.name}.model.depth}} in the listener's block."
             )
+        if not self.store_layers:
+            raise ValueError(
+                f"'{component_name}' listens to '{self.name}', which has store_layers = false: "
+                f"outside of training nothing would reach it. Set store_layers = true."
+            )
         known = self.listener_map.setdefault(component_name, [])
         if listener not in known:
             known.append(listener)
@@ -57,25 +63,37 @@ class ListenedTo:
 
     def find_listeners(self, component: Any) -> None:
         """Add the listeners in a component's model that are meant for this component."""
-        model = getattr(component, "model", None)
-        if isinstance(model, Model):
-            for node in model.walk():
-                if isinstance(node, ElmoListener) and node.upstream_name in ("*", self.name):
-                    self.add_listener(node, component.name)
+        for listener in _listeners_in(component):
+            if listener.upstream_name in ("*", self.name):
+                self.add_listener(listener, component.name)
 
 
 def check_upstreams(nlp: Language) -> None:
-    """With two `elmo` components a listener must say which it means; an error if not.
+    """With two `elmo` components a listener must say which it means, and stand where
+    that one's layers are still on the Docs; an error if not.
 
     nlp (Language): The pipeline.
     """
     names = [name for name, pipe in nlp.pipeline if isinstance(pipe, ListenedTo)]
+    done: List[str] = []  # those before the component that is looked at
     for name, pipe in nlp.pipeline if len(names) > 1 else ():
-        model = getattr(pipe, "model", None)
-        for node in model.walk() if isinstance(model, Model) else ():
-            if isinstance(node, ElmoListener) and node.upstream_name == "*":
+        if isinstance(pipe, ListenedTo):
+            done += [name] if pipe.store_layers else []
+        for listener in _listeners_in(pipe):
+            if listener.upstream_name == "*":
                 raise ValueError(
                     f"The listener of '{name}' has upstream \"*\", but the pipeline has "
                     f"{len(names)} 'elmo' components: {', '.join(names)}. Set its upstream to "
                     f"one of them."
                 )
+            if listener.upstream_name in done[:-1]:
+                raise ValueError(
+                    f"'{name}' listens to '{listener.upstream_name}', but '{done[-1]}' comes "
+                    f"between them and overwrites doc._.elmo. Put '{name}' before '{done[-1]}'."
+                )
+
+
+def _listeners_in(component: Any) -> List[ElmoListener]:
+    model = getattr(component, "model", None)
+    nodes = model.walk() if isinstance(model, Model) else ()
+    return [node for node in nodes if isinstance(node, ElmoListener)]

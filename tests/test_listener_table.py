@@ -23,6 +23,7 @@ from .pipelines import (
     examples,
     gradients,
     pipeline,
+    randomize,
     weights_of,
 )
 
@@ -230,20 +231,47 @@ def test_two_upstream_components_claim_one_listener():
         nlp.initialize(lambda: examples(nlp))
 
 
-def test_two_upstream_components_each_with_its_listener():
+def two_upstreams(*order):
     nlp = spacy.blank("en")
-    add_elmo(nlp, store_layers=False)
-    add_elmo(nlp, "elmo_2", seed=1)
-    add_listener(nlp, "tagger", upstream="elmo")
-    add_listener(nlp, "tagger_2", upstream="elmo_2")
+    for name in order:
+        if name == "elmo":
+            add_elmo(nlp)
+        elif name == "elmo_2":
+            add_elmo(nlp, name, seed=1)
+        else:
+            add_listener(nlp, name, upstream={"tagger": "elmo", "tagger_2": "elmo_2"}[name])
     nlp.initialize(lambda: examples(nlp))
+    return nlp
+
+
+def test_two_upstream_components_each_with_its_listener():
+    nlp = two_upstreams("elmo", "tagger", "elmo_2", "tagger_2")
     assert nlp.get_pipe("elmo").listening_components == ["tagger"]
     assert nlp.get_pipe("elmo_2").listening_components == ["tagger_2"]
-    nlp.update(examples(nlp), sgd=False)
-    for name, listener in (("elmo", "tagger"), ("elmo_2", "tagger_2")):
-        received = nlp.get_pipe(name).listener_map[listener][0].pending.batch.layers
-        docs = [example.predicted for example in examples(nlp)]
-        assert_allclose(received, nlp.get_pipe(name).predict(docs).layers, atol=1e-5)
+    randomize(nlp, ["tagger", "tagger_2"])
+    batch = examples(nlp)
+    docs = [example.predicted for example in batch]
+    nlp.update(batch, sgd=False)
+    for name, listening, other in (("elmo", "tagger", "tagger_2"), ("elmo_2", "tagger_2", "tagger")):
+        elmo, tagger = nlp.get_pipe(name), nlp.get_pipe(listening)
+        received = elmo.listener_map[listening][0].pending.batch.layers
+        assert_allclose(received, elmo.predict(docs).layers, atol=1e-5)
+        scores = tagger.model.predict([elmo(doc.copy()) for doc in docs])
+        with nlp.select_pipes(disable=[other]):  # a tagger leaves tags that are there
+            for doc, expected in zip(nlp.pipe(doc.copy() for doc in docs), scores):
+                labels = [tagger.labels[i] for i in expected.argmax(axis=1)]
+                assert [token.tag_ for token in doc] == labels
+
+
+def test_listener_behind_an_upstream_that_is_not_its_own():
+    with pytest.raises(ValueError, match="'tagger' listens to 'elmo', but 'elmo_2' comes between"):
+        two_upstreams("elmo", "elmo_2", "tagger", "tagger_2")
+
+
+def test_upstream_that_stores_nothing_to_listen_to():
+    nlp = blank(elmo={"store_layers": False})
+    with pytest.raises(ValueError, match="'tagger' listens to 'elmo'.*store_layers = true"):
+        add_listener(nlp, "tagger")
 
 
 def test_sourced_component_is_linked_to_its_new_upstream():

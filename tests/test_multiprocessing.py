@@ -1,11 +1,13 @@
-"""`nlp.pipe` with several processes, whatever way they are started."""
+"""Several processes, whatever way they are started, and several threads."""
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from numpy.testing import assert_allclose
 
-from .pipelines import pipeline
+from .pipelines import bilm_of, examples, pipeline
 
 CODE = """
 import multiprocessing, sys
@@ -48,15 +50,21 @@ def test_two_processes_give_what_one_gives(tmp_path, saved, method):
     assert done.stdout.strip() == "equal"
 
 
-def test_several_processes_after_training(nlp_trained):
-    docs = list(nlp_trained.pipe(["Ann saw Rome ."] * 4, n_process=2, batch_size=2))
+def test_several_processes_after_training():
+    nlp = pipeline("tagger")
+    nlp.update(examples(nlp), sgd=False)
+    docs = list(nlp.pipe(["Ann saw Rome ."] * 4, n_process=2, batch_size=2))
     assert [doc._.elmo.shape for doc in docs] == [(3, 4, 12)] * 4
 
 
-@pytest.fixture
-def nlp_trained():
-    from .pipelines import examples
-
-    nlp = pipeline("tagger")
-    nlp.update(examples(nlp), sgd=False)
-    return nlp
+def test_several_threads_give_what_one_gives():
+    nlp = pipeline()
+    texts = [" ".join(f"word{i * j % 211}" for j in range(30)) for i in range(60)]
+    expected = [nlp(text)._.elmo for text in texts]
+    bilm = bilm_of(nlp.get_pipe("elmo"))
+    bilm.drop_caches()
+    bilm.tokens.cache.capacity = 70
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda text: nlp(text)._.elmo, texts))
+    for one, other in zip(found, expected):
+        assert_allclose(one, other, atol=1e-5)

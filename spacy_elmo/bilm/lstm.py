@@ -84,13 +84,11 @@ class LSTMLayer(nn.Module):
         h, c = h.clone(), c.clone()
         outputs = torch.empty_like(x)
         packed = self.packed_products(dtype)
-        if packed:
-            for direction, products in enumerate(packed):
-                parts = (tensor[direction] for tensor in (x, h, c))
-                run(*parts, products, active, self.bounds, outputs[direction])
-        else:
-            products = BatchedProducts(self._weights(), dtype)
-            run(x, h, c, products, active, self.bounds, outputs)
+        for d, products in enumerate(packed):
+            run(x[d], h[d], c[d], products, active, self.bounds, outputs[d])
+        if not packed:
+            together = BatchedProducts(self._weights(), dtype)
+            run(x, h, c, together, active, self.bounds, outputs)
         return outputs, h, c
 
     def _weights(self) -> Weights:
@@ -106,10 +104,18 @@ class LSTMLayer(nn.Module):
         if self.bias.dtype != torch.float32 or not packing_works(dtype):
             return []
         if dtype not in self.packed:
-            weights = self._weights()
+            input_weight, state_weight, bias, projection = self._weights()
             self.packed[dtype] = [
-                PackedProducts(tuple(w if w is None else w[d] for w in weights), dtype)
-                for d in range(len(self.bias))
+                PackedProducts(
+                    (
+                        input_weight[d],
+                        state_weight[d],
+                        bias[d],
+                        None if projection is None else projection[d],
+                    ),
+                    dtype,
+                )
+                for d in range(len(bias))
             ]
         return self.packed[dtype]
 

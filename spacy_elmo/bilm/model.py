@@ -94,6 +94,7 @@ class BiLM(nn.Module):
         """Forget what was derived from the weights. Called wherever they change."""
         self.tokens.cache.clear()
         for layer in self.layers:
+            assert isinstance(layer, LSTMLayer)
             layer.packed.clear()
 
     def requires_grad_(self, requires_grad: bool = True) -> "BiLM":

@@ -6,7 +6,7 @@ oneDNN, for a frozen model on the CPU, which is about twice as fast. Packing goe
 through private operators of torch: they are tried out before they are used.
 """
 
-from functools import lru_cache
+from functools import cache
 from typing import Optional, Protocol, Tuple
 
 import torch
@@ -92,7 +92,7 @@ class PackedProducts:
         return _linear(out.to(self.dtype), self.projection).float()
 
 
-@lru_cache(maxsize=None)
+@cache
 def packing_works(dtype: torch.dtype) -> bool:
     """RETURNS (bool): Whether this build of torch packs weights of a type, and the
     products with them are right."""

@@ -108,4 +108,3 @@ def split_steps(active: List[int], max_rows: Optional[int]) -> List[List[int]]:
         chunks[-1].append(n)
         n_rows += n
     return chunks
-

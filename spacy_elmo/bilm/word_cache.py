@@ -5,7 +5,8 @@ computed; the token embedder asks for what is missing and empties the cache when
 its weights change.
 """
 
-from typing import Callable, Dict, List, Optional, Sequence
+from threading import Lock
+from typing import Callable, Dict, List, Optional, Sequence, Set
 
 import torch
 from torch import Tensor
@@ -23,6 +24,7 @@ class WordCache:
         self.misses = 0
         self._rows: Dict[str, int] = {}
         self._vectors: Optional[Tensor] = None
+        self._lock = Lock()  # a server may run one pipeline in several threads
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -34,9 +36,10 @@ class WordCache:
         return WordCache, (self.capacity,)
 
     def clear(self) -> None:
-        self._rows = {}
-        self._vectors = None
-        self.hits = self.misses = 0
+        with self._lock:
+            self._rows = {}
+            self._vectors = None
+            self.hits = self.misses = 0
 
     def get(self, words: Sequence[str], compute: Callable[[List[str]], Tensor]) -> Tensor:
         """Vectors of distinct words.
@@ -45,6 +48,10 @@ class WordCache:
         compute (Callable): Gives the vectors [n, dim] of words not kept yet.
         RETURNS (Tensor): Vectors [n_words, dim], a copy.
         """
+        with self._lock:
+            return self._get(words, compute)
+
+    def _get(self, words: Sequence[str], compute: Callable[[List[str]], Tensor]) -> Tensor:
         missing = [word for word in words if word not in self._rows]
         self.misses += len(missing)
         self.hits += len(words) - len(missing)
@@ -75,7 +82,7 @@ class WordCache:
         self._vectors[used:needed] = vectors
         self._rows.update(zip(words, range(used, needed)))
 
-    def _make_room(self, wanted: set) -> None:  # type: ignore[type-arg]
+    def _make_room(self, wanted: Set[str]) -> None:
         """Keep the later half, and what the caller is about to read."""
         assert self._vectors is not None
         words = list(self._rows)

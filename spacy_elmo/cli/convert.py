@@ -70,7 +70,7 @@ def convert(
     """
     import torch
 
-    from ..weights import hdf5, load_bilm, store
+    from ..weights import hdf5_writer, load_bilm, store
 
     output_path = Path(output_path)
     to_original = output_path.suffix in ORIGINAL_SUFFIXES
@@ -83,7 +83,7 @@ def convert(
         raise ValueError(f"There is no directory {output_path.parent} to write to.")
     bilm = load_bilm(input_path, options_file, vocab_file)
     if to_original:
-        written = [output_path, hdf5.write(bilm, output_path)]
+        written = [output_path, hdf5_writer.write(bilm, output_path)]
         if bilm.tokens.words is not None:
             written.append(output_path.with_name("vocab.txt"))
         return bilm, written

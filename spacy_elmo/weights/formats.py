@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Optional
 
 from ..bilm.model import BiLM
-from . import allennlp, hdf5, many_langs, store
+from . import allennlp, hdf5, hdf5_writer, many_langs, store
 from .atomic import PathLike
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
@@ -73,7 +73,7 @@ def save_bilm(bilm: BiLM, path: PathLike) -> None:
         options file is written as `<name>_options.json`.
     """
     if Path(path).suffix in (".hdf5", ".h5"):
-        hdf5.write(bilm, path)
+        hdf5_writer.write(bilm, path)
     else:
         store.write(bilm, path)
 

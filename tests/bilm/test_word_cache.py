@@ -1,5 +1,6 @@
 import copy
 import pickle
+from threading import Thread
 
 import pytest
 import torch
@@ -74,6 +75,23 @@ def test_result_is_a_copy():
     cache = WordCache(10)
     cache.get(["a"], compute).zero_()
     torch.testing.assert_close(cache.get(["a"], compute), compute(["a"]))
+
+
+def test_two_threads_that_miss_the_same_word():
+    cache = WordCache(10)
+
+    def compute_beside_another(words):
+        other = Thread(target=cache.get, args=(words, compute))
+        other.start()
+        other.join(timeout=0.5)  # as far as it gets
+        threads.append(other)
+        return compute(words)
+
+    threads = []
+    cache.get(["a"], compute_beside_another)
+    threads[0].join()
+    cache.get(["bb"], compute)
+    torch.testing.assert_close(cache.get(["a", "bb"], compute), compute(["a", "bb"]))
 
 
 def test_no_words_of_an_empty_cache():

@@ -25,14 +25,18 @@ WEIGHTS = np.array([1.0, 0.0, -1.0], dtype="f")
 def pipeline(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     loader = {"@misc": "spacy-elmo.PretrainedLoader.v1", "path": str(model)}
     nlp = spacy.blank("en")
-    nlp.add_pipe("elmo", config={"model": BILM, "mix": [0.0, 0.0, 1.0]})
+    nlp.add_pipe("elmo", config={"model": dict(BILM), "mix": [0.0, 0.0, 1.0]})
     listener = {"@architectures": "spacy-elmo.ElmoListener.v1", "width": 12, "depth": 2}
-    inline = {"@architectures": "spacy-elmo.Tok2VecElmo.v1", "elmo": BILM, "loader": loader}
+    inline = {
+        "@architectures": "spacy-elmo.Tok2VecElmo.v1",
+        "elmo": dict(BILM),
+        "loader": dict(loader),
+    }
     fixed = {**listener, "weights": [0.0, 0.0, 0.0]}
     for name, tok2vec in (("one", listener), ("two", inline), ("three", fixed)):
         tagger = {"@architectures": "spacy.Tagger.v2", "tok2vec": tok2vec}
         nlp.add_pipe("tagger", name=name, config={"model": tagger}).add_label("X")  # type: ignore[attr-defined]
-    nlp.config["initialize"]["components"]["elmo"] = {"loader": loader}
+    nlp.config["initialize"]["components"]["elmo"] = {"loader": dict(loader)}
     nlp.initialize()
     for name, gamma in (("one", 2.0), ("two", 0.5)):
         for node in nlp.get_pipe(name).model.walk():  # type: ignore[attr-defined]
@@ -65,7 +69,9 @@ def test_the_config_block_works(model: Path, tmp_path: Path) -> None:
     options = options.rename(tmp_path / "moved.json")
     facts = info(str(tmp_path / "w.hdf5"), options)
     assert facts["format"] == "original HDF5"
-    block = Config().from_str(facts["config"], interpolate=False)
+    parents = ("components", "components.elmo", "initialize", "initialize.components")
+    sections = [f"[{name}]" for name in (*parents, "initialize.components.elmo")]
+    block = Config().from_str("\n".join([*sections, facts["config"]]), interpolate=False)
     nlp = spacy.blank("en")
     nlp.add_pipe("elmo", config={"model": block["components"]["elmo"]["model"]})
     nlp.config["initialize"]["components"]["elmo"] = block["initialize"]["components"]["elmo"]

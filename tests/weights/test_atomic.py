@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from spacy_elmo.weights import hdf5, store
+from spacy_elmo.weights import hdf5_writer, store
 from spacy_elmo.weights.atomic import atomic_directory, atomic_file
 
 from ..samples import tiny_bilm
@@ -130,14 +130,14 @@ def test_interrupted_write_of_a_model_keeps_the_old_one(tmp_path, monkeypatch):
 
 
 def test_interrupted_export_keeps_the_old_files(tmp_path, monkeypatch):
-    hdf5.write(tiny_bilm(), tmp_path / "x.hdf5")
+    hdf5_writer.write(tiny_bilm(), tmp_path / "x.hdf5")
     before = (tmp_path / "x.hdf5").read_bytes()
 
     def fail(*args):
         raise OSError("disk full")
 
-    monkeypatch.setattr(hdf5, "_put", fail)
+    monkeypatch.setattr(hdf5_writer, "_put", fail)
     with pytest.raises(OSError, match="disk full"):
-        hdf5.write(tiny_bilm(seed=2), tmp_path / "x.hdf5")
+        hdf5_writer.write(tiny_bilm(seed=2), tmp_path / "x.hdf5")
     assert (tmp_path / "x.hdf5").read_bytes() == before
     assert names(tmp_path) == ["x.hdf5", "x_options.json"]

@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-from spacy_elmo.weights import hdf5, load_bilm, save_bilm
+from spacy_elmo.weights import hdf5_writer, load_bilm, save_bilm
 
 from ..reference import random_reference
 from ..samples import tiny_bilm
@@ -163,7 +163,7 @@ def test_models_with_lexicons_are_not_written_as_original(tmp_path):
         with pytest.raises(
             ValueError, match="lexicons of ELMoForManyLangs. Save it as a spacy-elmo"
         ):
-            hdf5.write(bilm, folder / "x.hdf5")
+            hdf5_writer.write(bilm, folder / "x.hdf5")
         assert not (folder / "x.hdf5").exists()
 
 

@@ -1,0 +1,130 @@
+"""The original format, HDF5 weights with an options.json: writing it.
+
+Owns what the format can hold. Names and layouts are those that `hdf5` reads.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional
+
+import h5py
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..bilm.char_cnn import Highway
+from ..bilm.lstm import LSTMLayer
+from ..bilm.model import BiLM
+from ..bilm.options import BYTES, N_BYTE_CHARACTERS, BiLMOptions
+from .atomic import PathLike, atomic_file
+from .hdf5 import BIAS, CELLS, KERNEL, PROJECTION, ROOTS
+from .hdf5_options import SPECIAL_WORDS
+from .layouts import gates_to_original
+
+
+def write(bilm: BiLM, path: PathLike, options_file: Optional[PathLike] = None) -> Path:
+    """Save as original weights and options, which other ELMo software loads.
+
+    bilm (BiLM): The model.
+    path (Union[str, Path]): The HDF5 file to write.
+    options_file (Optional[Union[str, Path]]): The options to write; by default
+        `<name>_options.json` beside the weights.
+    RETURNS (Path): The options file.
+    """
+    path = Path(path)
+    options = bilm.options
+    if not _is_original(bilm):
+        raise ValueError(
+            "The original format holds models over UTF-8 bytes or over word ids; this one has the "
+            "lexicons of ELMoForManyLangs. Save it as a spacy-elmo directory."
+        )
+    if not options.bidirectional:
+        raise ValueError(
+            "The original format holds models of both directions; this one has the forward "
+            "direction only. Save it as a spacy-elmo directory."
+        )
+    if options_file is None:
+        stem = path.stem.removesuffix("_weights")
+        options_file = path.with_name(f"{stem}_options.json")
+    options_file = Path(options_file)
+    with atomic_file(path) as weights, atomic_file(options_file) as text:
+        with h5py.File(weights, "w") as file:
+            _write_tensors(bilm, lambda name, tensor: _put(file, name, tensor))
+        text.write_text(json.dumps(_original_options(options), indent=1) + "\n", encoding="utf8")
+        if bilm.tokens.words is not None:
+            with atomic_file(path.with_name("vocab.txt")) as vocab:
+                vocab.write_text("\n".join(bilm.tokens.words.words) + "\n", encoding="utf8")
+    return options_file
+
+
+def _is_original(bilm: BiLM) -> bool:
+    """Whether the format can say what the model's input is."""
+    options, words = bilm.options, bilm.tokens.words
+    if words is None:
+        return options.char_unit == BYTES
+    special = (words.unknown, words.start, words.end)
+    return (
+        not (options.filters or options.token_projection or words.max_characters)
+        and special == SPECIAL_WORDS
+    )
+
+
+def _put(file: h5py.File, name: str, tensor: Tensor) -> None:
+    file.create_dataset(name, data=tensor.detach().cpu().numpy().astype(np.float32))
+
+
+def _write_tensors(bilm: BiLM, put: Callable[[str, Tensor], None]) -> None:
+    cnn, hidden = bilm.tokens.char_cnn, bilm.options.hidden_dim
+    if cnn is not None:
+        put("char_embed", cnn.embedding)
+        for i, (weight, bias) in enumerate(zip(cnn.filters, cnn.biases)):
+            put(f"CNN/W_cnn_{i}", weight.permute(1, 2, 0).unsqueeze(0))
+            put(f"CNN/b_cnn_{i}", bias)
+        for k, highway in enumerate(cnn.highways):
+            assert isinstance(highway, Highway)
+            for part, weight, bias in zip(
+                ("transform", "carry"), highway.weight.chunk(2), highway.bias.chunk(2)
+            ):
+                put(f"CNN_high_{k}/W_{part}", weight.t())
+                put(f"CNN_high_{k}/b_{part}", bias)
+    if bilm.tokens.word_embedding is not None:
+        put("embedding", bilm.tokens.word_embedding)
+    if bilm.tokens.projection is not None:
+        put("CNN_proj/W_proj", bilm.tokens.projection.weight.t())
+        put("CNN_proj/b_proj", bilm.tokens.projection.bias)
+    for index, layer in enumerate(bilm.layers):
+        assert isinstance(layer, LSTMLayer)
+        for direction, root in enumerate(ROOTS[True]):
+            cell = CELLS[0].format(root=root, layer=index)
+            kernel = torch.cat(
+                [layer.input_weight[direction], layer.state_weight[direction]], dim=1
+            )
+            put(f"{cell}/{KERNEL[0]}", gates_to_original(kernel, hidden).t())
+            put(f"{cell}/{BIAS[0]}", gates_to_original(layer.bias[direction], hidden))
+            if layer.projection is not None:
+                put(f"{cell}/{PROJECTION[0]}", layer.projection[direction].t())
+
+
+def _original_options(options: BiLMOptions) -> Dict[str, Any]:
+    lstm: Dict[str, Any] = {
+        "dim": options.hidden_dim,
+        "projection_dim": options.projection_dim,
+        "n_layers": options.n_layers,
+        "use_skip_connections": options.skip_connections,
+    }
+    for name in ("cell_clip", "proj_clip"):
+        if getattr(options, name) is not None:
+            lstm[name] = getattr(options, name)
+    values: Dict[str, Any] = {"lstm": lstm, "bidirectional": True}
+    if options.filters:
+        values["char_cnn"] = {
+            "activation": options.activation,
+            "embedding": {"dim": options.char_dim},
+            "filters": [list(pair) for pair in options.filters],
+            "max_characters_per_token": options.max_characters,
+            "n_characters": N_BYTE_CHARACTERS + 1,
+            "n_highway": options.n_highway,
+        }
+    else:
+        values["n_tokens_vocab"] = options.n_words
+    return values
