@@ -5,6 +5,7 @@ business, what is written on Docs that of `annotations`, and how gradients come
 together that of `pending`.
 """
 
+from functools import partial
 from itertools import islice
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
 
@@ -18,6 +19,7 @@ from thinc.api import Config, Model, Optimizer, set_dropout_rate
 from . import annotations
 from .models.encoder import Encoder, Settings, load_weights, n_layers_of, shim_of
 from .models.scalar_mix import mix_layers, uniform_mix
+from .models.standalone import replace_listener_cfg
 from .models.types import BiLMLoader, LayerBatch, split_rows
 from .output_cache import OutputCache
 from .pending import PendingBatch
@@ -158,7 +160,6 @@ class Elmo(ListenedTo, TrainablePipe):
         RETURNS (LayerBatch): All layers of all tokens.
         """
         docs = list(docs)
-        self.model.attrs["frozen"] = self.frozen
         if self.frozen and self._training and not shim_of(self.model).swapped:
             return self.output_cache.predict(self.model, docs)
         batch: LayerBatch = self.model.predict(docs)
@@ -224,7 +225,6 @@ class Elmo(ListenedTo, TrainablePipe):
         self._flush()
         self._training = True
         docs = [example.predicted for example in examples]
-        self.model.attrs["frozen"] = self.frozen
         if self.frozen:
             pending = PendingBatch(
                 docs, self.output_cache.predict(self.model, docs), len(self.listeners)
@@ -282,11 +282,13 @@ class Elmo(ListenedTo, TrainablePipe):
     @property
     def frozen(self) -> bool:
         """RETURNS (bool): Whether the biLM keeps its weights. May be set at any time."""
-        return self._frozen
+        return shim_of(self.model).frozen
 
     @frozen.setter
     def frozen(self, frozen: bool) -> None:
-        self._frozen = frozen
+        shim_of(self.model).frozen = frozen
+        # so that the config of a replaced listener says the same
+        self.model.attrs["replace_listener_cfg"] = partial(replace_listener_cfg, frozen=frozen)
         self.output_cache.clear()  # the weights may have moved since
 
     @property

@@ -3,8 +3,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)  # the models here are so small that threads only wait for each other
+settings.register_profile("no deadline", deadline=None)  # nothing is shown by a slow machine
+settings.load_profile("no deadline")
 
 DEFAULT_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 

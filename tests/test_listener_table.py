@@ -252,7 +252,10 @@ def test_two_upstream_components_each_with_its_listener():
     batch = examples(nlp)
     docs = [example.predicted for example in batch]
     nlp.update(batch, sgd=False)
-    for name, listening, other in (("elmo", "tagger", "tagger_2"), ("elmo_2", "tagger_2", "tagger")):
+    for name, listening, other in (
+        ("elmo", "tagger", "tagger_2"),
+        ("elmo_2", "tagger_2", "tagger"),
+    ):
         elmo, tagger = nlp.get_pipe(name), nlp.get_pipe(listening)
         received = elmo.listener_map[listening][0].pending.batch.layers
         assert_allclose(received, elmo.predict(docs).layers, atol=1e-5)

@@ -36,9 +36,7 @@ TEST_FOLDS = (
     (44, 60, 158, 208, 351, 768, 940, 2814, 6053, 15265),
 )
 
-JOINED_LEFT = re.compile(
-    r"[.,;:!?)\]}”…%]+|--+|[—–]|[’'](s|ll|d|m|re|ve|S|LL|D|M|RE|VE)|[nN][’'][tT]"
-)
+JOINED_LEFT = re.compile(r"[.,;:!?)\]}”…%]+|--+|[—–]|(?i:[’'](s|ll|d|m|re|ve)|n[’']t)")
 JOINED_RIGHT = re.compile(r"[(\[{“‘`$£#]|--+|[—–]")
 QUOTES = ('"', "'", "’")
 
@@ -48,19 +46,15 @@ Entity = Tuple[int, int, str]
 
 @dataclass
 class Sentence:
-    """A sentence with the entities of all layers, in order of their first token.
-
-    words (List[str]): The tokens.
-    entities (List[Entity]): The entities, the longer one first where two start alike.
-    """
+    """A sentence with the entities of all layers, in order of their first token, the longer
+    one first where two start alike."""
 
     words: List[str]
     entities: List[Entity] = field(default_factory=list)
 
 
 def read_sentences(lines: Iterable[str], source: str = "The file") -> Iterator[Sentence]:
-    """Read the TSV: a token and its tags, one layer a column; a blank line after each
-    sentence.
+    """Read the TSV: a token and its tags, one layer a column; a blank line ends a sentence.
 
     lines (Iterable[str]): The lines.
     source (str): Where they come from, for error messages.
@@ -188,7 +182,7 @@ def read_books(
     """
     books: Dict[int, List[Doc]] = {}
     for path in sorted(tsv_dir.glob("*.tsv"), key=lambda path: int(path.name.split("_")[0])):
-        book = path.stem[: -len("_brat")] if path.stem.endswith("_brat") else path.stem
+        book = path.stem.removesuffix("_brat")
         with path.open(encoding="utf8", newline="\n") as file_:
             sentences = list(read_sentences(file_, path.name))
         docs = make_docs(sentences, vocab, book, nested=nested, n_sents=n_sents)
@@ -240,14 +234,10 @@ def convert_litbank(
 
 
 def convert_litbank_cli(
-    # fmt: off
-    tsv_dir: Annotated[
-        Path, Arg(help="Folder of LitBank's entities/tsv", exists=True, file_okay=False)
-    ],
+    tsv_dir: Annotated[Path, Arg(help="Folder of the TSV files", exists=True, file_okay=False)],
     output_dir: Annotated[Path, Arg(help="Folder to write flat/ and nested/ to")],
     fold: Annotated[int, Opt(help="Which of the ten published folds, 0 to 9")] = 0,
     n_sents: Annotated[int, Opt(help="Sentences in a Doc at the most")] = N_SENTS,
-    # fmt: on
 ) -> None:
     """Convert LitBank's entity layers to .spacy files for ner (flat) and spancat (nested)."""
     rows = convert_litbank(tsv_dir, output_dir, fold, n_sents)

@@ -4,6 +4,7 @@ Owns the command, what its settings mean, and its progress bars. Reading, runnin
 keeping what is done and writing are modules of their own, imported when it runs.
 """
 
+import os
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
@@ -130,6 +131,9 @@ def embed(
 
     RETURNS (Tuple[int, int]): Datasets and tokens written.
     """
+    # oneDNN keeps a primitive for each of the last 1024 shapes of a product; batches hardly
+    # ever have the same shapes, and these take hundreds of megabytes
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
     from ..weights import load_bilm
     from .embed_inputs import Inputs, find_files
     from .embed_outputs import WRITERS

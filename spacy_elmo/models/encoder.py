@@ -48,7 +48,7 @@ def BiLMEncoder(
         forward,
         dims={"nO": width},
         shims=[BiLMShim(device)],
-        attrs={"depth": depth, "frozen": True, "settings": settings},
+        attrs={"depth": depth, "settings": settings},
     )
 
 
@@ -84,9 +84,8 @@ def forward(
 ) -> Tuple[LayerBatch, Callable[[LayerBatch], List[Doc]]]:
     _run_alone_after_fork()
     shim, settings = shim_of(model), cast(Settings, model.attrs["settings"])
-    frozen = bool(model.attrs["frozen"])
-    shim.set_frozen(frozen)
-    wants_gradient = is_train and not frozen
+    shim.apply_frozen()
+    wants_gradient = is_train and not shim.frozen
     segmented = segment_docs(docs, settings.segmenter)
     with torch.set_grad_enabled(wants_gradient):
         words = shim.bilm(

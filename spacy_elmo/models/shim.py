@@ -28,6 +28,7 @@ class BiLMShim(PyTorchShim):
     def __init__(self, device: Optional[str] = None) -> None:
         super().__init__(None)
         self.device_name = device
+        self.frozen = True  # a setting, not saved: the config decides
         self.swapped = False  # whether `use_params` has put other parameters in
 
     @property
@@ -47,10 +48,10 @@ class BiLMShim(PyTorchShim):
         """Put a biLM in, moved to where it shall run."""
         self._model = bilm.to(find_device(self.device_name, ops))
 
-    def set_frozen(self, frozen: bool) -> None:
+    def apply_frozen(self) -> None:
         """Turn gradients of the weights off or on; nothing happens if they are so already."""
-        if self.bilm.tokens.frozen != frozen:
-            self.bilm.requires_grad_(not frozen)
+        if self.bilm.tokens.frozen != self.frozen:
+            self.bilm.requires_grad_(not self.frozen)
             self.bilm.zero_grad()  # no step is taken for what was left from before
 
     def finish_update(self, optimizer: Optimizer) -> None:

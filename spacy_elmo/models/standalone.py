@@ -32,7 +32,7 @@ def Standalone(
         is initialized; the packaged model if None.
     RETURNS (Model[List[Doc], List[Floats2d]]): The model.
     """
-    encoder.attrs["frozen"] = frozen
+    shim_of(encoder).frozen = frozen
     encoder.attrs["loader"] = loader
     encoder.init = init_encoder
     model: Model[List[Doc], List[Floats2d]] = chain(encoder, mix)
@@ -61,18 +61,20 @@ def replace_listener(encoder: Encoder, listener: Any, component: Any) -> Model:
 
 
 def replace_listener_cfg(
-    encoder_cfg: Dict[str, Any], listener_cfg: Dict[str, Any]
+    encoder_cfg: Dict[str, Any], listener_cfg: Dict[str, Any], *, frozen: bool = True
 ) -> Dict[str, Any]:
     """spaCy's hook: the config block of what `replace_listener` makes.
 
     encoder_cfg (Dict[str, Any]): The upstream component's model block.
     listener_cfg (Dict[str, Any]): The `model.tok2vec` block of the component that
         listens: the listener's own, or one that holds it at some depth.
+    frozen (bool): Whether the upstream component is frozen, which it binds itself.
     RETURNS (Dict[str, Any]): The block.
     """
     found = _find_listener(listener_cfg) or {}
     settings = {name: found[name] for name in MIX_SETTINGS if name in found}
-    return {"@architectures": STANDALONE, "elmo": dict(encoder_cfg), **settings}
+    block = {"@architectures": STANDALONE, "elmo": dict(encoder_cfg), "frozen": frozen}
+    return {**block, **settings}
 
 
 def _find_listener(block: Any) -> Optional[Dict[str, Any]]:

@@ -26,7 +26,7 @@ def run(sentences, bilm=BILM, **settings):
         return bilm(WordBatch.from_sentences(sentences), **settings)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from([*SENTENCES, []]), max_size=7), st.integers(1, 60))
 def test_vectors_depend_on_neither_batch_nor_order_nor_budget(sentences, max_tokens):
     found = run(sentences, max_tokens=max_tokens)
