@@ -10,8 +10,44 @@ from spacy.tokens import Doc
 from thinc.api import Model
 
 from . import annotations
+from .models.scalar_mix import ScalarMix
 from .models.types import Floats2d, LayerBatch
 from .pending import PendingBatch
+
+
+def build_elmo_listener_v1(
+    width: int,
+    depth: int = 2,
+    upstream: str = "*",
+    top_only: bool = False,
+    weights: Optional[List[float]] = None,
+    dropout: float = 0.0,
+    layer_norm: bool = False,
+    l2: float = 0.0,
+) -> Model[List[Doc], List[Floats2d]]:
+    """Listen to an `elmo` component and mix its layers with weights of one's own.
+
+    width (int): Width of the biLM's layers: ${components.elmo.model.width}.
+    depth (int): Its number of LSTM layers: ${components.elmo.model.depth}.
+    upstream (str): Name of the `elmo` component; "*" for whichever there is.
+    top_only (bool): Use the top layer alone, scaled by gamma.
+    weights (Optional[List[float]]): Fixed weights, before the softmax, one for each
+        layer, the token layer first. Nothing is learned then.
+    dropout (float): Rate of the dropout on the mixed vectors, in training.
+    layer_norm (bool): Normalize each layer of each token before the mix.
+    l2 (float): Strength of the pull towards equal weights.
+    CREATES (Model[List[Doc], List[Floats2d]]): The model.
+    """
+    mix = ScalarMix(
+        width,
+        depth + 1,
+        top_only=top_only,
+        weights=weights,
+        dropout=dropout,
+        layer_norm=layer_norm,
+        l2=l2,
+    )
+    return ElmoListener(upstream, mix)
 
 
 class ElmoListener(Model[List[Doc], List[Floats2d]]):

@@ -6,10 +6,8 @@ from spacy.tokens import Doc
 from thinc.api import Maxout, Model, chain, concatenate, with_array
 
 from ..bilm.model import MAX_TOKENS, PRECISIONS, START_STATES
-from ..listener import ElmoListener
 from ..text.segments import Segmenter, make_punct_segments
 from .encoder import BiLMEncoder, Encoder, Settings
-from .scalar_mix import ScalarMix
 from .standalone import Standalone, mix_for, replace_listener, replace_listener_cfg
 from .types import BiLMLoader, Floats2d
 
@@ -50,41 +48,6 @@ def build_bilm_v1(
     model.attrs["replace_listener"] = replace_listener
     model.attrs["replace_listener_cfg"] = replace_listener_cfg
     return model
-
-
-def build_elmo_listener_v1(
-    width: int,
-    depth: int = 2,
-    upstream: str = "*",
-    top_only: bool = False,
-    weights: Optional[List[float]] = None,
-    dropout: float = 0.0,
-    layer_norm: bool = False,
-    l2: float = 0.0,
-) -> Model[List[Doc], List[Floats2d]]:
-    """Listen to an `elmo` component and mix its layers with weights of one's own.
-
-    width (int): Width of the biLM's layers: ${components.elmo.model.width}.
-    depth (int): Its number of LSTM layers: ${components.elmo.model.depth}.
-    upstream (str): Name of the `elmo` component; "*" for whichever there is.
-    top_only (bool): Use the top layer alone, scaled by gamma.
-    weights (Optional[List[float]]): Fixed weights, before the softmax, one for each
-        layer, the token layer first. Nothing is learned then.
-    dropout (float): Rate of the dropout on the mixed vectors, in training.
-    layer_norm (bool): Normalize each layer of each token before the mix.
-    l2 (float): Strength of the pull towards equal weights.
-    CREATES (Model[List[Doc], List[Floats2d]]): The model.
-    """
-    mix = ScalarMix(
-        width,
-        depth + 1,
-        top_only=top_only,
-        weights=weights,
-        dropout=dropout,
-        layer_norm=layer_norm,
-        l2=l2,
-    )
-    return ElmoListener(upstream, mix)
 
 
 def build_concat_embed_v1(

@@ -4,10 +4,10 @@ import spacy
 from numpy.testing import assert_allclose
 from thinc.api import Adam
 
+from spacy_elmo.listener import build_elmo_listener_v1
 from spacy_elmo.models.architectures import (
     build_bilm_v1,
     build_concat_embed_v1,
-    build_elmo_listener_v1,
     build_tok2vec_elmo_v1,
 )
 
