@@ -4,6 +4,8 @@ Owns the extension `doc._.elmo`, the rules for writing it and `doc.tensor`, and 
 checks before a listener uses what is there. It knows nothing of models.
 """
 
+import warnings
+from functools import cache
 from multiprocessing import parent_process
 from typing import Any, List, Optional, Sequence, Union
 
@@ -37,10 +39,18 @@ def store_tensor(doc: Doc, vectors: Floats2d) -> None:
     vectors (Floats2d): One vector for each token [n_tokens, width].
     """
     doc.tensor = vectors.copy()
-    if parent_process() is None:  # hooks do not travel back from a worker of nlp.pipe
-        # spaCy calls equally spelled words alike without a look at their vectors
-        for hooks in (doc.user_hooks, doc.user_span_hooks, doc.user_token_hooks):
-            hooks["similarity"] = cosine
+    # spaCy calls equally spelled words alike without a look at their vectors
+    for hooks in (doc.user_hooks, doc.user_span_hooks, doc.user_token_hooks):
+        hooks.setdefault("similarity", cosine)
+    if parent_process() is not None:
+        _silence_hook_warning()
+
+
+@cache
+def _silence_hook_warning() -> None:
+    """A worker of `nlp.pipe` sends Docs back as bytes, for each of which spaCy would warn
+    that hooks do not travel."""
+    warnings.filterwarnings("ignore", message=r"\[W109\]")
 
 
 def cosine(one: Union[Doc, Span, Token], other: Any) -> float:

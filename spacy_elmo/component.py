@@ -14,11 +14,11 @@ from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
-from thinc.api import Config, Model, Optimizer, set_dropout_rate
+from thinc.api import Config, Model, Optimizer
 
 from . import annotations
 from .models.encoder import Encoder, Settings, load_weights, n_layers_of, shim_of
-from .models.scalar_mix import mix_layers, uniform_mix
+from .models.scalar_mix import fixed_mix, mix_layers
 from .models.standalone import replace_listener_cfg
 from .models.types import BiLMLoader, LayerBatch, split_rows
 from .output_cache import OutputCache
@@ -120,7 +120,7 @@ class Elmo(ListenedTo, TrainablePipe):
         self.frozen = frozen
         self.store_layers = store_layers
         self.store_tensor = store_tensor
-        self._mix = mix
+        self.mix = mix
         self._pending: Optional[PendingBatch] = None
         self._training = False
         annotations.install_extension()
@@ -176,7 +176,7 @@ class Elmo(ListenedTo, TrainablePipe):
             for doc, layers in zip(docs, batch.split()):
                 annotations.store_layers(doc, layers)
         if self.store_tensor:
-            weights = self.model.ops.asarray1f(uniform_mix(n_layers_of(self.model), self._mix))
+            weights = fixed_mix(self.model.ops, n_layers_of(self.model), self.mix)
             mixed = mix_layers(batch.layers, weights, 1.0)
             for doc, vectors in zip(docs, split_rows(mixed, batch.lengths)):
                 annotations.store_tensor(doc, vectors)
@@ -230,7 +230,6 @@ class Elmo(ListenedTo, TrainablePipe):
                 docs, self.output_cache.predict(self.model, docs), len(self.listeners)
             )
         else:
-            set_dropout_rate(self.model, drop)
             batch, backprop = self.model.begin_update(docs)
 
             def backprop_and_log(batch: LayerBatch) -> None:
@@ -246,10 +245,9 @@ class Elmo(ListenedTo, TrainablePipe):
 
     def finish_update(self, sgd: Optimizer) -> None:
         """Take a step with the gradients that listeners have reported; nothing if frozen."""
-        if self.frozen:
-            return
         self._flush()
-        self.model.finish_update(sgd)
+        if not self.frozen:
+            self.model.finish_update(sgd)
 
     def get_loss(self, examples: Iterable[Example], scores: Any) -> None:
         """There is no loss of its own."""
@@ -259,10 +257,28 @@ class Elmo(ListenedTo, TrainablePipe):
 
     def _flush(self) -> None:
         """Take the gradients of the last batch through the biLM, if that is still to do."""
-        if self._pending is not None and self._pending.flush():
-            self._pending = None
+        if self._pending is None:
+            return
+        self._pending.flush()
+        if self._pending.flushed or self._pending.complete:
+            self._drop_pending()
+
+    def _drop_pending(self) -> None:
+        """Let go of the last batch, which may be large."""
+        self._pending = None
+        for listener in self.listeners:
+            listener.pending = None
 
     # Serialization
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        self._training = False  # what follows may be use, which shall not fill the cache
+        data: bytes = super().to_bytes(exclude=exclude)
+        return data
+
+    def to_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> None:
+        self._training = False
+        super().to_disk(path, exclude=exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "Elmo":
         super().from_bytes(bytes_data, exclude=exclude)
@@ -277,7 +293,7 @@ class Elmo(ListenedTo, TrainablePipe):
     def _forget(self) -> None:
         """Drop what belongs to other weights."""
         self.output_cache.clear()
-        self._pending = None
+        self._drop_pending()
 
     @property
     def frozen(self) -> bool:

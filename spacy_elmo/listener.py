@@ -10,7 +10,7 @@ from spacy.tokens import Doc
 from thinc.api import Model
 
 from . import annotations
-from .models.scalar_mix import ScalarMix
+from .models.scalar_mix import ScalarMix, settings_of
 from .models.types import Floats2d, LayerBatch
 from .pending import PendingBatch
 
@@ -90,14 +90,17 @@ def forward(
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
     mix = model.layers[0]
     # a copied listener is a plain Model: it has no upstream and reads from the Docs
-    pending: Optional[PendingBatch] = getattr(model, "pending", None) if is_train else None
-    if pending is not None and not pending.covers(docs):
+    pending: Optional[PendingBatch] = getattr(model, "pending", None)
+    if pending is not None and not pending.has(docs):
         pending = None
-    if pending is not None:
+    if is_train and pending is not None:
         batch: Optional[LayerBatch] = pending.take(docs)
     else:
-        width, n_layers = model.get_dim("nO"), mix.attrs["n_layers"]
+        width, n_layers = model.get_dim("nO"), settings_of(mix).n_layers
         batch = annotations.read(model.ops, docs, n_layers, width)
+        if batch is None and pending is not None:
+            # a component in annotating_components, with elmo not among them
+            batch = pending.read(docs)
         if batch is None and is_train:
             raise ValueError(MISSING)
         if batch is None:
@@ -107,7 +110,7 @@ def forward(
 
     def backprop(d_mixed: List[Floats2d]) -> List[Doc]:
         taken = backprop_mix(d_mixed)
-        if pending is not None:
+        if is_train and pending is not None:
             pending.report(model.id, docs, taken)
         # a list, since layers that join several inputs add the gradients up
         return []

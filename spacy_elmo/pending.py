@@ -47,28 +47,41 @@ class PendingBatch:
     def __deepcopy__(self, memo: object) -> None:
         return None
 
-    def covers(self, docs: Sequence[Doc]) -> bool:
+    def has(self, docs: Sequence[Doc]) -> bool:
         """RETURNS (bool): Whether all of these very Docs are in the batch."""
-        return not self.flushed and all(id(doc) in self._index for doc in docs)
+        return all(id(doc) in self._index for doc in docs)
 
-    def take(self, docs: Sequence[Doc]) -> LayerBatch:
-        """The layers of some Docs of the batch, for a forward pass in training.
+    def read(self, docs: Sequence[Doc]) -> LayerBatch:
+        """The layers of some Docs of the batch, without a gradient.
 
-        docs (Sequence[Doc]): Docs that the batch covers, in any order.
-        RETURNS (LayerBatch): Their layers. All Docs in order share the gradient
-            buffer; others get a part of their own, which `report` adds to it.
+        docs (Sequence[Doc]): Docs of the batch, in any order.
+        RETURNS (LayerBatch): Their layers.
         """
-        self._open += 1
         where = self._positions(docs)
         if where == list(range(len(self.docs))):
-            return self.batch
-        empty = self.batch.layers[:, :0]
+            return LayerBatch(self.batch.layers, self.batch.lengths)
         # numpy's functions dispatch to cupy for its arrays
-        layers = numpy.concatenate(
-            [empty, *(self.batch.layers[:, self._rows(i)] for i in where)], axis=1
-        )
-        d_layers = None if self.batch.d_layers is None else numpy.zeros_like(layers)
-        return LayerBatch(layers, [self.batch.lengths[i] for i in where], d_layers)
+        parts = [self.batch.layers[:, :0], *(self.batch.layers[:, self._rows(i)] for i in where)]
+        return LayerBatch(numpy.concatenate(parts, axis=1), [self.batch.lengths[i] for i in where])
+
+    def take(self, docs: Sequence[Doc]) -> LayerBatch:
+        """As `read`, for a forward pass in training, after which `report` follows.
+
+        RETURNS (LayerBatch): The layers. All Docs in order share the gradient buffer;
+            others get a part of their own, which `report` adds to it.
+        """
+        if self.flushed:
+            raise ValueError(
+                "A component ran its model on a batch again after the biLM's backward pass for it "
+                "had run. While 'elmo' is not frozen, a component's forward passes in one update "
+                "must all come before its backward passes."
+            )
+        self._open += 1
+        taken = self.read(docs)
+        if self.batch.d_layers is not None:
+            shared = taken.layers is self.batch.layers
+            taken.d_layers = self.batch.d_layers if shared else numpy.zeros_like(taken.layers)
+        return taken
 
     def report(self, listener: int, docs: Sequence[Doc], taken: LayerBatch) -> None:
         """Note that a listener's gradient has been added; run the backward pass when
@@ -83,32 +96,33 @@ class PendingBatch:
                 "A component sent a gradient to 'elmo' after the biLM's backward pass for this "
                 "batch had run. Run each update of a component before the next update of 'elmo'."
             )
-        if self.backprop is None:
-            return
         where = self._positions(docs)
-        if taken is not self.batch and taken.d_layers is not None:
+        d_layers = self.batch.d_layers
+        if d_layers is not None and taken.d_layers is not None and taken.d_layers is not d_layers:
             start = 0
             for i in where:
                 end = start + self.batch.lengths[i]
-                self.batch.d_layers[:, self._rows(i)] += taken.d_layers[:, start:end]  # type: ignore[index]
+                d_layers[:, self._rows(i)] += taken.d_layers[:, start:end]
                 start = end
         self._open -= 1
         self._reported.setdefault(listener, set()).update(where)
-        complete = [done for done in self._reported.values() if len(done) == len(self.docs)]
-        if len(complete) == self._n_listeners and self._open == 0:
+        if self.complete:
             self.flush()
 
-    def flush(self) -> bool:
-        """Run the backward pass if it has not run and there is any gradient.
+    @property
+    def complete(self) -> bool:
+        """RETURNS (bool): Whether all listeners have reported all Docs."""
+        done = sum(len(docs) == len(self.docs) for docs in self._reported.values())
+        return done == self._n_listeners and self._open == 0
 
-        RETURNS (bool): Whether it ran.
-        """
+    def flush(self) -> None:
+        """Run the backward pass if it has not run and there is any gradient."""
         if self.flushed or self.backprop is None or not self._reported:
-            return False
+            return
         self.flushed = True
         self.backprop(self.batch)
         self.backprop = None  # lets go of the graph
-        return True
+        self.batch.d_layers = None
 
     def _positions(self, docs: Sequence[Doc]) -> List[int]:
         return [self._index[id(doc)] for doc in docs]

@@ -11,6 +11,7 @@ from thinc.api import Model
 
 from .listener import ElmoListener
 from .models.encoder import Encoder, n_layers_of
+from .models.scalar_mix import settings_of
 
 
 class ListenedTo:
@@ -33,7 +34,7 @@ class ListenedTo:
 
     def add_listener(self, listener: ElmoListener, component_name: str) -> None:
         """Add a listener of a downstream component; nothing happens if it is known."""
-        found = (listener.mix.attrs["n_layers"], listener.get_dim("nO"))
+        found = (settings_of(listener.mix).n_layers, listener.get_dim("nO"))
         expected = (n_layers_of(self.model), self.model.get_dim("nO"))
         if found != expected:
             raise ValueError(

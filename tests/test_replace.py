@@ -4,6 +4,8 @@ import spacy
 from numpy.testing import assert_allclose, assert_array_equal
 from thinc.api import Adam, Config
 
+from spacy_elmo.models.scalar_mix import settings_of
+
 from .pipelines import (
     TAGGED,
     bilm_of,
@@ -73,7 +75,7 @@ def test_settings_of_the_listener_are_kept():
     block = nlp.config["components"]["tagger"]["model"]["tok2vec"]
     assert (block["dropout"], block["layer_norm"], block["l2"]) == (0.3, True, 0.01)
     mix = next(n for n in nlp.get_pipe("tagger").model.walk() if n.name == "scalar_mix")
-    assert mix.attrs["mix_dropout"] == 0.3 and mix.attrs["layer_norm"]
+    assert settings_of(mix).dropout == 0.3 and settings_of(mix).layer_norm
 
 
 @pytest.mark.parametrize("frozen", [True, False])

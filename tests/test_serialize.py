@@ -10,9 +10,11 @@ from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
 from spacy_elmo import save_bilm
+from spacy_elmo.models.scalar_mix import settings_of
 
 from .pipelines import (
     add_elmo,
+    add_listener,
     blank,
     changed,
     examples,
@@ -212,3 +214,24 @@ def test_span_as_doc(nlp):
     assert_array_equal(part.tensor, doc.tensor[1:4])
     assert part._.elmo is None
     assert doc[1:4].as_doc(copy_user_data=True)._.elmo is None
+
+
+def test_mix_can_be_overridden_when_a_pipeline_is_loaded(tmp_path):
+    nlp = blank()
+    add_listener(nlp, "tagger", dropout=0.5, layer_norm=True)
+    nlp.initialize(lambda: examples(nlp))
+    nlp.to_disk(tmp_path)
+    block = "components.tagger.model.tok2vec"
+    other = spacy.load(tmp_path, config={f"{block}.dropout": 0.0, f"{block}.layer_norm": False})
+    settings = settings_of(other.get_pipe("elmo").listeners[0].mix)
+    assert settings.dropout == 0.0 and not settings.layer_norm
+
+
+def test_saving_ends_training_for_the_output_cache(tmp_path):
+    nlp = pipeline("tagger")
+    nlp.update(examples(nlp))
+    nlp.to_disk(tmp_path)
+    elmo = nlp.get_pipe("elmo")
+    kept = len(elmo.output_cache)
+    list(nlp.pipe(["A text that was not trained on .", "And one more ."]))
+    assert len(elmo.output_cache) == kept

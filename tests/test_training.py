@@ -1,7 +1,12 @@
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import spacy
 from numpy.testing import assert_allclose, assert_array_equal
+from spacy.tokens import Doc
+from spacy.training import Example
 from thinc.api import Adam, fix_random_seed
 
 from .pipelines import (
@@ -13,6 +18,8 @@ from .pipelines import (
     blank,
     changed,
     examples,
+    pipeline,
+    randomize,
     weights_of,
 )
 
@@ -238,3 +245,48 @@ def test_same_seed_gives_the_same_pipeline():
         train(nlp, 3)
         results.append(mix_of(nlp, "tagger").get_param("w"))
     assert_array_equal(*results)
+
+
+def test_annotating_listener_sees_the_layers_of_its_batch():
+    nlp = pipeline("tagger", "tagger_2")
+    seen = []
+    listener = nlp.get_pipe("elmo").listeners[0]
+    forward = listener._func
+
+    def record(model, docs, is_train):
+        mixed, backprop = forward(model, docs, is_train)
+        seen.append((is_train, sum(float(abs(rows).sum()) for rows in mixed)))
+        return mixed, backprop
+
+    listener._func = record
+    nlp.update(examples(nlp), sgd=False, annotates=["tagger"])
+    assert [is_train for is_train, _ in seen] == [True, False]
+    assert seen[1][1] == pytest.approx(seen[0][1], rel=1e-5)
+
+
+def test_batch_is_let_go_of_after_the_update():
+    for frozen in (True, False):
+        nlp = pipeline("tagger", elmo={"frozen": frozen})
+        elmo = nlp.get_pipe("elmo")
+        nlp.update(examples(nlp), sgd=False)
+        pending = weakref.ref(elmo._pending)
+        for _, pipe in nlp.pipeline:
+            pipe.finish_update(Adam(0.01))
+        gc.collect()
+        assert pending() is None
+
+
+def test_loss_is_sane_with_layer_norm_and_whitespace():
+    nlp = blank(elmo={"frozen": False})
+    add_listener(nlp, "tagger", layer_norm=True)
+    words = ["Ann", "saw", "\n\n", "Rome", "."]
+    tags = ["NAME", "VERB", "SPACE", "NAME", "PUNCT"]
+
+    def examples_with_whitespace():
+        doc = Doc(nlp.vocab, words=words)
+        return [Example.from_dict(doc, {"words": words, "tags": tags})]
+
+    nlp.initialize(examples_with_whitespace)
+    randomize(nlp, ["tagger"])
+    losses = nlp.update(examples_with_whitespace(), sgd=False)
+    assert 0 < losses["elmo"] < 1e3

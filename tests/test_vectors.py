@@ -73,3 +73,9 @@ def test_most_similar_token_of_a_text_can_be_looked_up(nlp):
 def test_no_hooks_without_a_tensor():
     doc = pipeline(elmo={"store_tensor": False})("The bank")
     assert not doc.user_token_hooks and not doc.user_span_hooks and not doc.user_hooks
+
+
+def test_hook_of_the_user_is_kept(nlp):
+    doc = nlp.make_doc("He went to the bank.")
+    doc.user_token_hooks["similarity"] = lambda one, other: 42.0
+    assert nlp(doc)[1].similarity(doc[2]) == 42.0

@@ -54,7 +54,7 @@ class CharCNN(nn.Module):
         """Encode words.
 
         ids (Tensor): Character ids, int64 [n_words, C].
-        n_used (Tensor): Positions before the padding, int64 [n_words].
+        n_used (Tensor): Positions before the padding, int64 [n_words], on the CPU.
         RETURNS (Tensor): Features [n_words, F].
         """
         if not len(ids):
@@ -63,9 +63,9 @@ class CharCNN(nn.Module):
         parts: List[Tensor] = []
         for rows, n_positions in self._buckets(n_used, ids.shape[1]):
             buckets.append(rows)
-            parts.append(self._convolve(ids[rows, :n_positions]))
+            parts.append(self._convolve(ids[rows.to(ids.device), :n_positions]))
         unsorted = parts[0].new_empty(len(ids), parts[0].shape[1])
-        features = unsorted.index_copy(0, torch.cat(buckets), torch.cat(parts))
+        features = unsorted.index_copy(0, torch.cat(buckets).to(ids.device), torch.cat(parts))
         for highway in self.highways:
             features = highway(features)
         return features

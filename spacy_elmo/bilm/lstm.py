@@ -97,11 +97,10 @@ class LSTMLayer(nn.Module):
         return self.input_weight, self.state_weight, bias, self.projection
 
     def packed_products(self, dtype: torch.dtype) -> List[PackedProducts]:
-        """For each direction, kept while the weights are frozen; none where packing does
-        not pay or is not to be had."""
-        if self.bias.requires_grad or self.bias.device.type != "cpu":
-            return []
-        if self.bias.dtype != torch.float32 or not packing_works(dtype):
+        """For each direction, kept until the weights change; none where packing does not pay
+        or is not to be had."""
+        on_cpu = self.bias.device.type == "cpu" and self.bias.dtype == torch.float32
+        if not on_cpu or not packing_works(dtype):
             return []
         if dtype not in self.packed:
             input_weight, state_weight, bias, projection = self._weights()

@@ -9,6 +9,7 @@ from typing import Any, List, Optional, Tuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .products import BatchedProducts
 from .recurrence import Bounds, Tape, run
@@ -49,6 +50,7 @@ class LSTMFunction(torch.autograd.Function):
         return outputs, h, c
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, d_out: Tensor, d_h: Tensor, d_c: Tensor) -> Any:
         x, input_weight, state_weight, projection, *saved = ctx.saved_tensors
         tape, dtype = Tape(*saved), ctx.dtype

@@ -73,6 +73,7 @@ class BiLM(nn.Module):
         super().__init__()
         self.options = options
         self.mixes: List[Mix] = []
+        self._versions: List[Tuple[int, int]] = []
         self.tokens = TokenEmbedder(options, characters, words)
         self.layers = nn.ModuleList(LSTMLayer(options) for _ in range(options.n_layers))
         start = (options.n_layers, options.n_directions)
@@ -91,11 +92,20 @@ class BiLM(nn.Module):
         return sum(param.numel() for param in self.parameters())
 
     def drop_caches(self) -> None:
-        """Forget what was derived from the weights. Called wherever they change."""
-        self.tokens.cache.clear()
+        """Forget what was derived from the weights. Called wherever they change; torch's
+        own changes are noticed, those past it (`param.data[...] = `) are not."""
+        self._versions = self._weight_versions()
+        self.tokens.drop_caches()
         for layer in self.layers:
             assert isinstance(layer, LSTMLayer)
             layer.packed.clear()
+
+    def _weight_versions(self) -> List[Tuple[int, int]]:
+        return [(param.data_ptr(), param._version) for param in self.parameters()]
+
+    def _drop_stale_caches(self) -> None:
+        if self._versions != self._weight_versions():
+            self.drop_caches()
 
     def requires_grad_(self, requires_grad: bool = True) -> "BiLM":
         self.drop_caches()
@@ -128,6 +138,7 @@ class BiLM(nn.Module):
         if not len(batch.ids):
             return layers
         start = self._start(start_state)
+        self._drop_stale_caches()
         table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
         parts: List[Tensor] = []
         positions: List[Tensor] = []
@@ -160,6 +171,7 @@ class BiLM(nn.Module):
             sentence; rows beyond the batch are as they were.
         """
         n_rows = len(batch.lengths)
+        self._drop_stale_caches()
         start = State(*(x.unsqueeze(2) for x in self._start(ZERO)))
         if state is None:
             state = State(*(x.repeat(1, 1, n_rows, 1) for x in (start.h, start.c)))

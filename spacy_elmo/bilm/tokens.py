@@ -42,6 +42,7 @@ class TokenEmbedder(nn.Module):
         self.word_embedding: Optional[nn.Parameter] = None
         self.projection: Optional[nn.Linear] = None
         self.cache = WordCache(CACHED_WORDS)
+        self._boundaries: Optional[Tensor] = None
         if options.filters:
             self.char_cnn = CharCNN(options)
             self.characters = (
@@ -67,17 +68,29 @@ class TokenEmbedder(nn.Module):
         return next(self.parameters()).device
 
     def forward(self, words: Sequence[str]) -> Tensor:
-        """Vectors of words, from the cache where the weights are frozen.
+        """Vectors of words, from the cache where no gradient is wanted.
 
         words (Sequence[str]): The words, each once.
         RETURNS (Tensor): Vectors [n_words, P].
         """
-        if self.frozen and not torch.is_grad_enabled():
-            return self.cache.get(words, self._embed)
-        return self._embed(words)
+        if torch.is_grad_enabled():
+            return self._embed(words)
+        return self.cache.get(words, self._embed)
 
     def boundaries(self) -> Tensor:
         """RETURNS (Tensor): Vectors [2, P] of the words before and after a sentence."""
+        if torch.is_grad_enabled():
+            return self._embed_boundaries()
+        if self._boundaries is None:
+            self._boundaries = self._embed_boundaries()
+        return self._boundaries
+
+    def drop_caches(self) -> None:
+        """Forget the vectors that were kept: the weights have changed."""
+        self.cache.clear()
+        self._boundaries = None
+
+    def _embed_boundaries(self) -> Tensor:
         chars = self.characters.boundaries() if self.characters is not None else None
         return self._project(chars, self.words.boundaries() if self.words is not None else None)
 
@@ -88,10 +101,10 @@ class TokenEmbedder(nn.Module):
     def _project(self, chars, word_ids) -> Tensor:  # type: ignore[no-untyped-def]
         features: List[Tensor] = []
         if self.word_embedding is not None:
-            features.append(self.word_embedding[torch.from_numpy(word_ids)])
+            features.append(self.word_embedding[torch.from_numpy(word_ids).to(self.device)])
         if self.char_cnn is not None:
-            ids, n_used = (torch.from_numpy(array).to(self.device) for array in chars)
-            features.append(self.char_cnn(ids, n_used))
+            ids, n_used = (torch.from_numpy(array) for array in chars)
+            features.append(self.char_cnn(ids.to(self.device), n_used))
         vectors = torch.cat(features, dim=1) if len(features) > 1 else features[0]
         return vectors if self.projection is None else self.projection(vectors)
 

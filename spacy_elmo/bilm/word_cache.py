@@ -61,7 +61,8 @@ class WordCache:
         if missing:
             self._add(missing, compute(missing), words)
         assert self._vectors is not None
-        return self._vectors[[self._touch(word) for word in words]]
+        rows = torch.tensor([self._touch(word) for word in words], device=self._vectors.device)
+        return self._vectors.index_select(0, rows)
 
     def _touch(self, word: str) -> int:
         # a dict keeps insertion order: re-inserting makes the word the latest
@@ -88,6 +89,6 @@ class WordCache:
         words = list(self._rows)
         half = len(words) // 2
         kept = [word for word in words[:half] if word in wanted] + words[half:]
-        rows = torch.tensor([self._rows[word] for word in kept])
+        rows = torch.tensor([self._rows[word] for word in kept], device=self._vectors.device)
         self._vectors[: len(kept)] = self._vectors[rows]
         self._rows = {word: row for row, word in enumerate(kept)}

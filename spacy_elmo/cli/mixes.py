@@ -71,13 +71,13 @@ def collect_mixes(nlp: "Language") -> List[ComponentMix]:
 
     from ..component import Elmo
     from ..models.encoder import n_layers_of
-    from ..models.scalar_mix import mix_weights, uniform_mix
+    from ..models.scalar_mix import fixed_mix, mix_weights, settings_of
 
     mixes: List[ComponentMix] = []
     for name, pipe in nlp.components:
         model = getattr(pipe, "model", None)
         if isinstance(pipe, Elmo):
-            weights = uniform_mix(n_layers_of(pipe.model), pipe._mix).tolist()
+            weights = fixed_mix(pipe.model.ops, n_layers_of(pipe.model), pipe.mix).tolist()
             mixes.append(ComponentMix(name, "doc.tensor", False, weights, 1.0))
         elif isinstance(model, Model):
             upstream = {
@@ -89,7 +89,7 @@ def collect_mixes(nlp: "Language") -> List[ComponentMix]:
                 if node.name == "scalar_mix":
                     values, gamma = mix_weights(node)
                     source = upstream.get(node.id, "its own biLM")
-                    learned = node.attrs["weights"] is None
+                    learned = settings_of(node).weights is None
                     mixes.append(ComponentMix(name, source, learned, values.tolist(), gamma))
     return mixes
 

@@ -4,13 +4,31 @@ Native, because its parameters then take part in averages, have keys of their ow
 the optimizer and need no round trip through torch.
 """
 
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from dataclasses import dataclass
+from typing import Callable, Dict, List, Optional, Sequence, Tuple, cast
 
-from thinc.api import Model, get_current_ops
+from thinc.api import Model, Ops
 
 from .types import Floats1d, Floats2d, Floats3d, LayerBatch, split_rows
 
 NORM_EPSILON = 1e-12
+
+
+@dataclass(frozen=True)
+class MixSettings:
+    """The settings of a mix. An object that thinc cannot save, so that the config and not
+    the saved model decides; and not in the attribute `dropout_rate`, which the
+    training's own dropout would overwrite."""
+
+    n_layers: int
+    weights: Optional[Tuple[float, ...]]
+    dropout: float
+    layer_norm: bool
+    l2: float
+
+
+def settings_of(model: Model[LayerBatch, List[Floats2d]]) -> MixSettings:
+    return cast(MixSettings, model.attrs["settings"])
 
 
 def ScalarMix(
@@ -54,12 +72,13 @@ def ScalarMix(
         params=params,
         dims={"nO": width},
         attrs={
-            "n_layers": n_layers,
-            "weights": None if weights is None else [float(weight) for weight in weights],
-            # not "dropout_rate": that one is overwritten by the training's setting
-            "mix_dropout": dropout,
-            "layer_norm": layer_norm,
-            "l2": l2,
+            "settings": MixSettings(
+                n_layers=n_layers,
+                weights=None if weights is None else tuple(float(weight) for weight in weights),
+                dropout=dropout,
+                layer_norm=layer_norm,
+                l2=l2,
+            )
         },
     )
     init(model)
@@ -73,7 +92,7 @@ def init(
 ) -> None:
     """Start from an equal mix."""
     if "w" in model.param_names:
-        model.set_param("w", model.ops.alloc1f(model.attrs["n_layers"]))
+        model.set_param("w", model.ops.alloc1f(settings_of(model).n_layers))
     if "gamma" in model.param_names:
         # of shape (1,): the optimizer cannot handle parameters without a dimension
         model.set_param("gamma", model.ops.alloc1f(1) + 1)
@@ -81,13 +100,13 @@ def init(
 
 def mix_weights(model: Model[LayerBatch, List[Floats2d]]) -> Tuple[Floats1d, float]:
     """RETURNS (Tuple[Floats1d, float]): The weight of each layer, summing to 1, and gamma."""
-    xp, n_layers = model.ops.xp, model.attrs["n_layers"]
+    xp, settings = model.ops.xp, settings_of(model)
     gamma = float(model.get_param("gamma")[0]) if "gamma" in model.param_names else 1.0
-    if model.attrs["weights"] is not None:
-        return _softmax(xp, xp.asarray(model.attrs["weights"], dtype="f")), gamma
+    if settings.weights is not None:
+        return _softmax(xp, xp.asarray(settings.weights, dtype="f")), gamma
     if "w" in model.param_names:
         return _softmax(xp, model.get_param("w")), gamma
-    return xp.eye(n_layers, dtype="f")[-1], gamma
+    return xp.eye(settings.n_layers, dtype="f")[-1], gamma
 
 
 def mix_layers(layers: Floats3d, weights: Floats1d, gamma: float) -> Floats2d:
@@ -107,16 +126,16 @@ def mix_layers(layers: Floats3d, weights: Floats1d, gamma: float) -> Floats2d:
 def forward(
     model: Model[LayerBatch, List[Floats2d]], X: LayerBatch, is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], LayerBatch]]:
-    xp = model.ops.xp
+    xp, settings = model.ops.xp, settings_of(model)
     n_layers, n_tokens, width = X.layers.shape
     s, gamma = mix_weights(model)
     layers, deviation = X.layers, None
-    if model.attrs["layer_norm"]:
+    if settings.layer_norm:
         layers, deviation = _normalize(xp, layers)
     mixed = mix_layers(layers, s, gamma)
     mask: Optional[Floats2d] = None
-    if is_train and model.attrs["mix_dropout"]:
-        mask = model.ops.get_dropout_mask(mixed.shape, model.attrs["mix_dropout"])
+    if is_train and settings.dropout:
+        mask = model.ops.get_dropout_mask(mixed.shape, settings.dropout)
         mixed = mixed * mask
 
     def backprop(d_parts: List[Floats2d]) -> LayerBatch:
@@ -129,14 +148,14 @@ def forward(
         mean = (s * a).sum()
         if "w" in model.param_names:
             w = model.get_param("w")
-            model.inc_grad("w", gamma * s * (a - mean) + 2 * model.attrs["l2"] * w)
+            model.inc_grad("w", gamma * s * (a - mean) + 2 * settings.l2 * w)
         if "gamma" in model.param_names:
             model.inc_grad("gamma", mean.reshape(1))
         if X.d_layers is not None:
             for k in range(n_layers):
                 d_layer = (gamma * s[k]) * d_mixed
                 if deviation is not None:
-                    d_layer = _normalize_backward(d_layer, layers[k], deviation[k])
+                    d_layer = _normalize_backward(xp, d_layer, layers[k], deviation[k])
                 X.d_layers[k] += d_layer
         return X
 
@@ -159,13 +178,16 @@ def _normalize(xp, layers: Floats3d) -> Tuple[Floats3d, Floats3d]:  # type: igno
     return centred / deviation, deviation
 
 
-def _normalize_backward(d_y: Floats2d, y: Floats2d, deviation: Floats2d) -> Floats2d:
+def _normalize_backward(  # type: ignore[no-untyped-def]
+    xp, d_y: Floats2d, y: Floats2d, deviation: Floats2d
+) -> Floats2d:
     d_mean = d_y.mean(axis=1, keepdims=True)
     d_scale = (d_y * y).mean(axis=1, keepdims=True)
-    return (d_y - d_mean - y * d_scale) / deviation
+    d_x = (d_y - d_mean - y * d_scale) / deviation
+    # rows of zeros, as of whitespace tokens, are not vectors that could be scaled
+    return xp.where(deviation > 2 * NORM_EPSILON**0.5, d_x, 0.0)
 
 
-def uniform_mix(n_layers: int, weights: Optional[Sequence[float]] = None) -> Floats1d:
-    """RETURNS (Floats1d): softmax of fixed weights, equal ones if None."""
-    xp = get_current_ops().xp
-    return _softmax(xp, xp.asarray(weights or [0.0] * n_layers, dtype="f"))
+def fixed_mix(ops: Ops, n_layers: int, weights: Optional[Sequence[float]] = None) -> Floats1d:
+    """RETURNS (Floats1d): The softmax of fixed weights, of equal ones if None."""
+    return _softmax(ops.xp, ops.asarray1f(weights or [0.0] * n_layers))

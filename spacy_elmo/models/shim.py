@@ -58,11 +58,13 @@ class BiLMShim(PyTorchShim):
         if self._model is None:
             return
         changed = False
+        # the biLM may be on another device than the rest: the optimizer decides for arrays
+        ops = getattr(optimizer, "ops", None) or get_current_ops()
         for name, param in self._model.named_parameters():
             if param.grad is not None:
-                weights, gradient = (cast(Any, torch2xp(x)) for x in (param.data, param.grad))
-                weights, _ = optimizer((self.id, name), weights, gradient)
-                param.data = xp2torch(weights, device=param.device)
+                arrays = (cast(Any, torch2xp(x, ops=ops)) for x in (param.data, param.grad))
+                weights, _ = optimizer((self.id, name), *arrays)
+                param.data.copy_(xp2torch(weights, device=param.device))
                 param.grad = None
                 changed = True
         if changed:

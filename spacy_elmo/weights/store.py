@@ -74,11 +74,7 @@ def write(bilm: BiLM, path: PathLike, dtype: Optional[torch.dtype] = None) -> No
         the size; float32 if None.
     """
     path = Path(path).resolve()  # what a link points to is replaced, not the link
-    if path.exists() and not is_store(path) and (path.is_file() or any(path.iterdir())):
-        raise ValueError(
-            f"{path} is there already and holds something other than a biLM, which writing would "
-            f"remove. Give a new or empty directory, or that of a biLM to replace."
-        )
+    _check_replaceable(path)
     tensors = {
         name: value.detach().to("cpu", dtype or value.dtype).contiguous()
         for name, value in bilm.state_dict().items()
@@ -87,6 +83,24 @@ def write(bilm: BiLM, path: PathLike, dtype: Optional[torch.dtype] = None) -> No
         text = json.dumps(config_of(bilm), indent=2, ensure_ascii=False)
         (folder / CONFIG).write_text(text + "\n", encoding="utf8")
         safetensors.torch.save_file(tensors, folder / WEIGHTS)
+
+
+def _check_replaceable(path: Path) -> None:
+    """Raise a ValueError unless writing to a path removes nothing but a biLM of ours."""
+    if not path.exists():
+        return
+    names = set() if path.is_file() else {file.name for file in path.iterdir()}
+    ours = False
+    if names == {CONFIG, WEIGHTS}:
+        try:
+            ours = json.loads((path / CONFIG).read_text(encoding="utf8")).get("format") == FORMAT
+        except (ValueError, AttributeError, RecursionError):
+            ours = False
+    if path.is_file() or (names and not ours):
+        raise ValueError(
+            f"{path} is there already and holds something other than a biLM of spacy-elmo, which "
+            f"writing would remove. Give a new or empty directory, or that of a biLM to replace."
+        )
 
 
 def is_store(path: Path) -> bool:

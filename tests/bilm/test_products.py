@@ -38,11 +38,17 @@ def test_packed_weights_follow_the_weights():
         torch.testing.assert_close(bilm(BATCH), other(BATCH))
 
 
-def test_trainable_weights_are_not_packed():
+def test_weights_are_packed_for_prediction_while_they_are_trained():
     bilm = tiny_bilm().requires_grad_(True)
-    with torch.no_grad():
-        bilm(BATCH)
-    assert not any(layer.packed for layer in bilm.layers)
+    optimizer = torch.optim.SGD(bilm.parameters(), lr=0.1)
+    for _ in range(3):
+        bilm(BATCH).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        with torch.no_grad():
+            found = bilm(BATCH)
+            assert all(layer.packed for layer in bilm.layers)
+            torch.testing.assert_close(found, copy.deepcopy(bilm)(BATCH))
 
 
 @pytest.mark.parametrize("make_copy", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])

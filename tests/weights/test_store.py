@@ -121,6 +121,22 @@ def test_writing_does_not_remove_what_is_no_model(tmp_path):
     assert (tmp_path / "thesis.txt").read_text() == "years of work"
 
 
+def test_writing_does_not_remove_a_model_of_other_software(tmp_path):
+    (tmp_path / "config.json").write_text('{"architectures": ["BertModel"]}')
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    with pytest.raises(ValueError, match="something other than a biLM of spacy-elmo"):
+        store.write(tiny_bilm(), tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == b"weights"
+
+
+def test_writing_does_not_remove_what_lies_beside_a_model(tmp_path):
+    store.write(tiny_bilm(), tmp_path / "x")
+    (tmp_path / "x" / "notes.md").write_text("mine")
+    with pytest.raises(ValueError, match="something other than a biLM"):
+        store.write(tiny_bilm(), tmp_path / "x")
+    assert (tmp_path / "x" / "notes.md").read_text() == "mine"
+
+
 def test_writing_through_a_link_replaces_its_target(tmp_path):
     store.write(tiny_bilm(seed=1), tmp_path / "target")
     (tmp_path / "link").symlink_to(tmp_path / "target")
