@@ -7,12 +7,12 @@ epoch every Doc comes once, so throwing out the oldest would throw out the next.
 from hashlib import blake2b
 from typing import Dict, List, Optional, Sequence
 
-from spacy.attrs import ORTH
 from spacy.tokens import Doc
 
 from .models.encoder import Encoder, Settings, n_layers_of
 from .models.types import Floats3d, LayerBatch
-from .text.segments import Segmenter
+from .text.segments import Segmenter, find_starts
+from .text.tokens import Tokens
 
 MEGABYTE = 2**20
 
@@ -37,10 +37,14 @@ class OutputCache:
         return OutputCache, (self.max_bytes // MEGABYTE,)  # travels empty
 
     @staticmethod
-    def key(doc: Doc, segmenter: Segmenter) -> bytes:
-        """RETURNS (bytes): The same for Docs that the biLM reads in the same way."""
-        segments = segmenter(doc).tobytes() if len(doc) else b""
-        return blake2b(doc.to_array(ORTH).tobytes() + b"|" + segments, digest_size=16).digest()
+    def keys(docs: Sequence[Doc], segmenter: Segmenter) -> List[bytes]:
+        """RETURNS (List[bytes]): The same for Docs that the biLM reads in the same way."""
+        tokens = Tokens.of(docs)
+        starts = find_starts(tokens, segmenter)
+        return [
+            blake2b(tokens.orths[a:b].tobytes() + starts[a:b].tobytes(), digest_size=16).digest()
+            for a, b in zip(tokens.offsets, tokens.offsets[1:])
+        ]
 
     def get(self, key: bytes) -> Optional[Floats3d]:
         layers = self._layers.get(key)
@@ -64,7 +68,7 @@ class OutputCache:
         RETURNS (LayerBatch): The layers.
         """
         settings: Settings = model.attrs["settings"]
-        keys = [self.key(doc, settings.segmenter) for doc in docs]
+        keys = self.keys(docs, settings.segmenter)
         found: List[Optional[Floats3d]] = [self.get(key) for key in keys]
         missing = [i for i, layers in enumerate(found) if layers is None]
         if missing:

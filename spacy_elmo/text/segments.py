@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Callable, List, Sequence
 
 import numpy as np
-from spacy.attrs import IS_LOWER, IS_SPACE, ORTH
 from spacy.strings import get_string_id
 from spacy.tokens import Doc
 
 from ..bilm.batch import WordBatch
+from .tokens import Tokens
 
 Segmenter = Callable[[Doc], np.ndarray]
 """Gives the first token of each segment of a Doc, ascending, int64; 0 may be left out."""
@@ -35,9 +35,22 @@ class PunctSegments:
     max_length: int = MAX_LENGTH
 
     def __call__(self, doc: Doc) -> np.ndarray:
-        orths, is_space, is_lower = doc.to_array([ORTH, IS_SPACE, IS_LOWER]).T
-        index = np.arange(len(orths))
-        breaks = np.isin(orths, _blank_lines(doc, orths[is_space != 0]))
+        return self.starts(Tokens.of([doc]))
+
+    def starts(self, tokens: Tokens) -> np.ndarray:
+        """RETURNS (ndarray): The first token of each segment of all Docs, ascending."""
+        n_docs = len(tokens.lengths)
+        # one more token before each Doc, so that nothing reaches from one into the next
+        shift = np.repeat(np.arange(1, n_docs + 1), tokens.lengths)
+        where = np.arange(len(tokens.orths)) + shift
+        index = np.arange(len(tokens.orths) + n_docs)
+        orths = np.zeros(len(index), dtype=np.uint64)
+        orths[where] = tokens.orths
+        is_word, is_lower, breaks = (np.ones(len(index), dtype=bool) for _ in range(3))
+        is_word[where], is_lower[where], breaks[where] = (
+            *(~tokens.is_space, tokens.is_lower),
+            tokens.blank_lines(),
+        )
         straight = orths == _STRAIGHT_ID
         # a straight quote closes where an odd number of them came before it in the paragraph
         quotes = np.cumsum(straight)
@@ -47,12 +60,15 @@ class PunctSegments:
         # a run of final and closing tokens ends a segment from its first final one on
         in_run = final | closing
         run_start = np.maximum.accumulate(np.where(in_run, -1, index)) + 1
-        seen_final = _next_true(final)[np.minimum(run_start, len(orths) - 1)] <= index
-        ends = in_run & seen_final
-        starts = np.flatnonzero(ends[:-1] & ~in_run[1:]) + 1
-        word = _next_true(is_space == 0)[starts]  # the word after the cut, if there is one
-        goes_on = is_lower[np.minimum(word, len(orths) - 1)] != 0
-        return cut(np.union1d(starts[~goes_on], index[breaks]), len(orths), self.max_length)
+        seen_final = _next_true(final)[np.minimum(run_start, len(index) - 1)] <= index
+        after = np.flatnonzero((in_run & seen_final)[:-1] & ~in_run[1:]) + 1
+        word = _next_true(is_word)[after]  # the word after the cut, if there is one
+        after = after[~is_lower[np.minimum(word, len(index) - 1)]]
+        firsts = np.delete(index, where) + 1
+        bounds = np.concatenate([after, index[breaks], firsts[tokens.lengths > 0]])
+        mark = np.zeros(len(index), dtype=bool)
+        mark[cut(bounds, len(index), self.max_length)] = True
+        return np.flatnonzero(mark[where])
 
 
 @dataclass(frozen=True)
@@ -125,34 +141,39 @@ def segment_docs(docs: Sequence[Doc], segmenter: Segmenter) -> SegmentedDocs:
     segmenter (Segmenter): Where segments start.
     RETURNS (SegmentedDocs): Words, segments and where they came from.
     """
-    orths: List[np.ndarray] = [np.zeros(0, dtype=np.uint64)]
-    rows: List[np.ndarray] = [np.zeros(0, dtype=np.int64)]
-    segments: List[np.ndarray] = [np.zeros(0, dtype=np.int64)]
-    offset = 0
-    for doc in docs:
-        if not len(doc):
-            continue
-        attributes = doc.to_array([ORTH, IS_SPACE])
-        kept = np.flatnonzero(attributes[:, 1] == 0)
-        starts = np.zeros(len(doc), dtype=np.int64)
-        starts[segmenter(doc)] = 1
-        starts[0] = 1
-        orths.append(attributes[kept, 0])
-        rows.append(kept + offset)
-        lengths = np.bincount(np.cumsum(starts)[kept])
-        segments.append(lengths[lengths > 0])
-        offset += len(doc)
-    distinct, ids = np.unique(np.concatenate(orths), return_inverse=True)
-    # Docs may come from several vocabs
-    stores = list({id(doc.vocab): doc.vocab.strings for doc in docs}.values())
-    words = [next(store[orth] for store in stores if orth in store) for orth in distinct]
-    batch = WordBatch(words, ids.astype(np.int64), np.concatenate(segments).astype(np.int64))
-    return SegmentedDocs(batch, np.concatenate(rows), [len(doc) for doc in docs])
+    tokens = Tokens.of(docs)
+    starts = find_starts(tokens, segmenter)
+    rows = np.flatnonzero(~tokens.is_space)
+    distinct, ids = np.unique(tokens.orths[rows], return_inverse=True)
+    lengths = np.bincount(np.cumsum(starts)[rows])
+    batch = WordBatch(
+        tokens.strings(distinct), ids.astype(np.int64), lengths[lengths > 0].astype(np.int64)
+    )
+    return SegmentedDocs(batch, rows, tokens.lengths.tolist())
+
+
+def find_starts(tokens: Tokens, segmenter: Segmenter) -> np.ndarray:
+    """Where segments start; always at the first token of a Doc.
+
+    tokens (Tokens): The tokens.
+    segmenter (Segmenter): The rule.
+    RETURNS (ndarray): bool [n_tokens].
+    """
+    starts = np.zeros(len(tokens.orths), dtype=bool)
+    offsets = tokens.offsets[:-1]
+    starts[offsets[tokens.lengths > 0]] = True
+    if isinstance(segmenter, PunctSegments):
+        starts[segmenter.starts(tokens)] = True
+        return starts
+    for doc, offset in zip(tokens.docs, offsets):
+        if len(doc):
+            starts[offset + segmenter(doc)] = True
+    return starts
 
 
 def cut(starts: np.ndarray, n_tokens: int, max_length: int) -> np.ndarray:
     """Add starts so that no segment is longer than `max_length`."""
-    bounds = np.union1d(starts, [0]).astype(np.int64)
+    bounds = np.union1d(starts, np.zeros(min(n_tokens, 1))).astype(np.int64)
     lengths = np.diff(np.append(bounds, n_tokens))
     position = np.arange(n_tokens) - np.repeat(bounds, lengths)
     return np.flatnonzero(position % max_length == 0)
@@ -162,12 +183,6 @@ def _next_true(mask: np.ndarray) -> np.ndarray:
     """For each position the first True at or after it, or the length."""
     where = np.where(mask, np.arange(len(mask)), len(mask))
     return np.minimum.accumulate(where[::-1])[::-1]
-
-
-def _blank_lines(doc: Doc, spaces: np.ndarray) -> np.ndarray:
-    """Those of the Doc's whitespace tokens that hold a blank line."""
-    strings = doc.vocab.strings
-    return np.array([i for i in np.unique(spaces) if strings[i].count("\n") > 1], dtype=np.uint64)
 
 
 def _at_least_one(name: str, value: int) -> int:

@@ -1,0 +1,55 @@
+"""The tokens of a batch of Docs as flat arrays.
+
+Owns the way from Docs to arrays and from ids back to strings, so that rules over
+tokens cost no Python work per Doc.
+"""
+
+from dataclasses import dataclass
+from typing import List, Sequence
+
+import numpy as np
+from spacy.attrs import IS_LOWER, IS_SPACE, ORTH
+from spacy.tokens import Doc
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Tokens, Doc after Doc.
+
+    docs (List[Doc]): The Docs.
+    lengths (ndarray): Tokens in each, int64 [n_docs].
+    orths (ndarray): Id of each token's text, uint64 [n_tokens].
+    is_space, is_lower (ndarray): bool [n_tokens].
+    """
+
+    docs: List[Doc]
+    lengths: np.ndarray
+    orths: np.ndarray
+    is_space: np.ndarray
+    is_lower: np.ndarray
+
+    @classmethod
+    def of(cls, docs: Sequence[Doc]) -> "Tokens":
+        """RETURNS (Tokens): The tokens of some Docs; empty ones are fine."""
+        empty = np.zeros((0, 3), dtype=np.uint64)
+        parts = [doc.to_array([ORTH, IS_SPACE, IS_LOWER]) for doc in docs if len(doc)]
+        attributes = np.concatenate([empty, *parts])
+        lengths = np.array([len(doc) for doc in docs], dtype=np.int64)
+        flags = attributes[:, 1:] != 0
+        return cls(list(docs), lengths, attributes[:, 0], flags[:, 0], flags[:, 1])
+
+    @property
+    def offsets(self) -> np.ndarray:
+        """RETURNS (ndarray): Where each Doc starts, and the number of tokens, [n_docs + 1]."""
+        return np.concatenate([[0], np.cumsum(self.lengths)])
+
+    def strings(self, orths: np.ndarray) -> List[str]:
+        """RETURNS (List[str]): The texts of ids; the Docs may come from several vocabs."""
+        stores = list({id(doc.vocab): doc.vocab.strings for doc in self.docs}.values())
+        return [next(store[orth] for store in stores if orth in store) for orth in orths]
+
+    def blank_lines(self) -> np.ndarray:
+        """RETURNS (ndarray): Whether each token is whitespace with a blank line, bool."""
+        spaces = np.unique(self.orths[self.is_space])
+        blank = [text.count("\n") > 1 for text in self.strings(spaces)]
+        return np.isin(self.orths, spaces[np.array(blank, dtype=bool)])
