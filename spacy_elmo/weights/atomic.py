@@ -39,7 +39,9 @@ def atomic_directory(path: PathLike) -> Iterator[Path]:
     """Give a temporary folder to fill; it takes the place of `path` when the block ends.
 
     path (Union[str, Path]): The folder to write; its parent must exist. A folder
-        that is there already is replaced.
+        that is there already is replaced: two renames, and a crash between them leaves
+        the old and the new one, both whole, beside `path` under names that begin with a
+        dot.
     YIELDS (Path): The folder to fill.
     """
     path = Path(path)
