@@ -111,6 +111,8 @@ class Elmo(ListenedTo, TrainablePipe):
                 f"'mix' of '{name}' holds {len(mix)} numbers, but the biLM reports "
                 f"{n_layers_of(model)} layers, the token layer included. Give one for each."
             )
+        if cache_mb < 0:
+            raise ValueError(f"'cache_mb' of '{name}' is {cache_mb}; it must be 0 or more.")
         self.vocab = vocab
         self.model = model
         self.name = name

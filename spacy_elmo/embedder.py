@@ -80,6 +80,12 @@ class ElmoEmbedder:
         batch (Sequence[Sequence[str]]): The tokens of each sentence.
         RETURNS (List[ndarray]): For each float32 [n_layers, n_tokens, width].
         """
+        for sentence in batch:
+            if isinstance(sentence, str):
+                raise ValueError(
+                    f"A sentence must be a list of tokens, but {sentence[:30]!r} is a string. "
+                    f"Split it into tokens first."
+                )
         words = WordBatch.from_sentences(batch, BOUNDARY_TOKENS)
         with torch.no_grad():
             if self.start_state == CARRY:

@@ -4,13 +4,14 @@ Owns where the layers come from: the pending batch of the upstream component in
 training, the Doc otherwise. The mix itself is a layer of its own.
 """
 
+import warnings
 from typing import Callable, List, Optional, Sequence, Tuple, cast
 
 from spacy.tokens import Doc
 from thinc.api import Model
 
 from . import annotations
-from .models.scalar_mix import ScalarMix, settings_of
+from .models.scalar_mix import ScalarMix, is_trained, settings_of
 from .models.types import Floats2d, LayerBatch
 from .pending import PendingBatch
 
@@ -105,6 +106,8 @@ def forward(
             raise ValueError(MISSING)
         if batch is None:
             # before training, other layers ask for the shape alone
+            if any(len(doc) for doc in docs) and is_trained(mix):
+                warnings.warn(NO_LAYERS, stacklevel=2)
             return [model.ops.alloc2f(len(doc), width) for doc in docs], _no_backprop
     mixed, backprop_mix = mix(batch, is_train)
 
@@ -122,9 +125,13 @@ def _no_backprop(d_mixed: List[Floats2d]) -> List[Doc]:
     return []
 
 
+NO_LAYERS = (
+    "A component that was trained on ELMo gets zeros for its vectors: the Docs have no layers. Is "
+    "'elmo' in the pipeline, enabled, and before this component?"
+)
 MISSING = (
     "A listener got neither a batch from 'elmo' nor layers on the Docs. 'elmo' must come before "
     "this component in the pipeline and be updated with it. To keep its weights, set "
-    "frozen = true in its block; if it is in frozen_components instead, list it in "
-    "annotating_components as well, with store_layers = true."
+    "frozen = true in its block. In frozen_components it works only if it is sourced from a "
+    "trained pipeline and listed in annotating_components as well."
 )

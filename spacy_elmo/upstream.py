@@ -70,18 +70,23 @@ class ListenedTo:
 
 
 def check_upstreams(nlp: Language) -> None:
-    """With two `elmo` components a listener must say which it means, and stand where
-    that one's layers are still on the Docs; an error if not.
+    """A listener must name an `elmo` component that is there. With two of them it must say
+    which it means, and stand where that one's layers are still on the Docs.
 
     nlp (Language): The pipeline.
     """
     names = [name for name, pipe in nlp.pipeline if isinstance(pipe, ListenedTo)]
     done: List[str] = []  # those before the component that is looked at
-    for name, pipe in nlp.pipeline if len(names) > 1 else ():
+    for name, pipe in nlp.pipeline:
         if isinstance(pipe, ListenedTo):
             done += [name] if pipe.store_layers else []
         for listener in _listeners_in(pipe):
-            if listener.upstream_name == "*":
+            if listener.upstream_name not in ("*", *names):
+                raise ValueError(
+                    f"The listener of '{name}' has upstream \"{listener.upstream_name}\", but the "
+                    f"'elmo' components of the pipeline are {', '.join(names)}."
+                )
+            if listener.upstream_name == "*" and len(names) > 1:
                 raise ValueError(
                     f"The listener of '{name}' has upstream \"*\", but the pipeline has "
                     f"{len(names)} 'elmo' components: {', '.join(names)}. Set its upstream to "

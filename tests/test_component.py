@@ -1,3 +1,5 @@
+import warnings
+
 import numpy as np
 import pytest
 import spacy
@@ -267,3 +269,31 @@ def test_sentences_of_another_component_can_be_the_segments():
     nlp.initialize()
     doc = nlp("Why? Because.")
     assert_allclose(doc._.elmo[:, :2], nlp("Why?")._.elmo, atol=1e-6)
+
+
+def test_trained_listener_without_layers_warns():
+    nlp = pipeline("tagger")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nlp.get_pipe("tagger").predict([nlp.make_doc("Ann saw Rome .")])
+    nlp.get_pipe("elmo").listeners[0].mix.set_param("gamma", np.array([1.5], dtype="f"))
+    with pytest.warns(UserWarning, match="Is 'elmo' in the pipeline, enabled"):
+        nlp.get_pipe("tagger").predict([nlp.make_doc("Ann saw Rome .")])
+
+
+def test_listener_of_a_component_that_is_not_there():
+    nlp = blank()
+    add_listener(nlp, "tagger", upstream="bert")
+    with pytest.raises(ValueError, match='upstream "bert", but the .elmo. components .* are elmo'):
+        nlp.initialize(lambda: examples(nlp))
+
+
+@pytest.mark.parametrize("settings", [{"dropout": 1.0}, {"dropout": -0.1}])
+def test_dropout_out_of_range(settings):
+    with pytest.raises(ValueError, match="'dropout' of a (mix|listener) is"):
+        add_listener(blank(), "tagger", **settings)
+
+
+def test_cache_of_a_negative_size():
+    with pytest.raises(ValueError, match="'cache_mb' of 'elmo' is -1"):
+        blank(elmo={"cache_mb": -1})

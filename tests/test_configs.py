@@ -139,6 +139,13 @@ def test_optimizer_leaves_the_mix_alone(path):
 
 
 @each_config
+def test_learning_rate_ends_with_the_training(path):
+    """By a number, not a reference: spaCy resolves this block alone for a loaded pipeline."""
+    training = load_config(path, interpolate=False)["training"]
+    assert training["optimizer"]["learn_rate"]["total_steps"] == training["max_steps"]
+
+
+@each_config
 def test_averages_reach_all_that_is_trained(path):
     """thinc puts averages into its own layers and the biLM's shim does so as well, but for
     other PyTorch layers it silently keeps the last weights."""
@@ -190,6 +197,11 @@ def test_frozen_bilm_runs_once_for_a_doc(path, trained):
     nlp = trained(path)[0]
     cache = nlp.get_pipe("elmo").output_cache
     assert len(cache) == (0 if "finetune" in path.stem else len(SENTENCES))
+
+
+def test_trained_pipeline_can_go_on_training(trained):
+    _, _, saved, _ = trained(TINY[1])
+    assert spacy.load(saved).resume_training() is not None
 
 
 def test_saved_pipelines_predict_the_same_elsewhere(trained):

@@ -172,3 +172,8 @@ def test_bfloat16_is_close(tiny):
 def test_wrong_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
         ElmoEmbedder(**arguments)
+
+
+def test_string_instead_of_tokens():
+    with pytest.raises(ValueError, match="must be a list of tokens, but 'The bank' is a string"):
+        ElmoEmbedder().embed_sentence("The bank")

@@ -160,7 +160,7 @@ def test_output_cache_changes_no_result():
         nlp = initialized("tagger", "ner", cache_mb=cache_mb)
         train(nlp, 10)
         caches.append(nlp.get_pipe("elmo").output_cache)
-        docs = [example.predicted for example in examples(nlp)]
+        docs = [nlp.get_pipe("elmo")(example.predicted) for example in examples(nlp)]
         results.append(np.concatenate(nlp.get_pipe("tagger").model.predict(docs)))
     assert [len(cache) for cache in caches] == [0, 4]
     assert_allclose(*results, atol=1e-5)

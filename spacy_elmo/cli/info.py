@@ -17,10 +17,19 @@ from .mixes import ComponentMix, collect_mixes, is_pipeline, load_pipeline, tabl
 if TYPE_CHECKING:
     from ..bilm.model import BiLM
 
-CONFIG = """[components.elmo.model]
+CONFIG = """[components.elmo]
+factory = "elmo"
+
+[components.elmo.model]
 @architectures = "spacy-elmo.BiLM.v1"
 width = {width}
 depth = {depth}
+
+[initialize]
+
+[initialize.components]
+
+[initialize.components.elmo]
 
 [initialize.components.elmo.loader]
 @misc = "spacy-elmo.PretrainedLoader.v1"

@@ -60,6 +60,10 @@ def ScalarMix(
             f"'weights' holds {len(weights)} numbers, but the biLM reports {n_layers} layers, the "
             f"token layer included. Give one number for each."
         )
+    if not 0.0 <= dropout < 1.0:
+        raise ValueError(
+            f"'dropout' of a listener is {dropout}; it must be at least 0 and below 1."
+        )
     if weights is not None and top_only:
         raise ValueError("'weights' and 'top_only' exclude each other: give one of them.")
     params: Dict[str, Optional[Floats1d]] = {}
@@ -96,6 +100,12 @@ def init(
     if "gamma" in model.param_names:
         # of shape (1,): the optimizer cannot handle parameters without a dimension
         model.set_param("gamma", model.ops.alloc1f(1) + 1)
+
+
+def is_trained(model: Model[LayerBatch, List[Floats2d]]) -> bool:
+    """RETURNS (bool): Whether the parameters, if any, are no longer those of `init`."""
+    initial = {"w": 0.0, "gamma": 1.0}
+    return any(bool((model.get_param(p) != initial[p]).any()) for p in model.param_names)
 
 
 def mix_weights(model: Model[LayerBatch, List[Floats2d]]) -> Tuple[Floats1d, float]:

@@ -50,6 +50,11 @@ def load_bilm(
         raise ValueError(
             f"No file or directory {path}, and no packaged model of that name; packaged: {names}."
         )
+    if (path / "meta.json").is_file() and (path / "config.cfg").is_file():
+        raise ValueError(
+            f"{path} is a spaCy pipeline, not a biLM. Load it with spacy.load, or take its 'elmo' "
+            f'into another pipeline with source = "{path}".'
+        )
     if path.is_dir():
         if store.is_store(path):
             return store.read(path)

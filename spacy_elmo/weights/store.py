@@ -16,7 +16,7 @@ from ..bilm.characters import LexiconCharacters, WordLexicon
 from ..bilm.model import BiLM, Mix
 from ..bilm.options import BiLMOptions
 from .atomic import PathLike, atomic_directory
-from .build import build_bilm
+from .build import START, build_bilm
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -75,10 +75,11 @@ def write(bilm: BiLM, path: PathLike, dtype: Optional[torch.dtype] = None) -> No
     """
     path = Path(path).resolve()  # what a link points to is replaced, not the link
     _check_replaceable(path)
-    tensors = {
-        name: value.detach().to("cpu", dtype or value.dtype).contiguous()
-        for name, value in bilm.state_dict().items()
-    }
+    tensors: Dict[str, torch.Tensor] = {}
+    for name, value in bilm.state_dict().items():
+        # the start states are few, and computed from the weights as they were
+        kept = dtype is None or name in START
+        tensors[name] = value.detach().to("cpu", value.dtype if kept else dtype).contiguous()
     with atomic_directory(path) as folder:
         text = json.dumps(config_of(bilm), indent=2, ensure_ascii=False)
         (folder / CONFIG).write_text(text + "\n", encoding="utf8")

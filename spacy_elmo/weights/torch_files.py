@@ -39,11 +39,10 @@ def load_state_dict(file: Union[Path, BinaryIO], source: str) -> Dict[str, Tenso
     try:
         values = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # damaged bytes can make the unpickler raise anything
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
         raise ValueError(
             f"{source} cannot be read as torch weights: it is damaged, or it is a pickle with more "
             f"in it than tensors and plain values, and such files are not opened because they "
-            f"could run code. Torch says: {reason}"
+            f"could run code."
         ) from error
     if not isinstance(values, dict):
         raise ValueError(

@@ -83,7 +83,8 @@ def test_half_precision_on_disk_is_float32_in_memory(tmp_path):
     found = store.read(tmp_path / "half").state_dict()
     for name, tensor in bilm.state_dict().items():
         assert found[name].dtype == torch.float32
-        assert torch.equal(found[name], tensor.half().float()), name
+        expected = tensor if name.startswith("start_") else tensor.half().float()
+        assert torch.equal(found[name], expected), name
 
 
 def test_model_is_frozen():
