@@ -101,7 +101,10 @@ class BiLM(nn.Module):
             layer.packed.clear()
 
     def _weight_versions(self) -> List[Tuple[int, int]]:
-        return [(param.data_ptr(), param._version) for param in self.parameters()]
+        return [
+            (param.data_ptr(), 0 if param.is_inference() else param._version)
+            for param in self.parameters()
+        ]
 
     def _drop_stale_caches(self) -> None:
         if self._versions != self._weight_versions():

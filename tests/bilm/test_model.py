@@ -214,3 +214,9 @@ def test_bilm_runs_and_trains_without_spacy_thinc_and_file_formats():
 
 def test_weights_are_read_without_spacy_and_thinc():
     assert python(WEIGHTS_WITHOUT_SPACY) == "True"
+
+
+def test_model_made_in_inference_mode_runs():
+    with torch.inference_mode():
+        bilm = tiny_bilm()
+        assert torch.isfinite(bilm(WordBatch.from_sentences(SENTENCES))).all()

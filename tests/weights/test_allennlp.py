@@ -145,7 +145,7 @@ def test_options_in_an_archive_are_found(tmp_path, name):
 def test_options_that_the_config_names_come_first(tmp_path):
     reference = random_reference(skip=False)
     members = archive(reference)
-    members["config.json"] = elmo_config("/tmp/sizes.json")
+    members["config.json"] = elmo_config("/models/of/somebody/sizes.json")
     members["sizes.json"] = original_options(reference)
     members["other_options.json"] = {"no": "options"}
     assert_same(allennlp.read(write_tar(tmp_path / "model.tar.gz", members)), reference)
