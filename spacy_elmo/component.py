@@ -6,7 +6,6 @@ together that of `pending`.
 """
 
 from functools import partial
-from itertools import islice
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
 
 from spacy.language import Language
@@ -17,14 +16,13 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
 from . import annotations
-from .models.encoder import Encoder, Settings, load_weights, n_layers_of, shim_of
+from .models.encoder import Encoder, Settings, load_from, n_layers_of, shim_of
 from .models.scalar_mix import fixed_mix, mix_layers
 from .models.standalone import replace_listener_cfg
 from .models.types import BiLMLoader, LayerBatch, split_rows
 from .output_cache import OutputCache
 from .pending import PendingBatch
 from .upstream import ListenedTo, check_upstreams
-from .weights import load_bilm
 
 DEFAULT_CONFIG = """
 [elmo]
@@ -146,12 +144,8 @@ class Elmo(ListenedTo, TrainablePipe):
         validate_get_examples(get_examples, "Elmo.initialize")
         if nlp is not None:
             check_upstreams(nlp)
-        if loader is None:
-            load_weights(self.model, load_bilm(), "The packaged biLM")
-        else:
-            load_weights(self.model, loader(), str(loader))
+        load_from(self.model, loader)
         self._forget()
-        self.model.initialize(X=[example.x for example in islice(get_examples(), 10)])
 
     # Prediction
 

@@ -35,7 +35,6 @@ class TokenEmbedder(nn.Module):
         words: Optional[WordLexicon] = None,
     ) -> None:
         super().__init__()
-        self.width = options.projection_dim
         self.characters: Optional[Characters] = None
         self.char_cnn: Optional[CharCNN] = None
         self.words = words

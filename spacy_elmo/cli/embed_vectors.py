@@ -11,12 +11,12 @@ from typing import Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
-from spacy.attrs import ORTH
 from spacy.tokens import Doc
 
 from ..bilm.batch import WordBatch
 from ..bilm.model import BiLM
 from ..text.segments import PunctSegments, segment_docs
+from ..text.tokens import Tokens
 from .embed_inputs import LINES, TEXT, Piece
 
 ALL, TOP, AVERAGE = "all", "top", "average"
@@ -128,9 +128,9 @@ def _join(pieces: Sequence[Piece]) -> Joined:
 
 def _all_tokens(docs: Sequence[Doc]) -> Tuple[np.ndarray, List[str]]:
     """Word and distinct words of each token of Docs, whitespace included."""
-    orths = [np.zeros(0, dtype=np.uint64), *(doc.to_array(ORTH) for doc in docs if len(doc))]
-    distinct, ids = np.unique(np.concatenate(orths), return_inverse=True)
-    return ids, [docs[0].vocab.strings[orth] for orth in distinct]
+    tokens = Tokens.of(docs)
+    distinct, ids = np.unique(tokens.orths, return_inverse=True)
+    return ids, tokens.strings(distinct)
 
 
 def _places(lengths: np.ndarray, n_layers: int) -> np.ndarray:

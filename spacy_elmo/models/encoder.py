@@ -14,8 +14,9 @@ from thinc.api import CupyOps, Model, Ops, torch2xp, xp2torch
 
 from ..bilm.model import BiLM
 from ..text.segments import SegmentedDocs, Segmenter, segment_docs
+from ..weights import load_bilm
 from .shim import BiLMShim
-from .types import Floats3d, LayerBatch
+from .types import BiLMLoader, Floats3d, LayerBatch
 
 Encoder = Model[List[Doc], LayerBatch]
 
@@ -59,6 +60,14 @@ def shim_of(model: Encoder) -> BiLMShim:
 def n_layers_of(model: Encoder) -> int:
     """RETURNS (int): Layers that the encoder reports."""
     return int(model.attrs["depth"]) + 1
+
+
+def load_from(model: Encoder, loader: Optional[BiLMLoader]) -> None:
+    """Put the biLM into the encoder that a loader gives, or the packaged one if None."""
+    if loader is None:
+        load_weights(model, load_bilm(), "The packaged biLM")
+    else:
+        load_weights(model, loader(), str(loader))
 
 
 def load_weights(model: Encoder, bilm: BiLM, source: str) -> None:

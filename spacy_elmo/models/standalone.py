@@ -9,8 +9,7 @@ from typing import Any, Dict, List, Optional, cast
 from spacy.tokens import Doc
 from thinc.api import Model, chain
 
-from ..weights import load_bilm
-from .encoder import Encoder, load_weights, n_layers_of, shim_of
+from .encoder import Encoder, load_from, n_layers_of, shim_of
 from .scalar_mix import ScalarMix
 from .types import BiLMLoader, Floats2d, LayerBatch
 
@@ -43,10 +42,8 @@ def Standalone(
 def init_encoder(model: Encoder, X: Optional[List[Doc]] = None, Y: Any = None) -> None:
     """Load the weights, unless there are some and no loader was named."""
     loader = model.attrs.get("loader")
-    if loader is not None:
-        load_weights(model, loader(), str(loader))
-    elif not shim_of(model).loaded:
-        load_weights(model, load_bilm(), "The packaged biLM")
+    if loader is not None or not shim_of(model).loaded:
+        load_from(model, loader)
 
 
 def replace_listener(encoder: Encoder, listener: Any, component: Any) -> Model:
