@@ -111,6 +111,7 @@ class Highway(nn.Module):
             self.bias[self.dim :] = -2.0  # start by passing the input through
 
     def forward(self, x: Tensor) -> Tensor:
-        both = nn.functional.linear(x, self.weight, self.bias)
+        # under autocast the product is in half precision, the rest is not
+        both = nn.functional.linear(x, self.weight, self.bias).to(x.dtype)
         transformed, gate = both.split(self.dim, dim=1)
         return torch.lerp(x, torch.relu(transformed), torch.sigmoid(gate))

@@ -80,7 +80,8 @@ class LSTMLayer(nn.Module):
         """
         dtype = dtype or self.bias.dtype
         if torch.is_grad_enabled() and (x.requires_grad or self.bias.requires_grad):
-            return LSTMFunction.apply(x, h, c, *self._weights(), active, self.bounds, dtype)
+            settings = active, self.bounds, dtype, self._packs(dtype)
+            return LSTMFunction.apply(x, h, c, *self._weights(), *settings)
         h, c = h.clone(), c.clone()
         outputs = torch.empty_like(x)
         packed = self.packed_products(dtype)
@@ -96,11 +97,14 @@ class LSTMLayer(nn.Module):
         bias[:, self.hidden_dim : 2 * self.hidden_dim] += 1.0
         return self.input_weight, self.state_weight, bias, self.projection
 
+    def _packs(self, dtype: torch.dtype) -> bool:
+        on_cpu = self.bias.device.type == "cpu" and self.bias.dtype == torch.float32
+        return on_cpu and packing_works(dtype)
+
     def packed_products(self, dtype: torch.dtype) -> List[PackedProducts]:
         """For each direction, kept until the weights change; none where packing does not pay
         or is not to be had."""
-        on_cpu = self.bias.device.type == "cpu" and self.bias.dtype == torch.float32
-        if not on_cpu or not packing_works(dtype):
+        if not self._packs(dtype):
             return []
         if dtype not in self.packed:
             input_weight, state_weight, bias, projection = self._weights()

@@ -175,9 +175,8 @@ class BiLM(nn.Module):
         """
         n_rows = len(batch.lengths)
         self._drop_stale_caches()
-        start = State(*(x.unsqueeze(2) for x in self._start(ZERO)))
         if state is None:
-            state = State(*(x.repeat(1, 1, n_rows, 1) for x in (start.h, start.c)))
+            state = self.zero_state(n_rows)
         table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
         packing = pack(batch.ids, batch.lengths)
         order = packing.order.to(self.device)
@@ -223,24 +222,54 @@ class BiLM(nn.Module):
             raise ValueError(
                 f"The precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}."
             )
-        options = self.options
-        n_rows, n_directions = len(packing.order), options.n_directions
+        n_rows, n_directions = len(packing.order), self.options.n_directions
         h, c = start
         if h.dim() == 3:  # one state for all sentences
             h, c = (x.unsqueeze(2).expand(-1, -1, n_rows, -1) for x in start)
         rows = packing.outputs[:n_directions].to(self.device)
         # [n_directions, R, P]
         x = table[packing.inputs[:n_directions].to(self.device)]
-        layers = [_gather(x, rows)]
+        layers, end = self.run_layers(x, packing.active, State(h, c), precision)
+        return torch.stack([_gather(layer, rows) for layer in (x, *layers)]), end
+
+    def run_layers(
+        self,
+        x: Tensor,
+        active: List[int],
+        state: State,
+        precision: str = "float32",
+        dropout: float = 0.0,
+    ) -> Tuple[List[Tensor], State]:
+        """Run the LSTM layers, one on the other, over packed rows.
+
+        x (Tensor): Token vectors [n_directions, R, P], step after step.
+        active (List[int]): Sentences running at each step, descending; they sum to R.
+        state (State): States before the first step, a row for each sentence.
+        precision (str): As for `forward`.
+        dropout (float): Share of each layer's inputs to drop; the residual connection
+            adds the inputs as they were dropped.
+        RETURNS (Tuple[List[Tensor], State]): The outputs of each layer
+            [n_directions, R, P], and the states after each sentence's own last step.
+        """
+        self._drop_stale_caches()
+        layers: List[Tensor] = []
         end: List[Tuple[Tensor, Tensor]] = []
         for index, layer in enumerate(self.layers):
-            output, *state = layer(x, packing.active, h[index], c[index], PRECISIONS[precision])
+            if dropout:
+                x = nn.functional.dropout(x, dropout)
+            output, h, c = layer(x, active, state.h[index], state.c[index], PRECISIONS[precision])
             # the sum is the layer's output; the state carried on is without it
-            x = output + x if index and options.skip_connections else output
-            layers.append(_gather(x, rows))
-            end.append((state[0], state[1]))
-        return torch.stack(layers), State(
-            torch.stack([h for h, _ in end]), torch.stack([c for _, c in end])
+            x = output + x if index and self.options.skip_connections else output
+            layers.append(x)
+            end.append((h, c))
+        return layers, State(torch.stack([h for h, _ in end]), torch.stack([c for _, c in end]))
+
+    def zero_state(self, n_rows: int) -> State:
+        """RETURNS (State): Zeros for a number of rows."""
+        start = (*self.start_h.shape[:2], n_rows)
+        return State(
+            self.start_h.new_zeros(*start, self.options.projection_dim),
+            self.start_c.new_zeros(*start, self.options.hidden_dim),
         )
 
 

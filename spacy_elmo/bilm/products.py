@@ -1,9 +1,9 @@
 """The matrix products of an LSTM layer, on whatever does them best.
 
-Owns the layout of the weights for the products. There are two: all directions in one
-batched product, for training and GPUs, and one direction with weights packed once by
-oneDNN, for a frozen model on the CPU, which is about twice as fast. Packing goes
-through private operators of torch: they are tried out before they are used.
+Owns the layout of the weights for the products, forward and backward. There are two:
+all directions in one batched product, for GPUs, and one direction with weights packed
+by oneDNN, for the CPU, which is up to twice as fast. Packing goes through private
+operators of torch: they are tried out before they are used.
 """
 
 from functools import cache
@@ -20,17 +20,30 @@ TYPICAL_ROWS = 64  # only a hint for oneDNN: any number of rows may follow
 
 
 class Products(Protocol):
-    """What the recurrence multiplies. States and gates keep the type of the weights,
-    whatever type the products are done in."""
+    """What the recurrence multiplies. Sums for the gates have the type of the products,
+    all else has that of the weights."""
 
     def inputs(self, x: Tensor) -> Tensor:
-        """[..., n, P] to gates [..., n, 4H], bias added."""
+        """[..., n, P] to what it adds to the gates [..., n, 4H], bias included."""
 
-    def add_state(self, gates: Tensor, h: Tensor) -> Tensor:
-        """Gates with the products of [..., n, P] added, in place or anew."""
+    def add_state(self, sums: Tensor, h: Tensor) -> Tensor:
+        """The sums with the products of [..., n, P] added, in place or anew."""
 
     def project(self, out: Tensor) -> Tensor:
         """[..., n, H] to [..., n, P]."""
+
+
+class GradientProducts(Protocol):
+    """What the way back multiplies; results have the type of the weights."""
+
+    def inputs(self, d_gates: Tensor) -> Tensor:
+        """[..., n, 4H] to [..., n, P]."""
+
+    def state(self, d_gates: Tensor) -> Tensor:
+        """[..., n, 4H] to [..., n, P]."""
+
+    def projected(self, d_projected: Tensor) -> Tensor:
+        """[..., n, P] to [..., n, H]."""
 
 
 class BatchedProducts:
@@ -50,17 +63,41 @@ class BatchedProducts:
         self.projection = None if projection is None else projection.to(dtype).transpose(1, 2)
 
     def inputs(self, x: Tensor) -> Tensor:
-        return torch.baddbmm(self.bias, x.to(self.dtype), self.input_weight).to(self.out_dtype)
+        return torch.baddbmm(self.bias, x.to(self.dtype), self.input_weight)
 
-    def add_state(self, gates: Tensor, h: Tensor) -> Tensor:
-        if self.dtype == self.out_dtype:
-            return gates.baddbmm_(h, self.state_weight)
-        return gates.add_(torch.bmm(h.to(self.dtype), self.state_weight))
+    def add_state(self, sums: Tensor, h: Tensor) -> Tensor:
+        return sums.baddbmm_(h.to(self.dtype), self.state_weight)
 
     def project(self, out: Tensor) -> Tensor:
         if self.projection is None:
             return out
         return torch.bmm(out.to(self.dtype), self.projection).to(self.out_dtype)
+
+
+class BatchedGradients:
+    """The way back of `BatchedProducts`.
+
+    weights (Weights): With a direction axis.
+    dtype (torch.dtype): Type to multiply in, that of the gradients given.
+    """
+
+    def __init__(self, weights: Weights, dtype: torch.dtype) -> None:
+        input_weight, state_weight, bias, projection = weights
+        self.out_dtype = bias.dtype
+        self.input_weight = input_weight.to(dtype)
+        self.state_weight = state_weight.to(dtype)
+        self.projection = None if projection is None else projection.to(dtype)
+
+    def inputs(self, d_gates: Tensor) -> Tensor:
+        return torch.bmm(d_gates, self.input_weight).to(self.out_dtype)
+
+    def state(self, d_gates: Tensor) -> Tensor:
+        return torch.bmm(d_gates, self.state_weight).to(self.out_dtype)
+
+    def projected(self, d_projected: Tensor) -> Tensor:
+        if self.projection is None:
+            return d_projected.to(self.out_dtype)
+        return torch.bmm(d_projected, self.projection).to(self.out_dtype)
 
 
 class PackedProducts:
@@ -79,17 +116,40 @@ class PackedProducts:
         self.projection = None if projection is None else _pack(projection.to(dtype))
 
     def inputs(self, x: Tensor) -> Tensor:
-        return _linear(x.to(self.dtype), self.input_weight, self.bias).float()
+        return _linear(x.to(self.dtype), self.input_weight, self.bias)
 
-    def add_state(self, gates: Tensor, h: Tensor) -> Tensor:
-        if self.dtype == torch.float32:
-            return _linear_add(h, gates, self.state_weight)
-        return gates.add_(_linear(h.to(self.dtype), self.state_weight))
+    def add_state(self, sums: Tensor, h: Tensor) -> Tensor:
+        return _linear_add(h.to(self.dtype), sums, self.state_weight)
 
     def project(self, out: Tensor) -> Tensor:
         if self.projection is None:
             return out
         return _linear(out.to(self.dtype), self.projection).float()
+
+
+class PackedGradients:
+    """The way back of `PackedProducts`.
+
+    weights (Weights): Without a direction axis.
+    dtype (torch.dtype): Type to multiply in, that of the gradients given.
+    """
+
+    def __init__(self, weights: Weights, dtype: torch.dtype) -> None:
+        input_weight, state_weight, _, projection = weights
+        self.input_weight = _pack(input_weight.to(dtype).t())
+        self.state_weight = _pack(state_weight.to(dtype).t())
+        self.projection = None if projection is None else _pack(projection.to(dtype).t())
+
+    def inputs(self, d_gates: Tensor) -> Tensor:
+        return _linear(d_gates, self.input_weight).float()
+
+    def state(self, d_gates: Tensor) -> Tensor:
+        return _linear(d_gates, self.state_weight).float()
+
+    def projected(self, d_projected: Tensor) -> Tensor:
+        if self.projection is None:
+            return d_projected.float()
+        return _linear(d_projected, self.projection).float()
 
 
 @cache
@@ -103,9 +163,9 @@ def packing_works(dtype: torch.dtype) -> bool:
     expected = torch.nn.functional.linear(x, weight, bias)
     try:
         packed = _pack(weight.to(dtype))
-        got = _linear(x.to(dtype), packed, bias.to(dtype)).float()
-        if dtype == torch.float32:
-            got = torch.stack([got, _linear_add(x, bias.expand(3, 16).contiguous(), packed)])
+        biases = bias.to(dtype).expand(3, 16).contiguous()
+        x = x.to(dtype)
+        got = torch.stack([_linear(x, packed, biases[0]), _linear_add(x, biases, packed)]).float()
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
     tolerance = 1e-5 if dtype == torch.float32 else 0.05

@@ -4,14 +4,17 @@ Owns how characters and word tables are joined and projected, and the word cache
 It does not know of sentences: the caller gathers the vectors it needs.
 """
 
-from typing import List, Optional, Sequence
+from dataclasses import dataclass
+from typing import Any, List, Optional, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from .char_cnn import CharCNN
 from .characters import ByteCharacters, Characters, LexiconCharacters, WordLexicon
 from .options import BYTES, BiLMOptions
+from .packing import N_BOUNDARIES
 from .word_cache import WordCache
 
 CACHED_WORDS = 50_000
@@ -89,23 +92,53 @@ class TokenEmbedder(nn.Module):
         self.cache.clear()
         self._boundaries = None
 
-    def _embed_boundaries(self) -> Tensor:
-        chars = self.characters.boundaries() if self.characters is not None else None
-        return self._project(chars, self.words.boundaries() if self.words is not None else None)
+    def spell(self, words: Sequence[str]) -> "Spelling":
+        """RETURNS (Spelling): What is looked up for words, those around a sentence first."""
+        chars = n_used = ids = None
+        if self.characters is not None:
+            both = zip(self.characters.boundaries(), self.characters.encode(words))
+            chars, n_used = (np.concatenate(pair) for pair in both)
+            # a table of all words of a large text is kept: half the memory, where ids fit
+            chars = chars.astype(np.int16 if chars.max() < 2**15 else np.int32)
+        if self.words is not None:
+            ids = np.concatenate([self.words.boundaries(), self.words.encode(words)])
+        return Spelling(chars, n_used, ids)
 
-    def _embed(self, words: Sequence[str]) -> Tensor:
-        chars = self.characters.encode(words) if self.characters is not None else None
-        return self._project(chars, self.words.encode(words) if self.words is not None else None)
-
-    def _project(self, chars, word_ids) -> Tensor:  # type: ignore[no-untyped-def]
+    def embed(self, spelling: "Spelling") -> Tensor:
+        """RETURNS (Tensor): Vectors [n_words, P], not from the cache."""
         features: List[Tensor] = []
         if self.word_embedding is not None:
-            features.append(self.word_embedding[torch.from_numpy(word_ids).to(self.device)])
+            features.append(self.word_embedding[_tensor(spelling.ids).to(self.device)])
         if self.char_cnn is not None:
-            ids, n_used = (torch.from_numpy(array) for array in chars)
-            features.append(self.char_cnn(ids.to(self.device), n_used))
+            chars, n_used = _tensor(spelling.chars), _tensor(spelling.n_used)
+            features.append(self.char_cnn(chars.to(self.device), n_used))
         vectors = torch.cat(features, dim=1) if len(features) > 1 else features[0]
         return vectors if self.projection is None else self.projection(vectors)
+
+    def _embed_boundaries(self) -> Tensor:
+        return self.embed(self.spell([]))
+
+    def _embed(self, words: Sequence[str]) -> Tensor:
+        return self.embed(self.spell(words)[N_BOUNDARIES:])
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """Rows of character ids [n_words, C] with the positions used in each [n_words], and
+    rows of the word table [n_words]; None where the model has no such input."""
+
+    chars: Optional[np.ndarray]
+    n_used: Optional[np.ndarray]
+    ids: Optional[np.ndarray]
+
+    def __getitem__(self, rows: Any) -> "Spelling":
+        parts = (self.chars, self.n_used, self.ids)
+        return Spelling(*(None if part is None else part[rows] for part in parts))
+
+
+def _tensor(array: Optional[np.ndarray]) -> Tensor:
+    assert array is not None
+    return torch.from_numpy(array).long()
 
 
 def _checked(kind, lexicon, n_rows):  # type: ignore[no-untyped-def]

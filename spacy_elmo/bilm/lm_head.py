@@ -1,0 +1,138 @@
+"""From a language model's outputs to the probabilities of words.
+
+Owns the softmax layers that both directions share: over all words at once, or in
+clusters by frequency. Which words the classes are, and how training samples them, is
+not known here.
+"""
+
+from typing import List, Optional, Sequence, Tuple, Union
+
+import torch
+from torch import Tensor, nn
+
+from .softmax import cross_entropy
+
+
+class FullSoftmax(nn.Module):
+    """log softmax(W h + b).
+
+    n_words (int): Classes V.
+    dim (int): Width P of the outputs.
+    """
+
+    cutoffs: Tuple[int, ...] = ()
+
+    def __init__(self, n_words: int, dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_words, dim))
+        self.bias = nn.Parameter(torch.zeros(n_words))
+        nn.init.normal_(self.weight, std=dim**-0.5)
+
+    @property
+    def n_words(self) -> int:
+        return len(self.bias)
+
+    def start_at(self, probabilities: Tensor) -> None:
+        """Make the model predict these probabilities [V], near enough, before training."""
+        with torch.no_grad():
+            self.bias.copy_(probabilities.log())
+
+    def forward(self, h: Tensor, targets: Tensor, dtype: Optional[torch.dtype] = None) -> Tensor:
+        """RETURNS (Tensor): Sum of the targets' -log p, a scalar.
+
+        h (Tensor): Outputs [N, P].
+        targets (Tensor): Classes, int64 [N].
+        dtype (Optional[torch.dtype]): Type of the matrix products.
+        """
+        return cross_entropy(h, self.weight, self.bias, targets, dtype)
+
+    def log_probs(self, h: Tensor) -> Tensor:
+        """RETURNS (Tensor): log p of all words [N, V]."""
+        return torch.log_softmax(nn.functional.linear(h, self.weight, self.bias), dim=1)
+
+
+class AdaptiveSoftmax(nn.Module):
+    """Words in clusters by frequency (Grave et al. 2017): exact, and cheap for the rare.
+
+    The head is a softmax over the first words and one class for each further cluster.
+    The k-th cluster is a softmax over its words, on outputs projected to P / 2^k.
+    Words must be in the order of their frequency.
+
+    n_words (int): Classes V.
+    dim (int): Width P of the outputs.
+    cutoffs (Sequence[int]): First word of each cluster, ascending.
+    """
+
+    def __init__(self, n_words: int, dim: int, cutoffs: Sequence[int]) -> None:
+        super().__init__()
+        self.cutoffs = tuple(int(cutoff) for cutoff in cutoffs)
+        bounds = [0, *self.cutoffs, n_words]
+        if len(bounds) < 3 or sorted(set(bounds)) != bounds or dim >> len(self.cutoffs) < 1:
+            raise ValueError(
+                f"The adaptive softmax has the cutoffs {list(self.cutoffs)}; they must ascend, lie "
+                f"between 0 and the {n_words} words, and be fewer than halvings of {dim}. For a "
+                f"small vocabulary use the full softmax."
+            )
+        self.bounds = bounds[1:]
+        n_head = self.cutoffs[0] + len(self.cutoffs)
+        self.weight = nn.Parameter(torch.empty(n_head, dim))
+        self.bias = nn.Parameter(torch.zeros(n_head))
+        nn.init.normal_(self.weight, std=dim**-0.5)
+        self.projections, self.weights, self.biases = (nn.ParameterList() for _ in range(3))
+        for k, (start, end) in enumerate(zip(self.bounds, self.bounds[1:]), start=1):
+            narrow = dim >> k
+            self.projections.append(nn.Parameter(torch.empty(narrow, dim)))
+            self.weights.append(nn.Parameter(torch.empty(end - start, narrow)))
+            self.biases.append(nn.Parameter(torch.zeros(end - start)))
+            nn.init.normal_(self.projections[-1], std=dim**-0.5)
+            nn.init.normal_(self.weights[-1], std=narrow**-0.5)
+
+    @property
+    def n_words(self) -> int:
+        return self.bounds[-1]
+
+    def start_at(self, probabilities: Tensor) -> None:
+        """Make the model predict these probabilities [V], near enough, before training."""
+        logs = probabilities.log()
+        with torch.no_grad():
+            clusters = [logs[start:end] for start, end in zip(self.bounds, self.bounds[1:])]
+            totals = torch.stack([torch.logsumexp(cluster, dim=0) for cluster in clusters])
+            self.bias.copy_(torch.cat([logs[: self.bounds[0]], totals]))
+            for bias, cluster in zip(self.biases, clusters):
+                bias.copy_(cluster)
+
+    def forward(self, h: Tensor, targets: Tensor, dtype: Optional[torch.dtype] = None) -> Tensor:
+        """As `FullSoftmax.forward`."""
+        n_frequent = self.bounds[0]
+        ends = torch.tensor(self.bounds, device=targets.device)
+        cluster = torch.bucketize(targets, ends, right=True)  # 0 for the head
+        in_head = torch.where(cluster > 0, n_frequent - 1 + cluster, targets)
+        loss = cross_entropy(h, self.weight, self.bias, in_head, dtype)
+        for k, (projection, weight, bias) in enumerate(self._clusters(), start=1):
+            rows = (cluster == k).nonzero()[:, 0]
+            # also where no target is rare, so that every weight has a gradient
+            narrow = h[rows] @ projection.t()
+            own = targets[rows] - self.bounds[k - 1]
+            loss = loss + cross_entropy(narrow, weight, bias, own, dtype)
+        return loss
+
+    def log_probs(self, h: Tensor) -> Tensor:
+        """As `FullSoftmax.log_probs`."""
+        head = torch.log_softmax(nn.functional.linear(h, self.weight, self.bias), dim=1)
+        n_frequent = self.bounds[0]
+        parts: List[Tensor] = [head[:, :n_frequent]]
+        for k, (projection, weight, bias) in enumerate(self._clusters()):
+            logits = nn.functional.linear(h @ projection.t(), weight, bias)
+            parts.append(head[:, n_frequent + k, None] + torch.log_softmax(logits, dim=1))
+        return torch.cat(parts, dim=1)
+
+    def _clusters(self) -> "zip[Tuple[Tensor, Tensor, Tensor]]":
+        return zip(self.projections, self.weights, self.biases)
+
+
+LMHead = Union[FullSoftmax, AdaptiveSoftmax]
+
+
+def make_head(n_words: int, dim: int, cutoffs: Sequence[int] = ()) -> LMHead:
+    """RETURNS (LMHead): A softmax in clusters, or over all words without cutoffs."""
+    return AdaptiveSoftmax(n_words, dim, cutoffs) if cutoffs else FullSoftmax(n_words, dim)
