@@ -5,26 +5,22 @@ starts and on the file alone, so a run that goes on from a stored place reads th
 pieces that one without a break would have read. It does not know of vectors.
 """
 
-import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Sequence
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
 import spacy
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import create_vocab
 
+from ..text.pieces import PIECE_BYTES, decode, read_pieces, split_lines
+
 TEXT, LINES, DOCS = "text", "lines", "docs"
 SUFFIXES = (".txt", ".spacy")
 # names of what this command itself writes
 OWN_SUFFIXES = (".hdf5.tokens.txt", ".npz.tokens.txt")
-# Below what Sudachi takes at once, the tokenizer with the lowest limit.
-PIECE_BYTES = 48_000
 PIECE_TOKENS = 10_000
-BOM = b"\xef\xbb\xbf"
-# the end of a line that a blank line follows
-BEFORE_BLANK_LINE = re.compile(rb"(?:\r\n|\n|\r(?!\n))(?=[ \t]*[\r\n])")
 
 
 class Position(NamedTuple):
@@ -136,23 +132,16 @@ class Inputs:
 
     def _read_text(self, file: int, offset: int, kind: str) -> Iterator[Piece]:
         path, size = self.files[file], self.sizes[file]
-        cut = _cut_lines if kind == LINES else _cut_text
         with path.open("rb") as stream:
+            stream.seek(offset)
+            pieces = read_pieces(stream, lines=kind == LINES, piece_bytes=PIECE_BYTES)
             while offset < size:
-                stream.seek(offset)
-                data = cut(stream, size - offset)
+                data = next(pieces, b"")
                 if not data:
                     raise ValueError(f"{path} has become shorter while it was read; start again.")
-                text = (data[len(BOM) :] if not offset and data.startswith(BOM) else data).decode(
-                    "utf8", "replace"
-                )
-                text = text.replace("\r\n", "\n").replace("\r", "\n")
+                text = decode(data, first=not offset, errors="replace")
                 offset += len(data)
-                if kind == LINES:
-                    lines = text[:-1] if text.endswith("\n") else text
-                    items: List[Any] = [line.split() for line in lines.split("\n")]
-                else:
-                    items = [self.nlp.tokenizer(text)]
+                items = list(split_lines(text)) if kind == LINES else [self.nlp.tokenizer(text)]
                 yield self._piece(file, items, offset, size)
 
     def _read_docs(self, file: int, start: int) -> Iterator[Piece]:
@@ -177,38 +166,3 @@ class Inputs:
             if n_tokens >= PIECE_TOKENS or number == size:
                 yield self._piece(file, docs, number, size)
                 docs, n_tokens = [], 0
-
-
-def _cut_text(stream: BinaryIO, rest: int) -> bytes:
-    """The next piece of running text: up to a blank line if there is one."""
-    data = stream.read(min(PIECE_BYTES, rest))
-    if rest <= len(data):
-        return data
-    blank = 0
-    for match in BEFORE_BLANK_LINE.finditer(data):
-        blank = match.end()
-    end = blank or _last_line_end(data) or max(data.rfind(b" "), data.rfind(b"\t")) + 1
-    if not end:  # no whitespace at all: between two characters
-        end = len(data)
-        while end > len(data) - 4 and data[end - 1] & 0xC0 == 0x80:
-            end -= 1
-        end = end - 1 if data[end - 1] >= 0xC0 else len(data)
-    return data[:end]
-
-
-def _cut_lines(stream: BinaryIO, rest: int) -> bytes:
-    """The next piece of whole lines, at least one."""
-    data = b""
-    while rest > len(data):
-        more = stream.read(min(max(PIECE_BYTES, len(data)), rest - len(data)))
-        data += more
-        end = _last_line_end(data)
-        if not more or (end and rest > len(data)):
-            return data[:end] if more else b""
-    return data
-
-
-def _last_line_end(data: bytes) -> int:
-    """Where the last whole line ends; 0 if there is none. A CR at the very end may be
-    half of a CR LF."""
-    return max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1

@@ -6,7 +6,7 @@ pipeline holds. Loading never runs code from the file.
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import safetensors
 import safetensors.torch
@@ -20,6 +20,9 @@ from .build import START, build_bilm
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
+# beside them where the biLM can still be trained or asked for probabilities
+HEAD = "lm_head.safetensors"
+VOCAB = "vocab.txt"
 FORMAT = "spacy-elmo"
 VERSION = 1
 # what the readers of safetensors and JSON raise
@@ -65,13 +68,20 @@ def from_bytes(data: bytes, source: str = "The saved biLM") -> BiLM:
     return _build(config, tensors, source)
 
 
-def write(bilm: BiLM, path: PathLike, dtype: Optional[torch.dtype] = None) -> None:
+def write(
+    bilm: BiLM,
+    path: PathLike,
+    dtype: Optional[torch.dtype] = None,
+    extras: Optional[Callable[[Path], None]] = None,
+) -> None:
     """Save a biLM as a directory, whole or not at all.
 
     bilm (BiLM): The model.
     path (Union[str, Path]): The directory; replaced if there is a biLM in it.
     dtype (Optional[torch.dtype]): Type of the stored weights, e.g. float16 for half
         the size; float32 if None.
+    extras (Optional[Callable[[Path], None]]): Writes further files to the folder that it
+        is given, as part of the same directory.
     """
     path = Path(path).resolve()  # what a link points to is replaced, not the link
     _check_replaceable(path)
@@ -84,6 +94,8 @@ def write(bilm: BiLM, path: PathLike, dtype: Optional[torch.dtype] = None) -> No
         text = json.dumps(config_of(bilm), indent=2, ensure_ascii=False)
         (folder / CONFIG).write_text(text + "\n", encoding="utf8")
         safetensors.torch.save_file(tensors, folder / WEIGHTS)
+        if extras is not None:
+            extras(folder)
 
 
 def _check_replaceable(path: Path) -> None:
@@ -92,7 +104,7 @@ def _check_replaceable(path: Path) -> None:
         return
     names = set() if path.is_file() else {file.name for file in path.iterdir()}
     ours = False
-    if names == {CONFIG, WEIGHTS}:
+    if names - {HEAD, VOCAB} == {CONFIG, WEIGHTS}:
         try:
             ours = json.loads((path / CONFIG).read_text(encoding="utf8")).get("format") == FORMAT
         except (ValueError, AttributeError, RecursionError):

@@ -1,0 +1,104 @@
+"""Divide the novels of LitBank into text to train a language model on and text to test it.
+
+Owns which novel goes where, and cleans the text of one thing: an underscore that stands
+alone marks emphasis ("_so_", "_any_body") and is taken out, because the tokenizer would
+leave it glued to the word. Runs of underscores ("D__n") stand for something and stay.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Dict, List, Tuple
+
+import typer
+from convert_litbank import TEST_FOLDS
+from spacy.cli._util import Arg
+from wasabi import msg
+
+# Fold 0, as the configs use it for the entities: its test and dev books must be unseen by a
+# language model whose vectors are tested on them.
+FOLD = 0
+# Training books that are kept back to measure perplexity. They are of four authors and
+# kinds, and too short to be missed.
+HELDOUT = (32, 120, 209, 215)
+PARTS = ("train", "heldout", "dev", "test")
+EMPHASIS = re.compile("(?<!_)_(?!_)")
+
+
+def find_part(book: int) -> str:
+    """RETURNS (str): The part that a book belongs to, by Gutenberg id."""
+    if book in HELDOUT:
+        return "heldout"
+    return (
+        "test" if book in TEST_FOLDS[FOLD] else "dev" if book in TEST_FOLDS[FOLD - 1] else "train"
+    )
+
+
+def find_novels(novels_dir: Path) -> Dict[int, Path]:
+    """RETURNS (Dict[int, Path]): The novels in a folder, by Gutenberg id."""
+    novels: Dict[int, Path] = {}
+    for path in novels_dir.glob("*.txt"):
+        book, _, title = path.stem.partition("_")
+        if not (book.isdecimal() and title):
+            raise ValueError(
+                f"{path} is no novel of LitBank: expected a name such as 158_emma.txt, the "
+                f"Gutenberg id first. Give the folder 'original' of LitBank."
+            )
+        novels[int(book)] = path
+    needed = {*HELDOUT, *(book for fold in TEST_FOLDS for book in fold)}
+    missing = sorted(needed - set(novels))
+    if missing:
+        raise ValueError(
+            f"{novels_dir} lacks {len(missing)} of the {len(needed)} novels, the first of them "
+            f"number {missing[0]}. Give the folder 'original' of a whole copy of LitBank."
+        )
+    return dict(sorted(novels.items()))
+
+
+def split_novels(novels_dir: Path, output_dir: Path) -> List[Tuple[str, int, int]]:
+    """Write `{train,heldout,dev,test}/<name>.txt`.
+
+    novels_dir, output_dir (Path): Folder of the novels, and where to write.
+    RETURNS (List[Tuple[str, int, int]]): What was written: part, novels, bytes.
+    """
+    written = {part: [0, 0] for part in PARTS}
+    novels = find_novels(novels_dir)
+    for part in PARTS:
+        names = {path.name for book, path in novels.items() if find_part(book) == part}
+        (output_dir / part).mkdir(parents=True, exist_ok=True)
+        strange = sorted({path.name for path in (output_dir / part).iterdir()} - names)
+        if strange:
+            raise ValueError(
+                f"{output_dir / part} holds {strange[0]}, which does not belong to this part. "
+                f"Give a new folder, or empty this one."
+            )
+    for book, path in novels.items():
+        part = find_part(book)
+        try:
+            text = path.read_text("utf8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path} is not UTF-8: {error}. Fetch the file again.") from error
+        data = EMPHASIS.sub("", text).encode("utf8")
+        (output_dir / part / path.name).write_bytes(data)
+        written[part][0] += 1
+        written[part][1] += len(data)
+    return [(part, n_novels, n_bytes) for part, (n_novels, n_bytes) in written.items()]
+
+
+def split_litbank_novels_cli(
+    novels_dir: Annotated[Path, Arg(help="Folder 'original' of LitBank")],
+    output_dir: Annotated[Path, Arg(help="Folder to write train/, heldout/, dev/, test/ to")],
+) -> None:
+    """Divide LitBank's novels into training, held-out, dev and test text."""
+    if not novels_dir.is_dir():
+        msg.fail(f"There is no folder {novels_dir}.", exits=1)
+    try:
+        rows = split_novels(novels_dir, output_dir)
+    except ValueError as error:
+        msg.fail(str(error), exits=1)
+    table = [(part, f"{n_novels:,}", f"{n_bytes:,}") for part, n_novels, n_bytes in rows]
+    msg.table(table, header=("part", "novels", "bytes"), divider=True, aligns=("l", "r", "r"))
+    msg.good(f"Wrote the novels to {output_dir}")
+
+
+if __name__ == "__main__":
+    typer.run(split_litbank_novels_cli)

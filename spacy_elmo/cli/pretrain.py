@@ -1,0 +1,77 @@
+"""`pretrain`: a biLM from raw text, as a config says.
+
+Owns the command. The work is in `spacy_elmo.pretrain`, imported when it is done.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Dict, Optional
+
+import typer
+from spacy.cli._util import Arg, Opt, parse_config_overrides
+from wasabi import msg
+
+from . import elmo_app
+from .errors import errors_as_sentences
+
+if TYPE_CHECKING:
+    from ..pretrain.evaluate import Perplexity
+
+
+@elmo_app.command(
+    "pretrain", context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
+def pretrain_cli(
+    ctx: typer.Context,
+    config_path: Path = Arg(
+        ..., metavar="CONFIG", help="Config file, e.g. configs/pretrain_small.cfg", exists=True
+    ),
+    output: Path = Arg(..., metavar="OUTPUT", help="Directory for the model, log and checkpoints"),
+    gpu_id: int = Opt(-1, "--gpu-id", "-g", help="GPU ID or -1 for CPU"),
+) -> None:
+    """Train a biLM on raw text.
+
+    Settings of the config can be overridden, e.g. --text.train "books/*.txt". If the
+    command is stopped, give it again and it goes on where it was. To use several
+    processes or GPUs: torchrun --nproc_per_node 2 -m spacy elmo pretrain ...
+    """
+    with errors_as_sentences():
+        overrides = parse_config_overrides(ctx.args)
+        look = pretrain(config_path, output, overrides=overrides, gpu_id=gpu_id)
+    if look is not None:
+        msg.good(f"Wrote {output / 'model-best'} and {output / 'model-last'}")
+
+
+def pretrain(
+    config_path: Path,
+    output: Path,
+    *,
+    overrides: Optional[Dict[str, Any]] = None,
+    gpu_id: int = -1,
+    progress: bool = True,
+) -> "Optional[Perplexity]":
+    """Train a biLM; see `pretrain_cli`.
+
+    RETURNS (Optional[Perplexity]): The last look at the held-out text; None if the training
+        had been finished before.
+    """
+    from spacy.util import load_config
+
+    from ..pretrain.config import PretrainConfig
+    from ..pretrain.loop import Pretraining, Stopped
+    from ..pretrain.workers import Workers
+
+    values = load_config(config_path, overrides=overrides or {}, interpolate=True)
+    config = PretrainConfig.from_dict(dict(values))
+    workers = Workers.join(gpu_id)
+    try:
+        training = Pretraining(config, Path(output), workers, progress)
+        look = training.run()
+    except Stopped as stopped:
+        if workers.rank == 0:
+            msg.warn(str(stopped))
+        raise typer.Exit(128 + stopped.signal_number) from None
+    finally:
+        workers.leave()
+    if look is None and workers.rank == 0:
+        msg.info(f"The training in {output} is finished; there was nothing left to do")
+    return look

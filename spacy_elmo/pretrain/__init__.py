@@ -1,0 +1,1 @@
+"""Training a biLM of one's own on text."""

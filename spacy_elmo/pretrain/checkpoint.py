@@ -1,0 +1,94 @@
+"""Checkpoints: all that a training needs to go on to the bit, in one file.
+
+Owns the file (safetensors, with the rest as JSON in its header), its place, and which
+ones are kept. What is in it is the trainer's business.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Tuple
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from ..weights.atomic import atomic_file
+from ..weights.store import DAMAGED
+
+FOLDER, SUFFIX = "checkpoints", ".safetensors"
+KEPT = 2
+
+Content = Tuple[Dict[str, Tensor], Dict[str, Any]]
+
+
+def find(output: Path) -> List[Path]:
+    """RETURNS (List[Path]): The checkpoints of a training, oldest first."""
+    return sorted((output / FOLDER).glob(f"[0-9]*{SUFFIX}"))
+
+
+def write(output: Path, step: int, tensors: Dict[str, Tensor], info: Dict[str, Any]) -> Path:
+    """Write a checkpoint, whole or not at all, and remove older ones but the last.
+
+    output (Path): The training's directory.
+    step (int): Steps done.
+    tensors (Dict[str, Tensor]): Tensors by name.
+    info (Dict[str, Any]): The rest, as JSON can hold it.
+    RETURNS (Path): The file.
+    """
+    path = output / FOLDER / f"{step:09d}{SUFFIX}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    with atomic_file(path) as temporary:
+        safetensors.torch.save_file(held, temporary, {"info": json.dumps(info)})
+    for old in find(output)[:-KEPT]:
+        old.unlink()
+    return path
+
+
+def read(path: Path) -> Content:
+    """RETURNS (Content): What `write` was given."""
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            info = json.loads(file.metadata()["info"])
+            # copies: what is mapped would end with the file
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except (*DAMAGED, OSError) as error:
+        raise ValueError(
+            f"The checkpoint {path} is damaged: {error}. Remove it, and training goes on from "
+            f"the one before it."
+        ) from error
+    return tensors, info
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Dict[str, Tensor]:
+    """RETURNS (Dict[str, Tensor]): What an optimizer remembers of each weight."""
+    return {
+        f"optimizer.{index}.{name}": value
+        for index, state in optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Dict[str, Tensor]) -> None:
+    """Put back what `optimizer_tensors` gave."""
+    states: Dict[int, Dict[str, Tensor]] = {}
+    for key, value in tensors.items():
+        kind, _, rest = key.partition(".")
+        if kind == "optimizer":
+            index, name = rest.split(".", 1)
+            states.setdefault(int(index), {})[name] = value
+    current = optimizer.state_dict()
+    optimizer.load_state_dict({"state": states, "param_groups": current["param_groups"]})
+
+
+def subset(tensors: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
+    """RETURNS (Dict[str, Tensor]): The tensors whose names begin so, without it."""
+    cut = len(prefix)
+    return {name[cut:]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def latest(output: Path) -> Optional[Path]:
+    """RETURNS (Optional[Path]): The newest checkpoint, if there is one."""
+    found = find(output)
+    return found[-1] if found else None

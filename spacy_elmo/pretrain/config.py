@@ -1,0 +1,245 @@
+"""The settings of a pretraining, read strictly: an unknown name or a wrong type is an
+error that names it.
+
+Owns the blocks of a config file and their defaults. It knows nothing of how they are
+used, and reads dictionaries, wherever they come from.
+"""
+
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from typing import Any, Dict, List, Optional, Type, TypeVar
+
+from ..bilm.options import BiLMOptions
+from .recipes import RECIPES, Modern, Recipe
+
+T = TypeVar("T")
+SOFTMAXES = ("adaptive", "sampled", "full")
+ORDERS = ("documents", "shuffled")
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """[text]
+
+    train, heldout (List[str]): Files, directories or globs, one or a list, to train on and
+        to watch the perplexity on.
+    cache (str): Directory for the tokenized text.
+    lang (str): Language whose tokenizer cuts running text.
+    tokenized (bool): Whether text files hold a whitespace-tokenized sentence per line.
+    text_key (str): Key of the text in JSONL records.
+    """
+
+    train: List[str]
+    heldout: List[str]
+    cache: str = "corpus_cache"
+    lang: str = "en"
+    tokenized: bool = False
+    text_key: str = "text"
+
+
+@dataclass(frozen=True)
+class VocabConfig:
+    """[vocab]: the words to predict; all others are one class.
+
+    file (Optional[str]): A vocab.txt to take, instead of counting the training text.
+    max_size (int): Words at the most, the three special ones included; 0 for no limit.
+    min_count (int): How often a word must occur.
+    """
+
+    file: Optional[str] = None
+    max_size: int = 0
+    min_count: int = 3
+
+
+@dataclass(frozen=True)
+class SoftmaxConfig:
+    """[softmax]
+
+    kind (str): "adaptive", "sampled" or "full".
+    cutoffs (List[int]): adaptive: first word of each further cluster.
+    n_samples (int): sampled: distinct words drawn for each window and direction. Where
+        these are more than half of the vocabulary, the full softmax is taken.
+    """
+
+    kind: str = "adaptive"
+    cutoffs: List[int] = field(default_factory=lambda: [4000])
+    n_samples: int = 8192
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """[batches]
+
+    n_rows (int): Rows of text read side by side, over all processes.
+    n_steps (int): Words of each row in a window. The states carry over to the next one.
+    accumulate (int): Windows of which the gradients are averaged in a step.
+    order (str): "documents", each row reads on in a document, or "shuffled" sentences.
+    reset (float): Share of the rows that start from zero states at a window, so that the
+        model also knows how to begin.
+    """
+
+    n_rows: int = 128
+    n_steps: int = 20
+    accumulate: int = 1
+    order: str = "documents"
+    reset: float = 0.02
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """[training]
+
+    epochs (float): Passes over the training text.
+    max_minutes (float): Stop after so many minutes of training at the latest; 0 for no limit.
+    dropout (float): Share of each layer's inputs, and of the outputs, to drop.
+    precision (str): "float32", or "bfloat16" for the matrix products.
+    eval_every (int): Steps between two looks at the held-out text, each followed by a
+        checkpoint.
+    checkpoint_every (int): Steps between checkpoints, if there should be more of them.
+    patience (int): Looks without a better perplexity before it stops; 0 for no limit.
+    seed (int): Decides the initial weights, the order of the text and all that is drawn.
+    tensorboard (bool): Whether to log for TensorBoard as well.
+    """
+
+    epochs: float = 1.0
+    max_minutes: float = 0.0
+    dropout: float = 0.0
+    precision: str = "float32"
+    eval_every: int = 1000
+    checkpoint_every: int = 0
+    patience: int = 0
+    seed: int = 0
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True)
+class PretrainConfig:
+    """All blocks.
+
+    model (Optional[BiLMOptions]): [model]: sizes of a new biLM.
+    init (Optional[str]): [init] path: a biLM of any known format to go on from instead.
+    """
+
+    text: TextConfig
+    vocab: VocabConfig
+    softmax: SoftmaxConfig
+    batches: BatchConfig
+    recipe: Recipe
+    training: TrainingConfig
+    model: Optional[BiLMOptions] = None
+    init: Optional[str] = None
+
+    def __post_init__(self) -> None:
+        _one_of("softmax", "kind", self.softmax.kind, SOFTMAXES)
+        _one_of("batches", "order", self.batches.order, ORDERS)
+        _one_of("training", "precision", self.training.precision, PRECISIONS)
+        for name in ("n_rows", "n_steps", "accumulate"):
+            _require("batches", name, getattr(self.batches, name), 1)
+        _require("training", "eval_every", self.training.eval_every, 1)
+        for name in ("reset", "dropout"):
+            block = "batches" if name == "reset" else "training"
+            value = getattr(getattr(self, block), name)
+            if not 0 <= value < 1:
+                raise ValueError(f"[{block}] {name} is {value}; it must be at least 0 and below 1.")
+        if self.training.epochs <= 0:
+            raise ValueError(f"[training] epochs is {self.training.epochs}; it must be above 0.")
+        if (self.model is None) == (self.init is None):
+            raise ValueError(
+                "The config must have either a [model] block with the sizes of a new biLM, or an "
+                "[init] block with the path of one to go on from."
+            )
+
+    @classmethod
+    def from_dict(cls, values: Dict[str, Any]) -> "PretrainConfig":
+        """Read the blocks of a config file; what is missing has its default.
+
+        values (Dict[str, Any]): A dictionary of settings for each block. `paths` is left
+            alone, being there for the other blocks to refer to.
+        RETURNS (PretrainConfig): The settings. ValueError for unknown names, wrong types
+            and values out of range.
+        """
+        blocks = {name: value for name, value in values.items() if name != "paths"}
+        known = ("text", "vocab", "softmax", "batches", "recipe", "training", "model", "init")
+        unknown = sorted(set(blocks) - set(known))
+        if unknown:
+            raise ValueError(
+                f"The config has the block [{unknown[0]}], which pretraining does not know. Known "
+                f"are {', '.join(f'[{name}]' for name in known)} and [paths]."
+            )
+        recipe = dict(blocks.get("recipe", {}))
+        name = recipe.pop("name", "modern")
+        _one_of("recipe", "name", name, tuple(RECIPES))
+        text = dict(blocks.get("text", {}))
+        for part in ("train", "heldout"):
+            if isinstance(text.get(part), str):
+                text[part] = [text[part]]
+        init = blocks.get("init")
+        if init is not None and (set(init) != {"path"} or not isinstance(init["path"], str)):
+            raise ValueError("The block [init] must have one setting, path, and nothing else.")
+        return cls(
+            text=_read(TextConfig, "text", text),
+            vocab=_read(VocabConfig, "vocab", blocks.get("vocab", {})),
+            softmax=_read(SoftmaxConfig, "softmax", blocks.get("softmax", {})),
+            batches=_read(BatchConfig, "batches", blocks.get("batches", {})),
+            recipe=_read(RECIPES[name], "recipe", recipe),
+            training=_read(TrainingConfig, "training", blocks.get("training", {})),
+            model=BiLMOptions.from_dict(blocks["model"]) if "model" in blocks else None,
+            init=None if init is None else init["path"],
+        )
+
+    def to_dict(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What `from_dict` reads."""
+        names = ("text", "vocab", "softmax", "batches", "training")
+        blocks: Dict[str, Any] = {name: asdict(getattr(self, name)) for name in names}
+        name = "modern" if isinstance(self.recipe, Modern) else "paper"
+        blocks["recipe"] = {"name": name, **asdict(self.recipe)}
+        if self.model is not None:
+            blocks["model"] = self.model.to_dict()
+        if self.init is not None:
+            blocks["init"] = {"path": self.init}
+        return blocks
+
+
+def _read(cls: Type[T], block: str, values: Dict[str, Any]) -> T:
+    """A settings class from a block, with names and types checked."""
+    known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]
+    for name, value in values.items():
+        if name not in known:
+            raise ValueError(
+                f"[{block}] has the setting {name!r}, which it does not know. Known are "
+                f"{', '.join(known)}."
+            )
+        _check_type(block, known[name], value)
+    for name, item in known.items():
+        if name not in values and item.default is MISSING and item.default_factory is MISSING:
+            raise ValueError(f"[{block}] lacks the setting {name!r}. State it in the config.")
+    return cls(**values)
+
+
+def _check_type(block: str, item: "Field[Any]", value: Any) -> None:
+    kinds: Dict[Any, Any] = {
+        int: (int, "a whole number"),
+        float: ((int, float), "a number"),
+        bool: (bool, "true or false"),
+        str: (str, "a string in quotes"),
+        List[str]: (list, "a list of strings"),
+        List[int]: (list, "a list of whole numbers"),
+        Optional[str]: ((str, type(None)), "a string in quotes, or null"),
+    }
+    kind, wording = kinds[item.type]
+    fits = isinstance(value, kind) and (item.type is bool or not isinstance(value, bool))
+    if isinstance(value, list):
+        inner = str if item.type == List[str] else int
+        fits = fits and all(isinstance(entry, inner) for entry in value)
+    if not fits:
+        raise ValueError(f"[{block}] {item.name} is {value!r}; it must be {wording}.")
+
+
+def _one_of(block: str, name: str, value: str, known: "tuple[str, ...]") -> None:
+    if value not in known:
+        raise ValueError(f"[{block}] {name} is {value!r}; it must be one of {', '.join(known)}.")
+
+
+def _require(block: str, name: str, value: int, least: int) -> None:
+    if value < least:
+        raise ValueError(f"[{block}] {name} is {value}; it must be at least {least}.")

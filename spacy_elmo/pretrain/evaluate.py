@@ -1,0 +1,84 @@
+"""The perplexity of a text: every word of it counted once, nothing sampled or dropped.
+
+Owns how a text is read for evaluation and what is reported of it.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from .corpus import Corpus
+from .model import LanguageModel, codes_to_ids
+from .windows import Passage
+from .workers import Workers
+
+N_ROWS, N_STEPS = 64, 32
+
+
+@dataclass(frozen=True)
+class Perplexity:
+    """Over all words of a text and the ends of its sentences.
+
+    forward, backward (float): Of each direction; a model with one direction has the same
+        in both.
+    n_positions (int): Words predicted, in each direction.
+    unknown (float): Share of them that are not in the vocabulary.
+    """
+
+    forward: float
+    backward: float
+    n_positions: int
+    unknown: float
+
+    @property
+    def geometric(self) -> float:
+        """The exponential of the two directions' mean loss, which the original reports."""
+        return math.sqrt(self.forward * self.backward)
+
+    @property
+    def arithmetic(self) -> float:
+        return (self.forward + self.backward) / 2
+
+
+@torch.no_grad()
+def evaluate(
+    model: LanguageModel,
+    corpus: Corpus,
+    workers: Workers,
+    precision: str = "float32",
+    n_rows: int = N_ROWS,
+) -> Perplexity:
+    """Perplexity of a text in its order, states carried from sentence to sentence.
+
+    model (LanguageModel): The model.
+    corpus (Corpus): The text.
+    workers (Workers): The processes that share the work.
+    precision (str): "float32", or "bfloat16" for the matrix products.
+    n_rows (int): Stretches that the text is divided into and that are read side by side.
+    RETURNS (Perplexity): Its perplexity.
+    """
+    if not corpus.n_sentences:
+        raise ValueError("There is no sentence in the text to evaluate on.")
+    ids = codes_to_ids(model.vocab, corpus.words)
+    table = model.word_table(corpus.words, precision)
+    n_directions = model.bilm.options.n_directions
+    passage = Passage(corpus, n_rows, N_STEPS)
+    passage.share(workers.rank, workers.size)
+    state = model.bilm.zero_state(len(passage.lengths))
+    totals = torch.zeros(n_directions + 2, dtype=torch.float64)
+    for active, read, follows in passage:
+        read, targets = read[:n_directions], ids[follows[:n_directions]]
+        places = torch.from_numpy(read).to(model.device)
+        top, state = model.outputs(table, places, active, state, precision)
+        for d, (h, row) in enumerate(zip(top, torch.from_numpy(targets).to(model.device))):
+            totals[d] += model.head(h, row).item()
+        totals[-2] += read.shape[1]
+        totals[-1] += (targets[0] == model.vocab.unknown).sum()
+    totals = workers.sum(totals).cpu()
+    n_positions = int(totals[-2])
+    forward, backward = (
+        math.exp(float(total) / n_positions) if total / n_positions < 700 else math.inf
+        for total in (totals[0], totals[n_directions - 1])
+    )
+    return Perplexity(forward, backward, n_positions, float(totals[-1]) / n_positions)

@@ -1,0 +1,99 @@
+"""What a training leaves to look at: a log of JSON lines, curves, TensorBoard's files.
+
+Owns their names and forms. Rows that a stopped run wrote after the checkpoint that is
+gone on from are dropped, so that a step stands in the log once.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, Dict, List, Optional
+
+from ..weights.atomic import atomic_file
+
+LOG, CURVES, BOARD = "log.jsonl", "curves.png", "tensorboard"
+
+
+class Log:
+    """The log of one training.
+
+    output (Path): The training's directory.
+    step (int): Steps done; later rows of an earlier run are dropped.
+    tensorboard (bool): Whether to write for TensorBoard as well.
+    """
+
+    def __init__(self, output: Path, step: int, tensorboard: bool = False) -> None:
+        self.path = output / LOG
+        self.rows: List[Dict[str, Any]] = [row for row in read(output) if row["step"] <= step]
+        with atomic_file(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+        self.board: Optional[Any] = None
+        if tensorboard:
+            try:
+                from torch.utils.tensorboard import SummaryWriter
+            except ImportError as error:
+                raise ImportError(
+                    "[training] tensorboard is true, but TensorBoard is not installed. Install "
+                    "it with `pip install tensorboard`, or set it to false."
+                ) from error
+            self.board = SummaryWriter(str(output / BOARD), purge_step=step + 1)
+
+    def add(self, **row: Any) -> None:
+        """Append a row; it must have a step."""
+        self.rows.append(row)
+        with self.path.open("a", encoding="utf8") as file:
+            file.write(json.dumps(row) + "\n")
+        if self.board is not None:
+            for name, value in row.items():
+                if name != "step":
+                    self.board.add_scalar(name, value, row["step"])
+            self.board.flush()
+
+    def close(self) -> None:
+        if self.board is not None:
+            self.board.close()
+
+
+def read(output: Path) -> List[Dict[str, Any]]:
+    """RETURNS (List[Dict[str, Any]]): The rows of a training's log, but for a last one
+    that was cut off."""
+    if not (output / LOG).is_file():
+        return []
+    rows: List[Dict[str, Any]] = []
+    for line in (output / LOG).read_text(encoding="utf8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except ValueError:
+            break
+    return rows
+
+
+def plot(rows: List[Dict[str, Any]], path: Path) -> bool:
+    """Draw the held-out perplexity and the training loss over time.
+
+    rows (List[Dict[str, Any]]): Rows of a log.
+    path (Path): The PNG to write.
+    RETURNS (bool): Whether it was drawn: it takes matplotlib and two looks at the
+        held-out text.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return False
+    looks = [row for row in rows if "forward" in row]
+    steps = [row for row in rows if "loss" in row]
+    if len(looks) < 2:
+        return False
+    figure = Figure(figsize=(9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    minutes = [row["seconds"] / 60 for row in looks]
+    for name in ("forward", "backward"):
+        left.plot(minutes, [row[name] for row in looks], marker="o", label=name)
+    left.set(yscale="log", xlabel="minutes", ylabel="held-out perplexity")
+    left.legend()
+    left.grid(alpha=0.3, which="both")
+    right.plot([row["step"] for row in steps], [row["loss"] for row in steps], linewidth=1)
+    right.set(xlabel="steps", ylabel="training loss (nats per word)")
+    right.grid(alpha=0.3)
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=120)
+    return True

@@ -1,0 +1,338 @@
+"""A whole pretraining: from a config to a directory with the model and its log.
+
+Owns what happens when: looks at the held-out text, checkpoints, the end, and being
+stopped. A single step is the trainer's business.
+"""
+
+import json
+import math
+import signal
+import time
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional
+
+import torch
+from torch import Tensor
+
+from ..bilm.lm_head import make_head
+from ..bilm.model import BiLM
+from ..weights import load_bilm
+from ..weights.atomic import PathLike, atomic_file
+from . import checkpoint
+from .config import PretrainConfig
+from .corpus import Corpus
+from .corpus_builder import open_corpus
+from .evaluate import Perplexity, evaluate
+from .log import CURVES, Log, plot
+from .model import LanguageModel
+from .readers import TextSettings
+from .trainer import StepResult, Trainer
+from .vocab import Vocab
+from .workers import Workers
+
+CONFIG, BEST, LAST = "config.json", "model-best", "model-last"
+LOG_EVERY = 50
+# steps between the questions whether to stop, which processes must ask together
+ASK_EVERY = 10
+# a loss so many times that of a guess among all words has exploded
+EXPLODED = 2.0
+
+
+class Stopped(Exception):
+    """A signal asked the training to stop; a checkpoint has been written."""
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number
+
+
+class Pretraining:
+    """One training in its directory.
+
+    config (PretrainConfig): The settings.
+    output (Path): The directory. If there is a checkpoint of the same config in it, the
+        training goes on from there.
+    workers (Workers): The processes that train together; the first one writes.
+    progress (bool): Whether to show progress bars.
+    """
+
+    def __init__(
+        self, config: PretrainConfig, output: Path, workers: Workers, progress: bool = True
+    ) -> None:
+        self.config, self.output, self.workers = config, output, workers
+        self.first = workers.rank == 0
+        self.progress = progress and self.first
+        self.seconds_before = 0.0
+        self.best, self.looks_since_best = math.inf, 0
+        self.pending: List[StepResult] = []
+        self.signal: Optional[int] = None
+        self.over = False
+        self._check_output()
+        corpus = self._open(config.text.train)
+        self.heldout = self._open(config.text.heldout)
+        self.trainer = Trainer(config, make_model(config, corpus), corpus, workers)
+        self.last_checkpoint = checkpoint.latest(output)
+        if self.last_checkpoint is not None:
+            self._restore(self.last_checkpoint)
+        self.log: Optional[Log] = None
+        if self.first:
+            self._write_config()
+            self.log = Log(output, self.trainer.step, config.training.tensorboard)
+
+    def run(self) -> Optional[Perplexity]:
+        """Train to the end.
+
+        RETURNS (Optional[Perplexity]): The last look at the held-out text; None if the
+            training had been finished before.
+        """
+        from tqdm import tqdm
+
+        trainer, training = self.trainer, self.config.training
+        self.started = self.logged = time.perf_counter()
+        look: Optional[Perplexity] = None
+        with (
+            self._signals(),
+            tqdm(
+                total=trainer.n_steps,
+                initial=trainer.step,
+                unit="step",
+                desc="Pretraining",
+                disable=not self.progress,
+            ) as bar,
+        ):
+            while not self.over:
+                self.pending.append(trainer.train_step())
+                bar.update()
+                self.over = trainer.step >= trainer.n_steps or self._out_of_time()
+                looks = self.over or trainer.step % training.eval_every == 0
+                keeps = training.checkpoint_every and trainer.step % training.checkpoint_every == 0
+                if looks or keeps or trainer.step % LOG_EVERY == 0:
+                    bar.set_postfix_str(self._log_steps(), refresh=False)
+                if looks:
+                    look = self._look()
+                    bar.write(self._describe(look))
+                    self.over = self.over or self._no_longer_better()
+                if looks or keeps:
+                    self._checkpoint()
+                if not self.over:
+                    self._stop_if_asked()
+        if look is not None and self.first:
+            trainer.model.save(self.output / LAST)
+        if self.log is not None:
+            self.log.close()
+        self.workers.wait()
+        return look
+
+    @property
+    def seconds(self) -> float:
+        """Seconds of training so far, those of the runs that this one goes on from included."""
+        return self.seconds_before + time.perf_counter() - self.started
+
+    def _check_output(self) -> None:
+        path = self.output / CONFIG
+        if not path.is_file():
+            others = [p.name for p in self.output.iterdir()] if self.output.is_dir() else []
+            if others:
+                raise ValueError(
+                    f"{self.output} holds {others[0]!r}, but no pretraining to go on with. Give a "
+                    f"new or empty directory."
+                )
+            return
+        try:
+            there = json.loads(path.read_text(encoding="utf8"))
+        except ValueError as error:
+            raise ValueError(f"{path} is damaged: {error}. Give a new directory.") from error
+        changed = [
+            f"[{block}] {name} = {there.get(block, {}).get(name)!r}"
+            for block, settings in json.loads(self._config_text()).items()
+            for name, value in settings.items()
+            if there.get(block, {}).get(name) != value
+        ]
+        if changed:
+            raise ValueError(
+                f"The training in {self.output} was begun with other settings: "
+                f"{'; '.join(changed[:3])}. Give the same ones to go on, or a new directory."
+            )
+
+    def _config_text(self) -> str:
+        return json.dumps(self.config.to_dict(), indent=2, ensure_ascii=False)
+
+    def _write_config(self) -> None:
+        self.output.mkdir(parents=True, exist_ok=True)
+        with atomic_file(self.output / CONFIG) as temporary:
+            temporary.write_text(self._config_text() + "\n", encoding="utf8")
+
+    def _open(self, files: List[str]) -> Corpus:
+        """Tokenize the text if that has not been done; the first process does it for all."""
+        text = self.config.text
+        settings = TextSettings(text.lang, text.tokenized, text.text_key)
+        if not self.first:
+            self.workers.wait()
+        corpus = open_corpus(files, settings, text.cache, progress=self.progress)
+        if self.first:
+            self.workers.wait()
+        return corpus
+
+    def _restore(self, path: Path) -> None:
+        tensors, info = checkpoint.read(path)
+        self.trainer.restore(tensors, info)
+        self.seconds_before = info["seconds"]
+        self.best, self.looks_since_best = info["best"] or math.inf, info["looks_since_best"]
+        self.over = info["over"]
+
+    def _checkpoint(self) -> None:
+        """Write a checkpoint. All processes take part, for each has a part of the rows."""
+        tensors, info = self.trainer.save()
+        best = self.best if math.isfinite(self.best) else None
+        info.update(seconds=self.seconds, best=best, looks_since_best=self.looks_since_best)
+        info["over"] = self.over
+        if self.first:
+            self.last_checkpoint = checkpoint.write(self.output, self.trainer.step, tensors, info)
+        self.workers.wait()
+
+    def _log_steps(self) -> str:
+        """Log the steps since the last time, and raise an error if they went wrong."""
+        results, self.pending = self.pending, []
+        losses = torch.stack([result.losses for result in results])
+        means = self.workers.sum(losses.double()).cpu() / self.workers.size
+        norms = torch.stack([result.norm for result in results]).cpu()
+        first = self.trainer.step - len(results) + 1
+        self._check_losses(means.mean(dim=1), first)
+        now = time.perf_counter()
+        speed = len(results) * self.trainer.positions_per_step / (now - self.logged)
+        self.logged = now
+        loss, norm = float(means.mean()), float(norms.mean())
+        rate = self.trainer.optimizer.param_groups[0]["lr"]
+        if self.log is not None:
+            self.log.add(
+                step=self.trainer.step,
+                seconds=round(self.seconds, 2),
+                loss=loss,
+                norm=norm,
+                rate=rate,
+                words_per_second=round(speed, 1),
+            )
+        return f"loss {loss:.3f}, {speed:,.0f} words/s"
+
+    def _check_losses(self, losses: Tensor, first: int) -> None:
+        limit = EXPLODED * math.log(len(self.trainer.model.vocab))
+        for step, loss in enumerate(losses.tolist(), start=first):
+            if math.isfinite(loss) and loss <= limit:
+                continue
+            kept = self.last_checkpoint or "none"
+            what = "exploded" if math.isfinite(loss) else "is not a number"
+            raise ValueError(
+                f"The loss of step {step} {what}: {loss:.4g}. The last good checkpoint: {kept}. "
+                f"Take a lower learn_rate or clip in a new directory, or more warmup; with "
+                f"bfloat16, try float32."
+            )
+
+    def _look(self) -> Perplexity:
+        """Look at the held-out text and keep the best model."""
+        look = evaluate(self.trainer.model, self.heldout, self.workers)
+        if self.log is not None:
+            self.log.add(
+                step=self.trainer.step,
+                seconds=round(self.seconds, 2),
+                words=self.trainer.step * self.trainer.positions_per_step,
+                forward=look.forward,
+                backward=look.backward,
+                geometric=look.geometric,
+                arithmetic=look.arithmetic,
+            )
+            plot(self.log.rows, self.output / CURVES)
+        self.looks_since_best += 1
+        if look.geometric < self.best:
+            self.best, self.looks_since_best = look.geometric, 0
+            if self.first:
+                self.trainer.model.save(self.output / BEST)
+        self.logged = time.perf_counter()
+        return look
+
+    def _describe(self, look: Perplexity) -> str:
+        return (
+            f"step {self.trainer.step:>8,}  {self.seconds / 60:6.1f} min  held-out perplexity: "
+            f"forward {look.forward:.2f}, backward {look.backward:.2f}"
+        )
+
+    def _no_longer_better(self) -> bool:
+        patience = self.config.training.patience
+        return bool(patience) and self.looks_since_best >= patience
+
+    def _out_of_time(self) -> bool:
+        limit = self.config.training.max_minutes * 60
+        if not limit or (self.workers.size > 1 and self.trainer.step % ASK_EVERY):
+            return False
+        return self.workers.any(self.first and self.seconds >= limit)
+
+    def _stop_if_asked(self) -> None:
+        if self.workers.size > 1 and self.trainer.step % ASK_EVERY:
+            return
+        if self.workers.any(self.signal is not None):
+            if self.pending:
+                self._log_steps()
+            self._checkpoint()
+            raise Stopped(
+                f"Stopped at step {self.trainer.step} with the checkpoint {self.last_checkpoint}. "
+                f"Give the same command again to go on.",
+                self.signal or signal.SIGTERM,
+            )
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Note SIGINT and SIGTERM instead of dying of them in the middle of a step."""
+
+        def note(number: int, frame: Any) -> None:
+            self.signal = number
+
+        before: Dict[int, Any] = {
+            number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)
+        }
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def make_model(config: PretrainConfig, corpus: Corpus) -> LanguageModel:
+    """A new language model, or a new softmax on a biLM that there is.
+
+    config (PretrainConfig): The settings.
+    corpus (Corpus): The training text, of which words are counted.
+    RETURNS (LanguageModel): The model.
+    """
+    settings = config.vocab
+    if settings.file is None:
+        vocab = Vocab.count(corpus, settings.max_size, settings.min_count)
+    else:
+        vocab = Vocab.from_file(settings.file).count_on(corpus)
+    torch.manual_seed(config.training.seed)
+    if config.init is not None:
+        saved = load_saved(config.init, vocab)
+        if saved is not None:
+            return saved
+        bilm = load_bilm(config.init)
+    else:
+        assert config.model is not None
+        bilm = BiLM(config.model)
+    cutoffs = config.softmax.cutoffs if config.softmax.kind == "adaptive" else ()
+    # a cluster without words is none
+    cutoffs = [cutoff for cutoff in cutoffs if cutoff < len(vocab)]
+    head = make_head(len(vocab), bilm.options.projection_dim, cutoffs)
+    if config.recipe.starts_at_frequencies:
+        assert vocab.counts is not None
+        counts = torch.from_numpy(vocab.counts).double().clamp(min=0.5)
+        head.start_at((counts / counts.sum()).float())
+    return LanguageModel(bilm, head, vocab)
+
+
+def load_saved(path: PathLike, vocab: Vocab) -> Optional[LanguageModel]:
+    """RETURNS (Optional[LanguageModel]): The language model of a directory, if it has a
+    softmax over just these words."""
+    try:
+        model = LanguageModel.load(path)
+    except ValueError:
+        return None
+    return model if model.vocab.words == vocab.words else None

@@ -1,0 +1,184 @@
+"""A biLM with its softmax and vocabulary: what is trained, saved and asked for
+probabilities.
+
+Owns how words read and words to predict become losses, and the files beside the biLM's
+own. Where words come from and what happens with the gradients is not known here.
+"""
+
+import json
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from ..bilm.lm_head import LMHead, make_head
+from ..bilm.model import PRECISIONS, BiLM, State
+from ..bilm.softmax import sampled_cross_entropy
+from ..bilm.tokens import Spelling
+from ..weights import load_bilm, store
+from ..weights.atomic import PathLike
+from ..weights.build import check_tensors
+from .sampler import LogUniformSampler
+from .vocab import Vocab
+
+WORDS_AT_ONCE = 4096
+
+Samples = Tuple[Tensor, int]
+"""Classes drawn for the sampled softmax, int64 [S], and the number of draws."""
+
+
+class LanguageModel(nn.Module):
+    """Predicts each word from those before it, and from those after it.
+
+    bilm (BiLM): The layers.
+    head (LMHead): The softmax, shared by both directions.
+    vocab (Vocab): The words that the classes stand for.
+    """
+
+    def __init__(self, bilm: BiLM, head: LMHead, vocab: Vocab) -> None:
+        super().__init__()
+        if head.n_words != len(vocab):
+            raise ValueError(
+                f"The softmax has {head.n_words} classes, but the vocabulary {len(vocab)} words."
+            )
+        self.bilm, self.head, self.vocab = bilm, head, vocab
+
+    @property
+    def device(self) -> torch.device:
+        return self.bilm.device
+
+    def embed(self, spelling: Spelling, precision: str = "float32") -> Tensor:
+        """RETURNS (Tensor): Vectors of words, float32 [n_words, P]."""
+        half = precision == "bfloat16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            return self.bilm.tokens.embed(spelling).float()
+
+    def word_table(self, words: List[str], precision: str = "float32") -> Tensor:
+        """RETURNS (Tensor): Vectors of the words around a sentence and of others
+        [2 + n_words, P], made a part at a time."""
+        spelling = self.bilm.tokens.spell(words)
+        starts = range(0, 2 + len(words), WORDS_AT_ONCE)
+        return torch.cat([self.embed(spelling[i : i + WORDS_AT_ONCE], precision) for i in starts])
+
+    def outputs(
+        self,
+        table: Tensor,
+        places: Tensor,
+        active: List[int],
+        state: State,
+        precision: str = "float32",
+        dropout: float = 0.0,
+    ) -> Tuple[Tensor, State]:
+        """The top layer over packed rows.
+
+        table (Tensor): Vectors of words [n_words, P].
+        places (Tensor): Which of them each position reads, int64 [n_directions, R].
+        active (List[int]): Rows running at each step; they sum to R.
+        state (State): The rows' states before the first step.
+        precision (str): "float32", or "bfloat16" for the matrix products.
+        dropout (float): Share of each layer's inputs, and of the outputs, to drop.
+        RETURNS (Tuple[Tensor, State]): float32 [n_directions, R, P] and the states after it.
+        """
+        # the backward pass of index_select is far faster than that of indexing
+        x = table.index_select(0, places.flatten()).view(*places.shape, -1)
+        layers, state = self.bilm.run_layers(x, active, state, precision, dropout)
+        top = nn.functional.dropout(layers[-1], dropout) if dropout else layers[-1]
+        return top, state
+
+    def forward(
+        self,
+        spelling: Spelling,
+        places: Tensor,
+        targets: Tensor,
+        active: List[int],
+        state: State,
+        *,
+        precision: str = "float32",
+        dropout: float = 0.0,
+        sampler: Optional[LogUniformSampler] = None,
+        samples: Optional[List[Samples]] = None,
+    ) -> Tuple[Tensor, State]:
+        """Losses of the directions. Parameters as for `outputs`, and:
+
+        spelling (Spelling): The words of the table.
+        targets (Tensor): The class that follows each position, int64 [n_directions, R].
+        sampler (Optional[LogUniformSampler]): Given to train on samples of the classes.
+        samples (Optional[List[Samples]]): Those drawn for each direction.
+        RETURNS (Tuple[Tensor, State]): Mean negative log-likelihood of each direction
+            [n_directions], and the states after the last step.
+        """
+        table = self.embed(spelling, precision)
+        top, state = self.outputs(table, places, active, state, precision, dropout)
+        dtype = PRECISIONS[precision]
+        losses: List[Tensor] = []
+        for d, (h, follows) in enumerate(zip(top, targets)):
+            if sampler is None or samples is None:
+                losses.append(self.head(h, follows, dtype))
+                continue
+            drawn, n_draws = samples[d]
+            corrections = (
+                sampler.log_expected(follows, n_draws),
+                sampler.log_expected(drawn, n_draws),
+            )
+            weight, bias = self.head.weight, self.head.bias
+            losses.append(
+                sampled_cross_entropy(h, weight, bias, follows, drawn, corrections, dtype)
+            )
+        return torch.stack(losses) / targets.shape[1], state
+
+    def save(self, path: PathLike) -> None:
+        """Write a directory that loads as a biLM everywhere, with `lm_head.safetensors` and
+        `vocab.txt` beside the biLM's files; whole or not at all.
+
+        path (Union[str, Path]): The directory; replaced if there is a biLM in it.
+        """
+
+        def write_head(folder: Path) -> None:
+            tensors = {name: x.detach().cpu().contiguous() for name, x in self.head_tensors()}
+            config = json.dumps({"cutoffs": list(self.head.cutoffs)})
+            safetensors.torch.save_file(tensors, folder / store.HEAD, {"config": config})
+            self.vocab.to_file(folder / store.VOCAB)
+
+        self.bilm.warm_up()
+        store.write(self.bilm, path, extras=write_head)
+
+    def head_tensors(self) -> List[Tuple[str, Tensor]]:
+        return list(self.head.state_dict().items())
+
+    @classmethod
+    def load(cls, path: PathLike) -> "LanguageModel":
+        """Read what `save` wrote.
+
+        path (Union[str, Path]): The directory.
+        RETURNS (LanguageModel): The model, frozen, on the CPU.
+        """
+        path = Path(path)
+        if not (path / store.HEAD).is_file() or not (path / store.VOCAB).is_file():
+            raise ValueError(
+                f"{path} holds no language model: {store.HEAD} or {store.VOCAB} is missing. Files "
+                f"made for vectors alone have no softmax; `spacy elmo pretrain` writes both."
+            )
+        bilm = load_bilm(path)
+        vocab = Vocab.from_file(path / store.VOCAB)
+        source = str(path / store.HEAD)
+        try:
+            with safetensors.safe_open(source, "pt") as file:
+                cutoffs = json.loads(file.metadata()["config"])["cutoffs"]
+            tensors = safetensors.torch.load_file(source)
+            head = make_head(len(vocab), bilm.options.projection_dim, cutoffs)
+        except store.DAMAGED as error:
+            raise ValueError(f"{source} is not a whole softmax file: {error}.") from error
+        expected = {name: tuple(x.shape) for name, x in head.state_dict().items()}
+        check_tensors(tensors, expected, source)
+        head.load_state_dict(tensors)
+        return cls(bilm, head.requires_grad_(False), vocab)
+
+
+def codes_to_ids(vocab: Vocab, words: List[str]) -> np.ndarray:
+    """RETURNS (ndarray): The class of each code of a corpus with these words (see
+    `windows`), int64 [2 + n_words]."""
+    return np.concatenate([[vocab.start, vocab.end], vocab.ids(words)]).astype(np.int64)

@@ -1,0 +1,89 @@
+"""How the weights are changed: the original's way, and today's.
+
+A recipe owns its optimizer, its learning rate over time and what goes with them. It
+knows nothing of language models.
+"""
+
+from dataclasses import dataclass
+from typing import Iterable, Union
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class Modern:
+    """AdamW, a short warm-up, then a learning rate that falls to zero in a line.
+
+    learn_rate (float): The highest learning rate.
+    warmup (float): Share of the steps in which the rate rises to it.
+    beta1, beta2 (float): AdamW's averages of the gradient and of its square.
+    weight_decay (float): AdamW's decay of the weights.
+    clip (float): Greatest norm of the gradient over all weights.
+    """
+
+    learn_rate: float = 0.008
+    warmup: float = 0.03
+    beta1: float = 0.9
+    beta2: float = 0.99
+    weight_decay: float = 0.0
+    clip: float = 0.5
+
+    #: the softmax starts at the words' frequencies, so that no step is spent on learning them
+    starts_at_frequencies = True
+
+    def optimizer(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.AdamW(
+            params,
+            lr=self.learn_rate,
+            betas=(self.beta1, self.beta2),
+            eps=1e-8,
+            weight_decay=self.weight_decay,
+            fused=True,
+        )
+
+    def rate(self, step: int, n_steps: int) -> float:
+        """RETURNS (float): The learning rate of a step, counted from 0."""
+        done = (step + 0.5) / max(n_steps, 1)
+        rise = min(1.0, done / self.warmup) if self.warmup else 1.0
+        return self.learn_rate * rise * max(0.0, 1.0 - done)
+
+    def loss_factor(self, n_steps: int) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Paper:
+    """The original's (Peters et al. 2018): Adagrad at a constant rate, for a million steps.
+
+    The gradient is that of the loss times the window's steps; it is clipped, and only
+    then seen by Adagrad.
+
+    learn_rate (float): The learning rate.
+    initial_accumulator (float): What Adagrad's sums of squares start at.
+    clip (float): Greatest norm of the gradient over all weights.
+    """
+
+    learn_rate: float = 0.2
+    initial_accumulator: float = 1.0
+    clip: float = 10.0
+
+    starts_at_frequencies = False
+
+    def optimizer(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        return torch.optim.Adagrad(
+            params,
+            lr=self.learn_rate,
+            initial_accumulator_value=self.initial_accumulator,
+            eps=1e-10,
+        )
+
+    def rate(self, step: int, n_steps: int) -> float:
+        return self.learn_rate
+
+    def loss_factor(self, n_steps: int) -> float:
+        return float(n_steps)
+
+
+Recipe = Union[Modern, Paper]
+RECIPES = {"modern": Modern, "paper": Paper}

@@ -1,0 +1,114 @@
+"""The bytes of a file, decompressed where its name says so.
+
+Owns gzip, Zstandard and the count of what has been read, and turns damage into sentences.
+It knows nothing of what the bytes mean.
+"""
+
+import gzip
+import io
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, Callable, Iterator, cast
+
+from ..text.pieces import PIECE_BYTES
+
+GZIP, ZSTANDARD = ".gz", ".zst"
+COMPRESSED = (GZIP, ZSTANDARD)
+
+Progress = Callable[[int], Any]
+"""Told how many bytes of a file have been read since it was last told."""
+
+
+@contextmanager
+def open_bytes(path: Path, progress: Progress) -> Iterator[BinaryIO]:
+    """Read a file forward.
+
+    path (Path): The file.
+    progress (Callable[[int], Any]): Told of the bytes read, before they are decompressed.
+    YIELDS (BinaryIO): What it holds, decompressed.
+    """
+    suffix = path.suffix.lower()
+    with _Counted(path, progress) as counted:
+        raw = io.BufferedReader(counted, 1 << 16)
+        try:
+            if suffix == GZIP:
+                yield cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb"))
+            elif suffix == ZSTANDARD:
+                yield io.BufferedReader(_Zstandard(raw, path), PIECE_BYTES)
+            else:
+                yield raw
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise ValueError(f"{path} cannot be decompressed: {_damage(error)}") from error
+
+
+def _damage(error: Exception) -> str:
+    return f"{str(error).rstrip('.')}. The file is damaged or cut off; fetch or write it again."
+
+
+class _Counted(io.FileIO):
+    def __init__(self, path: Path, progress: Progress) -> None:
+        super().__init__(path)
+        self._progress = progress
+
+    def readall(self) -> bytes:
+        data = super().readall()
+        self._progress(len(data))
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        n_read = super().readinto(buffer) or 0
+        self._progress(n_read)
+        return n_read
+
+
+class _Zstandard(io.RawIOBase):
+    """Frame after frame; zstandard's own reader stops at the first, and ends without a
+    word where a file has been cut off."""
+
+    def __init__(self, raw: BinaryIO, path: Path) -> None:
+        try:
+            import zstandard
+        except ImportError as error:
+            raise ImportError(
+                f"{path} is compressed with Zstandard, which needs the package 'zstandard'. "
+                f"Install it (pip install zstandard), or compress the file with gzip."
+            ) from error
+        self._errors = zstandard.ZstdError
+        # any window that the command line tool can write
+        self._decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 31)
+        self._raw, self._path = raw, path
+        self._frame: Any = None
+        self._ready = memoryview(b"")
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._ready:
+            data = self._rest or self._raw.read(1 << 14)
+            self._rest = b""
+            if not data:
+                if self._frame is not None:
+                    raise self._damaged(EOFError("it ends within a frame"))
+                return 0
+            self._ready = memoryview(self._decompress(data))
+        n_read = min(len(buffer), len(self._ready))
+        buffer[:n_read] = self._ready[:n_read]
+        self._ready = self._ready[n_read:]
+        return n_read
+
+    def _decompress(self, data: bytes) -> bytes:
+        try:
+            if self._frame is None:
+                self._frame = self._decompressor.decompressobj()
+            found = self._frame.decompress(data)
+        except self._errors as error:
+            raise self._damaged(error) from error
+        if self._frame.eof:
+            self._rest, self._frame = self._frame.unused_data, None
+        return found
+
+    def _damaged(self, error: Exception) -> ValueError:
+        return ValueError(f"{self._path} cannot be decompressed: {_damage(error)}")

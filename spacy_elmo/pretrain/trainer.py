@@ -1,0 +1,206 @@
+"""One step of pretraining after the other, and the state to go on from.
+
+Owns the weights, the optimizer, the rows' states and the windows that are read next.
+How long it goes on, what is watched and what is written is the loop's business.
+"""
+
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from ..bilm.model import State
+from . import checkpoint
+from .config import PretrainConfig
+from .corpus import Corpus
+from .model import LanguageModel, Samples, codes_to_ids
+from .sampler import LogUniformSampler
+from .windows import InDocuments, Order, Shuffled, Window, Windows
+from .workers import Workers
+
+# what is drawn at a step depends on the seed, the step, and one of these
+DRAW_ORDER, DRAW_RESET, DRAW_SAMPLES, DRAW_DROPOUT = range(4)
+
+
+class StepResult(NamedTuple):
+    """losses (Tensor): Mean loss of each direction [n_directions], of this process's rows.
+    norm (Tensor): Norm of the gradient before clipping, a scalar."""
+
+    losses: Tensor
+    norm: Tensor
+
+
+class Trainer:
+    """Trains a language model on a corpus.
+
+    Nothing random has a state: what is drawn at a step follows from the seed and the
+    step's number, and is the same however many processes share the rows (but for dropout).
+
+    config (PretrainConfig): The settings.
+    model (LanguageModel): The model; it is moved to the workers' device.
+    corpus (Corpus): The training text.
+    workers (Workers): The processes that share the rows.
+    """
+
+    def __init__(
+        self, config: PretrainConfig, model: LanguageModel, corpus: Corpus, workers: Workers
+    ) -> None:
+        batches, options = config.batches, model.bilm.options
+        if batches.n_rows % workers.size:
+            raise ValueError(
+                f"[batches] n_rows is {batches.n_rows}, which {workers.size} processes cannot "
+                f"share evenly. Take a multiple of {workers.size}."
+            )
+        self.config, self.workers, self.step = config, workers, 0
+        self.model = model.to(workers.device).requires_grad_(True)
+        self.params = list(self.model.parameters())
+        self.optimizer = config.recipe.optimizer(self.params)
+        # the gradients of all processes are averaged where they are made
+        self.parallel: nn.Module = self.model
+        if workers.size > 1:
+            self.parallel = DistributedDataParallel(
+                self.model, broadcast_buffers=False, gradient_as_bucket_view=True
+            )
+        self.n_rows = batches.n_rows // workers.size
+        self.rows = slice(workers.rank * self.n_rows, (workers.rank + 1) * self.n_rows)
+        self.state = model.bilm.zero_state(self.n_rows)
+        self.windows = [
+            make_windows(config, corpus, reverse)
+            for reverse in (False, True)[: options.n_directions]
+        ]
+        per_step = batches.n_rows * batches.n_steps * batches.accumulate
+        self.positions_per_step = per_step
+        self.n_steps = max(1, round(config.training.epochs * corpus.n_positions / per_step))
+        self.ids = codes_to_ids(model.vocab, corpus.words)
+        self.spelling = model.bilm.tokens.spell(corpus.words)
+        self.sampler: Optional[LogUniformSampler] = None
+        n_samples = config.softmax.n_samples
+        if config.softmax.kind == "sampled" and n_samples <= len(model.vocab) // 2:
+            self.sampler = LogUniformSampler(len(model.vocab), n_samples)
+
+    def train_step(self) -> StepResult:
+        """Read the next windows and change the weights once."""
+        batches = self.config.batches
+        losses: List[Tensor] = []
+        for n in range(batches.accumulate):
+            windows = [windows.next() for windows in self.windows]
+            # averaging once, with the last window, is enough
+            last = n == batches.accumulate - 1
+            losses.append(self.add_gradient(windows, n, synchronize=last))
+        return StepResult(torch.stack(losses).mean(dim=0), self.update())
+
+    def add_gradient(
+        self, windows: List[Window], index: int = 0, synchronize: bool = True
+    ) -> Tensor:
+        """Add the gradient of a window of each direction to what is there.
+
+        windows (List[Window]): The codes read and following of each direction, of all
+            processes' rows.
+        index (int): Which of the windows of a step this is.
+        synchronize (bool): Whether to average the gradients over the processes.
+        RETURNS (Tensor): Mean loss of each direction [n_directions].
+        """
+        batches, training = self.config.batches, self.config.training
+        device = self.workers.device
+        read, follows = (
+            np.stack([part[:, self.rows].reshape(-1) for part in parts]) for parts in zip(*windows)
+        )
+        distinct, places = np.unique(read, return_inverse=True)
+        self._reset_states(index)
+        if training.dropout:
+            torch.manual_seed(self._seed(DRAW_DROPOUT, index).integers(2**62) + self.workers.rank)
+        if isinstance(self.parallel, DistributedDataParallel):
+            self.parallel.require_backward_grad_sync = synchronize
+        losses, state = self.parallel(
+            self.spelling[distinct],
+            torch.from_numpy(places.reshape(read.shape)).to(device),
+            torch.from_numpy(self.ids[follows]).to(device),
+            [self.n_rows] * batches.n_steps,
+            self.state,
+            precision=training.precision,
+            dropout=training.dropout,
+            sampler=self.sampler,
+            samples=self._samples(index),
+        )
+        factor = self.config.recipe.loss_factor(batches.n_steps) / batches.accumulate
+        (losses.mean() * factor).backward()
+        self.state = State(state.h.detach(), state.c.detach())
+        detached: Tensor = losses.detach()
+        return detached
+
+    def update(self) -> Tensor:
+        """Clip the gradient and change the weights by it.
+
+        RETURNS (Tensor): Norm of the gradient before clipping, a scalar.
+        """
+        gradients = [param.grad for param in self.params if param.grad is not None]
+        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
+        scale = self.config.recipe.clip / norm.clamp(min=self.config.recipe.clip)
+        for gradient in gradients:
+            gradient.mul_(scale)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.recipe.rate(self.step, self.n_steps)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.step += 1
+        return norm
+
+    def _seed(self, draw: int, index: int, *more: int) -> np.random.Generator:
+        return np.random.default_rng([self.config.training.seed, draw, self.step, index, *more])
+
+    def _reset_states(self, index: int) -> None:
+        """Let some rows start anew. Which ones is drawn for the rows of all processes."""
+        batches = self.config.batches
+        if not batches.reset:
+            return
+        shape = (len(self.windows), batches.n_rows)
+        kept = self._seed(DRAW_RESET, index).random(shape) >= batches.reset
+        mask = torch.from_numpy(kept[None, :, self.rows, None]).to(self.workers.device)
+        self.state = State(self.state.h * mask, self.state.c * mask)
+
+    def _samples(self, index: int) -> Optional[List[Samples]]:
+        if self.sampler is None:
+            return None
+        samples: List[Samples] = []
+        for direction in range(len(self.windows)):
+            drawn, n_draws = self.sampler.draw(self._seed(DRAW_SAMPLES, index, direction))
+            samples.append((torch.from_numpy(drawn).to(self.workers.device), n_draws))
+        return samples
+
+    def save(self) -> Tuple[Dict[str, Tensor], Dict[str, Any]]:
+        """What is needed to go on, from all processes; each of them must call it.
+
+        RETURNS (Tuple[Dict[str, Tensor], Dict[str, Any]]): Tensors, and what JSON can hold.
+        """
+        tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
+        tensors.update(checkpoint.optimizer_tensors(self.optimizer))
+        # [n_layers, n_directions, n_rows of all processes, P or H]
+        for name, value in vars(self.state).items():
+            tensors[f"state.{name}"] = self.workers.gather(value.transpose(0, 2), 0).transpose(0, 2)
+        windows = [windows.state() for windows in self.windows]
+        return tensors, {"step": self.step, "windows": windows}
+
+    def restore(self, tensors: Dict[str, Tensor], info: Dict[str, Any]) -> None:
+        """Go on from what `save` returned, also with another number of processes."""
+        self.model.load_state_dict(checkpoint.subset(tensors, "model."))
+        checkpoint.restore_optimizer(self.optimizer, tensors)
+        state = checkpoint.subset(tensors, "state.")
+        h, c = (state[name][:, :, self.rows].to(self.workers.device) for name in ("h", "c"))
+        self.state = State(h.contiguous(), c.contiguous())
+        self.step = info["step"]
+        for windows, at in zip(self.windows, info["windows"]):
+            windows.restore(at)
+
+
+def make_windows(config: PretrainConfig, corpus: Corpus, reverse: bool) -> Windows:
+    """RETURNS (Windows): The windows of one direction, over the rows of all processes."""
+    batches = config.batches
+    seed = (config.training.seed, DRAW_ORDER, int(reverse))
+    order: Order
+    if batches.order == "shuffled":
+        order = Shuffled(corpus.n_sentences, seed)
+    else:
+        order = InDocuments(corpus, batches.n_rows, reverse, seed)
+    return Windows(corpus, order, batches.n_rows, batches.n_steps, reverse)

@@ -1,0 +1,204 @@
+import json
+import shutil
+import subprocess
+import sys
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spacy_elmo.pretrain import corpus_builder
+from spacy_elmo.pretrain.corpus import Corpus
+from spacy_elmo.pretrain.corpus_builder import open_corpus
+from spacy_elmo.pretrain.readers import TextReader, TextSettings
+
+LINES = TextSettings(tokenized=True)
+ARRAYS = ("counts", "tokens", "starts", "documents")
+
+words = st.sampled_from(["the", "a", "<S>", "New York", "\n", "é", "\ufeff"])
+documents = st.lists(st.lists(st.lists(words, max_size=5), max_size=5), max_size=5)
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text.encode())
+    return path
+
+
+@pytest.fixture
+def two_files(tmp_path):
+    write(tmp_path / "in" / "a.txt", "the cat sat\n\nthe end\n")
+    write(tmp_path / "in" / "b.txt", "a cat\n")
+    return tmp_path / "in"
+
+
+def read(patterns, cache, text_settings=LINES):
+    return open_corpus(patterns, text_settings, cache, progress=False)
+
+
+@given(documents)
+def test_sentences_come_back(texts):
+    corpus = Corpus.from_sentences(texts)
+    sentences = [sentence for document in texts for sentence in document if sentence]
+    assert list(corpus.sentences()) == sentences
+    assert corpus.words == list(dict.fromkeys(word for words in sentences for word in words))
+    assert corpus.counts.tolist() == [sum(s.count(w) for s in sentences) for w in corpus.words]
+    assert np.diff(corpus.documents).tolist() == [
+        n for n in (sum(map(bool, document)) for document in texts) if n
+    ]
+    n_tokens = sum(map(len, sentences))
+    assert (corpus.n_tokens, corpus.n_sentences) == (n_tokens, len(sentences))
+    assert corpus.n_positions == n_tokens + len(sentences)
+    assert corpus.n_documents == len(corpus.documents) - 1
+
+
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(documents)
+def test_files_give_what_the_same_sentences_in_memory_give(tmp_path, texts):
+    texts.append([["end"]])
+    records = [{"tokens": document} for document in texts]
+    path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, records)))
+    found = read(path, tmp_path / "cache")
+    kept = [[[word for word in s if word.strip()] for s in document] for document in texts]
+    expected = Corpus.from_sentences(kept)
+    assert found.words == expected.words
+    for name in ARRAYS:
+        assert getattr(found, name).dtype == getattr(expected, name).dtype
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_tokens_stay_on_disk(two_files, tmp_path):
+    corpus = read(two_files, tmp_path / "cache")
+    assert isinstance(corpus.tokens, np.memmap) and corpus.tokens.dtype == np.int32
+    assert isinstance(corpus.starts, np.memmap) and corpus.starts.dtype == np.int64
+    assert corpus.words == ["the", "cat", "sat", "end", "a"]
+    assert corpus.tokens.tolist() == [0, 1, 2, 0, 3, 4, 1]
+    assert corpus.starts.tolist() == [0, 3, 5, 7]
+    assert corpus.documents.tolist() == [0, 2, 3]
+
+
+def test_text_is_read_once(two_files, tmp_path, monkeypatch):
+    first = read(two_files, tmp_path / "cache")
+    monkeypatch.setattr(TextReader, "chunks", None)
+    second = read(str(two_files / "*.txt"), tmp_path / "cache")
+    assert second.key == first.key
+    assert list(second.sentences()) == list(first.sentences())
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == [first.key]
+
+
+def test_the_key_follows_content_and_settings_and_not_the_place(two_files, tmp_path):
+    key = read(two_files, tmp_path / "cache").key
+    other = shutil.copytree(two_files, tmp_path / "elsewhere")
+    assert read(other, tmp_path / "other cache").key == key
+    keys = {key, read(two_files, tmp_path / "cache", TextSettings()).key}
+    keys.add(read(two_files / "a.txt", tmp_path / "cache").key)
+    (other / "a.txt").rename(other / "c.txt")
+    keys.add(read(other, tmp_path / "cache").key)  # the other order
+    write(other / "c.txt", "the cat sat\n\nthe End\n")
+    keys.add(read(other, tmp_path / "cache").key)
+    assert len(keys) == 5
+
+
+def test_in_memory_keys_differ_by_content():
+    texts = ([[["a", "b"]]], [[["a"], ["b"]]], [[["a"]], [["b"]]], [[["a", "c"]]])
+    assert len({Corpus.from_sentences(text).key for text in texts}) == 4
+    assert Corpus.from_sentences(texts[0]).key == Corpus.from_sentences(texts[0]).key
+
+
+def truncate(folder, name):
+    data = (folder / name).read_bytes()
+    (folder / name).write_bytes(data[:-4])
+
+
+DAMAGE = {
+    "truncated tokens": lambda folder: truncate(folder, "tokens.npy"),
+    "truncated words": lambda folder: truncate(folder, "words.json"),
+    "lost starts": lambda folder: (folder / "starts.npy").unlink(),
+    "lost settings": lambda folder: (folder / "corpus.json").unlink(),
+    "truncated settings": lambda folder: truncate(folder, "corpus.json"),
+    "strange settings": lambda folder: write(folder / "corpus.json", "[]"),
+    "other format": lambda folder: write(
+        folder / "corpus.json", '{"format": "next", "key": "", "sizes": {}}'
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=list(DAMAGE))
+def test_a_damaged_cache_is_an_error_and_made_again(two_files, tmp_path, damage):
+    whole = read(two_files, tmp_path / "cache")
+    folder = tmp_path / "cache" / whole.key
+    expected = list(whole.sentences())
+    damage(folder)
+    with pytest.raises(ValueError, match=str(folder)):
+        Corpus.open(folder)
+    with pytest.warns(UserWarning, match="made again"):
+        again = read(two_files, tmp_path / "cache")
+    assert list(again.sentences()) == expected
+
+
+def test_a_killed_build_leaves_nothing_that_is_mistaken_for_a_corpus(two_files, tmp_path):
+    code = (
+        "import os, sys\n"
+        "from spacy_elmo.pretrain import corpus_builder\n"
+        "from spacy_elmo.pretrain.readers import TextSettings\n"
+        "corpus_builder.CorpusWriter.finish = lambda self, key: os._exit(9)\n"
+        "corpus_builder.open_corpus(*sys.argv[1:2], TextSettings(tokenized=True), sys.argv[2])\n"
+    )
+    cache = tmp_path / "cache"
+    command = [sys.executable, "-c", code, str(two_files), str(cache)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 9, done.stderr
+    (left,) = cache.iterdir()
+    assert left.suffix == ".part"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read(two_files, cache).n_tokens == 7
+
+
+def test_an_error_leaves_nothing(tmp_path):
+    bad = write(tmp_path / "a.jsonl", '{"tokens": ["a"]}\n{"tokens": "b"}\n')
+    with pytest.raises(ValueError, match="line 2"):
+        read(bad, tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_file_that_changes_while_it_is_read_is_an_error(two_files, tmp_path, monkeypatch):
+    read_all = corpus_builder._read
+
+    def change(paths, *args):
+        read_all(paths, *args)
+        write(paths[0], "more")
+
+    monkeypatch.setattr(corpus_builder, "_read", change)
+    with pytest.raises(ValueError, match="a.txt has changed"):
+        read(two_files, tmp_path / "cache")
+
+
+def test_empty_files_are_named_and_left_out(two_files, tmp_path):
+    for name, text in (("0.txt", ""), ("aa.txt", " \n\n"), ("z.txt", "\ufeff")):
+        write(two_files / name, text)
+    with pytest.warns(UserWarning, match="holds no words") as caught:
+        corpus = read(two_files, tmp_path / "cache")
+    assert [str(two_files / name) in str(w.message) for w, name in zip(caught, ("0.txt",))]
+    assert len(caught) == 3
+    assert corpus.n_documents == 2
+
+
+def test_no_text_at_all_is_an_error(tmp_path):
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="no text in .*a.txt"):
+        read(write(tmp_path / "a.txt", "\n"), tmp_path / "cache")
+
+
+@pytest.mark.parametrize("texts", [[["a sentence"]], ["a"], [[[1, 2]]]])
+def test_sentences_must_be_lists_of_words(texts):
+    with pytest.raises(ValueError, match="list of words"):
+        Corpus.from_sentences(texts)
+
+
+def test_numbers_of_words_grow(tmp_path):
+    lines = [" ".join(f"w{i * j}" for i in range(100)) for j in range(400)]
+    corpus = read(write(tmp_path / "a.txt", "\n".join(lines)), tmp_path / "cache")
+    assert list(corpus.sentences()) == [line.split() for line in lines]
+    np.testing.assert_array_equal(corpus.counts, np.bincount(corpus.tokens))

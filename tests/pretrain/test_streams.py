@@ -1,0 +1,36 @@
+import gzip
+import sys
+
+import pytest
+
+from spacy_elmo.pretrain.readers import TextSettings
+
+from .test_readers import read, records, write
+
+LINES = TextSettings(tokenized=True)
+
+
+@pytest.mark.parametrize("name", ["a.txt.gz", "a.jsonl.gz"])
+def test_damaged_gzip_is_an_error(tmp_path, name):
+    whole = gzip.compress(records({"tokens": ["w"] * 9}).encode() * 9)
+    for data in (whole[:-9], b"not gzip at all", whole[:12] + b"\xff" * 30):
+        with pytest.raises(ValueError, match=f"{name} cannot be decompressed"):
+            read(write(tmp_path / name, data), LINES)
+
+
+def test_zstandard(tmp_path):
+    zstandard = pytest.importorskip("zstandard")
+    lines = [f"word {i}" for i in range(30_000)]
+    halves = ("\n".join(lines[:9000]) + "\n", "\n".join(lines[9000:]))
+    frames = [zstandard.compress(half.encode()) for half in halves]
+    path = write(tmp_path / "a.txt.zst", b"".join(frames))
+    assert read(path, LINES) == [[line.split() for line in lines]]
+    for data in (frames[0][:-9], b"not zstd at all"):
+        with pytest.raises(ValueError, match="a.txt.zst cannot be decompressed"):
+            read(write(path, data), LINES)
+
+
+def test_the_package_for_zstandard_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    with pytest.raises(ImportError, match="pip install zstandard"):
+        read(write(tmp_path / "a.txt.zst", b"x"), LINES)
