@@ -4,14 +4,16 @@ Owns the arithmetic from character ids to word features. It does not know where 
 ids come from, nor what the features are projected to.
 """
 
-from typing import Iterator, List, Tuple
+from typing import Any, Iterator, List, Tuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from .options import BiLMOptions
 
 WORDS_PER_BUCKET = 256
+NEARLY_0 = 1e-30
 
 
 class CharCNN(nn.Module):
@@ -79,15 +81,40 @@ class CharCNN(nn.Module):
     def _convolve(self, ids: Tensor) -> Tensor:
         n_words, n_positions = ids.shape
         dim = self.embedding.shape[1]
-        chars = self.embedding[ids].view(n_words, n_positions * dim)
+        chars = nn.functional.embedding(ids, self.embedding).view(n_words, n_positions * dim)
         outputs = []
         for width, weight, bias in zip(self.widths, self.filters, self.biases):
             # [n_words, n_positions - width + 1, width * dim], a view until the product
             windows = chars.unfold(1, width * dim, dim)
             # the activation is monotonic and comes after the maximum: fewer of them
-            peaks = (windows @ weight.view(len(weight), -1).t()).amax(dim=1)
+            peaks = _Peak.apply(windows @ weight.view(len(weight), -1).t())
             outputs.append(self.activation(peaks + bias))
         return torch.cat(outputs, dim=1)
+
+
+class _Peak(torch.autograd.Function):
+    """The maximum over dimension 1 of [n_words, n_positions, n].
+
+    As torch's `amax`, positions with the same maximum share its gradient. Torch's own
+    backward takes longer than the convolution: comparing and counting in whole numbers is
+    slow on the CPU.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        peak = x.amax(dim=1, keepdim=True)
+        ctx.save_for_backward(x, peak)
+        return peak.squeeze(1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, d_peak: Tensor) -> Tensor:
+        x, peak = ctx.saved_tensors
+        # 1 where x - peak is not below 0
+        one = d_peak.new_ones(()).expand_as(x)
+        at_peak: Tensor = torch.ops.aten.threshold_backward(one, x - peak, -NEARLY_0)
+        share = d_peak.unsqueeze(1) / at_peak.sum(dim=1, keepdim=True)
+        return at_peak.mul_(share)
 
 
 class Highway(nn.Module):

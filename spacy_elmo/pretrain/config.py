@@ -5,8 +5,9 @@ Owns the blocks of a config file and their defaults. It knows nothing of how the
 used, and reads dictionaries, wherever they come from.
 """
 
+import math
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
-from typing import Any, Dict, List, Optional, Type, TypeVar
+from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
 
 from ..bilm.options import BiLMOptions
 from .recipes import RECIPES, Modern, Recipe
@@ -15,6 +16,14 @@ T = TypeVar("T")
 SOFTMAXES = ("adaptive", "sampled", "full")
 ORDERS = ("documents", "shuffled")
 PRECISIONS = ("float32", "bfloat16")
+# ranges of the settings of these names
+AT_LEAST_0 = (
+    *("max_size", "max_minutes", "checkpoint_every", "patience", "seed", "reset", "dropout"),
+    *("warmup", "beta1", "beta2", "weight_decay", "initial_accumulator"),
+)
+AT_LEAST_1 = ("min_count", "n_samples", "n_rows", "n_steps", "accumulate", "eval_every")
+ABOVE_0 = ("learn_rate", "matrix_rate", "clip", "epochs")
+BELOW_1 = ("reset", "dropout", "warmup", "beta1", "beta2")
 
 
 @dataclass(frozen=True)
@@ -133,16 +142,12 @@ class PretrainConfig:
         _one_of("softmax", "kind", self.softmax.kind, SOFTMAXES)
         _one_of("batches", "order", self.batches.order, ORDERS)
         _one_of("training", "precision", self.training.precision, PRECISIONS)
-        for name in ("n_rows", "n_steps", "accumulate"):
-            _require("batches", name, getattr(self.batches, name), 1)
-        _require("training", "eval_every", self.training.eval_every, 1)
-        for name in ("reset", "dropout"):
-            block = "batches" if name == "reset" else "training"
-            value = getattr(getattr(self, block), name)
-            if not 0 <= value < 1:
-                raise ValueError(f"[{block}] {name} is {value}; it must be at least 0 and below 1.")
-        if self.training.epochs <= 0:
-            raise ValueError(f"[training] epochs is {self.training.epochs}; it must be above 0.")
+        for block in ("vocab", "softmax", "batches", "recipe", "training"):
+            for name, value in asdict(getattr(self, block)).items():
+                _check_range(block, name, value)
+        cutoffs = self.softmax.cutoffs
+        if cutoffs != sorted(set(cutoffs)) or any(cutoff < 1 for cutoff in cutoffs):
+            raise ValueError(f"[softmax] cutoffs is {cutoffs}; they must be above 0 and ascend.")
         if (self.model is None) == (self.init is None):
             raise ValueError(
                 "The config must have either a [model] block with the sizes of a new biLM, or an "
@@ -183,7 +188,7 @@ class PretrainConfig:
             batches=_read(BatchConfig, "batches", blocks.get("batches", {})),
             recipe=_read(RECIPES[name], "recipe", recipe),
             training=_read(TrainingConfig, "training", blocks.get("training", {})),
-            model=BiLMOptions.from_dict(blocks["model"]) if "model" in blocks else None,
+            model=_read(BiLMOptions, "model", blocks["model"]) if "model" in blocks else None,
             init=None if init is None else init["path"],
         )
 
@@ -225,21 +230,42 @@ def _check_type(block: str, item: "Field[Any]", value: Any) -> None:
         List[str]: (list, "a list of strings"),
         List[int]: (list, "a list of whole numbers"),
         Optional[str]: ((str, type(None)), "a string in quotes, or null"),
+        Optional[float]: ((int, float, type(None)), "a number, or null"),
+        Tuple[Tuple[int, int], ...]: ((list, tuple), "a list of [width, count] pairs"),
     }
     kind, wording = kinds[item.type]
     fits = isinstance(value, kind) and (item.type is bool or not isinstance(value, bool))
-    if isinstance(value, list):
-        inner = str if item.type == List[str] else int
-        fits = fits and all(isinstance(entry, inner) for entry in value)
-    if not fits:
+    if isinstance(value, (list, tuple)):
+        inner: Dict[Any, Any] = {List[str]: _is_string, List[int]: _is_whole}
+        fits = fits and all(map(inner.get(item.type, _is_pair), value))
+    if not fits or (isinstance(value, float) and not math.isfinite(value)):
         raise ValueError(f"[{block}] {item.name} is {value!r}; it must be {wording}.")
+
+
+def _is_string(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_whole, value))
+
+
+def _check_range(block: str, name: str, value: Any) -> None:
+    rules = (
+        (AT_LEAST_0, "at least 0", lambda: value >= 0),
+        (AT_LEAST_1, "at least 1", lambda: value >= 1),
+        (ABOVE_0, "above 0", lambda: value > 0),
+        (BELOW_1, "below 1", lambda: value < 1),
+    )
+    for names, wording, holds in rules:
+        if name in names and not holds():
+            raise ValueError(f"[{block}] {name} is {value}; it must be {wording}.")
 
 
 def _one_of(block: str, name: str, value: str, known: "tuple[str, ...]") -> None:
     if value not in known:
         raise ValueError(f"[{block}] {name} is {value!r}; it must be one of {', '.join(known)}.")
-
-
-def _require(block: str, name: str, value: int, least: int) -> None:
-    if value < least:
-        raise ValueError(f"[{block}] {name} is {value}; it must be at least {least}.")

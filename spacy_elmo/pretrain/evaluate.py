@@ -13,7 +13,7 @@ from .model import LanguageModel, codes_to_ids
 from .windows import Passage
 from .workers import Workers
 
-N_ROWS, N_STEPS = 64, 32
+N_ROWS, N_STEPS = 256, 32
 
 
 @dataclass(frozen=True)

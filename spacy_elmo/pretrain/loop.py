@@ -25,6 +25,7 @@ from .corpus import Corpus
 from .corpus_builder import open_corpus
 from .evaluate import Perplexity, evaluate
 from .log import CURVES, Log, plot
+from .memory import keep_freed_memory
 from .model import LanguageModel
 from .readers import TextSettings
 from .trainer import StepResult, Trainer
@@ -88,6 +89,7 @@ class Pretraining:
         """
         from tqdm import tqdm
 
+        keep_freed_memory()
         trainer, training = self.trainer, self.config.training
         self.started = self.logged = time.perf_counter()
         look: Optional[Perplexity] = None
@@ -230,7 +232,9 @@ class Pretraining:
 
     def _look(self) -> Perplexity:
         """Look at the held-out text and keep the best model."""
-        look = evaluate(self.trainer.model, self.heldout, self.workers)
+        look = evaluate(
+            self.trainer.model, self.heldout, self.workers, self.config.training.precision
+        )
         if self.log is not None:
             self.log.add(
                 step=self.trainer.step,

@@ -5,17 +5,23 @@ knows nothing of language models.
 """
 
 from dataclasses import dataclass
-from typing import Iterable, Union
+from typing import List, Tuple, Union
 
 import torch
 from torch import nn
 
+from .muon import MuonAdamW
+
+Params = List[nn.Parameter]
+
 
 @dataclass(frozen=True)
 class Modern:
-    """AdamW, a short warm-up, then a learning rate that falls to zero in a line.
+    """AdamW, with Muon for the LSTMs' matrices; a short warm-up, then learning rates that
+    fall to zero in a line.
 
-    learn_rate (float): The highest learning rate.
+    learn_rate (float): The highest learning rate of AdamW.
+    matrix_rate (float): That of Muon.
     warmup (float): Share of the steps in which the rate rises to it.
     beta1, beta2 (float): AdamW's averages of the gradient and of its square.
     weight_decay (float): AdamW's decay of the weights.
@@ -23,6 +29,7 @@ class Modern:
     """
 
     learn_rate: float = 0.008
+    matrix_rate: float = 0.01
     warmup: float = 0.03
     beta1: float = 0.9
     beta2: float = 0.99
@@ -32,9 +39,10 @@ class Modern:
     #: the softmax starts at the words' frequencies, so that no step is spent on learning them
     starts_at_frequencies = True
 
-    def optimizer(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
+    def optimizer(self, params: Params, matrices: Params) -> torch.optim.Optimizer:
+        return MuonAdamW(
             params,
+            matrices,
             lr=self.learn_rate,
             betas=(self.beta1, self.beta2),
             eps=1e-8,
@@ -42,11 +50,13 @@ class Modern:
             fused=True,
         )
 
-    def rate(self, step: int, n_steps: int) -> float:
-        """RETURNS (float): The learning rate of a step, counted from 0."""
+    def rates(self, step: int, n_steps: int) -> Tuple[float, ...]:
+        """RETURNS (Tuple[float, ...]): The learning rates of the optimizer's groups at a step,
+        counted from 0."""
         done = (step + 0.5) / max(n_steps, 1)
         rise = min(1.0, done / self.warmup) if self.warmup else 1.0
-        return self.learn_rate * rise * max(0.0, 1.0 - done)
+        height = rise * max(0.0, 1.0 - done)
+        return self.learn_rate * height, self.matrix_rate * height
 
     def loss_factor(self, n_steps: int) -> float:
         return 1.0
@@ -70,16 +80,16 @@ class Paper:
 
     starts_at_frequencies = False
 
-    def optimizer(self, params: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    def optimizer(self, params: Params, matrices: Params) -> torch.optim.Optimizer:
         return torch.optim.Adagrad(
-            params,
+            [*params, *matrices],
             lr=self.learn_rate,
             initial_accumulator_value=self.initial_accumulator,
             eps=1e-10,
         )
 
-    def rate(self, step: int, n_steps: int) -> float:
-        return self.learn_rate
+    def rates(self, step: int, n_steps: int) -> Tuple[float, ...]:
+        return (self.learn_rate,)
 
     def loss_factor(self, n_steps: int) -> float:
         return float(n_steps)

@@ -56,7 +56,9 @@ class Trainer:
         self.config, self.workers, self.step = config, workers, 0
         self.model = model.to(workers.device).requires_grad_(True)
         self.params = list(self.model.parameters())
-        self.optimizer = config.recipe.optimizer(self.params)
+        matrices = [param for param in model.bilm.layers.parameters() if param.dim() == 3]
+        others = [param for param in self.params if all(param is not m for m in matrices)]
+        self.optimizer = config.recipe.optimizer(others, matrices)
         # the gradients of all processes are averaged where they are made
         self.parallel: nn.Module = self.model
         if workers.size > 1:
@@ -140,8 +142,9 @@ class Trainer:
         scale = self.config.recipe.clip / norm.clamp(min=self.config.recipe.clip)
         for gradient in gradients:
             gradient.mul_(scale)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.recipe.rate(self.step, self.n_steps)
+        rates = self.config.recipe.rates(self.step, self.n_steps)
+        for group, rate in zip(self.optimizer.param_groups, rates):
+            group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1

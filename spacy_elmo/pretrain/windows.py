@@ -76,7 +76,7 @@ class InDocuments:
             self.order = self.order[::-1]
         # stretches of the same number of positions, to a sentence
         ends = np.cumsum(np.diff(corpus.starts)[self.order] + 1)
-        self.at = np.searchsorted(ends, np.arange(n_rows) * (ends[-1] / n_rows))
+        self.at = np.searchsorted(ends, np.arange(n_rows) * ends[-1] // n_rows, side="right")
 
     def next(self, row: int) -> int:
         at = self.at[row] % len(self.order)
@@ -189,7 +189,7 @@ class Passage:
         self.corpus, self.n_steps = corpus, n_steps
         # positions before each sentence
         self.before = np.asarray(corpus.starts) + np.arange(corpus.n_sentences + 1)
-        cuts = np.arange(n_rows + 1) * (corpus.n_positions / n_rows)
+        cuts = -(-np.arange(n_rows + 1) * corpus.n_positions // n_rows)  # rounded up
         bounds = np.unique(self.before[np.searchsorted(self.before, cuts)])
         lengths = np.diff(bounds)
         descending = np.argsort(-lengths, kind="stable")
