@@ -36,9 +36,7 @@ def pretrain_cli(
     """
     with errors_as_sentences():
         overrides = parse_config_overrides(ctx.args)
-        look = pretrain(config_path, output, overrides=overrides, gpu_id=gpu_id)
-    if look is not None:
-        msg.good(f"Wrote {output / 'model-best'} and {output / 'model-last'}")
+        pretrain(config_path, output, overrides=overrides, gpu_id=gpu_id)
 
 
 def pretrain(
@@ -72,6 +70,8 @@ def pretrain(
         raise typer.Exit(128 + stopped.signal_number) from None
     finally:
         workers.leave()
-    if look is None and workers.rank == 0:
+    if workers.rank == 0 and look is None:
         msg.info(f"The training in {output} is finished; there was nothing left to do")
+    elif workers.rank == 0:
+        msg.good(f"Wrote {output / 'model-best'} and {output / 'model-last'}")
     return look

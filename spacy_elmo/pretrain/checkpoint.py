@@ -6,7 +6,7 @@ ones are kept. What is in it is the trainer's business.
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import safetensors
 import safetensors.torch
@@ -61,25 +61,27 @@ def read(path: Path) -> Content:
     return tensors, info
 
 
-def optimizer_tensors(optimizer: torch.optim.Optimizer) -> Dict[str, Tensor]:
-    """RETURNS (Dict[str, Tensor]): What an optimizer remembers of each weight."""
+def optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> Dict[str, Tensor]:
+    """RETURNS (Dict[str, Tensor]): What optimizers remember of each weight."""
     return {
-        f"optimizer.{index}.{name}": value
+        f"optimizer.{n}.{index}.{name}": value
+        for n, optimizer in enumerate(optimizers)
         for index, state in optimizer.state_dict()["state"].items()
         for name, value in state.items()
     }
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Dict[str, Tensor]) -> None:
+def restore_optimizers(
+    optimizers: Sequence[torch.optim.Optimizer], tensors: Dict[str, Tensor]
+) -> None:
     """Put back what `optimizer_tensors` gave."""
-    states: Dict[int, Dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        kind, _, rest = key.partition(".")
-        if kind == "optimizer":
-            index, name = rest.split(".", 1)
+    for n, optimizer in enumerate(optimizers):
+        states: Dict[int, Dict[str, Tensor]] = {}
+        for key, value in subset(tensors, f"optimizer.{n}.").items():
+            index, name = key.split(".", 1)
             states.setdefault(int(index), {})[name] = value
-    current = optimizer.state_dict()
-    optimizer.load_state_dict({"state": states, "param_groups": current["param_groups"]})
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": states, "param_groups": groups})
 
 
 def subset(tensors: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:

@@ -10,7 +10,7 @@ import signal
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from torch import Tensor
 from ..bilm.lm_head import make_head
 from ..bilm.model import BiLM
 from ..weights import load_bilm
-from ..weights.atomic import PathLike, atomic_file
+from ..weights.atomic import PathLike, atomic_file, is_part
 from . import checkpoint
 from .config import PretrainConfig
 from .corpus import Corpus
@@ -70,9 +70,9 @@ class Pretraining:
         self.signal: Optional[int] = None
         self.over = False
         self._check_output()
-        corpus = self._open(config.text.train)
+        self.corpus = self._open(config.text.train)
         self.heldout = self._open(config.text.heldout)
-        self.trainer = Trainer(config, make_model(config, corpus), corpus, workers)
+        self.trainer = Trainer(config, make_model(config, self.corpus), self.corpus, workers)
         self.last_checkpoint = checkpoint.latest(output)
         if self.last_checkpoint is not None:
             self._restore(self.last_checkpoint)
@@ -113,14 +113,16 @@ class Pretraining:
                     bar.set_postfix_str(self._log_steps(), refresh=False)
                 if looks:
                     look = self._look()
-                    bar.write(self._describe(look))
+                    if self.first:
+                        bar.write(self._describe(look))
                     self.over = self.over or self._no_longer_better()
+                if self.over and self.first:
+                    # before the last checkpoint, which says that nothing is left to do
+                    trainer.model.save(self.output / LAST)
                 if looks or keeps:
                     self._checkpoint()
                 if not self.over:
                     self._stop_if_asked()
-        if look is not None and self.first:
-            trainer.model.save(self.output / LAST)
         if self.log is not None:
             self.log.close()
         self.workers.wait()
@@ -134,7 +136,9 @@ class Pretraining:
     def _check_output(self) -> None:
         path = self.output / CONFIG
         if not path.is_file():
-            others = [p.name for p in self.output.iterdir()] if self.output.is_dir() else []
+            found = self.output.iterdir() if self.output.is_dir() else ()
+            # a run that was killed at its first file left a part of it
+            others = [p.name for p in found if not is_part(p)]
             if others:
                 raise ValueError(
                     f"{self.output} holds {others[0]!r}, but no pretraining to go on with. Give a "
@@ -142,8 +146,10 @@ class Pretraining:
                 )
             return
         try:
-            there = json.loads(path.read_text(encoding="utf8"))
-        except ValueError as error:
+            there = dict(json.loads(path.read_text(encoding="utf8")))
+            if not all(isinstance(settings, dict) for settings in there.values()):
+                raise ValueError("it has no blocks of settings")
+        except (ValueError, TypeError) as error:
             raise ValueError(f"{path} is damaged: {error}. Give a new directory.") from error
         changed = [
             f"[{block}] {name} = {there.get(block, {}).get(name)!r}"
@@ -178,6 +184,11 @@ class Pretraining:
 
     def _restore(self, path: Path) -> None:
         tensors, info = checkpoint.read(path)
+        if info["text"] != self.corpus.key:
+            raise ValueError(
+                f"The training in {self.output} was begun on another text, or on one that was cut "
+                f"into other words. Give the same files to go on, or a new directory."
+            )
         self.trainer.restore(tensors, info)
         self.seconds_before = info["seconds"]
         self.best, self.looks_since_best = info["best"] or math.inf, info["looks_since_best"]
@@ -188,7 +199,7 @@ class Pretraining:
         tensors, info = self.trainer.save()
         best = self.best if math.isfinite(self.best) else None
         info.update(seconds=self.seconds, best=best, looks_since_best=self.looks_since_best)
-        info["over"] = self.over
+        info.update(over=self.over, text=self.corpus.key)
         if self.first:
             self.last_checkpoint = checkpoint.write(self.output, self.trainer.step, tensors, info)
         self.workers.wait()
@@ -200,12 +211,12 @@ class Pretraining:
         means = self.workers.sum(losses.double()).cpu() / self.workers.size
         norms = torch.stack([result.norm for result in results]).cpu()
         first = self.trainer.step - len(results) + 1
-        self._check_losses(means.mean(dim=1), first)
+        self._check(means.mean(dim=1), norms, first)
         now = time.perf_counter()
         speed = len(results) * self.trainer.positions_per_step / (now - self.logged)
         self.logged = now
         loss, norm = float(means.mean()), float(norms.mean())
-        rate = self.trainer.optimizer.param_groups[0]["lr"]
+        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
         if self.log is not None:
             self.log.add(
                 step=self.trainer.step,
@@ -217,15 +228,20 @@ class Pretraining:
             )
         return f"loss {loss:.3f}, {speed:,.0f} words/s"
 
-    def _check_losses(self, losses: Tensor, first: int) -> None:
+    def _check(self, losses: Tensor, norms: Tensor, first: int) -> None:
+        """Raise an error at the first step whose loss or gradient went wrong."""
         limit = EXPLODED * math.log(len(self.trainer.model.vocab))
-        for step, loss in enumerate(losses.tolist(), start=first):
-            if math.isfinite(loss) and loss <= limit:
+        for step, (loss, norm) in enumerate(zip(losses.tolist(), norms.tolist()), start=first):
+            if math.isfinite(loss) and loss > limit:
+                wrong = f"loss of step {step} exploded: {loss:.4g}"
+            elif not math.isfinite(loss):
+                wrong = f"loss of step {step} is not a number: {loss:.4g}"
+            elif not math.isfinite(norm):
+                wrong = f"gradient of step {step} is not a number"
+            else:
                 continue
-            kept = self.last_checkpoint or "none"
-            what = "exploded" if math.isfinite(loss) else "is not a number"
             raise ValueError(
-                f"The loss of step {step} {what}: {loss:.4g}. The last good checkpoint: {kept}. "
+                f"The {wrong}. The last good checkpoint: {self.last_checkpoint or 'none'}. "
                 f"Take a lower learn_rate or clip in a new directory, or more warmup; with "
                 f"bfloat16, try float32."
             )
@@ -313,17 +329,17 @@ def make_model(config: PretrainConfig, corpus: Corpus) -> LanguageModel:
     else:
         vocab = Vocab.from_file(settings.file).count_on(corpus)
     torch.manual_seed(config.training.seed)
+    cutoffs = config.softmax.cutoffs if config.softmax.kind == "adaptive" else ()
+    # a cluster without words is none
+    cutoffs = [cutoff for cutoff in cutoffs if cutoff < len(vocab)]
     if config.init is not None:
-        saved = load_saved(config.init, vocab)
+        saved = load_saved(config.init, vocab, cutoffs)
         if saved is not None:
             return saved
         bilm = load_bilm(config.init)
     else:
         assert config.model is not None
         bilm = BiLM(config.model)
-    cutoffs = config.softmax.cutoffs if config.softmax.kind == "adaptive" else ()
-    # a cluster without words is none
-    cutoffs = [cutoff for cutoff in cutoffs if cutoff < len(vocab)]
     head = make_head(len(vocab), bilm.options.projection_dim, cutoffs)
     if config.recipe.starts_at_frequencies:
         assert vocab.counts is not None
@@ -332,11 +348,12 @@ def make_model(config: PretrainConfig, corpus: Corpus) -> LanguageModel:
     return LanguageModel(bilm, head, vocab)
 
 
-def load_saved(path: PathLike, vocab: Vocab) -> Optional[LanguageModel]:
+def load_saved(path: PathLike, vocab: Vocab, cutoffs: Sequence[int]) -> Optional[LanguageModel]:
     """RETURNS (Optional[LanguageModel]): The language model of a directory, if it has a
-    softmax over just these words."""
+    softmax over just these words in just these clusters."""
     try:
         model = LanguageModel.load(path)
     except ValueError:
         return None
-    return model if model.vocab.words == vocab.words else None
+    same = model.vocab.words == vocab.words and model.head.cutoffs == tuple(cutoffs)
+    return model if same else None

@@ -1,9 +1,10 @@
 """Muon: momentum whose matrices are made orthogonal (Jordan et al. 2024).
 
-Owns the optimizer that treats some weights so. Which ones is the trainer's business.
+Owns the optimizer for weights that are matrices or stacks of them. Which ones these are is
+the trainer's business.
 """
 
-from typing import Any, Iterable
+from typing import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -15,51 +16,39 @@ N_ROUNDS = 5
 ADAMW_RMS = 0.2
 
 
-class MuonAdamW(torch.optim.AdamW):
-    """Muon for stacks of matrices, AdamW for all else.
+class Muon(torch.optim.Optimizer):
+    """As `torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, for stacks of matrices.
 
-    Muon is that of `torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`.
-
-    params (Iterable[nn.Parameter]): Weights for AdamW.
-    matrices (Iterable[nn.Parameter]): Weights for Muon [..., rows, columns], each matrix
-        of a stack by itself.
-    momentum (float): Share of the gradients' average that Muon keeps at a step.
-    settings (Any): Those of AdamW; Muon heeds `lr` and `weight_decay`.
+    params (Iterable[nn.Parameter]): The weights [..., rows, columns]; each matrix of a
+        stack is treated by itself.
+    lr (float): The learning rate, on the scale of AdamW's.
+    momentum (float): Share of the gradients' average that is kept at a step.
+    weight_decay (float): Decay of the weights, in units of the learning rate.
     """
 
     def __init__(
         self,
         params: Iterable[nn.Parameter],
-        matrices: Iterable[nn.Parameter],
+        lr: float,
         momentum: float = 0.95,
-        **settings: Any,
+        weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, **settings)
-        self.add_param_group({"params": list(matrices), "momentum": momentum})
+        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         for group in self.param_groups:
-            if "momentum" in group:
-                for param in group["params"]:
-                    self._step_matrices(param, **group)
-                    param.grad = None  # AdamW passes by what has no gradient
-        super().step()
-
-    def _step_matrices(
-        self, param: Tensor, *, lr: float, momentum: float, weight_decay: float, **_: Any
-    ) -> None:
-        state, gradient = self.state[param], param.grad
-        if gradient is None:
-            return
-        if not state:
-            # AdamW looks for its count of steps in all states that are loaded
-            state.update(average=torch.zeros_like(param), step=torch.zeros(()))
-        state["step"] += 1
-        average = state["average"].lerp_(gradient, 1 - momentum)
-        update = orthogonal(torch.lerp(gradient, average, momentum))
-        param.mul_(1 - lr * weight_decay)
-        param.add_(update, alpha=-lr * ADAMW_RMS * max(param.shape[-2:]) ** 0.5)
+            lr, momentum = group["lr"], group["momentum"]
+            for param in group["params"]:
+                if param.grad is None:
+                    continue
+                state = self.state[param]
+                if not state:
+                    state["average"] = torch.zeros_like(param)
+                average = state["average"].lerp_(param.grad, 1 - momentum)
+                update = orthogonal(torch.lerp(param.grad, average, momentum))
+                param.mul_(1 - lr * group["weight_decay"])
+                param.add_(update, alpha=-lr * ADAMW_RMS * max(param.shape[-2:]) ** 0.5)
 
 
 def orthogonal(x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """How the weights are changed: the original's way, and today's.
 
-A recipe owns its optimizer, its learning rate over time and what goes with them. It
+A recipe owns its optimizers, their learning rates over time and what goes with them. It
 knows nothing of language models.
 """
 
@@ -10,7 +10,7 @@ from typing import List, Tuple, Union
 import torch
 from torch import nn
 
-from .muon import MuonAdamW
+from .muon import Muon
 
 Params = List[nn.Parameter]
 
@@ -24,7 +24,7 @@ class Modern:
     matrix_rate (float): That of Muon.
     warmup (float): Share of the steps in which the rate rises to it.
     beta1, beta2 (float): AdamW's averages of the gradient and of its square.
-    weight_decay (float): AdamW's decay of the weights.
+    weight_decay (float): Decay of the weights, in units of the learning rate.
     clip (float): Greatest norm of the gradient over all weights.
     """
 
@@ -39,20 +39,20 @@ class Modern:
     #: the softmax starts at the words' frequencies, so that no step is spent on learning them
     starts_at_frequencies = True
 
-    def optimizer(self, params: Params, matrices: Params) -> torch.optim.Optimizer:
-        return MuonAdamW(
+    def optimizers(self, params: Params, matrices: Params) -> List[torch.optim.Optimizer]:
+        adamw = torch.optim.AdamW(
             params,
-            matrices,
             lr=self.learn_rate,
             betas=(self.beta1, self.beta2),
             eps=1e-8,
             weight_decay=self.weight_decay,
             fused=True,
         )
+        return [adamw, Muon(matrices, lr=self.matrix_rate, weight_decay=self.weight_decay)]
 
     def rates(self, step: int, n_steps: int) -> Tuple[float, ...]:
-        """RETURNS (Tuple[float, ...]): The learning rates of the optimizer's groups at a step,
-        counted from 0."""
+        """RETURNS (Tuple[float, ...]): The optimizers' learning rates at a step, counted
+        from 0."""
         done = (step + 0.5) / max(n_steps, 1)
         rise = min(1.0, done / self.warmup) if self.warmup else 1.0
         height = rise * max(0.0, 1.0 - done)
@@ -80,13 +80,14 @@ class Paper:
 
     starts_at_frequencies = False
 
-    def optimizer(self, params: Params, matrices: Params) -> torch.optim.Optimizer:
-        return torch.optim.Adagrad(
+    def optimizers(self, params: Params, matrices: Params) -> List[torch.optim.Optimizer]:
+        adagrad = torch.optim.Adagrad(
             [*params, *matrices],
             lr=self.learn_rate,
             initial_accumulator_value=self.initial_accumulator,
             eps=1e-10,
         )
+        return [adagrad]
 
     def rates(self, step: int, n_steps: int) -> Tuple[float, ...]:
         return (self.learn_rate,)

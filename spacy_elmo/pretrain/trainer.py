@@ -1,6 +1,6 @@
 """One step of pretraining after the other, and the state to go on from.
 
-Owns the weights, the optimizer, the rows' states and the windows that are read next.
+Owns the weights, the optimizers, the rows' states and the windows that are read next.
 How long it goes on, what is watched and what is written is the loop's business.
 """
 
@@ -58,7 +58,7 @@ class Trainer:
         self.params = list(self.model.parameters())
         matrices = [param for param in model.bilm.layers.parameters() if param.dim() == 3]
         others = [param for param in self.params if all(param is not m for m in matrices)]
-        self.optimizer = config.recipe.optimizer(others, matrices)
+        self.optimizers = config.recipe.optimizers(others, matrices)
         # the gradients of all processes are averaged where they are made
         self.parallel: nn.Module = self.model
         if workers.size > 1:
@@ -143,10 +143,10 @@ class Trainer:
         for gradient in gradients:
             gradient.mul_(scale)
         rates = self.config.recipe.rates(self.step, self.n_steps)
-        for group, rate in zip(self.optimizer.param_groups, rates):
-            group["lr"] = rate
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        for optimizer, rate in zip(self.optimizers, rates):
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad()
         self.step += 1
         return norm
 
@@ -178,7 +178,7 @@ class Trainer:
         RETURNS (Tuple[Dict[str, Tensor], Dict[str, Any]]): Tensors, and what JSON can hold.
         """
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
-        tensors.update(checkpoint.optimizer_tensors(self.optimizer))
+        tensors.update(checkpoint.optimizer_tensors(self.optimizers))
         # [n_layers, n_directions, n_rows of all processes, P or H]
         for name, value in vars(self.state).items():
             tensors[f"state.{name}"] = self.workers.gather(value.transpose(0, 2), 0).transpose(0, 2)
@@ -188,7 +188,7 @@ class Trainer:
     def restore(self, tensors: Dict[str, Tensor], info: Dict[str, Any]) -> None:
         """Go on from what `save` returned, also with another number of processes."""
         self.model.load_state_dict(checkpoint.subset(tensors, "model."))
-        checkpoint.restore_optimizer(self.optimizer, tensors)
+        checkpoint.restore_optimizers(self.optimizers, tensors)
         state = checkpoint.subset(tensors, "state.")
         h, c = (state[name][:, :, self.rows].to(self.workers.device) for name in ("h", "c"))
         self.state = State(h.contiguous(), c.contiguous())

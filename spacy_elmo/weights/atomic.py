@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Iterator, Union
 
 PathLike = Union[str, Path]
+PART, OLD = ".part", ".old"
 
 
 @contextmanager
@@ -22,7 +23,7 @@ def atomic_file(path: PathLike) -> Iterator[Path]:
     YIELDS (Path): Where to write.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -45,8 +46,8 @@ def atomic_directory(path: PathLike) -> Iterator[Path]:
     YIELDS (Path): The folder to fill.
     """
     path = Path(path)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent))
-    old = temporary.with_suffix(".old")
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent))
+    old = temporary.with_suffix(OLD)
     try:
         yield temporary
         for file in temporary.rglob("*"):
@@ -62,6 +63,11 @@ def atomic_directory(path: PathLike) -> Iterator[Path]:
         if old.exists() and not path.exists():
             os.replace(old, path)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def is_part(path: Path) -> bool:
+    """RETURNS (bool): Whether a path is a neighbour that a killed process left behind."""
+    return path.name.startswith(".") and path.suffix in (PART, OLD)
 
 
 def _sync(path: Path) -> None:

@@ -1,0 +1,175 @@
+"""The settings of a pretraining: what is wrong is named with its block."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from spacy_elmo.pretrain.config import PretrainConfig
+from spacy_elmo.pretrain.recipes import Modern, Paper
+
+from .toys import values
+
+SHIPPED = Path(__file__).parent.parent.parent / "configs" / "pretrain_small.cfg"
+
+
+def read(block, **settings):
+    blocks = values()
+    blocks[block] = {**blocks.get(block, {}), **settings}
+    return PretrainConfig.from_dict(blocks)
+
+
+WRONG = [
+    # unknown names
+    ("text", {"trian": "a.txt"}, r"\[text\] has the setting 'trian'.*Known are train, heldout"),
+    ("vocab", {"size": 5}, r"\[vocab\] has the setting 'size'"),
+    ("recipe", {"rate": 0.1}, r"\[recipe\] has the setting 'rate'.*learn_rate"),
+    ("recipe", {"name": "paper", "warmup": 0.1}, r"\[recipe\] has the setting 'warmup'"),
+    ("training", {"steps": 5}, r"\[training\] has the setting 'steps'.*epochs"),
+    # unknown choices
+    ("softmax", {"kind": "flat"}, r"\[softmax\] kind is 'flat'.*adaptive, sampled, full"),
+    ("batches", {"order": "sorted"}, r"\[batches\] order is 'sorted'.*documents, shuffled"),
+    ("recipe", {"name": "new"}, r"\[recipe\] name is 'new'.*modern, paper"),
+    ("training", {"precision": "fp16"}, r"\[training\] precision is 'fp16'.*float32, bfloat16"),
+    # wrong types
+    ("text", {"train": 5}, r"\[text\] train is 5; it must be a list of strings"),
+    ("text", {"heldout": ["a", 1]}, r"\[text\] heldout is \['a', 1\]; it must be a list of str"),
+    ("text", {"train": None}, r"\[text\] train is None"),
+    ("text", {"lang": None}, r"\[text\] lang is None; it must be a string in quotes"),
+    ("text", {"tokenized": "yes"}, r"\[text\] tokenized is 'yes'; it must be true or false"),
+    ("text", {"tokenized": 1}, r"\[text\] tokenized is 1; it must be true or false"),
+    ("vocab", {"file": 3}, r"\[vocab\] file is 3; it must be a string in quotes, or null"),
+    ("vocab", {"min_count": 1.5}, r"\[vocab\] min_count is 1.5; it must be a whole number"),
+    ("softmax", {"cutoffs": 4000}, r"\[softmax\] cutoffs is 4000; it must be a list of whole"),
+    ("softmax", {"cutoffs": [1.5]}, r"\[softmax\] cutoffs is \[1.5\]"),
+    ("softmax", {"kind": 1}, r"\[softmax\] kind is 1; it must be a string"),
+    ("batches", {"n_rows": True}, r"\[batches\] n_rows is True; it must be a whole number"),
+    ("batches", {"n_rows": "8"}, r"\[batches\] n_rows is '8'; it must be a whole number"),
+    ("recipe", {"learn_rate": "0.1"}, r"\[recipe\] learn_rate is '0.1'; it must be a number"),
+    ("training", {"epochs": True}, r"\[training\] epochs is True; it must be a number"),
+    ("model", {"hidden_dim": "12"}, r"\[model\] hidden_dim is '12'; it must be a whole number"),
+    ("model", {"n_layers": 1.5}, r"\[model\] n_layers is 1.5; it must be a whole number"),
+    ("model", {"cell_clip": "no"}, r"\[model\] cell_clip is 'no'; it must be a number, or null"),
+    ("model", {"filters": [1, 2]}, r"\[model\] filters is .*list of \[width, count\] pairs"),
+    # out of range
+    ("batches", {"n_rows": 0}, r"\[batches\] n_rows is 0; it must be at least 1"),
+    ("batches", {"n_steps": -1}, r"\[batches\] n_steps is -1; it must be at least 1"),
+    ("batches", {"accumulate": 0}, r"\[batches\] accumulate is 0; it must be at least 1"),
+    ("batches", {"reset": 1.0}, r"\[batches\] reset is 1.0; it must be below 1"),
+    ("batches", {"reset": -0.1}, r"\[batches\] reset is -0.1"),
+    ("training", {"dropout": 1}, r"\[training\] dropout is 1; it must be below 1"),
+    ("training", {"dropout": -0.5}, r"\[training\] dropout is -0.5"),
+    ("training", {"dropout": float("nan")}, r"\[training\] dropout is nan"),
+    ("training", {"epochs": 0}, r"\[training\] epochs is 0; it must be above 0"),
+    ("training", {"epochs": -1.0}, r"\[training\] epochs is -1.0; it must be above 0"),
+    ("training", {"eval_every": 0}, r"\[training\] eval_every is 0; it must be at least 1"),
+    ("recipe", {"learn_rate": -0.1}, r"\[recipe\] learn_rate is -0.1"),
+    ("recipe", {"clip": -1.0}, r"\[recipe\] clip is -1.0"),
+    ("recipe", {"clip": 0.0}, r"\[recipe\] clip is 0.0"),
+    ("recipe", {"warmup": -0.1}, r"\[recipe\] warmup is -0.1"),
+    ("recipe", {"beta1": 1.5}, r"\[recipe\] beta1 is 1.5"),
+    ("recipe", {"weight_decay": -1.0}, r"\[recipe\] weight_decay is -1.0"),
+    ("recipe", {"name": "paper", "initial_accumulator": -1.0}, r"\[recipe\] initial_accumulator"),
+    ("softmax", {"kind": "sampled", "n_samples": 0}, r"\[softmax\] n_samples is 0"),
+    ("softmax", {"kind": "adaptive", "cutoffs": [9, 5]}, r"\[softmax\] cutoffs is \[9, 5\]"),
+    ("softmax", {"kind": "adaptive", "cutoffs": [0]}, r"\[softmax\] cutoffs is \[0\]"),
+    ("training", {"seed": -1}, r"\[training\] seed is -1"),
+    ("training", {"patience": -1}, r"\[training\] patience is -1"),
+    ("training", {"checkpoint_every": -1}, r"\[training\] checkpoint_every is -1"),
+    ("training", {"max_minutes": -1.0}, r"\[training\] max_minutes is -1.0"),
+    ("training", {"epochs": float("nan")}, r"\[training\] epochs is nan"),
+    ("training", {"epochs": float("inf")}, r"\[training\] epochs is inf"),
+    ("vocab", {"max_size": -5}, r"\[vocab\] max_size is -5"),
+    ("vocab", {"min_count": 0}, r"\[vocab\] min_count is 0"),
+    # blocks
+    ("trainer", {}, r"the block \[trainer\].*\[training\].*\[paths\]"),
+    ("init", {"path": "model"}, r"either a \[model\] block .* or an \[init\] block"),
+    ("model", {"hidden": 5}, r"\[model\] has the setting 'hidden'"),
+    ("model", {"projection_dim": 0}, "'projection_dim' is 0"),
+]
+
+
+@pytest.mark.parametrize("block, settings, message", WRONG)
+def test_a_wrong_setting_is_named(block, settings, message):
+    with pytest.raises(ValueError, match=message):
+        read(block, **settings)
+
+
+@pytest.mark.parametrize("init", [{}, {"path": 5}, {"path": "a", "more": 1}, {"paths": "a"}])
+def test_init_has_a_path_and_nothing_else(init):
+    blocks = {**values(), "init": init}
+    del blocks["model"]
+    with pytest.raises(ValueError, match=r"\[init\] must have one setting, path"):
+        PretrainConfig.from_dict(blocks)
+
+
+@pytest.mark.parametrize("part", ["train", "heldout"])
+def test_text_must_be_given(part):
+    blocks = values()
+    del blocks["text"][part]
+    with pytest.raises(ValueError, match=rf"\[text\] lacks the setting '{part}'"):
+        PretrainConfig.from_dict(blocks)
+    del blocks["text"]
+    with pytest.raises(ValueError, match=r"\[text\] lacks the setting 'train'"):
+        PretrainConfig.from_dict(blocks)
+
+
+def test_a_new_model_needs_its_sizes():
+    blocks = values()
+    del blocks["model"]["hidden_dim"]
+    with pytest.raises(ValueError, match=r"\[model\] lacks the setting 'hidden_dim'"):
+        PretrainConfig.from_dict(blocks)
+
+
+def test_either_a_new_model_or_one_to_go_on_from():
+    blocks = values()
+    del blocks["model"]
+    with pytest.raises(ValueError, match=r"either a \[model\] block .* or an \[init\] block"):
+        PretrainConfig.from_dict(blocks)
+    found = PretrainConfig.from_dict({**blocks, "init": {"path": "some/model"}})
+    assert (found.init, found.model) == ("some/model", None)
+    assert PretrainConfig.from_dict(found.to_dict()) == found
+
+
+def test_what_is_not_given_has_its_default():
+    blocks = {
+        "paths": {"anything": 1},
+        "text": {"train": "a.txt", "heldout": ["b.txt", "c.txt"]},
+        "model": {"hidden_dim": 4, "projection_dim": 2, "filters": [[1, 2]]},
+    }
+    found = PretrainConfig.from_dict(blocks)
+    assert found.text.train == ["a.txt"] and found.text.heldout == ["b.txt", "c.txt"]
+    assert (found.softmax.kind, found.softmax.cutoffs) == ("adaptive", [4000])
+    assert found.recipe == Modern()
+    assert found.training.epochs == 1.0 and found.training.precision == "float32"
+    assert found.model.n_layers == 2
+    assert blocks["text"]["train"] == "a.txt"  # what was given is left as it was
+
+
+@pytest.mark.parametrize(
+    "recipe", [{"name": "modern", "warmup": 0}, {"name": "paper", "clip": 1, "learn_rate": 0.5}]
+)
+def test_settings_survive_json(recipe):
+    blocks = values(
+        recipe=recipe,
+        softmax={"kind": "adaptive", "cutoffs": [8, 16]},
+        training={"patience": 3, "max_minutes": 0.5, "epochs": 2},
+    )
+    found = PretrainConfig.from_dict(blocks)
+    again = PretrainConfig.from_dict(json.loads(json.dumps(found.to_dict())))
+    assert again == found
+    assert again.to_dict() == found.to_dict()
+    assert type(found.recipe) is {"modern": Modern, "paper": Paper}[recipe["name"]]
+    assert asdict(found.recipe).items() >= {k: v for k, v in recipe.items() if k != "name"}.items()
+
+
+def test_the_shipped_config_is_valid():
+    from spacy.util import load_config
+
+    overrides = {"paths.train": "train", "paths.heldout": "heldout"}
+    read_config = load_config(SHIPPED, overrides=overrides, interpolate=True)
+    found = PretrainConfig.from_dict(dict(read_config))
+    assert found.text.train == ["train"]
+    with pytest.raises(ValueError, match=r"\[text\] train is None"):
+        PretrainConfig.from_dict(dict(load_config(SHIPPED, interpolate=True)))

@@ -1,0 +1,149 @@
+"""Trainings killed at any moment and begun again come to the same end, to the bit."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import traceback
+
+import pytest
+from spacy import Config
+
+from spacy_elmo.pretrain import checkpoint
+
+from ..cli.conftest import run
+from .toys import assert_same_training, config, pretraining, write_text
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
+
+KILLED = 9
+SOFTMAXES = {
+    "sampled": {"kind": "sampled", "n_samples": 8},
+    "adaptive": {"kind": "adaptive", "cutoffs": [8, 16]},
+}
+
+
+def settings(folder, softmax, **training):
+    return config(
+        folder,
+        model={"n_layers": 1},
+        softmax=SOFTMAXES[softmax],
+        batches={"n_rows": 8, "reset": 0.2},
+        training={"dropout": 0.1, "seed": 3, **training},
+    )
+
+
+def run_until_killed(command, folder, moment):
+    """Run a command and kill it when the moment has come."""
+    with (folder / "printed.txt").open("a") as printed:
+        process = subprocess.Popen(command, cwd=folder, stdout=printed, stderr=printed)
+        while not moment() and process.poll() is None:
+            time.sleep(0.0005)
+        process.kill()
+        code = process.wait(60)
+    assert code == -signal.SIGKILL, (folder / "printed.txt").read_text()
+
+
+@pytest.mark.parametrize("softmax", SOFTMAXES)
+def test_a_killed_command_goes_on_to_the_bit(softmax, tmp_path):
+    write_text(tmp_path)
+    given = settings(tmp_path, softmax, epochs=4.0, eval_every=30, checkpoint_every=3)
+    Config(given.to_dict()).to_disk(tmp_path / "config.cfg")
+    pretraining(given, tmp_path / "whole").run()
+    command = [sys.executable, "-m", "spacy", "elmo", "pretrain", "config.cfg", "out"]
+    draw = random.Random(softmax)
+
+    def step():
+        latest = checkpoint.latest(tmp_path / "out")
+        return 0 if latest is None else int(latest.stem)
+
+    def while_a_checkpoint_is_written():
+        folder = tmp_path / "out" / checkpoint.FOLDER
+        return step() >= second and any(folder.glob(".*.part"))
+
+    first, second = draw.randint(3, 20), draw.randint(24, 45)
+    if softmax == "sampled":
+        run_until_killed(command, tmp_path, lambda: step() >= first)
+    run_until_killed(command, tmp_path, while_a_checkpoint_is_written)
+    assert step() < 55
+    run("pretrain", tmp_path / "config.cfg", tmp_path / "out")
+    assert_same_training(tmp_path / "out", tmp_path / "whole")
+
+
+def exit_code(target):
+    """Of a child process that does something."""
+    child = os.fork()
+    if not child:
+        try:
+            target()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A training with two looks and the names of all that it has put in place, in order."""
+    folder = tmp_path_factory.mktemp("whole")
+    write_text(folder, 30)
+    given = settings(folder, "sampled", eval_every=4, checkpoint_every=3)
+    names = []
+    with pytest.MonkeyPatch.context() as patched:
+        replace = os.replace
+
+        def noted(old, new):
+            replace(old, new)
+            names.append(os.path.basename(new))
+
+        pretraining(given, folder / "first").run()
+        patched.setattr(os, "replace", noted)
+        pretraining(given, folder / "whole").run()
+    return given, folder / "whole", names
+
+
+def die_at(count, after):
+    """Die at a renaming, before or after it, as by SIGKILL: nothing is tidied up."""
+    replace, done = os.replace, []
+
+    def deadly(old, new):
+        done.append(new)
+        if len(done) < count:
+            replace(old, new)
+            return
+        if after:
+            replace(old, new)
+        os._exit(KILLED)
+
+    os.replace = deadly
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("name", ["config.json", "log.jsonl", "curves.png", "model-last"])
+def test_death_around_the_writing_of(name, after, whole, tmp_path):
+    given, expected, names = whole
+    assert_recovery(given, expected, tmp_path / "out", names.index(name) + 1, after)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("kind", ["model-best", ".safetensors"])
+def test_death_around_each_of(kind, after, whole, tmp_path):
+    given, expected, names = whole
+    found = [n for n, name in enumerate(names, start=1) if kind in name]
+    assert len(found) > 1
+    for n in found:
+        assert_recovery(given, expected, tmp_path / str(n), n, after)
+
+
+def assert_recovery(given, expected, output, count, after):
+    def doomed():
+        die_at(count, after)
+        pretraining(given, output).run()
+
+    assert exit_code(doomed) == KILLED
+    pretraining(given, output).run()
+    assert_same_training(output, expected)

@@ -1,0 +1,180 @@
+"""A biLM with its softmax and vocabulary, written and read again."""
+
+import json
+
+import pytest
+import safetensors.torch
+import torch
+
+from spacy_elmo import load_bilm
+from spacy_elmo.bilm import BiLM
+from spacy_elmo.bilm.lm_head import FullSoftmax, make_head
+from spacy_elmo.bilm.options import BiLMOptions
+from spacy_elmo.pretrain.corpus import Corpus
+from spacy_elmo.pretrain.model import LanguageModel
+from spacy_elmo.pretrain.vocab import Vocab
+from spacy_elmo.weights import save_bilm
+
+from .toys import MODEL, documents
+
+VOCAB = Vocab.count(Corpus.from_sentences(documents(60)))
+HEAD = "lm_head.safetensors"
+CUTOFFS = pytest.mark.parametrize("cutoffs", [(), (8,), (8, 16)], ids=str)
+
+
+def model_of(cutoffs=(), seed=0, **sizes):
+    torch.manual_seed(seed)
+    bilm = BiLM(BiLMOptions.from_dict({**MODEL, **sizes}))
+    head = make_head(len(VOCAB), bilm.options.projection_dim, cutoffs)
+    return LanguageModel(bilm, head, VOCAB)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    model_of().save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def head_of(folder):
+    with safetensors.safe_open(folder / HEAD, "pt") as file:
+        metadata = file.metadata()
+    return safetensors.torch.load_file(folder / HEAD), metadata
+
+
+@CUTOFFS
+def test_what_was_saved_comes_back_to_the_bit(cutoffs, tmp_path):
+    model = model_of(cutoffs)
+    model.save(tmp_path / "model")
+    loaded = LanguageModel.load(tmp_path / "model")
+    expected = model.state_dict()
+    assert list(loaded.state_dict()) == list(expected)
+    for name, tensor in loaded.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+    assert loaded.vocab.words == VOCAB.words
+    assert loaded.head.cutoffs == cutoffs
+    assert loaded.bilm.options == model.bilm.options
+    assert not any(param.requires_grad for param in loaded.parameters())
+
+
+@CUTOFFS
+def test_the_directory_is_that_of_a_bilm(cutoffs, tmp_path):
+    model = model_of(cutoffs)
+    model.save(tmp_path / "model")
+    bilm = load_bilm(tmp_path / "model")
+    assert bilm.options == model.bilm.options
+    for name, tensor in model.bilm.state_dict().items():
+        assert torch.equal(bilm.state_dict()[name], tensor), name
+    # states as after some sentences, not zeros
+    assert bilm.start_h.any() and bilm.start_c.any()
+    assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
+        "config.json",
+        HEAD,
+        "model.safetensors",
+        "vocab.txt",
+    ]
+
+
+def test_a_model_takes_the_place_of_another(saved):
+    other = model_of((8,), seed=1)
+    other.save(saved)
+    loaded = LanguageModel.load(saved)
+    assert loaded.head.cutoffs == (8,)
+    assert torch.equal(loaded.head.weight, other.head.weight)
+    # and is replaced by one without a softmax
+    save_bilm(other.bilm, saved)
+    with pytest.raises(ValueError, match="holds no language model"):
+        LanguageModel.load(saved)
+
+
+@pytest.mark.parametrize("name", [HEAD, "vocab.txt"])
+def test_a_directory_without_a_softmax_is_an_error(saved, name):
+    (saved / name).unlink()
+    with pytest.raises(ValueError, match=f"model holds no language model: {HEAD} or vocab.txt is"):
+        LanguageModel.load(saved)
+    assert load_bilm(saved) is not None
+
+
+def test_a_directory_with_nothing_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="holds no language model"):
+        LanguageModel.load(tmp_path / "nothing")
+
+
+def cut_off(folder):
+    data = (folder / HEAD).read_bytes()
+    (folder / HEAD).write_bytes(data[: len(data) // 2])
+
+
+def no_softmax(folder):
+    (folder / HEAD).write_bytes(b"no softmax")
+
+
+def empty(folder):
+    (folder / HEAD).write_bytes(b"")
+
+
+def with_config(config):
+    def damage(folder):
+        tensors, _ = head_of(folder)
+        metadata = None if config is None else {"config": config}
+        safetensors.torch.save_file(tensors, folder / HEAD, metadata)
+
+    return damage
+
+
+DAMAGE = {
+    "cut off": cut_off,
+    "other bytes": no_softmax,
+    "empty": empty,
+    "without a config": with_config(None),
+    "config is no JSON": with_config("{"),
+    "config is a list": with_config("[]"),
+    "config lacks the cutoffs": with_config("{}"),
+    "cutoffs are no list": with_config(json.dumps({"cutoffs": 8})),
+    "cutoffs are strings": with_config(json.dumps({"cutoffs": ["a"]})),
+    "cutoffs beyond the words": with_config(json.dumps({"cutoffs": [10**6]})),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=list(DAMAGE))
+def test_a_damaged_softmax_is_an_error(saved, damage):
+    damage(saved)
+    with pytest.raises(ValueError, match=f"{HEAD} is not a whole softmax file"):
+        LanguageModel.load(saved)
+
+
+def test_a_softmax_of_another_shape_is_an_error(saved):
+    tensors, metadata = head_of(saved)
+    wrong = {
+        "bias has shape": {**tensors, "bias": tensors["bias"][1:].clone()},
+        "weight has shape": {**tensors, "weight": tensors["weight"][:, 1:].clone()},
+        "lacks bias": {"weight": tensors["weight"]},
+        "holds more, which": {**tensors, "more": tensors["bias"].clone()},
+        "not finite": {**tensors, "bias": tensors["bias"] * torch.nan},
+        "expected floating": {**tensors, "bias": tensors["bias"].long()},
+    }
+    for message, content in wrong.items():
+        safetensors.torch.save_file(content, saved / HEAD, metadata)
+        with pytest.raises(ValueError, match=f"{HEAD}.*{message}"):
+            LanguageModel.load(saved)
+
+
+def test_a_vocabulary_of_another_size_is_an_error(saved):
+    lines = (saved / "vocab.txt").read_text().splitlines(keepends=True)
+    (saved / "vocab.txt").write_text("".join(lines[:-1]))
+    with pytest.raises(ValueError, match=f"{HEAD}: .* has shape"):
+        LanguageModel.load(saved)
+
+
+def test_softmax_and_vocabulary_must_fit():
+    bilm = BiLM(BiLMOptions.from_dict(MODEL))
+    with pytest.raises(ValueError, match=f"has 5 classes, but the vocabulary {len(VOCAB)} words"):
+        LanguageModel(bilm, FullSoftmax(5, 8), VOCAB)
+
+
+def test_the_table_of_words_is_made_in_parts(monkeypatch):
+    model = model_of()
+    with torch.no_grad():
+        expected = model.word_table(VOCAB.words)
+        monkeypatch.setattr("spacy_elmo.pretrain.model.WORDS_AT_ONCE", 7)
+        torch.testing.assert_close(model.word_table(VOCAB.words), expected)
+    assert expected.shape == (2 + len(VOCAB), 8)

@@ -1,0 +1,40 @@
+"""What a training imports: tokenized text needs neither spaCy nor thinc."""
+
+import subprocess
+import sys
+
+from ..test_laziness import modules_after
+from .toys import config, write_text
+
+ALL = "checkpoint config corpus evaluate log loop model recipes sampler trainer vocab windows"
+ALL += " corpus_builder corpus_writer readers streams workers"
+
+
+def test_nothing_imports_spacy_but_tokenizing():
+    imports = "\n".join(f"import spacy_elmo.pretrain.{name}" for name in ALL.split())
+    assert modules_after(imports, "spacy", "thinc", "matplotlib", "typer") == []
+
+
+def test_what_owns_no_tensors_does_not_import_torch():
+    names = "corpus corpus_builder corpus_writer readers streams vocab windows"
+    imports = "\n".join(f"import spacy_elmo.pretrain.{name}" for name in names.split())
+    assert modules_after(imports, "torch") == []
+
+
+def test_a_whole_training_runs_without_spacy(tmp_path):
+    write_text(tmp_path)
+    given = config(tmp_path, model={"n_layers": 1}, training={"epochs": 0.2}).to_dict()
+    code = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "sys.modules['spacy'] = sys.modules['thinc'] = None\n"
+        "from spacy_elmo.pretrain.config import PretrainConfig\n"
+        "from spacy_elmo.pretrain.loop import Pretraining\n"
+        "from spacy_elmo.pretrain.workers import Workers\n"
+        f"config = PretrainConfig.from_dict({given!r})\n"
+        "Pretraining(config, Path(sys.argv[1]), Workers.join(), False).run()\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "model-last").is_dir()

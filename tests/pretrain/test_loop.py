@@ -1,0 +1,201 @@
+"""A whole training: what it leaves behind, when it ends, and in which directories."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from spacy_elmo import load_bilm
+from spacy_elmo.pretrain import checkpoint, loop
+from spacy_elmo.pretrain.evaluate import Perplexity, evaluate
+from spacy_elmo.pretrain.log import read
+from spacy_elmo.pretrain.model import LanguageModel
+
+from . import toys
+from .toys import ONE, config, pretraining, tensors, write_text
+
+STEP_KEYS = {"step", "seconds", "loss", "norm", "rate", "words_per_second"}
+LOOK_KEYS = {"step", "seconds", "words", "forward", "backward", "geometric", "arithmetic"}
+
+
+def settings(folder, **changes):
+    model = {"n_layers": 1, **changes.pop("model", {})}
+    return config(folder, model=model, **changes)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A training of 28 steps that has been looked at after 10, 20 and 28."""
+    folder = tmp_path_factory.mktemp("finished")
+    write_text(folder)
+    training = pretraining(settings(folder), folder / "out")
+    assert training.trainer.n_steps == 28
+    return folder, training, training.run()
+
+
+def test_the_log_has_a_row_for_each_look_and_the_steps_before(finished):
+    folder, training, last = finished
+    rows = read(folder / "out")
+    assert [json.loads(line) for line in (folder / "out" / "log.jsonl").open()] == rows
+    assert [row["step"] for row in rows] == [10, 10, 20, 20, 28, 28]
+    for steps, look in zip(rows[::2], rows[1::2]):
+        assert set(steps) == STEP_KEYS and set(look) == LOOK_KEYS
+        assert look["words"] == 20 * look["step"]
+        assert look["geometric"] == pytest.approx((look["forward"] * look["backward"]) ** 0.5)
+    assert (last.forward, last.backward) == (rows[-1]["forward"], rows[-1]["backward"])
+    seconds = [row["seconds"] for row in rows]
+    assert seconds == sorted(seconds)
+    assert [row["rate"] for row in rows[::2]] == [
+        training.config.recipe.rates(step - 1, 28)[0] for step in (10, 20, 28)
+    ]
+
+
+def test_long_stretches_are_logged_in_between(folder):
+    changes = {"training": {"epochs": 4.0, "eval_every": 1000}}
+    training = pretraining(settings(folder, **changes), folder / "out")
+    training.run()
+    n_steps = training.trainer.n_steps
+    assert 100 < n_steps < 150
+    assert [row["step"] for row in read(folder / "out")] == [50, 100, n_steps, n_steps]
+
+
+def test_the_directory_holds_models_curves_config_and_two_checkpoints(finished):
+    folder, training, last = finished
+    assert sorted(path.name for path in (folder / "out").iterdir()) == [
+        *("checkpoints", "config.json", "curves.png", "log.jsonl", "model-best", "model-last")
+    ]
+    assert (folder / "out" / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert [path.name for path in checkpoint.find(folder / "out")] == [
+        *("000000020.safetensors", "000000028.safetensors")
+    ]
+    assert json.loads((folder / "out" / "config.json").read_text()) == training.config.to_dict()
+
+
+def test_the_last_model_is_that_of_the_last_step(finished):
+    folder, training, last = finished
+    model = LanguageModel.load(folder / "out" / "model-last")
+    for name, tensor in training.trainer.model.state_dict().items():
+        assert torch.equal(model.state_dict()[name], tensor), name
+    assert evaluate(model, training.heldout, ONE) == last
+    assert load_bilm(folder / "out" / "model-last").options == training.config.model
+
+
+def test_the_best_model_is_that_of_the_best_look(folder, monkeypatch):
+    looks = iter([9.0, 7.0, 8.0])
+    monkeypatch.setattr(loop, "evaluate", lambda *_: Perplexity(next(looks), 7.5, 1, 0.0))
+    look = pretraining(settings(folder), folder / "out").run()
+    assert look is not None and look.forward == 8
+    at_20, at_28 = (checkpoint.read(path)[0] for path in checkpoint.find(folder / "out"))
+    for kept, name in ((at_20, "model-best"), (at_28, "model-last")):
+        weight = LanguageModel.load(folder / "out" / name).head.weight
+        assert torch.equal(weight, kept["model.head.weight"])
+
+
+def test_it_stops_when_it_gets_no_better(folder):
+    still = {"name": "paper", "learn_rate": 1e-30}
+    changes = {"recipe": still, "training": {"patience": 2, "eval_every": 3}}
+    look = pretraining(settings(folder, **changes), folder / "out").run()
+    # the first look is the best, and two follow
+    assert [row["step"] for row in read(folder / "out") if "forward" in row] == [3, 6, 9]
+    assert look is not None and (folder / "out" / "model-last").is_dir()
+    assert pretraining(settings(folder, **changes), folder / "out").run() is None
+
+
+def test_it_stops_when_its_time_is_over(folder):
+    changes = {"training": {"max_minutes": 1e-9}}
+    assert pretraining(settings(folder, **changes), folder / "out").run() is not None
+    assert [row["step"] for row in read(folder / "out")] == [1, 1]
+    assert (folder / "out" / "model-best").is_dir() and (folder / "out" / "model-last").is_dir()
+    assert pretraining(settings(folder, **changes), folder / "out").run() is None
+
+
+def contents(folder):
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_finished_training_is_left_alone(finished):
+    folder, training, _ = finished
+    before = contents(folder)
+    assert pretraining(training.config, folder / "out").run() is None
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"batches": {"n_rows": 8}}, r"\[batches\] n_rows = 4\. "),
+        ({"training": {"seed": 1, "dropout": 0.1}}, r"\[training\] dropout = 0.0; .* seed = 0\. "),
+        ({"recipe": {"name": "paper"}}, r"\[recipe\] name = 'modern'; "),
+        ({"model": {"n_layers": 2}}, r"\[model\] n_layers = 1\. "),
+    ],
+)
+def test_other_settings_are_refused(finished, changes, message):
+    folder, _, _ = finished
+    before = contents(folder)
+    with pytest.raises(ValueError, match=f"was begun with other settings: {message}"):
+        pretraining(settings(folder, **changes), folder / "out")
+    assert contents(folder) == before
+
+
+def test_other_directories_are_refused(folder):
+    (folder / "notes").mkdir()
+    (folder / "notes" / "diary.txt").write_text("dear diary")
+    with pytest.raises(ValueError, match="notes holds 'diary.txt', but no pretraining to go on"):
+        pretraining(settings(folder), folder / "notes")
+    assert [path.name for path in (folder / "notes").iterdir()] == ["diary.txt"]
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"text": 1}', '{"format": "other"}'])
+def test_other_config_files_are_refused(folder, text):
+    (folder / "out").mkdir()
+    (folder / "out" / "config.json").write_text(text)
+    with pytest.raises(ValueError, match="damaged|begun with other settings"):
+        pretraining(settings(folder), folder / "out")
+
+
+def test_tensorboard_is_named_where_it_is_missing(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
+    with pytest.raises(ImportError, match="pip install tensorboard"):
+        pretraining(settings(folder, training={"tensorboard": True}), folder / "out")
+
+
+def test_a_vocabulary_can_be_given(folder):
+    (folder / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nthe\n.\ncat\n")
+    given = settings(folder, vocab={"file": str(folder / "vocab.txt")})
+    pretraining(given, folder / "out").run()
+    model = LanguageModel.load(folder / "out" / "model-last")
+    assert model.vocab.words == ["<S>", "</S>", "<UNK>", "the", ".", "cat"]
+
+
+def going_on(folder, model, **changes):
+    blocks = toys.values(folder, **changes)
+    del blocks["model"]
+    return toys.PretrainConfig.from_dict({**blocks, "init": {"path": str(model)}})
+
+
+def test_a_model_is_gone_on_from_with_its_softmax(finished, folder):
+    model = finished[0] / "out" / "model-last"
+    training = pretraining(going_on(folder, model), folder / "out")
+    for name, tensor in finished[1].trainer.model.state_dict().items():
+        assert torch.equal(training.trainer.model.state_dict()[name], tensor), name
+    training.run()
+    last = LanguageModel.load(folder / "out" / "model-last")
+    assert not torch.equal(last.head.weight, LanguageModel.load(model).head.weight)
+
+
+def test_other_words_get_a_new_softmax(finished, folder):
+    (folder / "train-99.txt").write_text("an unheard word\n")
+    model = finished[0] / "out" / "model-last"
+    training = pretraining(going_on(folder, model), folder / "out")
+    assert "unheard" in training.trainer.model.vocab.words
+    for name, tensor in training.trainer.model.bilm.state_dict().items():
+        assert torch.equal(tensor, tensors(model)[f"model.safetensors/{name}"]), name
+
+
+def test_a_model_with_clusters_can_be_gone_on_from_with_samples(folder):
+    adaptive = settings(folder, softmax={"kind": "adaptive", "cutoffs": [8, 16]})
+    pretraining(adaptive, folder / "first").run()
+    sampled = {"kind": "sampled", "n_samples": 8}
+    given = going_on(folder, folder / "first" / "model-last", softmax=sampled)
+    assert pretraining(given, folder / "second").run() is not None

@@ -1,0 +1,192 @@
+"""Trainings that go wrong, and how they go on from a checkpoint."""
+
+import math
+import shutil
+
+import pytest
+import torch
+
+from spacy_elmo.pretrain import checkpoint
+from spacy_elmo.pretrain.log import Log, read
+from spacy_elmo.pretrain.trainer import StepResult, Trainer
+
+from . import toys
+from .toys import assert_same_training, pretraining, write_text
+
+
+def settings(folder, **changes):
+    return toys.config(folder, model={"n_layers": 1}, **changes)
+
+
+class Lost(Exception):
+    """Whatever ends a run without asking it."""
+
+
+def lose_at(monkeypatch, step, change=None):
+    """End the run at a step, or change what its steps give."""
+    train_step = Trainer.train_step
+
+    def replaced(self):
+        result = train_step(self)
+        if self.step < step:
+            return result
+        if change is None:
+            raise Lost
+        return change(self, result)
+
+    monkeypatch.setattr(Trainer, "train_step", replaced)
+
+
+@pytest.mark.parametrize(
+    "loss, step, message",
+    [
+        (math.nan, 14, "The loss of step 14 is not a number: nan. .*: .*000000010.safetensors"),
+        (math.inf, 10, "The loss of step 10 is not a number: inf. .*: none"),
+        (50.0, 25, "The loss of step 25 exploded: 50. .*: .*000000020.safetensors.*learn_rate"),
+    ],
+)
+def test_a_wrong_loss_ends_the_training(folder, monkeypatch, loss, step, message):
+    def change(trainer, result):
+        return StepResult(torch.full((2,), loss), result.norm)
+
+    lose_at(monkeypatch, step, change)
+    with pytest.raises(ValueError, match=message):
+        pretraining(settings(folder), folder / "out").run()
+    # nothing was written after it
+    assert all(int(path.stem) < step for path in checkpoint.find(folder / "out"))
+    assert all(row["step"] < step for row in read(folder / "out"))
+
+
+def test_a_loss_that_explodes_by_itself(folder):
+    training = pretraining(settings(folder, recipe={"learn_rate": 1e4}), folder / "out")
+    with pytest.raises(ValueError, match="The loss of step [0-9]+ exploded: .* checkpoint: none"):
+        training.run()
+
+
+def test_a_checkpoint_is_good_if_the_weights_are(folder, monkeypatch):
+    def change(trainer, result):
+        # as where the loss is finite and its gradient is not
+        with torch.no_grad():
+            trainer.params[0].fill_(torch.nan)
+        return StepResult(result.losses, torch.tensor(torch.nan))
+
+    lose_at(monkeypatch, 10, change)
+    with pytest.raises(ValueError, match="Take a lower learn_rate"):
+        pretraining(settings(folder), folder / "out").run()
+    for path in checkpoint.find(folder / "out"):
+        tensors, _ = checkpoint.read(path)
+        assert all(tensor.isfinite().all() for tensor in tensors.values()), path
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory):
+    """A training, and the same one that ended at step 25, with checkpoints of 20 and 24."""
+    folder = tmp_path_factory.mktemp("once")
+    write_text(folder)
+    given = settings(
+        folder,
+        softmax={"kind": "sampled", "n_samples": 8},
+        batches={"reset": 0.2},
+        training={"dropout": 0.1, "checkpoint_every": 6},
+    )
+    pretraining(given, folder / "whole").run()
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(Lost):
+        lose_at(patched, 25)
+        pretraining(given, folder / "lost").run()
+    names = [path.name for path in checkpoint.find(folder / "lost")]
+    assert names == ["000000020.safetensors", "000000024.safetensors"]
+    return given, folder
+
+
+@pytest.fixture
+def lost(once, tmp_path):
+    given, folder = once
+    return given, shutil.copytree(folder / "lost", tmp_path / "out"), folder / "whole"
+
+
+def log_of(output):
+    keys = ("step", "loss", "norm", "rate", "words", "forward", "backward")
+    return [{key: row.get(key) for key in keys} for row in read(output)]
+
+
+def test_it_goes_on_to_the_bit(lost):
+    given, output, whole = lost
+    assert pretraining(given, output).run() is not None
+    assert_same_training(output, whole)
+    assert log_of(output) == log_of(whole)
+
+
+def test_the_log_has_no_step_twice(lost):
+    given, output, whole = lost
+    with (output / "log.jsonl").open("a") as file:
+        # written after the checkpoint, the last row not to its end
+        file.write('{"step": 25, "seconds": 1.0, "loss": 1.0}\n{"step": 26, "sec')
+    pretraining(given, output).run()
+    assert log_of(output) == log_of(whole)
+    assert [row["step"] for row in read(output)] == [6, 10, 10, 12, 18, 20, 20, 24, 28, 28]
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(lost):
+    given, output, whole = lost
+    for damage in (b"", b"other bytes", checkpoint.latest(output).read_bytes()[:-100]):
+        checkpoint.latest(output).write_bytes(damage)
+        with pytest.raises(ValueError, match="000000024.safetensors is damaged: .*Remove it"):
+            pretraining(given, output)
+    checkpoint.latest(output).unlink()
+    pretraining(given, output).run()
+    assert_same_training(output, whole)
+
+
+def test_what_a_killed_run_left_beside_is_no_checkpoint(lost):
+    given, output, whole = lost
+    for name in (".000000030.safetensors.x1.part", "000000030.safetensors.part", "note.txt"):
+        (output / "checkpoints" / name).write_bytes(b"half")
+    (output / ".model-best.y2.part").mkdir()
+    pretraining(given, output).run()
+    assert_same_training(output, whole)
+
+
+def test_time_goes_on_where_it_was(lost):
+    given, output, _ = lost
+    before = checkpoint.read(checkpoint.latest(output))[1]["seconds"]
+    training = pretraining(given, output)
+    assert training.seconds_before == before > 0
+    training.run()
+    assert read(output)[-1]["seconds"] > before
+
+
+def test_patience_goes_on_where_it_was(folder, monkeypatch):
+    still = {"name": "paper", "learn_rate": 1e-30}
+    changes = {"recipe": still, "training": {"patience": 3, "eval_every": 3}}
+    with monkeypatch.context() as patched, pytest.raises(Lost):
+        lose_at(patched, 8)
+        pretraining(settings(folder, **changes), folder / "out").run()
+    pretraining(settings(folder, **changes), folder / "out").run()
+    looks = [row["step"] for row in read(folder / "out") if "forward" in row]
+    assert looks == [3, 6, 9, 12]
+
+
+def test_other_text_is_not_gone_on_with(folder, monkeypatch):
+    lose_at(monkeypatch, 11)
+    with pytest.raises(Lost):
+        pretraining(settings(folder), folder / "out").run()
+    with (folder / "train-00.txt").open("a") as file:
+        file.write("an unheard word .\n")
+    with pytest.raises(ValueError, match="text"):
+        pretraining(settings(folder), folder / "out")
+
+
+def test_only_the_last_checkpoints_are_kept(tmp_path):
+    for step in (5, 10, 15, 1_000_000_000, 20):
+        checkpoint.write(tmp_path, step, {"x": torch.zeros(1)}, {"step": step})
+    kept = [path.name for path in checkpoint.find(tmp_path)]
+    assert len(kept) == checkpoint.KEPT
+    assert "000000020.safetensors" in kept
+
+
+def test_the_log_keeps_rows_up_to_a_step(tmp_path):
+    log = Log(tmp_path, 0)
+    for step in (1, 2, 2, 3):
+        log.add(step=step, loss=0.1 * step)
+    assert [row["step"] for row in Log(tmp_path, 2).rows] == [1, 2, 2]
+    assert [row["step"] for row in read(tmp_path)] == [1, 2, 2]
