@@ -16,6 +16,7 @@ from .characters import LexiconCharacters, WordLexicon
 from .lstm import LSTMLayer
 from .options import BiLMOptions
 from .packing import Packing, pack
+from .products import warn_of_slow_bfloat16
 from .tokens import TokenEmbedder
 
 WARM, ZERO = "warm", "zero"
@@ -252,6 +253,8 @@ class BiLM(nn.Module):
             [n_directions, R, P], and the states after each sentence's own last step.
         """
         self._drop_stale_caches()
+        if PRECISIONS[precision] is not None:
+            warn_of_slow_bfloat16(self.device.type)
         layers: List[Tensor] = []
         end: List[Tuple[Tensor, Tensor]] = []
         for index, layer in enumerate(self.layers):

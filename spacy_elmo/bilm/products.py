@@ -6,6 +6,7 @@ by oneDNN, for the CPU, which is up to twice as fast. Packing goes through priva
 operators of torch: they are tried out before they are used.
 """
 
+import warnings
 from functools import cache
 from typing import Optional, Protocol, Tuple
 
@@ -170,6 +171,22 @@ def packing_works(dtype: torch.dtype) -> bool:
         return False
     tolerance = 1e-5 if dtype == torch.float32 else 0.05
     return bool(torch.allclose(got, expected.expand_as(got), atol=tolerance))
+
+
+@cache
+def warn_of_slow_bfloat16(device_type: str) -> None:
+    """Say once that a processor without instructions for bfloat16 imitates them: products
+    then take some twenty times as long as in float32."""
+    try:
+        fast = device_type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    except (AttributeError, RuntimeError):  # a private operator
+        fast = True
+    if not fast:
+        warnings.warn(
+            "The precision is bfloat16, for which this processor has no instructions: float32 is "
+            "many times faster here. Set precision to float32.",
+            stacklevel=2,
+        )
 
 
 def _pack(weight: Tensor) -> Tensor:

@@ -50,10 +50,9 @@ class Modern:
         )
         return [adamw, Muon(matrices, lr=self.matrix_rate, weight_decay=self.weight_decay)]
 
-    def rates(self, step: int, n_steps: int) -> Tuple[float, ...]:
-        """RETURNS (Tuple[float, ...]): The optimizers' learning rates at a step, counted
-        from 0."""
-        done = (step + 0.5) / max(n_steps, 1)
+    def rates(self, done: float) -> Tuple[float, ...]:
+        """RETURNS (Tuple[float, ...]): The optimizers' learning rates when a share of the
+        steps is done."""
         rise = min(1.0, done / self.warmup) if self.warmup else 1.0
         height = rise * max(0.0, 1.0 - done)
         return self.learn_rate * height, self.matrix_rate * height
@@ -89,7 +88,7 @@ class Paper:
         )
         return [adagrad]
 
-    def rates(self, step: int, n_steps: int) -> Tuple[float, ...]:
+    def rates(self, done: float) -> Tuple[float, ...]:
         return (self.learn_rate,)
 
     def loss_factor(self, n_steps: int) -> float:

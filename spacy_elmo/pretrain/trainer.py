@@ -142,7 +142,7 @@ class Trainer:
         scale = self.config.recipe.clip / norm.clamp(min=self.config.recipe.clip)
         for gradient in gradients:
             gradient.mul_(scale)
-        rates = self.config.recipe.rates(self.step, self.n_steps)
+        rates = self.config.recipe.rates((self.step + 0.5) / self.n_steps)
         for optimizer, rate in zip(self.optimizers, rates):
             optimizer.param_groups[0]["lr"] = rate
             optimizer.step()

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from spacy_elmo.bilm import BiLM, WordBatch, lstm
-from spacy_elmo.bilm.products import packing_works
+from spacy_elmo.bilm.products import packing_works, warn_of_slow_bfloat16
 
 from ..samples import SENTENCES, tiny_bilm
 
@@ -63,3 +63,15 @@ def test_copies_pack_anew_and_give_the_same(make_copy):
 
 def test_packing_is_refused_for_types_that_it_cannot_do():
     assert not packing_works(torch.int32)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_slow_bfloat16_is_told_once(fast, monkeypatch, recwarn):
+    supported = "spacy_elmo.bilm.products.torch.ops.mkldnn._is_mkldnn_bf16_supported"
+    monkeypatch.setattr(supported, lambda: fast)
+    warn_of_slow_bfloat16.cache_clear()
+    for _ in range(2):
+        warn_of_slow_bfloat16("cpu")
+        warn_of_slow_bfloat16("cuda")
+    warn_of_slow_bfloat16.cache_clear()
+    assert len(recwarn) == (0 if fast else 1)

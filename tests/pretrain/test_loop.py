@@ -47,7 +47,7 @@ def test_the_log_has_a_row_for_each_look_and_the_steps_before(finished):
     seconds = [row["seconds"] for row in rows]
     assert seconds == sorted(seconds)
     assert [row["rate"] for row in rows[::2]] == [
-        training.config.recipe.rates(step - 1, 28)[0] for step in (10, 20, 28)
+        training.config.recipe.rates((step - 0.5) / 28)[0] for step in (10, 20, 28)
     ]
 
 

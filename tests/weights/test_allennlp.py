@@ -35,7 +35,7 @@ def write_state(path, state, legacy=False):
 def assert_same(bilm, reference, n_positions=50):
     expected = [byte_sentence(reference, sentence, n_positions) for sentence in SENTENCES]
     np.testing.assert_allclose(
-        vectors(bilm, SENTENCES), np.concatenate(expected, axis=1), atol=1e-5
+        vectors(bilm, SENTENCES), np.concatenate(expected, axis=1), atol=1e-5, rtol=1e-5
     )
 
 

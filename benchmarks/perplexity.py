@@ -1,0 +1,194 @@
+"""What a recipe reaches in some minutes, beside a plain language model of the same size.
+
+    python benchmarks/perplexity.py configs/pretrain_small.cfg modern --minutes 20 \
+        --train novels/train --heldout novels/heldout [--threads 1] [--json FILE]
+
+`modern` and `paper` train the config's biLM, `plain` trains two of torch's own LSTMs (one
+for each direction) over whole words, without characters, clipping and residual
+connections: the same cell, projection, layers, vocabulary, softmax, batches and
+optimizers as `modern`. Learning rates fall by the clock, so that each run ends where its
+minutes do. Looks at the held-out text take none of them; it is read whole, words and ends
+of sentences, by the exact softmax.
+"""
+
+import argparse
+import json
+import math
+import platform
+import time
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+import numpy as np
+import torch
+from spacy.util import load_config
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from spacy_elmo.bilm.lm_head import make_head
+from spacy_elmo.pretrain.config import PretrainConfig
+from spacy_elmo.pretrain.corpus import Corpus
+from spacy_elmo.pretrain.corpus_builder import open_corpus
+from spacy_elmo.pretrain.evaluate import N_ROWS, N_STEPS, evaluate
+from spacy_elmo.pretrain.loop import make_model
+from spacy_elmo.pretrain.memory import keep_freed_memory
+from spacy_elmo.pretrain.model import codes_to_ids
+from spacy_elmo.pretrain.readers import TextSettings
+from spacy_elmo.pretrain.trainer import Trainer, make_windows
+from spacy_elmo.pretrain.vocab import Vocab
+from spacy_elmo.pretrain.windows import Passage
+from spacy_elmo.pretrain.workers import Workers
+
+ONE = Workers(0, 1, torch.device("cpu"))
+# the original's settings, with samples in proportion to the vocabulary
+PAPER: Dict[str, Dict[str, Any]] = {
+    "recipe": {"name": "paper"},
+    "softmax": {"kind": "sampled", "n_samples": 4096},
+    "batches": {"n_rows": 128, "n_steps": 20, "order": "shuffled", "reset": 0.0},
+    "training": {"dropout": 0.1},
+}
+
+
+class BiLMRun:
+    """The biLM under a recipe."""
+
+    def __init__(self, config: PretrainConfig, train: Corpus, heldout: Corpus) -> None:
+        self.heldout = heldout
+        self.trainer = Trainer(config, make_model(config, train), train, ONE)
+        self.positions_per_step = self.trainer.positions_per_step
+
+    def step(self, done: float) -> None:
+        # the recipe's rates go by the share of the steps
+        self.trainer.n_steps = max(round((self.trainer.step + 0.5) / max(done, 1e-9)), 1)
+        self.trainer.train_step()
+
+    def look(self) -> Tuple[float, float]:
+        found = evaluate(self.trainer.model, self.heldout, ONE)
+        return found.forward, found.backward
+
+
+class PlainRun:
+    """`torch.nn.LSTM` over word embeddings, one for each direction, with the softmax and the
+    embeddings shared."""
+
+    def __init__(self, config: PretrainConfig, train: Corpus, heldout: Corpus) -> None:
+        options, batches = config.model, config.batches
+        assert options is not None
+        self.config, self.heldout = config, heldout
+        self.vocab = Vocab.count(train, config.vocab.max_size, config.vocab.min_count)
+        torch.manual_seed(config.training.seed)
+        dim = options.projection_dim
+        self.embedding = nn.Embedding(len(self.vocab), dim)
+        self.lstms = nn.ModuleList(
+            nn.LSTM(dim, options.hidden_dim, options.n_layers, proj_size=dim) for _ in range(2)
+        )
+        self.head = make_head(len(self.vocab), dim, config.softmax.cutoffs)
+        counts = torch.from_numpy(self.vocab.counts).double().clamp(min=0.5)
+        self.head.start_at((counts / counts.sum()).float())
+        matrices = [param for param in self.lstms.parameters() if param.dim() == 2]
+        others = [*self.embedding.parameters(), *self.head.parameters()]
+        others += [param for param in self.lstms.parameters() if param.dim() == 1]
+        self.params = [*matrices, *others]
+        self.optimizers = config.recipe.optimizers(others, matrices)
+        self.windows = [make_windows(config, train, reverse) for reverse in (False, True)]
+        self.ids = codes_to_ids(self.vocab, train.words)
+        self.states: List[Any] = [None, None]
+        self.positions_per_step = batches.n_rows * batches.n_steps
+
+    def step(self, done: float) -> None:
+        total = torch.zeros(())
+        for d, (windows, lstm) in enumerate(zip(self.windows, self.lstms)):
+            read, follows = (torch.from_numpy(self.ids[codes]) for codes in windows.next())
+            top, state = lstm(self.embedding(read), self.states[d])
+            self.states[d] = tuple(part.detach() for part in state)
+            total = total + self.head(top.flatten(0, 1), follows.flatten()) / (2 * read.numel())
+        total.backward()
+        nn.utils.clip_grad_norm_(self.params, self.config.recipe.clip)
+        for optimizer, rate in zip(self.optimizers, self.config.recipe.rates(done)):
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.step()
+            optimizer.zero_grad()
+
+    @torch.no_grad()
+    def look(self) -> Tuple[float, float]:
+        ids = codes_to_ids(self.vocab, self.heldout.words)
+        passage = Passage(self.heldout, N_ROWS, N_STEPS)
+        losses, n_positions = [0.0, 0.0], 0
+        states: List[Any] = [None, None]
+        for active, read, follows in passage:
+            for d, lstm in enumerate(self.lstms):
+                state = states[d] and tuple(part[:, : active[0]].contiguous() for part in states[d])
+                x = self.embedding(torch.from_numpy(ids[read[d]]))
+                top, states[d] = lstm(PackedSequence(x, torch.tensor(active)), state)
+                losses[d] += self.head(top.data, torch.from_numpy(ids[follows[d]])).item()
+            n_positions += read.shape[1]
+        forward, backward = (math.exp(loss / n_positions) for loss in losses)
+        return forward, backward
+
+
+def run(name: str, args: argparse.Namespace) -> Dict[str, Any]:
+    values = dict(load_config(args.config, overrides=overrides(args), interpolate=True))
+    if name == "paper":
+        values = {**values, "recipe": {}}
+        values = {block: {**part, **PAPER.get(block, {})} for block, part in values.items()}
+    config = PretrainConfig.from_dict(values)
+    settings = TextSettings(config.text.lang, config.text.tokenized, config.text.text_key)
+    train, heldout = (
+        open_corpus(files, settings, config.text.cache)
+        for files in (config.text.train, config.text.heldout)
+    )
+    made = (PlainRun if name == "plain" else BiLMRun)(config, train, heldout)
+    budget, used, n_steps = args.minutes * 60, 0.0, 0
+    looks: List[Dict[str, float]] = []
+    while used < budget:
+        start = time.perf_counter()
+        made.step(used / budget)
+        used += time.perf_counter() - start
+        n_steps += 1
+        if used >= budget * (len(looks) + 1) / args.looks:
+            forward, backward = made.look()
+            words = n_steps * made.positions_per_step
+            looks.append(
+                {"minutes": used / 60, "words": words, "forward": forward, "backward": backward}
+            )
+            print(
+                f"{name}: {used / 60:.1f} min, {words:,} words, perplexity forward "
+                f"{forward:.1f}, backward {backward:.1f}",
+                flush=True,
+            )
+    return {
+        "model": name,
+        "minutes": args.minutes,
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "processor": platform.processor() or platform.machine(),
+        "looks": looks,
+    }
+
+
+def overrides(args: argparse.Namespace) -> Dict[str, Any]:
+    given = {"paths.train": args.train, "paths.heldout": args.heldout}
+    return {**given, **({"text.cache": args.cache} if args.cache else {})}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("config", type=Path, help="a config of a pretraining")
+    parser.add_argument("model", choices=("modern", "paper", "plain"))
+    parser.add_argument("--train", required=True, help="text to train on")
+    parser.add_argument("--heldout", required=True, help="text to measure perplexity on")
+    parser.add_argument("--cache", help="folder for the tokenized text")
+    parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--looks", type=int, default=4, help="how often to measure")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--json", type=Path, help="file to write")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    keep_freed_memory()
+    found = run(args.model, args)
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf8")
+
+
+if __name__ == "__main__":
+    main()
