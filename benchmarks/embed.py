@@ -11,13 +11,12 @@ nothing else, measured in turn with the rest.
 
 import argparse
 import json
-import platform
-import time
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
 import numpy as np
 import torch
+from common import best_times, machine, make_words
 
 from spacy_elmo.bilm import BiLM, BiLMOptions, WordBatch
 from spacy_elmo.bilm.packing import pack
@@ -40,11 +39,7 @@ def read_sentences(path: Optional[Path], n: int) -> List[List[str]]:
         return [line.split() for line in lines if 5 <= len(line.split()) <= 60][:n]
     rng = np.random.default_rng(0)
     lengths = np.clip(rng.lognormal(2.87, 0.5, n), 5, 60).astype(int)
-    words = [
-        "".join(rng.choice(list("etaoinshrdlu"), size)) for size in rng.integers(1, 11, 20_000)
-    ]
-    chance = 1 / np.arange(3, len(words) + 3)
-    chance /= chance.sum()
+    words, chance = make_words(rng)
     return [[words[i] for i in rng.choice(len(words), size, p=chance)] for size in lengths]
 
 
@@ -69,17 +64,6 @@ def products(bilm: BiLM, batch: WordBatch) -> Callable[[], None]:
     return run
 
 
-def best_times(runs: Dict[str, Callable[[], object]], repeats: int) -> Dict[str, float]:
-    """Best time of each, taken in turn so that a disturbance hits all alike."""
-    best = dict.fromkeys(runs, float("inf"))
-    for _ in range(repeats):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            best[name] = min(best[name], time.perf_counter() - start)
-    return best
-
-
 def measure(bilm: BiLM, sentences: List[List[str]], precision: str) -> Dict[str, float]:
     batch = WordBatch.from_sentences(sentences)
 
@@ -97,17 +81,6 @@ def measure(bilm: BiLM, sentences: List[List[str]], precision: str) -> Dict[str,
     speed = {name: len(batch.ids) / seconds for name, seconds in best.items()}
     speed["share"] = best["products"] / best["warm"]
     return speed
-
-
-def machine() -> str:
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [
-            line.split(":")[1] for line in info.read_text().splitlines() if "model name" in line
-        ]
-        model = names[0].strip() if names else model
-    return f"{model}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 def main() -> None:

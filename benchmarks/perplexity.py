@@ -14,15 +14,14 @@ of sentences, by the exact softmax.
 import argparse
 import json
 import math
-import platform
 import time
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
-import numpy as np
 import torch
+from common import machine
 from spacy.util import load_config
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
 from spacy_elmo.bilm.lm_head import make_head
@@ -30,7 +29,7 @@ from spacy_elmo.pretrain.config import PretrainConfig
 from spacy_elmo.pretrain.corpus import Corpus
 from spacy_elmo.pretrain.corpus_builder import open_corpus
 from spacy_elmo.pretrain.evaluate import N_ROWS, N_STEPS, evaluate
-from spacy_elmo.pretrain.loop import make_model
+from spacy_elmo.pretrain.initial import make_model
 from spacy_elmo.pretrain.memory import keep_freed_memory
 from spacy_elmo.pretrain.model import codes_to_ids
 from spacy_elmo.pretrain.readers import TextSettings
@@ -159,9 +158,7 @@ def run(name: str, args: argparse.Namespace) -> Dict[str, Any]:
     return {
         "model": name,
         "minutes": args.minutes,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "processor": platform.processor() or platform.machine(),
+        "machine": machine(),
         "looks": looks,
     }
 

@@ -4,10 +4,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .embedder import ElmoEmbedder
+    from .pretrain.scoring import LanguageScorer
     from .weights import load_bilm, save_bilm
 
 __version__ = "0.1.0"
-__all__ = ["ElmoEmbedder", "load_bilm", "save_bilm", "__version__"]
+__all__ = ["ElmoEmbedder", "LanguageScorer", "load_bilm", "save_bilm", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -16,6 +17,10 @@ def __getattr__(name: str) -> Any:
         from .embedder import ElmoEmbedder
 
         return ElmoEmbedder
+    if name == "LanguageScorer":
+        from .pretrain.scoring import LanguageScorer
+
+        return LanguageScorer
     if name in ("load_bilm", "save_bilm"):
         from . import weights
 

@@ -4,35 +4,30 @@ Owns what happens when: looks at the held-out text, checkpoints, the end, and be
 stopped. A single step is the trainer's business.
 """
 
-import json
 import math
 import signal
 import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import List, Optional
 
 import torch
 from torch import Tensor
 
-from ..bilm.lm_head import make_head
-from ..bilm.model import BiLM
-from ..weights import load_bilm
-from ..weights.atomic import PathLike, atomic_file, is_part
 from . import checkpoint
 from .config import PretrainConfig
 from .corpus import Corpus
 from .corpus_builder import open_corpus
 from .evaluate import Perplexity, evaluate
+from .initial import make_model
 from .log import CURVES, Log, plot
 from .memory import keep_freed_memory
-from .model import LanguageModel
+from .output import check_output, write_config
 from .readers import TextSettings
+from .signals import noted_signals
 from .trainer import StepResult, Trainer
-from .vocab import Vocab
 from .workers import Workers
 
-CONFIG, BEST, LAST = "config.json", "model-best", "model-last"
+BEST, LAST = "model-best", "model-last"
 LOG_EVERY = 50
 # steps between the questions whether to stop, which processes must ask together
 ASK_EVERY = 10
@@ -69,7 +64,7 @@ class Pretraining:
         self.pending: List[StepResult] = []
         self.signal: Optional[int] = None
         self.over = False
-        self._check_output()
+        check_output(output, config)
         self.corpus = self._open(config.text.train)
         self.heldout = self._open(config.text.heldout)
         self.trainer = Trainer(config, make_model(config, self.corpus), self.corpus, workers)
@@ -78,7 +73,7 @@ class Pretraining:
             self._restore(self.last_checkpoint)
         self.log: Optional[Log] = None
         if self.first:
-            self._write_config()
+            write_config(output, config)
             self.log = Log(output, self.trainer.step, config.training.tensorboard)
 
     def run(self) -> Optional[Perplexity]:
@@ -94,7 +89,7 @@ class Pretraining:
         self.started = self.logged = time.perf_counter()
         look: Optional[Perplexity] = None
         with (
-            self._signals(),
+            noted_signals(self._note),
             tqdm(
                 total=trainer.n_steps,
                 initial=trainer.step,
@@ -132,44 +127,6 @@ class Pretraining:
     def seconds(self) -> float:
         """Seconds of training so far, those of the runs that this one goes on from included."""
         return self.seconds_before + time.perf_counter() - self.started
-
-    def _check_output(self) -> None:
-        path = self.output / CONFIG
-        if not path.is_file():
-            found = self.output.iterdir() if self.output.is_dir() else ()
-            # a run that was killed at its first file left a part of it
-            others = [p.name for p in found if not is_part(p)]
-            if others:
-                raise ValueError(
-                    f"{self.output} holds {others[0]!r}, but no pretraining to go on with. Give a "
-                    f"new or empty directory."
-                )
-            return
-        try:
-            there = dict(json.loads(path.read_text(encoding="utf8")))
-            if not all(isinstance(settings, dict) for settings in there.values()):
-                raise ValueError("it has no blocks of settings")
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"{path} is damaged: {error}. Give a new directory.") from error
-        changed = [
-            f"[{block}] {name} = {there.get(block, {}).get(name)!r}"
-            for block, settings in json.loads(self._config_text()).items()
-            for name, value in settings.items()
-            if there.get(block, {}).get(name) != value
-        ]
-        if changed:
-            raise ValueError(
-                f"The training in {self.output} was begun with other settings: "
-                f"{'; '.join(changed[:3])}. Give the same ones to go on, or a new directory."
-            )
-
-    def _config_text(self) -> str:
-        return json.dumps(self.config.to_dict(), indent=2, ensure_ascii=False)
-
-    def _write_config(self) -> None:
-        self.output.mkdir(parents=True, exist_ok=True)
-        with atomic_file(self.output / CONFIG) as temporary:
-            temporary.write_text(self._config_text() + "\n", encoding="utf8")
 
     def _open(self, files: List[str]) -> Corpus:
         """Tokenize the text if that has not been done; the first process does it for all."""
@@ -286,6 +243,9 @@ class Pretraining:
             return False
         return self.workers.any(self.first and self.seconds >= limit)
 
+    def _note(self, number: int) -> None:
+        self.signal = number
+
     def _stop_if_asked(self) -> None:
         if self.workers.size > 1 and self.trainer.step % ASK_EVERY:
             return
@@ -298,62 +258,3 @@ class Pretraining:
                 f"Give the same command again to go on.",
                 self.signal or signal.SIGTERM,
             )
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Note SIGINT and SIGTERM instead of dying of them in the middle of a step."""
-
-        def note(number: int, frame: Any) -> None:
-            self.signal = number
-
-        before: Dict[int, Any] = {
-            number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)
-        }
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
-
-def make_model(config: PretrainConfig, corpus: Corpus) -> LanguageModel:
-    """A new language model, or a new softmax on a biLM that there is.
-
-    config (PretrainConfig): The settings.
-    corpus (Corpus): The training text, of which words are counted.
-    RETURNS (LanguageModel): The model.
-    """
-    settings = config.vocab
-    if settings.file is None:
-        vocab = Vocab.count(corpus, settings.max_size, settings.min_count)
-    else:
-        vocab = Vocab.from_file(settings.file).count_on(corpus)
-    torch.manual_seed(config.training.seed)
-    cutoffs = config.softmax.cutoffs if config.softmax.kind == "adaptive" else ()
-    # a cluster without words is none
-    cutoffs = [cutoff for cutoff in cutoffs if cutoff < len(vocab)]
-    if config.init is not None:
-        saved = load_saved(config.init, vocab, cutoffs)
-        if saved is not None:
-            return saved
-        bilm = load_bilm(config.init)
-    else:
-        assert config.model is not None
-        bilm = BiLM(config.model)
-    head = make_head(len(vocab), bilm.options.projection_dim, cutoffs)
-    if config.recipe.starts_at_frequencies:
-        assert vocab.counts is not None
-        counts = torch.from_numpy(vocab.counts).double().clamp(min=0.5)
-        head.start_at((counts / counts.sum()).float())
-    return LanguageModel(bilm, head, vocab)
-
-
-def load_saved(path: PathLike, vocab: Vocab, cutoffs: Sequence[int]) -> Optional[LanguageModel]:
-    """RETURNS (Optional[LanguageModel]): The language model of a directory, if it has a
-    softmax over just these words in just these clusters."""
-    try:
-        model = LanguageModel.load(path)
-    except ValueError:
-        return None
-    same = model.vocab.words == vocab.words and model.head.cutoffs == tuple(cutoffs)
-    return model if same else None

@@ -5,13 +5,16 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import torch
+from spacy.util import load_config
 
+from spacy_elmo.bilm import BiLM
 from spacy_elmo.pretrain.config import PretrainConfig
 from spacy_elmo.pretrain.recipes import Modern, Paper
 
 from .toys import values
 
-SHIPPED = Path(__file__).parent.parent.parent / "configs" / "pretrain_small.cfg"
+CONFIGS = Path(__file__).parent.parent.parent / "configs"
 
 
 def read(block, **settings):
@@ -164,12 +167,25 @@ def test_settings_survive_json(recipe):
     assert asdict(found.recipe).items() >= {k: v for k, v in recipe.items() if k != "name"}.items()
 
 
-def test_the_shipped_config_is_valid():
-    from spacy.util import load_config
+def shipped(name, **paths):
+    overrides = {f"paths.{name}": path for name, path in paths.items()}
+    path = CONFIGS / f"pretrain_{name}.cfg"
+    return dict(load_config(path, overrides=overrides, interpolate=True))
 
-    overrides = {"paths.train": "train", "paths.heldout": "heldout"}
-    read_config = load_config(SHIPPED, overrides=overrides, interpolate=True)
-    found = PretrainConfig.from_dict(dict(read_config))
-    assert found.text.train == ["train"]
+
+@pytest.mark.parametrize("name", ["small", "base", "original"])
+def test_shipped_configs_need_nothing_but_text(name):
+    found = PretrainConfig.from_dict(shipped(name, train="train", heldout="heldout"))
+    assert found.text.train == ["train"] and found.text.heldout == ["heldout"]
     with pytest.raises(ValueError, match=r"\[text\] train is None"):
-        PretrainConfig.from_dict(dict(load_config(SHIPPED, interpolate=True)))
+        PretrainConfig.from_dict(shipped(name))
+
+
+def test_the_original_config_is_the_originals():
+    found = PretrainConfig.from_dict(shipped("original", train="train", heldout="heldout"))
+    assert found.recipe == Paper()
+    assert found.batches.n_rows * found.batches.n_steps == 7680
+    assert found.softmax.n_samples == 8192
+    # the published size of the model
+    with torch.device("meta"):
+        assert round(BiLM(found.model).n_parameters / 1e6, 1) == 93.6

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import types
 
 import pytest
 import torch
@@ -158,6 +159,34 @@ def test_tensorboard_is_named_where_it_is_missing(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ImportError, match="pip install tensorboard"):
         pretraining(settings(folder, training={"tensorboard": True}), folder / "out")
+
+
+def test_tensorboard_is_told_what_is_logged(folder, monkeypatch):
+    told, module = [], types.ModuleType("torch.utils.tensorboard")
+
+    class SummaryWriter:
+        def __init__(self, path, purge_step):
+            told.append((path, purge_step))
+
+        def add_scalar(self, name, value, step):
+            told.append((name, value, step))
+
+        def flush(self):
+            pass
+
+        def close(self):
+            told.append("closed")
+
+    module.SummaryWriter = SummaryWriter
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
+    pretraining(settings(folder, training={"tensorboard": True}), folder / "out").run()
+    expected = [
+        (name, value, row["step"])
+        for row in read(folder / "out")
+        for name, value in row.items()
+        if name != "step"
+    ]
+    assert told == [(str(folder / "out" / "tensorboard"), 1), *expected, "closed"]
 
 
 def test_a_vocabulary_can_be_given(folder):

@@ -14,6 +14,8 @@ from spacy_elmo.bilm.lm_head import FullSoftmax
 from spacy_elmo.bilm.softmax import sampled_cross_entropy
 from spacy_elmo.pretrain.config import PretrainConfig
 from spacy_elmo.pretrain.corpus import Corpus
+from spacy_elmo.pretrain.evaluate import evaluate
+from spacy_elmo.pretrain.initial import make_model
 from spacy_elmo.pretrain.model import LanguageModel
 from spacy_elmo.pretrain.sampler import LogUniformSampler
 from spacy_elmo.pretrain.trainer import Trainer
@@ -122,6 +124,38 @@ def test_the_papers_recipe_gives_the_originals_losses_norms_and_weights(
     head = model.head.state_dict()
     np.testing.assert_allclose(head["weight"], final["softmax/W"], atol=1e-6)
     np.testing.assert_allclose(head["bias"], final["softmax/b"], atol=1e-6)
+
+
+def test_the_originals_toy_corpus_is_learned(fixtures):
+    """The original's own test: a perplexity below 20 after 300 steps."""
+    vocab = Vocab.from_file(fixtures / "train" / "vocab.txt")
+    sentences = [line.split() for line in (fixtures / "train" / "data.txt").open()]
+    corpus = Corpus.from_sentences([sentences])
+    config = PretrainConfig.from_dict(
+        {
+            "text": {"train": [], "heldout": []},
+            "vocab": {"file": str(fixtures / "train" / "vocab.txt")},
+            "softmax": {"kind": "sampled", "n_samples": 16},
+            "batches": {"n_rows": 2, "n_steps": 10, "order": "shuffled", "reset": 0.0},
+            "recipe": {"name": "paper", "clip": 1.0},
+            "training": {"epochs": 300 * 20 / corpus.n_positions, "dropout": 0.1},
+            "model": {
+                "hidden_dim": 16,
+                "projection_dim": 8,
+                "char_dim": 4,
+                "filters": [[1, 8], [2, 8], [3, 16], [4, 32], [5, 64]],
+                "max_characters": 10,
+                "activation": "tanh",
+                "n_highway": 1,
+            },
+        }
+    )
+    trainer = Trainer(config, make_model(config, corpus), corpus, ONE)
+    assert trainer.n_steps == 300 and trainer.sampler is not None
+    assert trainer.model.vocab.words == vocab.words
+    for _ in range(trainer.n_steps):
+        trainer.train_step()
+    assert evaluate(trainer.model, corpus, ONE).geometric < 20
 
 
 def spelled(chars: np.ndarray):

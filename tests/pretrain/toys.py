@@ -11,7 +11,8 @@ import torch
 from spacy_elmo.pretrain import checkpoint
 from spacy_elmo.pretrain.config import PretrainConfig
 from spacy_elmo.pretrain.corpus import Corpus
-from spacy_elmo.pretrain.loop import Pretraining, make_model
+from spacy_elmo.pretrain.initial import make_model
+from spacy_elmo.pretrain.loop import Pretraining
 from spacy_elmo.pretrain.trainer import Trainer
 from spacy_elmo.pretrain.workers import Workers
 

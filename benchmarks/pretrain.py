@@ -1,0 +1,197 @@
+"""Words per second of a step of pretraining, beside other ways to take it.
+
+    python benchmarks/pretrain.py [--sizes small medium original] [--precision bfloat16]
+        [--device cuda] [--json FILE] [--png FILE]
+
+A step reads a window of both directions, makes the gradients of the sampled softmax and
+changes the weights (AdamW); a word counts once. Words are drawn with the frequencies of
+English prose. All ways take the same step with the same weights, in turn:
+
+ours      as `spacy elmo pretrain` does it
+textbook  the formulas under autograd (`yardsticks.Textbook`): the same losses, which is checked
+nn.LSTM   torch's own LSTM, without clipping, in place of ours
+products  the matrix products of our step alone
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any, Callable, Dict, List
+
+import numpy as np
+import torch
+from common import best_times, machine, make_words
+from torch import Tensor
+from yardsticks import Textbook, TorchLSTM, matrix_products
+
+from spacy_elmo.bilm import BiLM, BiLMOptions
+from spacy_elmo.bilm.lm_head import make_head
+from spacy_elmo.bilm.model import PRECISIONS
+from spacy_elmo.pretrain.memory import keep_freed_memory
+from spacy_elmo.pretrain.model import LanguageModel
+from spacy_elmo.pretrain.sampler import LogUniformSampler
+from spacy_elmo.pretrain.vocab import SPECIAL, Vocab
+
+FIVE = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256))
+SEVEN = (*FIVE, (6, 512), (7, 1024))
+# sizes of the biLM, words to predict, samples
+SIZES: Dict[str, Any] = {
+    "small": (BiLMOptions(512, 128, filters=FIVE, n_highway=1), 25_000, 4096),
+    "medium": (BiLMOptions(1024, 128, filters=SEVEN, n_highway=1), 100_000, 8192),
+    "original": (BiLMOptions(4096, 512, filters=SEVEN, n_highway=2), 100_000, 8192),
+}
+N_ROWS, N_STEPS = 128, 20
+COLUMNS = ("ours", "textbook", "nn.LSTM", "products")
+
+
+class Bench:
+    """One window, and the ways to take a step on it."""
+
+    def __init__(self, size: str, precision: str, device: torch.device) -> None:
+        options, n_words, n_samples = SIZES[size]
+        rng = np.random.default_rng(0)
+        torch.manual_seed(0)
+        names = [f"w{n}" for n in range(n_words - len(SPECIAL))]
+        head = make_head(n_words, options.projection_dim)
+        self.model = LanguageModel(BiLM(options), head, Vocab([*SPECIAL, *names])).to(device)
+        self.model.requires_grad_(True)
+        self.precision, self.device = precision, device
+        words, chance = make_words(rng)
+        self.spelling = self.model.bilm.tokens.spell(words)
+        shape = (options.n_directions, N_STEPS * N_ROWS)
+        self.read = rng.choice(len(words), shape, p=chance) + 2
+        sampler = LogUniformSampler(n_words, n_samples)
+        ranks = np.exp(rng.random(shape) * np.log(n_words)).astype(np.int64)
+        self.targets = torch.from_numpy(ranks).to(device)
+        drawn, n_draws = sampler.draw(rng)
+        self.samples = torch.from_numpy(drawn).to(device)
+        self.sampler, self.n_draws = sampler, n_draws
+        self.state = self.model.bilm.zero_state(N_ROWS)
+        dtype = PRECISIONS[precision] or torch.float32
+        self.textbook, self.torch_lstm = Textbook(self.model, dtype), TorchLSTM(self.model, dtype)
+        self.torch_lstm.to(device)
+        assert self.spelling.chars is not None
+        chars = torch.from_numpy(self.spelling.chars[self.read]).long()
+        self.chars = chars.view(options.n_directions, N_STEPS, N_ROWS, -1).to(device)
+        params = list(self.model.parameters())
+        fused = {"lr": 1e-4, "fused": True}
+        self.optimizer = torch.optim.AdamW(params, **fused)
+        bilm_lstm = set(self.model.bilm.layers.parameters())
+        others = [param for param in params if param not in bilm_lstm]
+        self.other_optimizer = torch.optim.AdamW(
+            [*others, *self.torch_lstm.lstms.parameters()], **fused
+        )
+
+    def ours(self) -> Tensor:
+        distinct, places = np.unique(self.read, return_inverse=True)
+        losses, _ = self.model(
+            self.spelling[distinct],
+            torch.from_numpy(places.reshape(self.read.shape)).to(self.device),
+            self.targets,
+            [N_ROWS] * N_STEPS,
+            self.state,
+            precision=self.precision,
+            sampler=self.sampler,
+            samples=[(self.samples, self.n_draws)] * len(self.read),
+        )
+        return losses
+
+    def with_textbook(self) -> Tensor:
+        return self.textbook.losses(self.chars, self.targets, self.samples, self._corrections())
+
+    def with_torch_lstm(self) -> Tensor:
+        distinct, places = np.unique(self.read, return_inverse=True)
+        where = torch.from_numpy(places.reshape(len(self.read), N_STEPS, N_ROWS)).to(self.device)
+        table = self.model.embed(self.spelling[distinct], self.precision)
+        return self.torch_lstm.losses(table, where, self.targets, self.samples, self._corrections())
+
+    def _corrections(self) -> List[Any]:
+        return [
+            (
+                self.sampler.log_expected(targets, self.n_draws),
+                self.sampler.log_expected(self.samples, self.n_draws),
+            )
+            for targets in self.targets
+        ]
+
+    def step(self, losses: Callable[[], Tensor], optimizer: torch.optim.Optimizer) -> None:
+        losses().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+
+    def check(self) -> None:
+        """The textbook's losses must be ours."""
+        with torch.no_grad():
+            found, expected = self.with_textbook(), self.ours()
+        tolerance = 1e-4 if self.precision == "float32" else 0.02
+        torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
+
+    def measure(self, repeats: int) -> Dict[str, float]:
+        """RETURNS (Dict[str, float]): Words per second of each way."""
+        self.check()
+        runs: Dict[str, Callable[[], object]] = {
+            "ours": lambda: self.step(self.ours, self.optimizer),
+            "textbook": lambda: self.step(self.with_textbook, self.optimizer),
+            "nn.LSTM": lambda: self.step(self.with_torch_lstm, self.other_optimizer),
+        }
+        for run in runs.values():
+            run()
+        replay = matrix_products(runs["ours"])
+
+        def products() -> None:
+            replay()
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()
+
+        seconds = best_times({**runs, "products": products}, repeats)
+        return {name: N_STEPS * N_ROWS / seconds[name] for name in COLUMNS}
+
+
+def plot(rows: List[Dict[str, Any]], path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3 * len(rows), 3.5), layout="constrained")
+    for axes, row in zip(np.atleast_1d(figure.subplots(1, len(rows))), rows):
+        axes.bar(COLUMNS, [row[name] for name in COLUMNS], color=["C0", "C7", "C7", "C1"])
+        axes.set(title=row["size"], ylabel="words per second")
+        axes.tick_params(axis="x", rotation=30)
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--png", type=Path, help="also draw them")
+    args = parser.parse_args()
+    keep_freed_memory()
+    name = machine()
+    if args.device.type == "cuda":
+        name = f"{torch.cuda.get_device_name(args.device)}, torch {torch.__version__}"
+    print(f"{name}, {args.precision}")
+    print(f"{'size':10}" + "".join(f"{name:>10}" for name in COLUMNS), end="")
+    print(f"{'/ textbook':>13}{'/ nn.LSTM':>11}{'of products':>13}")
+    rows = []
+    for size in args.sizes:
+        row = {"size": size, **Bench(size, args.precision, args.device).measure(args.repeats)}
+        rows.append(row)
+        print(f"{size:10}" + "".join(f"{row[name]:>10,.0f}" for name in COLUMNS), end="")
+        print(
+            f"{row['ours'] / row['textbook']:>13.2f}{row['ours'] / row['nn.LSTM']:>11.2f}"
+            f"{row['ours'] / row['products']:>13.0%}",
+            flush=True,
+        )
+    if args.json:
+        found = {"machine": name, "precision": args.precision, "rows": rows}
+        args.json.write_text(json.dumps(found, indent=1) + "\n")
+    if args.png:
+        plot(rows, args.png)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The language model that a training begins with: a new one, or one that there is.
+
+Owns what is taken over of weights that were trained before. How training goes on from
+there is not known here.
+"""
+
+from typing import Optional, Sequence
+
+import torch
+
+from ..bilm.lm_head import make_head
+from ..bilm.model import BiLM
+from ..weights import load_bilm
+from ..weights.atomic import PathLike
+from .config import PretrainConfig
+from .corpus import Corpus
+from .model import LanguageModel
+from .vocab import Vocab
+
+
+def make_model(config: PretrainConfig, corpus: Corpus) -> LanguageModel:
+    """A new language model, or a new softmax on a biLM that there is.
+
+    config (PretrainConfig): The settings.
+    corpus (Corpus): The training text, of which words are counted.
+    RETURNS (LanguageModel): The model.
+    """
+    settings = config.vocab
+    if settings.file is None:
+        vocab = Vocab.count(corpus, settings.max_size, settings.min_count)
+    else:
+        vocab = Vocab.from_file(settings.file).count_on(corpus)
+    torch.manual_seed(config.training.seed)
+    cutoffs = config.softmax.cutoffs if config.softmax.kind == "adaptive" else ()
+    # a cluster without words is none
+    cutoffs = [cutoff for cutoff in cutoffs if cutoff < len(vocab)]
+    if config.init is not None:
+        saved = load_saved(config.init, vocab, cutoffs)
+        if saved is not None:
+            return saved
+        bilm = load_bilm(config.init)
+    else:
+        assert config.model is not None
+        bilm = BiLM(config.model)
+    head = make_head(len(vocab), bilm.options.projection_dim, cutoffs)
+    if config.recipe.starts_at_frequencies:
+        assert vocab.counts is not None
+        counts = torch.from_numpy(vocab.counts).double().clamp(min=0.5)
+        head.start_at((counts / counts.sum()).float())
+    return LanguageModel(bilm, head, vocab)
+
+
+def load_saved(path: PathLike, vocab: Vocab, cutoffs: Sequence[int]) -> Optional[LanguageModel]:
+    """RETURNS (Optional[LanguageModel]): The language model of a directory, if it has a
+    softmax over just these words in just these clusters."""
+    try:
+        model = LanguageModel.load(path)
+    except ValueError:
+        return None
+    same = model.vocab.words == vocab.words and model.head.cutoffs == tuple(cutoffs)
+    return model if same else None
