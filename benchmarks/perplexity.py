@@ -28,7 +28,7 @@ from spacy_elmo.bilm.lm_head import make_head
 from spacy_elmo.pretrain.config import PretrainConfig
 from spacy_elmo.pretrain.corpus import Corpus
 from spacy_elmo.pretrain.corpus_builder import open_corpus
-from spacy_elmo.pretrain.evaluate import N_ROWS, N_STEPS, evaluate
+from spacy_elmo.pretrain.evaluate import MAX_ROWS, N_STEPS, evaluate
 from spacy_elmo.pretrain.initial import make_model
 from spacy_elmo.pretrain.memory import keep_freed_memory
 from spacy_elmo.pretrain.model import codes_to_ids
@@ -78,6 +78,7 @@ class PlainRun:
         torch.manual_seed(config.training.seed)
         dim = options.projection_dim
         self.embedding = nn.Embedding(len(self.vocab), dim)
+        nn.init.normal_(self.embedding.weight, std=0.3)
         self.lstms = nn.ModuleList(
             nn.LSTM(dim, options.hidden_dim, options.n_layers, proj_size=dim) for _ in range(2)
         )
@@ -98,7 +99,7 @@ class PlainRun:
         total = torch.zeros(())
         for d, (windows, lstm) in enumerate(zip(self.windows, self.lstms)):
             read, follows = (torch.from_numpy(self.ids[codes]) for codes in windows.next())
-            top, state = lstm(self.embedding(read), self.states[d])
+            top, state = lstm(self.embedding(read), self._reset(self.states[d]))
             self.states[d] = tuple(part.detach() for part in state)
             total = total + self.head(top.flatten(0, 1), follows.flatten()) / (2 * read.numel())
         total.backward()
@@ -108,10 +109,17 @@ class PlainRun:
             optimizer.step()
             optimizer.zero_grad()
 
+    def _reset(self, state: Any) -> Any:
+        """Let some rows start anew, as the biLM's do."""
+        if state is None:
+            return None
+        kept = torch.rand(state[0].shape[1], 1) >= self.config.batches.reset
+        return tuple(part * kept for part in state)
+
     @torch.no_grad()
     def look(self) -> Tuple[float, float]:
         ids = codes_to_ids(self.vocab, self.heldout.words)
-        passage = Passage(self.heldout, N_ROWS, N_STEPS)
+        passage = Passage(self.heldout, MAX_ROWS, N_STEPS)
         losses, n_positions = [0.0, 0.0], 0
         states: List[Any] = [None, None]
         for active, read, follows in passage:
@@ -131,6 +139,9 @@ def run(name: str, args: argparse.Namespace) -> Dict[str, Any]:
         values = {**values, "recipe": {}}
         values = {block: {**part, **PAPER.get(block, {})} for block, part in values.items()}
     config = PretrainConfig.from_dict(values)
+    plain_knows = (config.training.precision, config.training.dropout, config.batches.accumulate)
+    if name == "plain" and plain_knows != ("float32", 0.0, 1):
+        raise ValueError("The plain model knows neither bfloat16, dropout nor accumulation.")
     settings = TextSettings(config.text.lang, config.text.tokenized, config.text.text_key)
     train, heldout = (
         open_corpus(files, settings, config.text.cache)
@@ -165,7 +176,11 @@ def run(name: str, args: argparse.Namespace) -> Dict[str, Any]:
 
 def overrides(args: argparse.Namespace) -> Dict[str, Any]:
     given = {"paths.train": args.train, "paths.heldout": args.heldout}
-    return {**given, **({"text.cache": args.cache} if args.cache else {})}
+    if args.cache:
+        given["text.cache"] = args.cache
+    if args.rate:
+        given["recipe.learn_rate"] = args.rate
+    return given
 
 
 def main() -> None:
@@ -176,6 +191,7 @@ def main() -> None:
     parser.add_argument("--heldout", required=True, help="text to measure perplexity on")
     parser.add_argument("--cache", help="folder for the tokenized text")
     parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--rate", type=float, help="learning rate instead of the config's")
     parser.add_argument("--looks", type=int, default=4, help="how often to measure")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--json", type=Path, help="file to write")

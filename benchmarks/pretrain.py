@@ -3,25 +3,29 @@
     python benchmarks/pretrain.py [--sizes small medium original] [--precision bfloat16]
         [--device cuda] [--json FILE] [--png FILE]
 
-A step reads a window of both directions, makes the gradients of the sampled softmax and
-changes the weights (AdamW); a word counts once. Words are drawn with the frequencies of
-English prose. All ways take the same step with the same weights, in turn:
+A step takes a window of both directions, draws samples, makes the gradients of the sampled
+softmax, clips them and changes the weights with the optimizers of the recipe `modern`; a word
+counts once. Words are drawn with the frequencies of English prose. All ways take the same
+step with the same weights, in turn:
 
-ours      as `spacy elmo pretrain` does it
-textbook  the formulas under autograd (`yardsticks.Textbook`): the same losses, which is checked
-nn.LSTM   torch's own LSTM, without clipping, in place of ours
+ours      the language model of `spacy elmo pretrain`
+eager     its words, but the LSTMs and the softmax as formulas under autograd
+textbook  the words as formulas too: the CNN over every token, at all positions of characters
+nn.LSTM   ours with torch's own LSTM, which does not clip
 products  the matrix products of our step alone
+
+`eager` and `textbook` must have the losses of ours, which is checked.
 """
 
 import argparse
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, List
+from typing import Any, Callable, Dict, List, Tuple
 
 import numpy as np
 import torch
 from common import best_times, machine, make_words
-from torch import Tensor
+from torch import Tensor, nn
 from yardsticks import Textbook, TorchLSTM, matrix_products
 
 from spacy_elmo.bilm import BiLM, BiLMOptions
@@ -29,6 +33,7 @@ from spacy_elmo.bilm.lm_head import make_head
 from spacy_elmo.bilm.model import PRECISIONS
 from spacy_elmo.pretrain.memory import keep_freed_memory
 from spacy_elmo.pretrain.model import LanguageModel
+from spacy_elmo.pretrain.recipes import Modern
 from spacy_elmo.pretrain.sampler import LogUniformSampler
 from spacy_elmo.pretrain.vocab import SPECIAL, Vocab
 
@@ -41,7 +46,7 @@ SIZES: Dict[str, Any] = {
     "original": (BiLMOptions(4096, 512, filters=SEVEN, n_highway=2), 100_000, 8192),
 }
 N_ROWS, N_STEPS = 128, 20
-COLUMNS = ("ours", "textbook", "nn.LSTM", "products")
+COLUMNS = ("ours", "eager", "textbook", "nn.LSTM", "products")
 
 
 class Bench:
@@ -60,12 +65,10 @@ class Bench:
         self.spelling = self.model.bilm.tokens.spell(words)
         shape = (options.n_directions, N_STEPS * N_ROWS)
         self.read = rng.choice(len(words), shape, p=chance) + 2
-        sampler = LogUniformSampler(n_words, n_samples)
+        self.sampler, self.rng = LogUniformSampler(n_words, n_samples), rng
         ranks = np.exp(rng.random(shape) * np.log(n_words)).astype(np.int64)
         self.targets = torch.from_numpy(ranks).to(device)
-        drawn, n_draws = sampler.draw(rng)
-        self.samples = torch.from_numpy(drawn).to(device)
-        self.sampler, self.n_draws = sampler, n_draws
+        self.draw()
         self.state = self.model.bilm.zero_state(N_ROWS)
         dtype = PRECISIONS[precision] or torch.float32
         self.textbook, self.torch_lstm = Textbook(self.model, dtype), TorchLSTM(self.model, dtype)
@@ -73,14 +76,22 @@ class Bench:
         assert self.spelling.chars is not None
         chars = torch.from_numpy(self.spelling.chars[self.read]).long()
         self.chars = chars.view(options.n_directions, N_STEPS, N_ROWS, -1).to(device)
-        params = list(self.model.parameters())
-        fused = {"lr": 1e-4, "fused": True}
-        self.optimizer = torch.optim.AdamW(params, **fused)
-        bilm_lstm = set(self.model.bilm.layers.parameters())
-        others = [param for param in params if param not in bilm_lstm]
-        self.other_optimizer = torch.optim.AdamW(
-            [*others, *self.torch_lstm.lstms.parameters()], **fused
-        )
+        self.optimizers = self._optimizers(self.model)
+        self.other_optimizers = self._optimizers(self.torch_lstm)
+
+    def _optimizers(self, module: nn.Module) -> List[torch.optim.Optimizer]:
+        """Those of the recipe, with Muon for the matrices of the LSTMs in use."""
+        in_torch = module is self.torch_lstm
+        layers = self.torch_lstm.lstms if in_torch else self.model.bilm.layers
+        # ours have an axis for the directions
+        matrices = [param for param in layers.parameters() if param.dim() == (2 if in_torch else 3)]
+        unused = set(matrices) | (set(self.model.bilm.layers.parameters()) if in_torch else set())
+        others = [param for param in module.parameters() if param not in unused]
+        return Modern(learn_rate=1e-4, matrix_rate=1e-4).optimizers(others, matrices)
+
+    def draw(self) -> None:
+        drawn, self.n_draws = self.sampler.draw(self.rng)
+        self.samples = torch.from_numpy(drawn).to(self.device)
 
     def ours(self) -> Tensor:
         distinct, places = np.unique(self.read, return_inverse=True)
@@ -99,11 +110,22 @@ class Bench:
     def with_textbook(self) -> Tensor:
         return self.textbook.losses(self.chars, self.targets, self.samples, self._corrections())
 
+    def with_eager(self) -> Tensor:
+        table, places = self._words()
+        rest = self.targets, self.samples, self._corrections()
+        return self.textbook.losses(places, *rest, table)
+
     def with_torch_lstm(self) -> Tensor:
+        table, places = self._words()
+        rest = self.targets, self.samples, self._corrections()
+        return self.torch_lstm.losses(table, places, *rest)
+
+    def _words(self) -> Tuple[Tensor, Tensor]:
+        """Vectors of the distinct words [n, P], and which of them stands where [D, T, B]."""
         distinct, places = np.unique(self.read, return_inverse=True)
-        where = torch.from_numpy(places.reshape(len(self.read), N_STEPS, N_ROWS)).to(self.device)
+        places = torch.from_numpy(places.reshape(len(self.read), N_STEPS, N_ROWS))
         table = self.model.embed(self.spelling[distinct], self.precision)
-        return self.torch_lstm.losses(table, where, self.targets, self.samples, self._corrections())
+        return table, places.to(self.device)
 
     def _corrections(self) -> List[Any]:
         return [
@@ -114,27 +136,35 @@ class Bench:
             for targets in self.targets
         ]
 
-    def step(self, losses: Callable[[], Tensor], optimizer: torch.optim.Optimizer) -> None:
+    def step(self, losses: Callable[[], Tensor], optimizers: List[torch.optim.Optimizer]) -> None:
+        self.draw()
         losses().mean().backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        params = [
+            param for o in optimizers for group in o.param_groups for param in group["params"]
+        ]
+        nn.utils.clip_grad_norm_(params, 0.5)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
     def check(self) -> None:
-        """The textbook's losses must be ours."""
-        with torch.no_grad():
-            found, expected = self.with_textbook(), self.ours()
+        """The losses of the formulas must be ours."""
         tolerance = 1e-4 if self.precision == "float32" else 0.02
-        torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
+        with torch.no_grad():
+            expected = self.ours()
+            for found in (self.with_textbook(), self.with_eager()):
+                torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
 
     def measure(self, repeats: int) -> Dict[str, float]:
         """RETURNS (Dict[str, float]): Words per second of each way."""
         self.check()
         runs: Dict[str, Callable[[], object]] = {
-            "ours": lambda: self.step(self.ours, self.optimizer),
-            "textbook": lambda: self.step(self.with_textbook, self.optimizer),
-            "nn.LSTM": lambda: self.step(self.with_torch_lstm, self.other_optimizer),
+            "ours": lambda: self.step(self.ours, self.optimizers),
+            "eager": lambda: self.step(self.with_eager, self.optimizers),
+            "textbook": lambda: self.step(self.with_textbook, self.optimizers),
+            "nn.LSTM": lambda: self.step(self.with_torch_lstm, self.other_optimizers),
         }
         for run in runs.values():
             run()
@@ -154,7 +184,7 @@ def plot(rows: List[Dict[str, Any]], path: Path) -> None:
 
     figure = Figure(figsize=(3 * len(rows), 3.5), layout="constrained")
     for axes, row in zip(np.atleast_1d(figure.subplots(1, len(rows))), rows):
-        axes.bar(COLUMNS, [row[name] for name in COLUMNS], color=["C0", "C7", "C7", "C1"])
+        axes.bar(COLUMNS, [row[name] for name in COLUMNS], color=["C0", *["C7"] * 3, "C1"])
         axes.set(title=row["size"], ylabel="words per second")
         axes.tick_params(axis="x", rotation=30)
     figure.savefig(path, dpi=120)
@@ -175,14 +205,15 @@ def main() -> None:
         name = f"{torch.cuda.get_device_name(args.device)}, torch {torch.__version__}"
     print(f"{name}, {args.precision}")
     print(f"{'size':10}" + "".join(f"{name:>10}" for name in COLUMNS), end="")
-    print(f"{'/ textbook':>13}{'/ nn.LSTM':>11}{'of products':>13}")
+    print(f"{'/ eager':>9}{'/ textbook':>12}{'/ nn.LSTM':>11}{'of products':>13}")
     rows = []
     for size in args.sizes:
         row = {"size": size, **Bench(size, args.precision, args.device).measure(args.repeats)}
         rows.append(row)
         print(f"{size:10}" + "".join(f"{row[name]:>10,.0f}" for name in COLUMNS), end="")
         print(
-            f"{row['ours'] / row['textbook']:>13.2f}{row['ours'] / row['nn.LSTM']:>11.2f}"
+            f"{row['ours'] / row['eager']:>9.2f}{row['ours'] / row['textbook']:>12.2f}"
+            f"{row['ours'] / row['nn.LSTM']:>11.2f}"
             f"{row['ours'] / row['products']:>13.0%}",
             flush=True,
         )

@@ -1,11 +1,11 @@
 """Other ways to take a training step, to compare ours with.
 
-`Textbook` is the step as the formulas read, under autograd. `TorchLSTM` is ours with
-torch's own LSTM in it. `matrix_products` is what is left of a step when there is nothing
-but its matrix products.
+`Textbook` is the step as the formulas read, under autograd, with or without a table of the
+distinct words. `TorchLSTM` is ours with torch's own LSTM in it. `matrix_products` is what is
+left of a step when there is nothing but its matrix products.
 """
 
-from typing import Any, Callable, List, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -31,14 +31,21 @@ class Textbook:
         self.model, self.dtype = model, dtype
 
     def losses(
-        self, chars: Tensor, targets: Tensor, samples: Tensor, corrections: List[Corrections]
+        self,
+        words: Tensor,
+        targets: Tensor,
+        samples: Tensor,
+        corrections: List[Corrections],
+        table: Optional[Tensor] = None,
     ) -> Tensor:
-        """chars [D, T, B, C], targets [D, T * B], samples [S]; RETURNS mean losses [D]."""
+        """words: characters [D, T, B, C], or places in the table [D, T, B] if there is one;
+        targets [D, T * B], samples [S], table [n, P]; RETURNS mean losses [D]."""
         found = []
         half = self.dtype == torch.bfloat16
-        with torch.autocast(chars.device.type, torch.bfloat16, enabled=half):
-            for d, (rows, follows) in enumerate(zip(chars, targets)):
-                top = self._layers(self._embed(rows), d)
+        with torch.autocast(words.device.type, torch.bfloat16, enabled=half):
+            for d, (rows, follows) in enumerate(zip(words, targets)):
+                x = self._embed(rows) if table is None else nn.functional.embedding(rows, table)
+                top = self._layers(x, d)
                 found.append(self._softmax(top.flatten(0, 1), follows, samples, corrections[d]))
         return torch.stack(found)
 

@@ -10,8 +10,9 @@ from typing import Any, Optional, Tuple
 import torch
 from torch import Tensor
 
-# elements of the probabilities held at once: few enough for a CPU's cache
-MAX_ELEMENTS = 2**20
+# elements of the probabilities held at once: few enough for a CPU's cache, or for a launch on a
+# GPU to pay
+MAX_ELEMENTS, MAX_ELEMENTS_ON_GPU = 2**20, 2**26
 MIN_ROWS = 128
 LOG2_E = math.log2(math.e)
 
@@ -27,7 +28,9 @@ def cross_entropy(
     dtype (Optional[torch.dtype]): Type of the matrix products, that of h if None.
     RETURNS (Tensor): The sum, a scalar.
     """
-    loss: Tensor = _Full.apply(h, weight, bias, targets, dtype or h.dtype)
+    # inside of the function gradients are always off
+    settings = dtype or h.dtype, torch.is_grad_enabled()
+    loss: Tensor = _Full.apply(h, weight, bias, targets, *settings)
     return loss
 
 
@@ -51,8 +54,14 @@ def sampled_cross_entropy(
     corrections (Tuple[Tensor, Tensor]): ln Q of the targets [N] and of the samples [S].
     RETURNS (Tensor): The sum, a scalar.
     """
-    loss: Tensor = _Sampled.apply(h, weight, bias, targets, samples, *corrections, dtype or h.dtype)
+    settings = dtype or h.dtype, torch.is_grad_enabled()
+    loss: Tensor = _Sampled.apply(h, weight, bias, targets, samples, *corrections, *settings)
     return loss
+
+
+def _rows_at_once(classes: Tensor) -> int:
+    limit = MAX_ELEMENTS_ON_GPU if classes.is_cuda else MAX_ELEMENTS
+    return max(MIN_ROWS, limit // len(classes))
 
 
 def _exponentials(logits: Tensor, top: Tensor) -> Tuple[Tensor, Tensor]:
@@ -65,16 +74,22 @@ def _exponentials(logits: Tensor, top: Tensor) -> Tuple[Tensor, Tensor]:
 class _Full(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, dtype: torch.dtype
+        ctx: Any,
+        h: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        dtype: torch.dtype,
+        training: bool,
     ) -> Tensor:
-        wanted = any(ctx.needs_input_grad)
+        wanted = training and any(ctx.needs_input_grad)
         cast_h, cast_weight = h.to(dtype), weight.to(dtype)
         cast_bias, weight_t = bias.to(dtype), cast_weight.t()
         total = h.new_zeros(())
         if wanted:
             d_h, d_bias = torch.empty_like(h), torch.zeros_like(bias)
             d_weight = torch.zeros_like(weight)
-        n_rows = max(MIN_ROWS, MAX_ELEMENTS // len(weight))
+        n_rows = _rows_at_once(weight)
         for start in range(0, len(h), n_rows):
             rows = slice(start, start + n_rows)
             logits = torch.addmm(cast_bias, cast_h[rows], weight_t).to(h.dtype)
@@ -101,7 +116,7 @@ class _Full(torch.autograd.Function):
     def backward(ctx: Any, d_loss: Tensor) -> Any:
         d_h, d_weight, d_bias = (x.mul_(d_loss) for x in ctx.gradients)
         del ctx.gradients
-        return d_h, d_weight, d_bias, None, None
+        return d_h, d_weight, d_bias, None, None, None
 
 
 class _Sampled(torch.autograd.Function):
@@ -116,8 +131,9 @@ class _Sampled(torch.autograd.Function):
         target_correction: Tensor,
         sample_correction: Tensor,
         dtype: torch.dtype,
+        training: bool,
     ) -> Tensor:
-        wanted = any(ctx.needs_input_grad)
+        wanted = training and any(ctx.needs_input_grad)
         cast_h, cast_weight = h.to(dtype), weight[samples].to(dtype)
         cast_bias = (bias[samples] - sample_correction).to(dtype)
         of_targets = weight[targets]
@@ -132,12 +148,14 @@ class _Sampled(torch.autograd.Function):
         place = torch.full_like(bias, -1, dtype=torch.int64)
         place[samples] = torch.arange(len(samples), device=h.device)
         hits = place[targets]
-        n_rows = max(MIN_ROWS, MAX_ELEMENTS // len(samples))
+        n_rows = _rows_at_once(samples)
         for start in range(0, len(h), n_rows):
             rows = slice(start, start + n_rows)
             logits = torch.addmm(cast_bias, cast_h[rows], cast_weight.t()).to(h.dtype)
-            hit = (hits[rows] >= 0).nonzero()[:, 0]
-            logits[hit, hits[rows][hit]] = -torch.inf
+            # no row of its own for each hit, for which a GPU would have to be asked
+            at = hits[rows, None]
+            without = torch.where(at < 0, logits.gather(1, at.clamp(min=0)), -torch.inf)
+            logits.scatter_(1, at.clamp(min=0), without)
             top = torch.maximum(logits.amax(dim=1), own[rows])[:, None]
             p, total_p = _exponentials(logits, top)
             own_p = (own[rows, None] - top).exp()
@@ -152,15 +170,19 @@ class _Sampled(torch.autograd.Function):
                 d_sampled += torch.mm(p.t(), (h[rows] * share).to(dtype))
         if wanted:
             d_h.addcmul_(d_targets[:, None], of_targets)
-            d_weight, d_bias = torch.zeros_like(weight), torch.zeros_like(bias)
-            d_weight[samples], d_bias[samples] = d_sampled, d_sampled_bias
-            d_weight.index_add_(0, targets, d_targets[:, None] * h)
-            d_bias.index_add_(0, targets, d_targets)
-            ctx.gradients = d_h, d_weight, d_bias
+            ctx.save_for_backward(h, targets, samples)
+            ctx.n_words = len(bias)
+            ctx.gradients = d_h, d_sampled, d_sampled_bias, d_targets
         return total
 
     @staticmethod
     def backward(ctx: Any, d_loss: Tensor) -> Any:
-        d_h, d_weight, d_bias = (x.mul_(d_loss) for x in ctx.gradients)
+        h, targets, samples = ctx.saved_tensors
+        d_h, d_sampled, d_sampled_bias, d_targets = (x.mul_(d_loss) for x in ctx.gradients)
         del ctx.gradients
-        return d_h, d_weight, d_bias, None, None, None, None, None
+        # the whole table's gradient is there only now, for one direction at a time
+        d_weight, d_bias = h.new_zeros(ctx.n_words, h.shape[1]), h.new_zeros(ctx.n_words)
+        d_weight[samples], d_bias[samples] = d_sampled, d_sampled_bias
+        d_weight.index_add_(0, targets, d_targets[:, None] * h)
+        d_bias.index_add_(0, targets, d_targets)
+        return d_h, d_weight, d_bias, *[None] * 6

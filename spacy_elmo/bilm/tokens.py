@@ -18,6 +18,7 @@ from .packing import N_BOUNDARIES
 from .word_cache import WordCache
 
 CACHED_WORDS = 50_000
+SPELLED_AT_ONCE = 2**16
 
 
 class TokenEmbedder(nn.Module):
@@ -96,10 +97,13 @@ class TokenEmbedder(nn.Module):
         """RETURNS (Spelling): What is looked up for words, those around a sentence first."""
         chars = n_used = ids = None
         if self.characters is not None:
-            both = zip(self.characters.boundaries(), self.characters.encode(words))
-            chars, n_used = (np.concatenate(pair) for pair in both)
-            # a table of all words of a large text is kept: half the memory, where ids fit
-            chars = chars.astype(np.int16 if chars.max() < 2**15 else np.int32)
+            parts = [self.characters.boundaries()]
+            for start in range(0, len(words), SPELLED_AT_ONCE):
+                parts.append(self.characters.encode(words[start : start + SPELLED_AT_ONCE]))
+                # a table of all words of a large text is kept: less memory, where ids fit
+                parts[-2:] = ((_small(chars), n) for chars, n in parts[-2:])
+            chars, n_used = (np.concatenate(arrays) for arrays in zip(*parts))
+            chars = _small(chars)
         if self.words is not None:
             ids = np.concatenate([self.words.boundaries(), self.words.encode(words)])
         return Spelling(chars, n_used, ids)
@@ -134,6 +138,11 @@ class Spelling:
     def __getitem__(self, rows: Any) -> "Spelling":
         parts = (self.chars, self.n_used, self.ids)
         return Spelling(*(None if part is None else part[rows] for part in parts))
+
+
+def _small(ids: np.ndarray) -> np.ndarray:
+    fits = ids.max(initial=0) < 2**15
+    return ids.astype(np.int16 if fits else np.int32, copy=False)
 
 
 def _tensor(array: Optional[np.ndarray]) -> Tensor:

@@ -87,5 +87,17 @@ def convert(
         if bilm.tokens.words is not None:
             written.append(output_path.with_name("vocab.txt"))
         return bilm, written
-    store.write(bilm, output_path, torch.float16 if half else None)
+    kept = {
+        name: (Path(input_path) / name).read_bytes()
+        for name in (store.HEAD, store.VOCAB)
+        if (Path(input_path) / name).is_file()
+    }
+
+    def write_language_model(folder: Path) -> None:
+        for name, data in kept.items():
+            (folder / name).write_bytes(data)
+
+    # a softmax is worth nothing without its words, nor these without it
+    extras = write_language_model if len(kept) == 2 else None
+    store.write(bilm, output_path, torch.float16 if half else None, extras=extras)
     return bilm, sorted(path for path in output_path.iterdir() if path.is_file())

@@ -3,6 +3,7 @@
 Owns the command. The work is in `spacy_elmo.pretrain`, imported when it is done.
 """
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
@@ -56,14 +57,15 @@ def pretrain(
 
     from ..pretrain.config import PretrainConfig
     from ..pretrain.loop import Pretraining, Stopped
+    from ..pretrain.output import taken
     from ..pretrain.workers import Workers
 
     values = load_config(config_path, overrides=overrides or {}, interpolate=True)
     config = PretrainConfig.from_dict(dict(values))
     workers = Workers.join(gpu_id)
     try:
-        training = Pretraining(config, Path(output), workers, progress)
-        look = training.run()
+        with taken(Path(output)) if workers.rank == 0 else nullcontext():
+            look = Pretraining(config, Path(output), workers, progress).run()
     except Stopped as stopped:
         if workers.rank == 0:
             msg.warn(str(stopped))

@@ -10,12 +10,18 @@ from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
 
 from ..bilm.options import BiLMOptions
+from ..weights.build import check_options
 from .recipes import RECIPES, Modern, Recipe
 
 T = TypeVar("T")
 SOFTMAXES = ("adaptive", "sampled", "full")
 ORDERS = ("documents", "shuffled")
-PRECISIONS = ("float32", "bfloat16")
+PRECISIONS = ("float32", "tf32", "bfloat16")
+# what [model] may say: all else of a new biLM is as the original has it
+MODEL_SETTINGS = (
+    *("hidden_dim", "projection_dim", "n_layers", "filters", "char_dim", "max_characters"),
+    *("activation", "n_highway", "cell_clip", "proj_clip", "skip_connections", "bidirectional"),
+)
 # ranges of the settings of these names
 AT_LEAST_0 = (
     *("max_size", "max_minutes", "checkpoint_every", "patience", "seed", "reset", "dropout"),
@@ -101,7 +107,8 @@ class TrainingConfig:
     epochs (float): Passes over the training text.
     max_minutes (float): Stop after so many minutes of training at the latest; 0 for no limit.
     dropout (float): Share of each layer's inputs, and of the outputs, to drop.
-    precision (str): "float32", or "bfloat16" for the matrix products.
+    precision (str): "float32"; for the matrix products "tf32" (on a GPU, inputs of 10 bits) or
+        "bfloat16" (of 8 bits).
     eval_every (int): Steps between two looks at the held-out text, each followed by a
         checkpoint.
     checkpoint_every (int): Steps between checkpoints, if there should be more of them.
@@ -148,6 +155,8 @@ class PretrainConfig:
         cutoffs = self.softmax.cutoffs
         if cutoffs != sorted(set(cutoffs)) or any(cutoff < 1 for cutoff in cutoffs):
             raise ValueError(f"[softmax] cutoffs is {cutoffs}; they must be above 0 and ascend.")
+        if self.model is not None:
+            check_options(self.model, "[model]")
         if (self.model is None) == (self.init is None):
             raise ValueError(
                 "The config must have either a [model] block with the sizes of a new biLM, or an "
@@ -178,6 +187,12 @@ class PretrainConfig:
         for part in ("train", "heldout"):
             if isinstance(text.get(part), str):
                 text[part] = [text[part]]
+            elif text.get(part) is None:
+                raise ValueError(
+                    f"[text] {part} is not set. Name files, directories or patterns there, or on "
+                    f"the command line: --text.{part} FILES (--paths.{part} with the configs that "
+                    f"come with spacy-elmo)."
+                )
         init = blocks.get("init")
         if init is not None and (set(init) != {"path"} or not isinstance(init["path"], str)):
             raise ValueError("The block [init] must have one setting, path, and nothing else.")
@@ -188,7 +203,7 @@ class PretrainConfig:
             batches=_read(BatchConfig, "batches", blocks.get("batches", {})),
             recipe=_read(RECIPES[name], "recipe", recipe),
             training=_read(TrainingConfig, "training", blocks.get("training", {})),
-            model=_read(BiLMOptions, "model", blocks["model"]) if "model" in blocks else None,
+            model=_read_model(blocks["model"]) if "model" in blocks else None,
             init=None if init is None else init["path"],
         )
 
@@ -199,10 +214,21 @@ class PretrainConfig:
         name = "modern" if isinstance(self.recipe, Modern) else "paper"
         blocks["recipe"] = {"name": name, **asdict(self.recipe)}
         if self.model is not None:
-            blocks["model"] = self.model.to_dict()
+            options = self.model.to_dict()
+            blocks["model"] = {name: options[name] for name in MODEL_SETTINGS}
         if self.init is not None:
             blocks["init"] = {"path": self.init}
         return blocks
+
+
+def _read_model(values: Dict[str, Any]) -> BiLMOptions:
+    for name in values:
+        if name not in MODEL_SETTINGS:
+            raise ValueError(
+                f"[model] has the setting {name!r}, which it does not know. Known are "
+                f"{', '.join(MODEL_SETTINGS)}."
+            )
+    return _read(BiLMOptions, "model", values)
 
 
 def _read(cls: Type[T], block: str, values: Dict[str, Any]) -> T:

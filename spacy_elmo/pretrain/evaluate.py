@@ -5,6 +5,7 @@ Owns how a text is read for evaluation and what is reported of it.
 
 import math
 from dataclasses import dataclass
+from typing import Optional
 
 import torch
 
@@ -13,7 +14,9 @@ from .model import LanguageModel, codes_to_ids
 from .windows import Passage
 from .workers import Workers
 
-N_ROWS, N_STEPS = 256, 32
+MAX_ROWS, N_STEPS = 256, 32
+# positions of a row at least, so that few of them are the first after a state of zeros
+MIN_LENGTH = 500
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def evaluate(
     corpus: Corpus,
     workers: Workers,
     precision: str = "float32",
-    n_rows: int = N_ROWS,
+    n_rows: Optional[int] = None,
 ) -> Perplexity:
     """Perplexity of a text in its order, states carried from sentence to sentence.
 
@@ -55,11 +58,13 @@ def evaluate(
     corpus (Corpus): The text.
     workers (Workers): The processes that share the work.
     precision (str): "float32", or "bfloat16" for the matrix products.
-    n_rows (int): Stretches that the text is divided into and that are read side by side.
+    n_rows (Optional[int]): Stretches that the text is divided into and that are read side by
+        side, each from a state of zeros; None for as many as are long enough.
     RETURNS (Perplexity): Its perplexity.
     """
     if not corpus.n_sentences:
         raise ValueError("There is no sentence in the text to evaluate on.")
+    n_rows = n_rows or max(1, min(MAX_ROWS, corpus.n_positions // MIN_LENGTH))
     ids = codes_to_ids(model.vocab, corpus.words)
     table = model.word_table(corpus.words, precision)
     n_directions = model.bilm.options.n_directions

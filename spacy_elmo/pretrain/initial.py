@@ -4,6 +4,8 @@ Owns what is taken over of weights that were trained before. How training goes o
 there is not known here.
 """
 
+import warnings
+from pathlib import Path
 from typing import Optional, Sequence
 
 import torch
@@ -12,6 +14,7 @@ from ..bilm.lm_head import make_head
 from ..bilm.model import BiLM
 from ..weights import load_bilm
 from ..weights.atomic import PathLike
+from ..weights.store import VOCAB
 from .config import PretrainConfig
 from .corpus import Corpus
 from .model import LanguageModel
@@ -30,6 +33,8 @@ def make_model(config: PretrainConfig, corpus: Corpus) -> LanguageModel:
         vocab = Vocab.count(corpus, settings.max_size, settings.min_count)
     else:
         vocab = Vocab.from_file(settings.file).count_on(corpus)
+        if config.softmax.kind != "full":
+            _check_order(vocab, settings.file)
     torch.manual_seed(config.training.seed)
     cutoffs = config.softmax.cutoffs if config.softmax.kind == "adaptive" else ()
     # a cluster without words is none
@@ -53,9 +58,28 @@ def make_model(config: PretrainConfig, corpus: Corpus) -> LanguageModel:
 def load_saved(path: PathLike, vocab: Vocab, cutoffs: Sequence[int]) -> Optional[LanguageModel]:
     """RETURNS (Optional[LanguageModel]): The language model of a directory, if it has a
     softmax over just these words in just these clusters."""
-    try:
-        model = LanguageModel.load(path)
-    except ValueError:
+    if not LanguageModel.is_saved(path):
         return None
-    same = model.vocab.words == vocab.words and model.head.cutoffs == tuple(cutoffs)
-    return model if same else None
+    model = LanguageModel.load(path)
+    if model.vocab.words == vocab.words and model.head.cutoffs == tuple(cutoffs):
+        return model
+    warnings.warn(
+        f"{path} has a softmax over {len(model.vocab):,} words in clusters from "
+        f"{list(model.head.cutoffs)}, and the config asks for {len(vocab):,} words and "
+        f"{list(cutoffs)}: a new one is trained. To keep it, give [vocab] file = "
+        f"{str(Path(path) / VOCAB)!r} and the same cutoffs.",
+        stacklevel=2,
+    )
+    return None
+
+
+def _check_order(vocab: Vocab, path: PathLike) -> None:
+    """Warn if the frequent words do not come first."""
+    assert vocab.counts is not None
+    half = len(vocab) // 2
+    if vocab.counts[half:].sum() > vocab.counts[:half].sum():
+        warnings.warn(
+            f"The words of {path} are not in the order of their frequency, on which the adaptive "
+            f"and the sampled softmax rely. Sort it, or set [softmax] kind to 'full'.",
+            stacklevel=3,
+        )

@@ -6,9 +6,10 @@ stopped. A single step is the trainer's business.
 
 import math
 import signal
+import sys
 import time
 from pathlib import Path
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 import torch
 from torch import Tensor
@@ -21,15 +22,14 @@ from .evaluate import Perplexity, evaluate
 from .initial import make_model
 from .log import CURVES, Log, plot
 from .memory import keep_freed_memory
-from .output import check_output, write_config
+from .output import BEST, LAST, check_output, write_config
 from .readers import TextSettings
 from .signals import noted_signals
 from .trainer import StepResult, Trainer
 from .workers import Workers
 
-BEST, LAST = "model-best", "model-last"
 LOG_EVERY = 50
-# steps between the questions whether to stop, which processes must ask together
+# steps between the questions whether to stop, which processes on GPUs must ask together
 ASK_EVERY = 10
 # a loss so many times that of a guess among all words has exploded
 EXPLODED = 2.0
@@ -71,6 +71,11 @@ class Pretraining:
         self.last_checkpoint = checkpoint.latest(output)
         if self.last_checkpoint is not None:
             self._restore(self.last_checkpoint)
+        if not workers.agree(self.trainer.step):
+            raise ValueError(
+                f"The processes found different checkpoints in {output}. Give a directory that all "
+                f"machines share."
+            )
         self.log: Optional[Log] = None
         if self.first:
             write_config(output, config)
@@ -141,22 +146,34 @@ class Pretraining:
 
     def _restore(self, path: Path) -> None:
         tensors, info = checkpoint.read(path)
-        if info["text"] != self.corpus.key:
-            raise ValueError(
-                f"The training in {self.output} was begun on another text, or on one that was cut "
-                f"into other words. Give the same files to go on, or a new directory."
-            )
+        for name, key in self._fingerprints().items():
+            if info["fingerprints"][name] != key:
+                raise ValueError(
+                    f"The training in {self.output} was begun with another {name}, or with one "
+                    f"that was cut into other words. Give the same files to go on, or a new "
+                    f"directory."
+                )
         self.trainer.restore(tensors, info)
         self.seconds_before = info["seconds"]
         self.best, self.looks_since_best = info["best"] or math.inf, info["looks_since_best"]
-        self.over = info["over"]
+        limit = self.config.training.max_minutes * 60
+        self.over = info["over"] or bool(limit and self.seconds_before >= limit)
+
+    def _fingerprints(self) -> Dict[str, str]:
+        """Of what a training must be gone on with."""
+        return {
+            "training text": self.corpus.key,
+            "held-out text": self.heldout.key,
+            "vocabulary": self.trainer.model.vocab.key,
+        }
 
     def _checkpoint(self) -> None:
         """Write a checkpoint. All processes take part, for each has a part of the rows."""
         tensors, info = self.trainer.save()
         best = self.best if math.isfinite(self.best) else None
         info.update(seconds=self.seconds, best=best, looks_since_best=self.looks_since_best)
-        info.update(over=self.over, text=self.corpus.key)
+        finished = self.trainer.step >= self.trainer.n_steps or self._no_longer_better()
+        info.update(over=finished, fingerprints=self._fingerprints())
         if self.first:
             self.last_checkpoint = checkpoint.write(self.output, self.trainer.step, tensors, info)
         self.workers.wait()
@@ -199,15 +216,13 @@ class Pretraining:
                 continue
             raise ValueError(
                 f"The {wrong}. The last good checkpoint: {self.last_checkpoint or 'none'}. "
-                f"Take a lower learn_rate or clip in a new directory, or more warmup; with "
-                f"bfloat16, try float32."
+                f"Take a lower learn_rate or clip in a new directory, where [init] path can be "
+                f"{self.output / BEST} if there is one; with bfloat16, try float32."
             )
 
     def _look(self) -> Perplexity:
         """Look at the held-out text and keep the best model."""
-        look = evaluate(
-            self.trainer.model, self.heldout, self.workers, self.config.training.precision
-        )
+        look = evaluate(self.trainer.model, self.heldout, self.workers, self.trainer.precision)
         if self.log is not None:
             self.log.add(
                 step=self.trainer.step,
@@ -239,15 +254,21 @@ class Pretraining:
 
     def _out_of_time(self) -> bool:
         limit = self.config.training.max_minutes * 60
-        if not limit or (self.workers.size > 1 and self.trainer.step % ASK_EVERY):
+        if not limit or self._asks_later():
             return False
         return self.workers.any(self.first and self.seconds >= limit)
 
+    def _asks_later(self) -> bool:
+        on_gpus = self.workers.size > 1 and self.workers.device.type == "cuda"
+        return on_gpus and self.trainer.step % ASK_EVERY > 0
+
     def _note(self, number: int) -> None:
+        if self.first and self.signal is None:
+            print("\nStopping after this step, with a checkpoint ...", file=sys.stderr, flush=True)
         self.signal = number
 
     def _stop_if_asked(self) -> None:
-        if self.workers.size > 1 and self.trainer.step % ASK_EVERY:
+        if self._asks_later():
             return
         if self.workers.any(self.signal is not None):
             if self.pending:

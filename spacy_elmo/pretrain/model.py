@@ -149,6 +149,11 @@ class LanguageModel(nn.Module):
     def head_tensors(self) -> List[Tuple[str, Tensor]]:
         return list(self.head.state_dict().items())
 
+    @staticmethod
+    def is_saved(path: PathLike) -> bool:
+        """RETURNS (bool): Whether a directory holds a softmax and a vocabulary."""
+        return (Path(path) / store.HEAD).is_file() and (Path(path) / store.VOCAB).is_file()
+
     @classmethod
     def load(cls, path: PathLike) -> "LanguageModel":
         """Read what `save` wrote.
@@ -157,7 +162,7 @@ class LanguageModel(nn.Module):
         RETURNS (LanguageModel): The model, frozen, on the CPU.
         """
         path = Path(path)
-        if not (path / store.HEAD).is_file() or not (path / store.VOCAB).is_file():
+        if not cls.is_saved(path):
             raise ValueError(
                 f"{path} holds no language model: {store.HEAD} or {store.VOCAB} is missing. Files "
                 f"made for vectors alone have no softmax; `spacy elmo pretrain` writes both."

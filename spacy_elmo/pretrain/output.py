@@ -1,16 +1,30 @@
-"""The directory of a training: whether it may be written to, and with which settings it was
-begun.
+"""The directory of a training: whether it may be written to, by whom, and with which settings
+it was begun.
 
-Owns the file with the settings. What else is in the directory is other modules' business.
+Owns the names of what is in it and the file with the settings. What goes into the other
+files is other modules' business.
 """
 
 import json
+import os
+import shutil
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Iterator
 
-from ..weights.atomic import atomic_file, is_part
+from ..weights.atomic import OLD, atomic_file, is_part
+from ..weights.store import check_replaceable
+from .checkpoint import FOLDER
 from .config import PretrainConfig
 
-CONFIG = "config.json"
+CONFIG, LOCK, BEST, LAST = "config.json", ".lock", "model-best", "model-last"
+# what may be otherwise when a training goes on: its text has a fingerprint of its own, and the
+# rest decides of no weight
+FREE = {
+    "text": ("train", "heldout", "cache"),
+    "vocab": ("file",),
+    "training": ("max_minutes", "checkpoint_every", "tensorboard"),
+}
 
 
 def check_output(output: Path, config: PretrainConfig) -> None:
@@ -19,11 +33,13 @@ def check_output(output: Path, config: PretrainConfig) -> None:
     output (Path): The directory; it need not be there.
     config (PretrainConfig): The settings.
     """
+    for name in (BEST, LAST):
+        check_replaceable(output / name)
     path = output / CONFIG
     if not path.is_file():
         found = output.iterdir() if output.is_dir() else ()
         # a run that was killed at its first file left a part of it
-        others = [p.name for p in found if not is_part(p)]
+        others = [p.name for p in found if not is_part(p) and p.name != LOCK]
         if others:
             raise ValueError(
                 f"{output} holds {others[0]!r}, but no pretraining to go on with. Give a new or "
@@ -40,7 +56,7 @@ def check_output(output: Path, config: PretrainConfig) -> None:
         f"[{block}] {name} = {there.get(block, {}).get(name)!r}"
         for block, settings in json.loads(_text(config)).items()
         for name, value in settings.items()
-        if there.get(block, {}).get(name) != value
+        if there.get(block, {}).get(name) != value and name not in FREE.get(block, ())
     ]
     if changed:
         raise ValueError(
@@ -54,6 +70,44 @@ def write_config(output: Path, config: PretrainConfig) -> None:
     output.mkdir(parents=True, exist_ok=True)
     with atomic_file(output / CONFIG) as temporary:
         temporary.write_text(_text(config) + "\n", encoding="utf8")
+
+
+@contextmanager
+def taken(output: Path) -> Iterator[None]:
+    """Make the directory, keep other processes out of it while the block runs, and remove what
+    killed ones left behind."""
+    output.mkdir(parents=True, exist_ok=True)
+    with (output / LOCK).open("w") as lock:
+        try:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ValueError(
+                f"Another process is training in {output}. Wait for its end, or give a new "
+                f"directory."
+            ) from error
+        except (ImportError, OSError):
+            pass  # a system, or a file system, without locks
+        tidy(output)
+        yield
+
+
+def tidy(output: Path) -> None:
+    """Remove what killed processes left behind, and put back a model that one of them was about
+    to replace."""
+    for folder in (output, output / FOLDER):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if not is_part(path):
+                continue
+            # ".model-best.<random>.old" was model-best
+            original = path.with_name(path.name[1:].rsplit(".", 2)[0])
+            if path.suffix == OLD and not original.exists():
+                os.replace(path, original)
+            elif path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _text(config: PretrainConfig) -> str:

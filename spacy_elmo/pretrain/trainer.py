@@ -54,6 +54,10 @@ class Trainer:
                 f"share evenly. Take a multiple of {workers.size}."
             )
         self.config, self.workers, self.step = config, workers, 0
+        self.precision = config.training.precision
+        if self.precision == "tf32":  # a way to multiply float32
+            torch.set_float32_matmul_precision("high")
+            self.precision = "float32"
         self.model = model.to(workers.device).requires_grad_(True)
         self.params = list(self.model.parameters())
         matrices = [param for param in model.bilm.layers.parameters() if param.dim() == 3]
@@ -121,7 +125,7 @@ class Trainer:
             torch.from_numpy(self.ids[follows]).to(device),
             [self.n_rows] * batches.n_steps,
             self.state,
-            precision=training.precision,
+            precision=self.precision,
             dropout=training.dropout,
             sampler=self.sampler,
             samples=self._samples(index),

@@ -4,6 +4,8 @@ Owns how they are counted, numbered, read and written (one word a line, as in th
 vocab.txt). It knows nothing of how a corpus is made.
 """
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
@@ -48,6 +50,12 @@ class Vocab:
 
     def __len__(self) -> int:
         return len(self.words)
+
+    @property
+    def key(self) -> str:
+        """RETURNS (str): Fingerprint of the words and their order."""
+        data = json.dumps(self.words).encode()
+        return hashlib.blake2b(data, digest_size=16).hexdigest()
 
     @classmethod
     def count(cls, corpus: Corpus, max_size: int = 0, min_count: int = 1) -> "Vocab":

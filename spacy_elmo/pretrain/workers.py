@@ -6,6 +6,7 @@ averages. Started by `torchrun`, which sets the environment that is read here.
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import List
 
 import torch
@@ -48,7 +49,9 @@ class Workers:
         if size == 1:
             return cls(0, 1, device)
         if not dist.is_initialized():
-            dist.init_process_group("gloo" if device.type == "cpu" else "nccl")
+            backend = "gloo" if device.type == "cpu" else "nccl"
+            # others wait while the first tokenizes the text
+            dist.init_process_group(backend, timeout=timedelta(days=7))
         return cls(dist.get_rank(), size, device)
 
     def leave(self) -> None:
@@ -73,6 +76,10 @@ class Workers:
         if self.size == 1:
             return value
         return bool(self.sum(torch.tensor([float(value)])).item())
+
+    def agree(self, value: int) -> bool:
+        """RETURNS (bool): Whether all of them have the same whole number."""
+        return bool((self.gather(torch.tensor([value], device=self.device), 0) == value).all())
 
     def gather(self, tensor: Tensor, dim: int) -> Tensor:
         """RETURNS (Tensor): The tensors of all processes, one after the other."""

@@ -40,7 +40,8 @@ def build_bilm(
     mixes (Sequence[Mix]): Layer weights that came with the model.
     RETURNS (BiLM): The model.
     """
-    _check_options(options, len(tensors), source)
+    _check_count(options, len(tensors), source)
+    check_options(options, source)
     if not all(math.isfinite(value) for mix in mixes for value in (*mix.weights, mix.gamma)):
         raise ValueError(
             f"{source}: the layer weights {list(mixes)} hold NaN or infinity; they must be finite."
@@ -68,14 +69,18 @@ def build_bilm(
     return bilm if warm else bilm.warm_up()
 
 
-def _check_options(options: BiLMOptions, n_tensors: int, source: str) -> None:
-    """Raise a ValueError for what is possible by itself, but not for a file's content."""
+def _check_count(options: BiLMOptions, n_tensors: int, source: str) -> None:
     if options.n_layers + options.n_highway + len(options.filters) > n_tensors:
         raise ValueError(
             f"{source} holds {n_tensors} tensors, but by the options there must be more: "
             f"{options.n_layers} LSTM layers, {options.n_highway} highway layers and "
             f"{len(options.filters)} filters. The options belong to another model."
         )
+
+
+def check_options(options: BiLMOptions, source: str) -> None:
+    """Raise a ValueError for options that are possible by themselves, but that no file may
+    have."""
     over_bytes = options.filters and options.char_unit == BYTES
     if over_bytes and options.n_characters != N_BYTE_CHARACTERS:
         raise ValueError(

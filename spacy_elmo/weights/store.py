@@ -84,7 +84,7 @@ def write(
         is given, as part of the same directory.
     """
     path = Path(path).resolve()  # what a link points to is replaced, not the link
-    _check_replaceable(path)
+    check_replaceable(path)
     tensors: Dict[str, torch.Tensor] = {}
     for name, value in bilm.state_dict().items():
         # the start states are few, and computed from the weights as they were
@@ -98,7 +98,7 @@ def write(
             extras(folder)
 
 
-def _check_replaceable(path: Path) -> None:
+def check_replaceable(path: Path) -> None:
     """Raise a ValueError unless writing to a path removes nothing but a biLM of ours."""
     if not path.exists():
         return

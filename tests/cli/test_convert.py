@@ -4,7 +4,10 @@ import pytest
 import torch
 
 from spacy_elmo import load_bilm, save_bilm
+from spacy_elmo.pretrain.corpus import Corpus
+from spacy_elmo.pretrain.model import LanguageModel
 
+from ..pretrain.toys import documents, toy_trainer
 from ..samples import tiny_bilm
 from .conftest import run
 
@@ -71,3 +74,14 @@ def test_a_directory_of_something_else_is_kept(tmp_path: Path, model: Path) -> N
     run("convert", model, tmp_path / "mine", code=1)
     assert (tmp_path / "mine" / "a.txt").exists()
     assert "no directory" in run("convert", model, tmp_path / "a" / "b", code=1)
+
+
+def test_a_language_model_keeps_its_softmax(tmp_path: Path) -> None:
+    toy_trainer(Corpus.from_sentences(documents(60))).model.save(tmp_path / "model")
+    expected = LanguageModel.load(tmp_path / "model")
+    run("convert", tmp_path / "model", tmp_path / "copy")
+    run("convert", tmp_path / "model", tmp_path / "model", "--half")
+    for path in (tmp_path / "copy", tmp_path / "model"):
+        found = LanguageModel.load(path)
+        assert torch.equal(found.head.weight, expected.head.weight)
+        assert found.vocab.words == expected.vocab.words

@@ -34,11 +34,15 @@ WRONG = [
     ("softmax", {"kind": "flat"}, r"\[softmax\] kind is 'flat'.*adaptive, sampled, full"),
     ("batches", {"order": "sorted"}, r"\[batches\] order is 'sorted'.*documents, shuffled"),
     ("recipe", {"name": "new"}, r"\[recipe\] name is 'new'.*modern, paper"),
-    ("training", {"precision": "fp16"}, r"\[training\] precision is 'fp16'.*float32, bfloat16"),
+    (
+        "training",
+        {"precision": "fp16"},
+        r"\[training\] precision is 'fp16'.*float32, tf32, bfloat16",
+    ),
     # wrong types
     ("text", {"train": 5}, r"\[text\] train is 5; it must be a list of strings"),
     ("text", {"heldout": ["a", 1]}, r"\[text\] heldout is \['a', 1\]; it must be a list of str"),
-    ("text", {"train": None}, r"\[text\] train is None"),
+    ("text", {"train": None}, r"\[text\] train is not set.*--text.train FILES"),
     ("text", {"lang": None}, r"\[text\] lang is None; it must be a string in quotes"),
     ("text", {"tokenized": "yes"}, r"\[text\] tokenized is 'yes'; it must be true or false"),
     ("text", {"tokenized": 1}, r"\[text\] tokenized is 1; it must be true or false"),
@@ -55,6 +59,9 @@ WRONG = [
     ("model", {"n_layers": 1.5}, r"\[model\] n_layers is 1.5; it must be a whole number"),
     ("model", {"cell_clip": "no"}, r"\[model\] cell_clip is 'no'; it must be a number, or null"),
     ("model", {"filters": [1, 2]}, r"\[model\] filters is .*list of \[width, count\] pairs"),
+    # what a new biLM cannot have
+    ("model", {"n_characters": 262}, r"\[model\] has the setting 'n_characters'"),
+    ("model", {"max_characters": 10**6}, r"\[model\]: max_characters is 1000000"),
     # out of range
     ("batches", {"n_rows": 0}, r"\[batches\] n_rows is 0; it must be at least 1"),
     ("batches", {"n_steps": -1}, r"\[batches\] n_steps is -1; it must be at least 1"),
@@ -111,10 +118,10 @@ def test_init_has_a_path_and_nothing_else(init):
 def test_text_must_be_given(part):
     blocks = values()
     del blocks["text"][part]
-    with pytest.raises(ValueError, match=rf"\[text\] lacks the setting '{part}'"):
+    with pytest.raises(ValueError, match=rf"\[text\] {part} is not set"):
         PretrainConfig.from_dict(blocks)
     del blocks["text"]
-    with pytest.raises(ValueError, match=r"\[text\] lacks the setting 'train'"):
+    with pytest.raises(ValueError, match=r"\[text\] train is not set"):
         PretrainConfig.from_dict(blocks)
 
 
@@ -177,7 +184,7 @@ def shipped(name, **paths):
 def test_shipped_configs_need_nothing_but_text(name):
     found = PretrainConfig.from_dict(shipped(name, train="train", heldout="heldout"))
     assert found.text.train == ["train"] and found.text.heldout == ["heldout"]
-    with pytest.raises(ValueError, match=r"\[text\] train is None"):
+    with pytest.raises(ValueError, match=r"\[text\] train is not set.*--paths.train"):
         PretrainConfig.from_dict(shipped(name))
 
 

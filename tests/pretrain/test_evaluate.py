@@ -106,6 +106,14 @@ def test_rows_change_where_states_start_and_nothing_else(trainer):
         assert found.geometric == pytest.approx(expected.geometric, rel=0.05)
 
 
+def test_a_short_text_is_read_in_one_row(trainer, monkeypatch):
+    expected = evaluate(trainer.model, HELDOUT, ONE, n_rows=1)
+    assert evaluate(trainer.model, HELDOUT, ONE) == expected
+    module = importlib.import_module("spacy_elmo.pretrain.evaluate")
+    monkeypatch.setattr(module, "MIN_LENGTH", HELDOUT.n_positions // 3)
+    assert evaluate(trainer.model, HELDOUT, ONE) == evaluate(trainer.model, HELDOUT, ONE, n_rows=3)
+
+
 @pytest.mark.parametrize("recipe", ["modern", "paper"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_nothing_stale_is_left_of_earlier_weights(recipe, precision, tmp_path):

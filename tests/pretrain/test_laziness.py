@@ -8,6 +8,7 @@ from .toys import config, write_text
 
 ALL = "checkpoint config corpus evaluate log loop model recipes sampler trainer vocab windows"
 ALL += " corpus_builder corpus_writer readers streams workers"
+ALL += " initial memory muon output scoring signals"
 
 
 def test_nothing_imports_spacy_but_tokenizing():

@@ -1,6 +1,7 @@
 """A whole training: what it leaves behind, when it ends, and in which directories."""
 
 import json
+import shutil
 import sys
 import types
 
@@ -216,10 +217,36 @@ def test_a_model_is_gone_on_from_with_its_softmax(finished, folder):
 def test_other_words_get_a_new_softmax(finished, folder):
     (folder / "train-99.txt").write_text("an unheard word\n")
     model = finished[0] / "out" / "model-last"
-    training = pretraining(going_on(folder, model), folder / "out")
+    with pytest.warns(UserWarning, match="a new one is trained. To keep it, give .*vocab.txt"):
+        training = pretraining(going_on(folder, model), folder / "out")
     assert "unheard" in training.trainer.model.vocab.words
     for name, tensor in training.trainer.model.bilm.state_dict().items():
         assert torch.equal(tensor, tensors(model)[f"model.safetensors/{name}"]), name
+
+
+def test_the_old_words_keep_the_old_softmax(finished, folder):
+    (folder / "train-99.txt").write_text("an unheard word\n")
+    model = finished[0] / "out" / "model-last"
+    vocab = {"file": str(model / "vocab.txt")}
+    training = pretraining(going_on(folder, model, vocab=vocab), folder / "out")
+    expected = LanguageModel.load(model).head.weight
+    assert torch.equal(training.trainer.model.head.weight, expected)
+
+
+def test_a_damaged_softmax_is_not_passed_over(finished, folder):
+    model = shutil.copytree(finished[0] / "out" / "model-last", folder / "model")
+    (model / "lm_head.safetensors").write_bytes(b"half")
+    with pytest.raises(ValueError, match="not a whole softmax file"):
+        pretraining(going_on(folder, model), folder / "out")
+
+
+def test_a_vocabulary_in_another_order_is_told(folder):
+    words = sorted(toys.WHO + toys.HOW + toys.DOES) + ["the", "."]
+    (folder / "vocab.txt").write_text("\n".join(["<S>", "</S>", "<UNK>", *words]) + "\n")
+    vocab = {"file": str(folder / "vocab.txt")}
+    adaptive = {"kind": "adaptive", "cutoffs": [8]}
+    with pytest.warns(UserWarning, match="not in the order of their frequency"):
+        pretraining(settings(folder, vocab=vocab, softmax=adaptive), folder / "out")
 
 
 def test_a_model_with_clusters_can_be_gone_on_from_with_samples(folder):

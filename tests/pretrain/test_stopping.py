@@ -2,6 +2,8 @@
 
 import math
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,7 +13,7 @@ from spacy_elmo.pretrain.log import Log, read
 from spacy_elmo.pretrain.trainer import StepResult, Trainer
 
 from . import toys
-from .toys import assert_same_training, pretraining, write_text
+from .toys import assert_same, assert_same_training, pretraining, tensors, write_text
 
 
 def settings(folder, **changes):
@@ -172,8 +174,52 @@ def test_other_text_is_not_gone_on_with(folder, monkeypatch):
         pretraining(settings(folder), folder / "out").run()
     with (folder / "train-00.txt").open("a") as file:
         file.write("an unheard word .\n")
-    with pytest.raises(ValueError, match="text"):
+    with pytest.raises(ValueError, match="begun with another training text"):
         pretraining(settings(folder), folder / "out")
+
+
+def test_other_held_out_text_and_vocabularies_are_not_gone_on_with(folder, monkeypatch):
+    (folder / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nthe\n.\ncat\n")
+    given = settings(folder, vocab={"file": str(folder / "vocab.txt")})
+    with monkeypatch.context() as patched, pytest.raises(Lost):
+        lose_at(patched, 11)
+        pretraining(given, folder / "out").run()
+    (folder / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nthe\n.\nhen\n")
+    with pytest.raises(ValueError, match="begun with another vocabulary"):
+        pretraining(given, folder / "out")
+    (folder / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nthe\n.\ncat\n")
+    text = (folder / "heldout.txt").read_text()
+    (folder / "heldout.txt").write_text(text + "an unheard word .\n")
+    with pytest.raises(ValueError, match="begun with another held-out text"):
+        pretraining(given, folder / "out")
+    (folder / "heldout.txt").write_text(text)
+    assert pretraining(given, folder / "out").run() is not None
+
+
+def test_settings_that_decide_of_no_weight_may_change(lost):
+    given, output, whole = lost
+    moved = output.parent / "moved"
+    moved.mkdir()
+    for path in Path(given.text.train[0]).parent.glob("*.txt"):
+        shutil.copy(path, moved)
+    text = {"train": [str(moved / "train-*.txt")], "heldout": [str(moved / "heldout.txt")]}
+    changed = replace(
+        given,
+        text=replace(given.text, **text, cache=str(moved / "other-cache")),
+        training=replace(given.training, checkpoint_every=7, max_minutes=600.0),
+    )
+    assert pretraining(changed, output).run() is not None
+    assert_same_training(output, whole)
+
+
+def test_more_time_goes_on(folder):
+    short = settings(folder, training={"max_minutes": 1e-9})
+    assert pretraining(short, folder / "out").run() is not None
+    assert pretraining(short, folder / "out").run() is None
+    pretraining(settings(folder), folder / "out").run()
+    pretraining(settings(folder), folder / "whole").run()
+    found, expected = (tensors(folder / name / "model-last") for name in ("out", "whole"))
+    assert_same(found, expected)
 
 
 def test_only_the_last_checkpoints_are_kept(tmp_path):

@@ -1,5 +1,6 @@
 """Several processes that train together, against one that does the same alone."""
 
+import shutil
 import subprocess
 import sys
 
@@ -88,6 +89,18 @@ def test_one_process_can_go_on_where_two_were(trained):
     assert training.trainer.step == 15
     training.run()
     assert_near(tensors(folder / "out" / "model-last"), tensors(folder / "alone" / "model-last"))
+
+
+@needs_gloo
+def test_two_processes_can_go_on_where_one_was(trained, tmp_path):
+    folder, _ = trained
+    shutil.copytree(folder / "alone", tmp_path / "out")
+    for name in ("config.cfg", "cache"):
+        (tmp_path / name).symlink_to(folder / name)
+    checkpoint.latest(tmp_path / "out").unlink()
+    code, _, errors = together(tmp_path)
+    assert code == 0, errors
+    assert_near(tensors(tmp_path / "out" / "model-last"), tensors(folder / "alone" / "model-last"))
 
 
 @needs_gloo
