@@ -106,6 +106,8 @@ class TrainingConfig:
 
     epochs (float): Passes over the training text.
     max_minutes (float): Stop after so many minutes of training at the latest; 0 for no limit.
+        Learning rates follow the time where it is further on than the epochs, so that they
+        end low. The weights are then not the same twice.
     dropout (float): Share of each layer's inputs, and of the outputs, to drop.
     precision (str): "float32"; for the matrix products "tf32" (on a GPU, inputs of 10 bits) or
         "bfloat16" (of 8 bits).

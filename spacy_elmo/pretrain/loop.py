@@ -104,9 +104,10 @@ class Pretraining:
             ) as bar,
         ):
             while not self.over:
+                self._share_time()
                 self.pending.append(trainer.train_step())
                 bar.update()
-                self.over = trainer.step >= trainer.n_steps or self._out_of_time()
+                self.over = trainer.step >= trainer.n_steps or trainer.share_of_time >= 1
                 looks = self.over or trainer.step % training.eval_every == 0
                 keeps = training.checkpoint_every and trainer.step % training.checkpoint_every == 0
                 if looks or keeps or trainer.step % LOG_EVERY == 0:
@@ -252,11 +253,12 @@ class Pretraining:
         patience = self.config.training.patience
         return bool(patience) and self.looks_since_best >= patience
 
-    def _out_of_time(self) -> bool:
+    def _share_time(self) -> None:
+        """Tell the trainers of all processes how much of the time is used up."""
         limit = self.config.training.max_minutes * 60
-        if not limit or self._asks_later():
-            return False
-        return self.workers.any(self.first and self.seconds >= limit)
+        if limit and not self._asks_later():
+            used = torch.tensor(self.seconds / limit if self.first else 0.0, dtype=torch.float64)
+            self.trainer.share_of_time = float(self.workers.sum(used))
 
     def _asks_later(self) -> bool:
         on_gpus = self.workers.size > 1 and self.workers.device.type == "cuda"

@@ -54,6 +54,8 @@ class Trainer:
                 f"share evenly. Take a multiple of {workers.size}."
             )
         self.config, self.workers, self.step = config, workers, 0
+        # of the time that there is, for the learning rates: the loop's to set
+        self.share_of_time = 0.0
         self.precision = config.training.precision
         if self.precision == "tf32":  # a way to multiply float32
             torch.set_float32_matmul_precision("high")
@@ -146,7 +148,8 @@ class Trainer:
         scale = self.config.recipe.clip / norm.clamp(min=self.config.recipe.clip)
         for gradient in gradients:
             gradient.mul_(scale)
-        rates = self.config.recipe.rates((self.step + 0.5) / self.n_steps)
+        done = max((self.step + 0.5) / self.n_steps, self.share_of_time)
+        rates = self.config.recipe.rates(done)
         for optimizer, rate in zip(self.optimizers, rates):
             optimizer.param_groups[0]["lr"] = rate
             optimizer.step()
