@@ -1,0 +1,106 @@
+"""Seconds and memory of coreference: training, a document, and a novel.
+
+    python benchmarks/coref.py train.spacy [--config configs/coref_elmo.cfg] [--json FILE]
+
+`train.spacy` holds Docs with entities, e.g. those of `project/scripts/convert_litbank_coref.py`.
+An epoch is a step for each Doc; the first one runs the biLM, later ones take its output
+from the cache. A novel is made of the Docs, joined until there are 200,000 tokens. Memory
+is the growth of the process's peak, beside what the biLM's output takes.
+"""
+
+import argparse
+import json
+import resource
+import time
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any, Dict, List
+
+import spacy
+from common import machine
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+from spacy.util import load_config, load_model_from_config
+
+from spacy_elmo.coref.component import Coref
+
+NOVEL_TOKENS = 200_000
+
+
+def bare(doc: Doc) -> Doc:
+    """The same words, without annotations."""
+    return Doc(doc.vocab, [token.text for token in doc], [bool(t.whitespace_) for t in doc])
+
+
+def epoch(nlp: Language, docs: List[Doc]) -> float:
+    """Seconds of a training step for each Doc, in the manner of `spacy train`."""
+    optimizer = nlp.create_optimizer()
+    start = time.perf_counter()
+    for doc in docs:
+        example = Example(bare(doc), doc)
+        nlp.update([example], sgd=False, annotates=["sentencizer"])
+        for _, pipe in nlp.pipeline:
+            if hasattr(pipe, "finish_update"):
+                pipe.finish_update(optimizer)
+    return time.perf_counter() - start
+
+
+def peak_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(nlp: Language, docs: List[Doc]) -> Dict[str, Any]:
+    coref = nlp.get_pipe("coref")
+    assert isinstance(coref, Coref)
+    nlp.initialize(lambda: [Example(bare(doc), doc) for doc in docs])
+    found: Dict[str, Any] = {"documents": len(docs), "tokens": sum(map(len, docs))}
+    found["first epoch, s"] = epoch(nlp, docs)
+    found["later epoch, s"] = epoch(nlp, docs)
+    doc = min(docs, key=lambda doc: abs(len(doc) - 2100))
+    before = [pipe for name, pipe in nlp.pipeline if name != "coref"]
+    prepared = bare(doc)
+    for pipe in before:
+        prepared = pipe(prepared)
+    seconds = []
+    for _ in range(5):
+        start = time.perf_counter()
+        links = coref.predict([prepared])
+        seconds.append(time.perf_counter() - start)
+    found["document, tokens"], found["document, s"] = len(doc), min(seconds)
+    found["document, mentions"] = len(links[0].start)
+    words: List[str] = []
+    for doc in islice(cycle(docs), 10_000):
+        words += [token.text for token in doc]
+        if len(words) >= NOVEL_TOKENS:
+            break
+    novel = Doc(nlp.vocab, words[:NOVEL_TOKENS])
+    start = time.perf_counter()
+    for pipe in before:
+        novel = pipe(novel)
+    found["novel, s before coref"] = time.perf_counter() - start
+    base = peak_mb()
+    start = time.perf_counter()
+    links = coref.predict([novel])
+    found["novel, s"], found["novel, MB"] = time.perf_counter() - start, peak_mb() - base
+    found["novel, tokens"], found["novel, mentions"] = len(novel), len(links[0].start)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("docs", type=Path, help="Docs with entities")
+    parser.add_argument("--config", type=Path, default=Path("configs/coref_elmo.cfg"))
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    args = parser.parse_args()
+    nlp = load_model_from_config(load_config(args.config), auto_fill=True)
+    docs = list(DocBin().from_disk(args.docs).get_docs(nlp.vocab))
+    found = {"machine": machine(), "spacy": spacy.__version__, **measure(nlp, docs)}
+    for name, value in found.items():
+        print(f"{name:24}{value:,.2f}" if isinstance(value, float) else f"{name:24}{value}")
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

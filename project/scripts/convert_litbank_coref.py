@@ -1,0 +1,80 @@
+"""Convert the coreference layer of LitBank (CoNLL) to spaCy's binary training data.
+
+Owns the split by book, which is that of `convert_litbank.py`. A Doc is a whole excerpt,
+with its entities in `doc.spans["coref_clusters_1"]` and so on.
+"""
+
+from pathlib import Path
+from typing import Annotated, Dict, List
+
+import spacy
+import typer
+from convert_litbank import find_spaces, split_books
+from spacy.cli._util import Arg, Opt
+from spacy.tokens import Doc, DocBin
+from spacy.vocab import Vocab
+from wasabi import msg
+
+from spacy_elmo.coref.clusters import get_clusters
+from spacy_elmo.coref.formats import Dropped, read_documents
+
+HEADER = ("part", "docs", "tokens", "mentions", "entities", "singletons")
+
+
+def read_books(conll_dir: Path, vocab: Vocab, dropped: Dropped) -> Dict[int, List[Doc]]:
+    """Read all books.
+
+    conll_dir (Path): Folder of `<Gutenberg id>_<title>_brat.conll` files.
+    vocab (Vocab): The vocabulary.
+    dropped (Dropped): Counts what was left out.
+    RETURNS (Dict[int, List[Doc]]): The Doc of each book, by Gutenberg id.
+    """
+    books: Dict[int, List[Doc]] = {}
+    for path in sorted(conll_dir.glob("*.conll"), key=lambda path: int(path.name.split("_")[0])):
+        book = path.stem.removesuffix("_brat")
+        docs = books[int(book.split("_")[0])] = []
+        for document in read_documents(path):
+            document.spaces = find_spaces(document.words, document.sent_starts)
+            doc = document.to_doc(vocab, dropped=dropped)
+            doc.user_data["book"] = book
+            docs.append(doc)
+    return books
+
+
+def convert_litbank_coref(conll_dir: Path, output_dir: Path, fold: int = 0) -> List[List[str]]:
+    """Write `train.spacy`, `dev.spacy` and `test.spacy`.
+
+    conll_dir, output_dir (Path): Folder of the CoNLL files, and where to write.
+    fold (int): Which of the ten folds.
+    RETURNS (List[List[str]]): A table of what was written, as in `HEADER`.
+    """
+    dropped = Dropped()
+    parts = split_books(read_books(conll_dir, spacy.blank("en").vocab, dropped), fold)
+    missing = [part for part, docs in parts.items() if not docs]
+    if missing:
+        raise ValueError(f"{conll_dir} holds no book of the {missing[0]} part of fold {fold}.")
+    output_dir.mkdir(parents=True, exist_ok=True)
+    rows = []
+    for part, docs in parts.items():
+        DocBin(docs=docs, store_user_data=True).to_disk(output_dir / f"{part}.spacy")
+        sizes = [len(cluster) for doc in docs for cluster in get_clusters(doc)]
+        numbers = [len(docs), sum(map(len, docs)), sum(sizes), len(sizes), sizes.count(1)]
+        rows.append([part, *(f"{number:,}" for number in numbers)])
+    for reason, number in dropped.rows():
+        msg.warn(f"{number:,} {reason}")
+    return rows
+
+
+def convert_litbank_coref_cli(
+    conll_dir: Annotated[Path, Arg(help="Folder of the CoNLL files", exists=True, file_okay=False)],
+    output_dir: Annotated[Path, Arg(help="Folder to write the three files to")],
+    fold: Annotated[int, Opt(help="Which of the ten published folds, 0 to 9")] = 0,
+) -> None:
+    """Convert LitBank's coreference to train.spacy, dev.spacy and test.spacy."""
+    rows = convert_litbank_coref(conll_dir, output_dir, fold)
+    msg.table(rows, header=HEADER, divider=True, aligns=("l", *"r" * (len(HEADER) - 1)))
+    msg.good(f"Wrote fold {fold} to {output_dir}")
+
+
+if __name__ == "__main__":
+    typer.run(convert_litbank_coref_cli)

@@ -1,0 +1,128 @@
+"""`convert-coref`: files with coreference to training data, and back for the scorers."""
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Iterable, Iterator, List, Sequence, Tuple, Union
+
+from spacy.cli._util import Arg, Opt
+from wasabi import msg
+
+from . import elmo_app
+from .errors import errors_as_sentences
+
+if TYPE_CHECKING:
+    from spacy.tokens import Doc
+
+    from ..coref.formats import Dropped
+
+
+class Format(str, Enum):
+    auto = "auto"
+    conll = "conll"
+    corefud = "corefud"
+    jsonl = "jsonl"
+    spacy = "spacy"
+
+
+@dataclass
+class Counts:
+    """What was converted."""
+
+    documents: int = 0
+    tokens: int = 0
+    entities: int = 0
+    mentions: int = 0
+    singletons: int = 0
+
+    def of(self, docs: "Iterable[Doc]", prefix: str) -> "Iterator[Doc]":
+        """Count Docs while they pass.
+
+        docs (Iterable[Doc]): The Docs.
+        prefix (str): Of the keys of their entities.
+        """
+        from ..coref.clusters import get_clusters
+
+        for doc in docs:
+            sizes = [len(cluster) for cluster in get_clusters(doc, prefix)]
+            self.documents += 1
+            self.tokens += len(doc)
+            self.entities += len(sizes)
+            self.mentions += sum(sizes)
+            self.singletons += sizes.count(1)
+            yield doc
+
+
+@elmo_app.command("convert-coref")
+def convert_coref_cli(
+    inputs: List[Path] = Arg(
+        ..., metavar="INPUT...", help="Files, directories, or patterns such as 'data/**/*.conll'"
+    ),
+    output: Path = Arg(..., metavar="OUTPUT", help="File to write: .spacy, .conll or .jsonl"),
+    format: Format = Opt(
+        Format.auto, "--format", "-f", help="Format of the inputs; auto for what their names tell"
+    ),
+    lang: str = Opt("en", "--lang", "-l", help="Language of the inputs"),
+    prefix: str = Opt(
+        "coref_clusters", "--prefix", "-p", help="The entities are doc.spans[PREFIX_1] and so on"
+    ),
+    force: bool = Opt(False, "--force", "-F", help="Replace OUTPUT if it is there"),
+) -> None:
+    """Convert coreference from CoNLL-2012, LitBank, CorefUD (CoNLL-U) or JSON lines to a
+    .spacy file to train with, and from there to .conll for the official scorers, or to
+    .jsonl.
+
+    Words, sentences, entities, speakers, and names and parts of documents are kept. What
+    the formats do not share is counted and left out.
+    """
+    with errors_as_sentences():
+        counts, dropped = convert_coref(
+            inputs, output, format=format.value, lang=lang, prefix=prefix, force=force
+        )
+    msg.table([(name, f"{number:,}") for name, number in vars(counts).items()], aligns=("l", "r"))
+    for reason, number in dropped.rows():
+        msg.warn(f"{number:,} {reason}")
+    if not counts.mentions:
+        msg.warn(
+            f"There is no entity in what was read. Are the inputs annotated, and, if they are "
+            f".spacy files, under {prefix}_1 (--prefix)?"
+        )
+    msg.good(f"Wrote {output}")
+
+
+def convert_coref(
+    inputs: Sequence[Union[str, Path]],
+    output: Union[str, Path],
+    *,
+    format: str = "auto",
+    lang: str = "en",
+    prefix: str = "coref_clusters",
+    force: bool = False,
+) -> "Tuple[Counts, Dropped]":
+    """Convert files; see `convert_coref_cli`.
+
+    RETURNS (Tuple[Counts, Dropped]): What was converted, and what was left out.
+    """
+    import spacy
+
+    from ..coref.formats import Dropped, find_files, read_coref, write_coref
+    from ..coref.formats.registry import OUTPUTS, guess_format
+    from ..weights.atomic import atomic_file
+
+    output = Path(output)
+    if output.suffix not in OUTPUTS:
+        raise ValueError(f"OUTPUT is {output}, but it must end in {', '.join(OUTPUTS)}.")
+    if not output.parent.is_dir():
+        raise ValueError(f"There is no directory {output.parent} to write {output.name} to.")
+    if output.exists() and not force:
+        raise ValueError(
+            f"{output} is there already, and the last file that is named is the OUTPUT. Give "
+            f"--force to replace it."
+        )
+    paths = find_files(inputs, format)
+    vocab = spacy.blank(lang).vocab
+    counts, dropped = Counts(), Dropped()
+    docs = (doc for path in paths for doc in read_coref(path, format, vocab, prefix, dropped))
+    with atomic_file(output) as temporary:
+        write_coref(counts.of(docs, prefix), temporary, guess_format(output), prefix, dropped)
+    return counts, dropped

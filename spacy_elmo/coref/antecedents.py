@@ -1,0 +1,212 @@
+"""Which earlier mention a mention goes back to.
+
+Owns the scores of pairs: a cheap one for all pairs, and one with a hidden layer for the
+best of them, whose first layer is made once per mention and summed per pair. It does not
+know where mentions come from.
+"""
+
+import math
+from dataclasses import dataclass, fields, replace
+from typing import Any, Callable, Sequence, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from .document import N_KINDS, NAME, PRONOUN
+from .mentions import FeedForward
+
+N_BUCKETS = 13
+N_MATCHES = 7
+PAIR_SIZE = 64
+COARSE_SIZE = 256
+IMPOSSIBLE = -1e9
+
+
+@dataclass(frozen=True)
+class Mentions:
+    """K mentions in the order of the text.
+
+    start, last (Tensor): First and last token, int64 [K].
+    score (Tensor): As mentions [K].
+    place (Tensor): Number among all spans that are kept of the text, int64 [K].
+    count (Tensor): Of those before it that are mentions, int64 [K]: distances are in these,
+        since in training others are kept as well.
+    whole, first_word, last_word, speaker (Tensor): Hashes, int64 [K].
+    kind, sentence, genre (Tensor): int64 [K].
+    query, key, left, right, pair (Tensor): What they add to the scores of pairs, [K, ...].
+    """
+
+    start: Tensor
+    last: Tensor
+    score: Tensor
+    place: Tensor
+    count: Tensor
+    whole: Tensor
+    first_word: Tensor
+    last_word: Tensor
+    speaker: Tensor
+    kind: Tensor
+    sentence: Tensor
+    genre: Tensor
+    query: Tensor
+    key: Tensor
+    left: Tensor
+    right: Tensor
+    pair: Tensor
+
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "Mentions":
+        return Mentions(*(function(getattr(self, field.name)) for field in fields(self)))
+
+    def __getitem__(self, rows: Any) -> "Mentions":
+        return self._map(lambda x: x[rows])
+
+    def take(self, rows: Tensor) -> "Mentions":
+        """RETURNS (Mentions): Those in some rows, of any shape."""
+        # the backward pass of index_select is far faster than that of indexing
+        return self._map(
+            lambda x: x.index_select(0, rows.flatten()).view(*rows.shape, *x.shape[1:])
+        )
+
+    def moved(self, n_tokens: int, n_mentions: int) -> "Mentions":
+        """RETURNS (Mentions): The same, with so many tokens and mentions before them."""
+        return replace(
+            self,
+            start=self.start + n_tokens,
+            last=self.last + n_tokens,
+            place=self.place + n_mentions,
+            count=self.count + n_mentions,
+        )
+
+    @classmethod
+    def join(cls, parts: "Sequence[Mentions]") -> "Mentions":
+        return cls(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+
+
+class AntecedentScorer(nn.Module):
+    """Scores of pairs of mentions.
+
+    vector_size (int): Width of the vectors of mentions.
+    hidden (int): Width of the hidden layer.
+    depth (int): Hidden layers.
+    dropout (float): On vectors and hidden layers.
+    embedding_size (int): Of the embeddings of distances.
+    limit (int): Antecedents of a mention that are looked at closely.
+    n_genres (int): Genres that are told apart, 0 for none.
+    speakers (bool): Whether it matters who speaks.
+    """
+
+    def __init__(
+        self,
+        vector_size: int,
+        hidden: int,
+        depth: int,
+        dropout: float,
+        embedding_size: int,
+        limit: int,
+        n_genres: int = 0,
+        speakers: bool = False,
+    ) -> None:
+        super().__init__()
+        self.limit = limit
+        self.dropout = nn.Dropout(dropout)
+        self.query, self.key = (nn.Linear(vector_size, COARSE_SIZE) for _ in range(2))
+        self.coarse_distance = nn.Embedding(N_BUCKETS, 1)
+        self.coarse_match = nn.Linear(N_MATCHES, 1, bias=False)
+        self.left = nn.Linear(vector_size, hidden)
+        self.right = nn.Linear(vector_size, hidden, bias=False)
+        self.pair = nn.Linear(vector_size, PAIR_SIZE)
+        self.product = nn.Linear(PAIR_SIZE, hidden, bias=False)
+        self.distance, self.sentences = (nn.Embedding(N_BUCKETS, embedding_size) for _ in range(2))
+        self.distances = nn.Linear(2 * embedding_size, hidden, bias=False)
+        self.match = nn.Linear(N_MATCHES, hidden, bias=False)
+        self.kinds = nn.Embedding(N_KINDS * N_KINDS, hidden)
+        self.speaker = nn.Embedding(3, hidden) if speakers else None
+        self.genre = nn.Embedding(n_genres + 1, hidden) if n_genres else None
+        self.score = FeedForward(hidden, depth, dropout)
+        for table in (self.coarse_distance, self.kinds, self.speaker, self.genre):
+            if table is not None:
+                nn.init.zeros_(table.weight)
+        nn.init.zeros_(self.coarse_match.weight)
+
+    def project(self, vectors: Tensor) -> Tuple[Tensor, ...]:
+        """RETURNS (Tuple[Tensor, ...]): What mentions add to pairs: query, key, left, right
+        and pair, each [K, ...].
+
+        vectors (Tensor): [K, vector_size].
+        """
+        vectors = self.dropout(vectors)
+        parts = (self.query, self.key, self.left, self.right, self.pair)
+        return tuple(layer(vectors) for layer in parts)
+
+    def forward(self, mentions: Mentions, earlier: Mentions) -> Tuple[Tensor, Tensor]:
+        """Scores of the best antecedents.
+
+        mentions (Mentions): K of them.
+        earlier (Mentions): J that may be antecedents of those that come after them.
+        RETURNS (Tuple[Tensor, Tensor]): Which of the J, int64 [K, C], and the scores
+            [K, C]; IMPOSSIBLE where there is none. To go back to none has the score 0.
+        """
+        possible = earlier.place[None, :] < mentions.place[:, None]
+        ours = mentions[:, None]
+        with torch.no_grad():
+            products = mentions.query @ earlier.key.t()
+            coarse = self._coarse(products, ours, earlier[None, :])
+            coarse = coarse.masked_fill(~possible, IMPOSSIBLE)
+            best = coarse.topk(min(self.limit, len(earlier)), dim=1).indices
+        # once more with gradients, for the best pairs alone
+        theirs = earlier.take(best)
+        products = (ours.query * theirs.key).sum(dim=-1)
+        scores = self._coarse(products, ours, theirs) + self._fine(ours, theirs)
+        return best, scores.masked_fill(~possible.gather(1, best), IMPOSSIBLE)
+
+    def _coarse(self, products: Tensor, ours: Mentions, theirs: Mentions) -> Tensor:
+        """Of pairs whose sides broadcast to [K, J]."""
+        scores = products / math.sqrt(COARSE_SIZE) + ours.score + theirs.score
+        scores = scores + self.coarse_distance(_bucket(ours.count - theirs.count))[..., 0]
+        for weight, flag in zip(self.coarse_match.weight[0], _matches(ours, theirs)):
+            scores = scores + weight * flag
+        return scores
+
+    def _fine(self, ours: Mentions, theirs: Mentions) -> Tensor:
+        sums = ours.left + theirs.right + self.product(ours.pair * theirs.pair)
+        distance = self.distance(_bucket(ours.count - theirs.count))
+        sentences = self.sentences(_bucket(ours.sentence - theirs.sentence))
+        sums = sums + self.distances(torch.cat([distance, sentences], dim=-1))
+        matches = torch.stack(_matches(ours, theirs), dim=-1)
+        sums = sums + self.match(matches.to(sums.dtype))
+        sums = sums + self.kinds(ours.kind * N_KINDS + theirs.kind)
+        if self.speaker is not None:
+            known = (ours.speaker != 0) & (theirs.speaker != 0)
+            sums = sums + self.speaker(known * (1 + (ours.speaker == theirs.speaker).long()))
+        if self.genre is not None:
+            sums = sums + self.genre(ours.genre)
+        found: Tensor = self.score(sums)
+        return found
+
+
+def _matches(ours: Mentions, theirs: Mentions) -> Tuple[Tensor, ...]:
+    """How two mentions look alike, as flags."""
+    same = ours.whole == theirs.whole
+    our_pronoun, their_pronoun = ours.kind == PRONOUN, theirs.kind == PRONOUN
+    no_pronouns = ~our_pronoun & ~their_pronoun
+    names = (ours.kind == NAME) & (theirs.kind == NAME)
+    crosswise = (ours.last_word == theirs.first_word) | (ours.first_word == theirs.last_word)
+    return (
+        same & no_pronouns,
+        same & our_pronoun & their_pronoun,
+        same & names,
+        (ours.last_word == theirs.last_word) & no_pronouns,
+        (ours.first_word == theirs.first_word) & names,
+        crosswise & names,
+        ours.start <= theirs.last,  # inside of it
+    )
+
+
+def _bucket(distance: Tensor) -> Tensor:
+    """0, 1, 2, 3, 4, 5-7, 8-15, 16-31, ... 512 and more, as numbers from 0."""
+    distance = distance.clamp(min=0)
+    powers = distance.clamp(min=1).float().log2().floor().long() + 3
+    return torch.where(distance < 5, distance, powers).clamp(max=N_BUCKETS - 1)

@@ -1,0 +1,163 @@
+"""Entities on Docs: one span group each, under the keys `<prefix>_1`, `<prefix>_2`, ...
+
+Owns how entities are written to `doc.spans`, read back, cut with a Doc and joined with
+several. It knows nothing of models, scores or what kind of mention a span is.
+"""
+
+import re
+from typing import Dict, Iterable, List, Sequence, Set, Tuple
+
+from spacy.tokens import Doc, Span
+
+Mention = Tuple[int, int]
+"""First token, and the token after the last one."""
+Clusters = List[List[Mention]]
+"""The mentions of each entity."""
+
+DEFAULT_PREFIX = "coref_clusters"
+
+
+def cluster_keys(doc: Doc, prefix: str = DEFAULT_PREFIX) -> List[str]:
+    """The span groups that are entities.
+
+    doc (Doc): The Doc.
+    prefix (str): Entities are `<prefix>_<number>`.
+    RETURNS (List[str]): Their keys in `doc.spans`, by number.
+    """
+    pattern = re.compile(re.escape(prefix) + "_([0-9]+)")
+    found = [(match, key) for key in doc.spans if (match := pattern.fullmatch(key))]
+    return [key for _, key in sorted((int(match[1]), key) for match, key in found)]
+
+
+def get_named_clusters(doc: Doc, prefix: str = DEFAULT_PREFIX) -> Dict[str, List[Mention]]:
+    """The entities with their keys, fit to compute with: no mention is empty, in two
+    entities or twice in one. One that two entities share belongs to the first.
+
+    doc (Doc): The Doc.
+    prefix (str): Entities are `<prefix>_<number>`.
+    RETURNS (Dict[str, List[Mention]]): The mentions of each entity in the order of the
+        text. Entities without any are left out.
+    """
+    named: Dict[str, List[Mention]] = {}
+    taken: Set[Mention] = set()
+    for key in cluster_keys(doc, prefix):
+        spans = {(span.start, span.end) for span in doc.spans[key]}
+        mentions = {mention for mention in spans - taken if mention[0] < mention[1]}
+        if mentions:
+            named[key] = sorted(mentions)
+            taken |= mentions
+    return named
+
+
+def get_clusters(doc: Doc, prefix: str = DEFAULT_PREFIX) -> Clusters:
+    """The entities as `get_named_clusters` reads them, without their keys.
+
+    doc (Doc): The Doc.
+    prefix (str): Entities are `<prefix>_<number>`.
+    RETURNS (Clusters): The mentions of each entity in the order of the text.
+    """
+    return list(get_named_clusters(doc, prefix).values())
+
+
+def set_clusters(
+    doc: Doc, clusters: Iterable[Iterable[Mention]], prefix: str = DEFAULT_PREFIX
+) -> None:
+    """Write entities in place of those that are there. Other span groups stay.
+
+    doc (Doc): The Doc.
+    clusters (Iterable[Iterable[Mention]]): The mentions of each entity, in any order. A
+        mention that occurs twice counts where it comes first.
+    prefix (str): Entities become `<prefix>_<number>`, numbered from 1 in the order of
+        their first mentions.
+    """
+    ordered = _in_order(clusters, len(doc))
+    for key in cluster_keys(doc, prefix):
+        del doc.spans[key]
+    for number, mentions in enumerate(ordered, start=1):
+        doc.spans[f"{prefix}_{number}"] = [Span(doc, start, end) for start, end in mentions]
+
+
+def cut_doc(doc: Doc, start: int, end: int, prefix: str = DEFAULT_PREFIX) -> Doc:
+    """A part of a Doc with its entities, which `Span.as_doc` would lose. Mentions that are
+    not wholly in the part are left out, and so are spans of other span groups.
+
+    doc (Doc): The Doc.
+    start, end (int): First token of the part, and the token after its last one.
+    prefix (str): Entities are `<prefix>_<number>`. They are numbered anew.
+    RETURNS (Doc): The part.
+    """
+    if not 0 <= start <= end <= len(doc):
+        raise ValueError(
+            f"Cannot cut tokens {start} to {end} out of a Doc of {len(doc)} tokens: give a first "
+            f"token and an end with 0 <= start <= end <= {len(doc)}."
+        )
+    part = doc[start:end].as_doc() if start < end else Doc(doc.vocab)
+    entities = set(cluster_keys(doc, prefix))
+    for key in doc.spans:
+        if key not in entities:
+            inside = [span for span in doc.spans[key] if start <= span.start and span.end <= end]
+            part.spans[key] = [_moved(span, part, -start) for span in inside]
+    clusters = [
+        [
+            (first - start, last - start)
+            for first, last in mentions
+            if first >= start and last <= end
+        ]
+        for mentions in get_clusters(doc, prefix)
+    ]
+    set_clusters(part, clusters, prefix)
+    return part
+
+
+def join_docs(docs: Sequence[Doc], prefix: str = DEFAULT_PREFIX) -> Doc:
+    """One Doc of several, as `Doc.from_docs` makes it, except that entities of different
+    Docs stay different.
+
+    docs (Sequence[Doc]): The Docs, at least one, of one vocab.
+    prefix (str): Entities are `<prefix>_<number>`. They are numbered anew.
+    RETURNS (Doc): The whole.
+    """
+    docs = list(docs)
+    if not docs:
+        raise ValueError("There are no Docs to join: give at least one.")
+    whole = Doc.from_docs(docs, exclude=["spans"])  # type: ignore[call-arg]
+    groups: Dict[str, List[Span]] = {}
+    clusters: Clusters = []
+    offset = 0
+    for doc in docs:
+        entities = set(cluster_keys(doc, prefix))
+        for key in doc.spans:
+            if key not in entities:
+                moved = (_moved(span, whole, offset) for span in doc.spans[key])
+                groups.setdefault(key, []).extend(moved)
+        for mentions in get_clusters(doc, prefix):
+            clusters.append([(start + offset, end + offset) for start, end in mentions])
+        offset += len(doc)
+    for key, spans in groups.items():
+        whole.spans[key] = spans
+    set_clusters(whole, clusters, prefix)
+    return whole
+
+
+def _in_order(clusters: Iterable[Iterable[Mention]], n_tokens: int) -> Clusters:
+    """Mentions and entities in the order of the text, each mention once."""
+    ordered: Clusters = []
+    taken: Set[Mention] = set()
+    for given in clusters:
+        mentions = {(int(start), int(end)) for start, end in given} - taken
+        for start, end in mentions:
+            if not 0 <= start < end <= n_tokens:
+                raise ValueError(
+                    f"A mention from token {start} to {end} does not fit a Doc of {n_tokens} "
+                    f"tokens. Give its first token and the token after its last one, with "
+                    f"0 <= start < end <= {n_tokens}."
+                )
+        if mentions:
+            ordered.append(sorted(mentions))
+            taken |= mentions
+    return sorted(ordered)
+
+
+def _moved(span: Span, doc: Doc, shift: int) -> Span:
+    start, end = span.start + shift, span.end + shift
+    return Span(doc, start, end, label=span.label, kb_id=span.kb_id, span_id=span.id)

@@ -1,0 +1,305 @@
+"""The factory `coref`: which mentions of a Doc mean the same.
+
+Owns the component's life in a pipeline: what it learns of the data at its start, training
+steps, and what is written to Docs. The arithmetic is the head's.
+"""
+
+import random
+import warnings
+from itertools import islice
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+
+import numpy as np
+from spacy.language import Language
+from spacy.pipeline import TrainablePipe
+from spacy.tokens import Doc
+from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.vocab import Vocab
+from thinc.api import Config, Optimizer, set_dropout_rate
+
+from . import model as coref_model
+from .clusters import Clusters, get_clusters, set_clusters
+from .document import Document
+from .head import MAX_SENTENCE, Links
+from .lexicon import Lexicon
+from .linking import entities_of
+
+PREFIX = "coref_clusters"
+DEFAULT_CONFIG = Config().from_str(
+    """
+[coref]
+span_cluster_prefix = "coref_clusters"
+overwrite = true
+keep_singletons = null
+max_train_tokens = 3000
+chunk_tokens = 4096
+
+[coref.model]
+@architectures = "spacy-elmo.Coref.v1"
+
+[coref.model.tok2vec]
+@architectures = "spacy.HashEmbedCNN.v2"
+pretrained_vectors = null
+width = 96
+depth = 4
+embed_size = 2000
+window_size = 1
+maxout_pieces = 3
+subword_features = true
+
+[coref.scorer]
+@scorers = "spacy-elmo.coref_scorer.v1"
+"""
+)["coref"]
+
+
+@Language.factory(
+    "coref",
+    assigns=["doc.spans"],
+    default_config=DEFAULT_CONFIG,
+    default_score_weights={
+        "coref_conll_f": 1.0,
+        "coref_f": None,
+        "coref_p": None,
+        "coref_r": None,
+        "coref_mention_f": None,
+        "coref_conll_ns_f": None,
+    },
+)
+def make_coref(
+    nlp: Language,
+    name: str,
+    model: Any,
+    span_cluster_prefix: str,
+    overwrite: bool,
+    keep_singletons: Optional[bool],
+    max_train_tokens: int,
+    chunk_tokens: int,
+    scorer: Optional[Callable[..., Dict[str, Any]]],
+) -> "Coref":
+    """Make the component; see `Coref`."""
+    return Coref(
+        nlp.vocab,
+        model,
+        name,
+        span_cluster_prefix=span_cluster_prefix,
+        overwrite=overwrite,
+        keep_singletons=keep_singletons,
+        max_train_tokens=max_train_tokens,
+        chunk_tokens=chunk_tokens,
+        scorer=scorer,
+    )
+
+
+class Coref(TrainablePipe):
+    """Finds mentions and the entities that they are of.
+
+    vocab (Vocab): Of the pipeline.
+    model (Model): As `spacy-elmo.Coref.v1` builds it.
+    name (str): In the pipeline.
+    span_cluster_prefix (str): Entities are `doc.spans[f"{prefix}_1"]`, ...
+    overwrite (bool): Whether entities that are there already are replaced, or left.
+    keep_singletons (Optional[bool]): Whether mentions that nothing else goes back to are
+        entities; None for as the training data has it.
+    max_train_tokens (int): Of a longer Doc, a stretch of so many is trained on at a time.
+    chunk_tokens (int): Tokens of which spans are scored at once.
+    scorer (Optional[Callable]): For `score`.
+    """
+
+    def __init__(
+        self,
+        vocab: Vocab,
+        model: coref_model.CorefModel,
+        name: str = "coref",
+        *,
+        span_cluster_prefix: str = PREFIX,
+        overwrite: bool = True,
+        keep_singletons: Optional[bool] = None,
+        max_train_tokens: int = 3000,
+        chunk_tokens: int = 4096,
+        scorer: Optional[Callable[..., Dict[str, Any]]] = None,
+    ) -> None:
+        for setting, value in (
+            ("max_train_tokens", max_train_tokens),
+            ("chunk_tokens", chunk_tokens),
+        ):
+            if value < 1:
+                raise ValueError(f"{setting} of {name} is {value}; it must be at least 1.")
+        self.vocab, self.model, self.name = vocab, model, name
+        self.span_cluster_prefix, self.overwrite = span_cluster_prefix, overwrite
+        self.keep_singletons = keep_singletons
+        self.max_train_tokens, self.chunk_tokens = max_train_tokens, chunk_tokens
+        self.scorer = scorer
+        self.n_misaligned = 0
+        # what was learned of the data: saved with the component
+        self.cfg: Dict[str, Any] = {"pronouns": [], "leads": [], "singletons": True}
+        self._random = random.Random(0)
+
+    @property
+    def lexicon(self) -> Lexicon:
+        """RETURNS (Lexicon): What was learned of words at the start of training."""
+        return Lexicon.from_dict(self.cfg)
+
+    def initialize(
+        self,
+        get_examples: Callable[[], Iterable[Example]],
+        *,
+        nlp: Optional[Language] = None,
+    ) -> None:
+        """Learn from the gold entities which words are like pronouns, whether there are
+        entities of one mention, and which genres there are; and make the head.
+
+        get_examples (Callable[[], Iterable[Example]]): The training data.
+        nlp (Optional[Language]): The pipeline.
+        """
+        validate_get_examples(get_examples, "Coref.initialize")
+        prefix = self.span_cluster_prefix
+        lexicon = Lexicon.learn((example.reference for example in get_examples()), prefix)
+        singletons, entities, genres = 0, 0, set()
+        for example in get_examples():
+            sizes = [len(entity) for entity in get_clusters(example.reference, prefix)]
+            singletons, entities = singletons + sizes.count(1), entities + len(sizes)
+            genre = example.reference.user_data.get("genre")
+            if isinstance(genre, str):
+                genres.add(genre)
+        self.cfg.update(
+            pronouns=lexicon.pronouns,
+            leads=lexicon.leads,
+            singletons=singletons > 0 or not entities,
+        )
+        self.model.initialize(X=[example.predicted for example in islice(get_examples(), 10)])
+        coref_model.set_new_head(self.model, sorted(genres))
+        self._random = random.Random(0)
+        self.n_misaligned = 0
+
+    def predict(self, docs: Iterable[Doc]) -> List[Links]:
+        """Find mentions and what they go back to.
+
+        docs (Iterable[Doc]): The Docs.
+        RETURNS (List[Links]): For each of them.
+        """
+        docs = list(docs)
+        if not docs:
+            return []
+        lexicon = self.lexicon
+        documents = [Document.from_doc(doc, lexicon) for doc in docs]
+        return coref_model.resolve(self.model, docs, documents, self.chunk_tokens)
+
+    def set_annotations(self, docs: Iterable[Doc], links: List[Links]) -> None:
+        """Write entities to `doc.spans`, numbered in order of their first mention.
+
+        docs (Iterable[Doc]): The Docs.
+        links (List[Links]): What `predict` gave for them.
+        """
+        keep = self.cfg["singletons"] if self.keep_singletons is None else self.keep_singletons
+        for doc, found in zip(docs, links):
+            if not self.overwrite and get_clusters(doc, self.span_cluster_prefix):
+                continue
+            clusters: Clusters = []
+            for (start, last), entity in zip(
+                zip(found.start.tolist(), found.last.tolist()), entities_of(found.antecedent)
+            ):
+                if entity == len(clusters):
+                    clusters.append([])
+                clusters[entity].append((start, last + 1))
+            kept = [mentions for mentions in clusters if keep or len(mentions) > 1]
+            set_clusters(doc, kept, self.span_cluster_prefix)
+
+    def update(
+        self,
+        examples: Iterable[Example],
+        *,
+        drop: float = 0.0,
+        sgd: Optional[Optimizer] = None,
+        losses: Optional[Dict[str, float]] = None,
+    ) -> Dict[str, float]:
+        """A training step.
+
+        examples (Iterable[Example]): With gold entities on the reference.
+        drop (float): Dropout of the tok2vec; the head has its own.
+        sgd (Optional[Optimizer]): Given to change the weights at once.
+        losses (Optional[Dict[str, float]]): To add the loss to, under the component's name.
+        RETURNS (Dict[str, float]): The losses.
+        """
+        losses = {} if losses is None else losses
+        losses.setdefault(self.name, 0.0)
+        examples = list(examples)
+        validate_examples(examples, "Coref.update")
+        if not any(len(example.predicted) for example in examples):
+            return losses
+        set_dropout_rate(self.model, drop)
+        found, backprop = self._begin_update(examples)
+        backprop()
+        if sgd is not None:
+            self.finish_update(sgd)
+        losses[self.name] += sum(found.values())
+        return losses
+
+    def get_loss(self, examples: Iterable[Example], scores: Any = None) -> Tuple[float, None]:
+        """RETURNS (Tuple[float, None]): The loss of examples, and no gradient: it is made where
+        the loss is, in `update`."""
+        examples = list(examples)
+        validate_examples(examples, "Coref.get_loss")
+        found, _ = self._begin_update(examples)
+        return sum(found.values()), None
+
+    def _begin_update(self, examples: List[Example]) -> Tuple[Dict[str, float], Callable[[], None]]:
+        docs = [example.predicted for example in examples]
+        lexicon = self.lexicon
+        documents: List[Document] = []
+        gold: List[Clusters] = []
+        cuts: List[Tuple[int, int]] = []
+        for example in examples:
+            document = Document.from_doc(example.predicted, lexicon)
+            start, end = self._cut(document)
+            cuts.append((start, end))
+            documents.append(document.cut(start, end))
+            gold.append(_within(self._aligned(example), start, end))
+        return coref_model.begin_update(self.model, docs, documents, gold, cuts)
+
+    def _cut(self, document: Document) -> Tuple[int, int]:
+        """A random stretch of a Doc that is too long to train on at once, from the start of a
+        sentence."""
+        n_tokens = len(document)
+        if n_tokens <= self.max_train_tokens:
+            return 0, n_tokens
+        start = self._random.randrange(n_tokens - self.max_train_tokens + 1)
+        first = int(np.searchsorted(document.sentence, document.sentence[start]))
+        # a sentence may be long, or the whole Doc
+        start = first if start - first < MAX_SENTENCE else start
+        return start, min(start + self.max_train_tokens, n_tokens)
+
+    def _aligned(self, example: Example) -> Clusters:
+        """The gold entities over the predicted tokens."""
+        reference = get_clusters(example.reference, self.span_cluster_prefix)
+        if example.alignment.x2y.lengths.shape[0] == 0:
+            return []
+        aligned: Clusters = []
+        missed = 0
+        for mentions in reference:
+            spans = [example.reference[start:end] for start, end in mentions]
+            found = example.get_aligned_spans_y2x(spans, allow_overlap=True)
+            missed += len(spans) - len(found)
+            aligned.append([(span.start, span.end) for span in found])
+        if missed and not self.n_misaligned:
+            warnings.warn(
+                f"{missed} gold mentions of a Doc do not fit the tokens of the pipeline and are "
+                f"left out, here and from now on; {self.name}.n_misaligned counts them. Tokenize "
+                f"the training data as the pipeline does.",
+                stacklevel=2,
+            )
+        self.n_misaligned += missed
+        return [mentions for mentions in aligned if mentions]
+
+
+def _within(clusters: Clusters, start: int, end: int) -> Clusters:
+    """Mentions in a stretch of tokens, counted from its start."""
+    cut = [
+        [
+            (first - start, last - start)
+            for first, last in mentions
+            if start <= first and last <= end
+        ]
+        for mentions in clusters
+    ]
+    return [mentions for mentions in cut if mentions]

@@ -1,0 +1,182 @@
+"""A Doc as arrays: what the head reads beside the vectors of the tokens.
+
+Owns which tokens and strings are alike, and where sentences end. It makes features of
+spans without a loop over tokens, and knows nothing of torch.
+"""
+
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+from spacy.attrs import LOWER, SENT_START
+from spacy.tokens import Doc
+
+from .lexicon import Lexicon, hashes
+
+# kinds of mentions
+PRONOUN, OTHER, NAME = range(3)
+N_KINDS = 3
+# of the hash of a string: odd, so that powers of it have inverses modulo 2^64
+BASE = 0x9E3779B97F4A7C15
+INVERSE = pow(BASE, -1, 2**64)
+
+
+@dataclass(frozen=True)
+class Document:
+    """n tokens.
+
+    lower (ndarray): Hashes of the words in lower case, uint64 [n].
+    capital (ndarray): Whether a word begins with a capital letter, bool [n].
+    pronoun, lead (ndarray): Whether a word is in those lists of the lexicon, bool [n].
+    sentence (ndarray): Number of the sentence, int64 [n]; all 0 without boundaries.
+    speaker (ndarray): Hash of who says the word, 0 where it is not known, uint64 [n].
+    genre (str): Of the Doc, "" where it is not known.
+    """
+
+    lower: np.ndarray
+    capital: np.ndarray
+    pronoun: np.ndarray
+    lead: np.ndarray
+    sentence: np.ndarray
+    speaker: np.ndarray
+    genre: str = ""
+
+    def __len__(self) -> int:
+        return len(self.lower)
+
+    def cut(self, start: int, end: int) -> "Document":
+        """RETURNS (Document): Tokens from start to end."""
+        rows = slice(start, end)
+        return Document(
+            lower=self.lower[rows],
+            capital=self.capital[rows],
+            pronoun=self.pronoun[rows],
+            lead=self.lead[rows],
+            sentence=self.sentence[rows],
+            speaker=self.speaker[rows],
+            genre=self.genre,
+        )
+
+    @classmethod
+    def from_doc(cls, doc: Doc, lexicon: Lexicon) -> "Document":
+        """Read a Doc.
+
+        doc (Doc): Its sentences are used where it has any, and `doc.spans["speakers"]`
+            (a label for each span) and `doc.user_data["genre"]`.
+        lexicon (Lexicon): What was learned of words.
+        """
+        lower = doc.to_array([LOWER]).astype(np.uint64).reshape(len(doc))
+        sentence = np.zeros(len(doc), dtype=np.int64)
+        if len(doc) and doc.has_annotation("SENT_START"):
+            starts = doc.to_array([SENT_START]).astype(np.int64).reshape(len(doc)) == 1
+            sentence = np.cumsum(starts) - starts[0]
+        speaker = np.zeros(len(doc), dtype=np.uint64)
+        if "speakers" in doc.spans:
+            for span in doc.spans["speakers"]:
+                speaker[span.start : span.end] = span.label
+        genre = doc.user_data.get("genre")
+        return cls(
+            lower=lower,
+            capital=np.array([token.text[:1].isupper() for token in doc], dtype=bool),
+            pronoun=np.isin(lower, hashes(lexicon.pronouns)),
+            lead=np.isin(lower, hashes(lexicon.leads)),
+            sentence=sentence,
+            speaker=speaker,
+            genre=genre if isinstance(genre, str) else "",
+        )
+
+
+@dataclass(frozen=True)
+class SpanFeatures:
+    """Of K spans: what decides whether two of them look alike.
+
+    whole (ndarray): Hash of the string without its leading words, uint64 [K].
+    first, last (ndarray): Of its first and last word, uint64 [K].
+    kind (ndarray): PRONOUN, OTHER or NAME, int64 [K].
+    sentence (ndarray): int64 [K].
+    speaker (ndarray): uint64 [K].
+    """
+
+    whole: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    kind: np.ndarray
+    sentence: np.ndarray
+    speaker: np.ndarray
+
+
+def span_features(document: Document, start: np.ndarray, last: np.ndarray) -> SpanFeatures:
+    """Features of spans.
+
+    document (Document): Where they are.
+    start, last (ndarray): First and last token of each, int64 [K].
+    """
+    # one leading word is left out, if it is not all there is
+    content = start + (document.lead[start] & (last > start))
+    pronoun = (start == last) & document.pronoun[start]
+    kind = np.where(pronoun, PRONOUN, np.where(document.capital[last], NAME, OTHER))
+    return SpanFeatures(
+        whole=_string_hashes(document.lower, content, last),
+        first=document.lower[content],
+        last=document.lower[last],
+        kind=kind.astype(np.int64),
+        sentence=document.sentence[start],
+        speaker=document.speaker[start],
+    )
+
+
+def _string_hashes(words: np.ndarray, start: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """Polynomial hashes of stretches of words, by differences of prefix sums modulo 2^64."""
+    sums = np.zeros(len(words) + 1, dtype=np.uint64)
+    np.cumsum(words * _powers(BASE, len(words)), out=sums[1:])
+    inverse = _powers(INVERSE, len(words) + 1)
+    found: np.ndarray = (sums[last + 1] - sums[start]) * inverse[start]
+    return found
+
+
+def _powers(base: int, n: int) -> np.ndarray:
+    factors = np.full(n, base, dtype=np.uint64)
+    factors[:1] = 1
+    powers: np.ndarray = np.multiply.accumulate(factors)
+    return powers
+
+
+def candidates(sentence: np.ndarray, max_width: int) -> "tuple[np.ndarray, np.ndarray]":
+    """All spans of at most so many tokens that lie within a sentence.
+
+    sentence (ndarray): Number of the sentence of each token, int64 [n].
+    max_width (int): Tokens.
+    RETURNS (Tuple[ndarray, ndarray]): First and last token of each, int64 [n_spans], in
+        the order of the text.
+    """
+    first = np.arange(len(sentence))[:, None]
+    last = first + np.arange(max_width)
+    inside = last < len(sentence)
+    last = np.where(inside, last, first)
+    inside &= sentence[last] == sentence[first]
+    return np.broadcast_to(first, last.shape)[inside], last[inside]
+
+
+def labels_of(
+    start: np.ndarray, last: np.ndarray, gold: "Optional[list[list[tuple[int, int]]]]"
+) -> np.ndarray:
+    """The entity of each span.
+
+    start, last (ndarray): First and last token of spans in the order of the text.
+    gold (Optional[List[List[Tuple[int, int]]]]): Mentions of each entity, with the token
+        after the last one.
+    RETURNS (ndarray): Number of the entity, -1 for none, int64 [n_spans].
+    """
+    labels = np.full(len(start), -1, dtype=np.int64)
+    if not len(start) or not gold:
+        return labels
+    size = int(last.max()) + 2
+    keys = start * size + last
+    mentions = [(s * size + e - 1, n) for n, entity in enumerate(gold) for s, e in entity]
+    mentions = [(key, n) for key, n in mentions if key <= keys[-1]]
+    if mentions:
+        wanted, entities = np.array(mentions, dtype=np.int64).T
+        at = np.searchsorted(keys, wanted)
+        found = keys[at] == wanted
+        labels[at[found]] = entities[found]
+    return labels

@@ -1,0 +1,14 @@
+"""Files with coreference: CoNLL-2012, CorefUD and JSON lines, to Docs and back."""
+
+from .document import CorefDocument
+from .dropped import Dropped
+from .registry import find_files, read_coref, read_documents, write_coref
+
+__all__ = [
+    "CorefDocument",
+    "Dropped",
+    "find_files",
+    "read_coref",
+    "read_documents",
+    "write_coref",
+]

@@ -1,0 +1,98 @@
+"""Writing the column format of the CoNLL-2012 shared task, for the scorers that read it.
+
+Owns the order of the brackets and what the format cannot hold. The reference scorer
+splits lines at tabs and takes numbers as entities, so that is what is written.
+"""
+
+import re
+from collections import Counter
+from typing import Iterable, Iterator, List, Sequence, TextIO, Tuple
+
+from ..clusters import Clusters, Mention
+from .document import NOBODY, CorefDocument
+from .dropped import CROSSING, WHITESPACE, Dropped
+
+# ends a cell or a line
+BREAK = re.compile(r"[ \t\r\n\f\v]")
+UNKNOWN = "-"
+
+
+def write_conll(documents: Iterable[CorefDocument], file: TextIO, dropped: Dropped) -> None:
+    """Write documents, which `read_conll` reads as they were.
+
+    documents (Iterable[CorefDocument]): The documents. One without a name is called
+        "doc_<number>", and one without a part is numbered among those of its name: scorers
+        tell documents apart by both.
+    file (TextIO): Where to write.
+    dropped (Dropped): Counts mentions that cross another one of their entity, for which the
+        format has no brackets, and words that were changed: whitespace becomes "_".
+    """
+    n_parts: Counter[str] = Counter()
+    for number, document in enumerate(documents, start=1):
+        name = document.name.replace("\r", "_").replace("\n", "_") or f"doc_{number}"
+        part = BREAK.sub("_", document.part) or f"{n_parts[name]:03}"
+        n_parts[name] += 1
+        file.write(f"#begin document ({name}); part {part}\n")
+        columns = [BREAK.sub("_", name), str(int(part)) if part.isdecimal() else part]
+        for line in _lines(document, columns, dropped):
+            file.write(f"{line}\n")
+        file.write("#end document\n")
+
+
+def _lines(document: CorefDocument, first: List[str], dropped: Dropped) -> Iterator[str]:
+    cells = coreference_cells(document.clusters, len(document.words), dropped)
+    speakers = document.speakers or [""] * len(document.words)
+    for sentence in document.sentences():
+        for i in sentence:
+            word = BREAK.sub("_", document.words[i])
+            dropped[WHITESPACE] += word != document.words[i]
+            speaker = UNKNOWN if speakers[i] in NOBODY else BREAK.sub("_", speakers[i])
+            # part of speech, parse, lemma, frameset, sense; then the entity after the speaker
+            middle = [*[UNKNOWN] * 5, speaker, UNKNOWN]
+            yield "\t".join([*first, str(i - sentence.start), word, *middle, cells[i]])
+        yield ""
+
+
+def coreference_cells(clusters: Clusters, n_words: int, dropped: Dropped) -> List[str]:
+    """Write the last column.
+
+    clusters (Clusters): The mentions of each entity, each once.
+    n_words (int): Words of the document.
+    dropped (Dropped): Counts mentions that cross another one of their entity.
+    RETURNS (List[str]): A cell for each word: the mentions that begin there, the longest
+        first, those of this word alone, and the ends of others, the shortest first.
+    """
+    begin: List[List[Tuple[int, str]]] = [[] for _ in range(n_words)]
+    alone: List[List[str]] = [[] for _ in range(n_words)]
+    end: List[List[Tuple[int, str]]] = [[] for _ in range(n_words)]
+    for entity, cluster in enumerate(clusters):
+        for start, stop in without_crossing(cluster, dropped):
+            if stop - start == 1:
+                alone[start].append(f"({entity})")
+            else:
+                begin[start].append((-stop, f"({entity}"))
+                end[stop - 1].append((-start, f"{entity})"))
+    cells = []
+    for i in range(n_words):
+        first = [piece for _, piece in sorted(begin[i])]
+        last = [piece for _, piece in sorted(end[i])]
+        cells.append("|".join([*first, *alone[i], *last]) or UNKNOWN)
+    return cells
+
+
+def without_crossing(cluster: Sequence[Mention], dropped: Dropped) -> Iterator[Mention]:
+    """Of mentions of one entity that cross, leave out the one that starts later.
+
+    cluster (Sequence[Mention]): Mentions, each once.
+    dropped (Dropped): Counts those left out.
+    YIELDS (Mention): Mentions that follow or contain each other.
+    """
+    around: List[int] = []
+    for start, stop in sorted(cluster, key=lambda mention: (mention[0], -mention[1])):
+        while around and around[-1] <= start:
+            around.pop()
+        if around and around[-1] < stop:
+            dropped[CROSSING] += 1
+            continue
+        around.append(stop)
+        yield start, stop

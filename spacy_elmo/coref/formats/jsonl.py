@@ -1,0 +1,153 @@
+"""JSON lines as e2e-coref and its successors read and write them.
+
+Owns the keys of a record and what is said about one that cannot be read. It makes no
+Docs, and leaves open whether the entities it finds share mentions.
+"""
+
+import json
+import re
+from typing import Any, Dict, Iterable, Iterator, List, Optional, TextIO
+
+from ..clusters import Clusters, Mention
+from .document import CorefDocument
+from .lines import PathLike, numbered_lines
+
+# JSON can say them, UTF-8 cannot
+SURROGATES = re.compile("[\ud800-\udfff]")
+EXPECTED = (
+    'Expected {"doc_key": "name", "sentences": [["some", "words"]], "clusters": [[[0, 1]]]}, '
+    "with the first and the last word of each mention"
+)
+
+
+def read_jsonl(path: PathLike) -> Iterator[CorefDocument]:
+    """Read a file.
+
+    path (Union[str, Path]): The file: a JSON object a line, with "sentences" (lists of
+        words) or "tokens" (one list, with the numbers of the first words of sentences under
+        "sentence_starts" where they are known), "clusters" (for each entity the first and
+        last word of its mentions, counted over the document), and optionally "doc_key",
+        "genre" and "speakers" (a name for each word, in lists as the words are).
+    YIELDS (CorefDocument): Each document.
+    """
+    for number, line in numbered_lines(path):
+        if not line.strip():
+            continue
+        place = f"{path}, line {number}"
+        try:
+            record = json.loads(line)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(
+                f"{place}: this is not JSON ({error}). Each line must hold one JSON object."
+            ) from error
+        yield _read_record(record, place)
+
+
+def _read_record(record: Any, place: str) -> CorefDocument:
+    if not isinstance(record, dict):
+        raise ValueError(f"{place} holds a {type(record).__name__}. {EXPECTED}.")
+    if "subtoken_map" in record:
+        raise ValueError(
+            f"{place} has 'subtoken_map': its sentences hold word pieces. Convert the file that "
+            f"they were made from."
+        )
+    key = "sentences" if "sentences" in record else "tokens"
+    missing = [name for name in (key, "clusters") if name not in record]
+    if missing:
+        found = ", ".join(map(repr, record)) or "no keys"
+        raise ValueError(f"{place} has {found}, but no {missing[0]!r}. {EXPECTED}.")
+    words = _flatten(record[key], key, place)
+    if not all(words):
+        raise ValueError(f"{place} has an empty word under {key!r}. {EXPECTED}.")
+    speakers = None
+    if record.get("speakers"):
+        speakers = _flatten(record["speakers"], "speakers", place)
+        if len(speakers) != len(words):
+            raise ValueError(
+                f"{place} has {len(speakers)} speakers of {len(words)} words. Expected a name "
+                f"for each word under 'speakers', such as '-' for nobody."
+            )
+    return CorefDocument(
+        words=words,
+        clusters=_read_clusters(record["clusters"], len(words), place),
+        sent_starts=_sent_starts(record, key, len(words), place),
+        speakers=speakers,
+        name=str(record.get("doc_key", "")),
+        genre=str(record.get("genre", "")),
+    )
+
+
+def _flatten(value: Any, key: str, place: str) -> List[str]:
+    if key == "tokens" or (isinstance(value, list) and all(isinstance(w, str) for w in value)):
+        value = [value]
+    if isinstance(value, list) and all(isinstance(words, list) for words in value):
+        found = [word for words in value for word in words]
+        if all(isinstance(word, str) for word in found):
+            return [SURROGATES.sub("\ufffd", word) for word in found]
+    raise ValueError(f"{place} has other things than lists of words under {key!r}. {EXPECTED}.")
+
+
+def _sent_starts(
+    record: Dict[str, Any], key: str, n_words: int, place: str
+) -> Optional[List[bool]]:
+    if key == "sentences":
+        return [i == 0 for words in record[key] for i in range(len(words))]
+    numbers = record.get("sentence_starts")
+    if numbers is None:
+        return None
+    if not isinstance(numbers, list) or not all(
+        isinstance(number, int) and 0 <= number < n_words for number in numbers
+    ):
+        raise ValueError(
+            f"{place}: 'sentence_starts' is {json.dumps(numbers)[:60]}. Expected the numbers of "
+            f"the first words of sentences, 0 to {n_words - 1}."
+        )
+    starts = {0, *numbers}
+    return [i in starts for i in range(n_words)]
+
+
+def _read_clusters(value: Any, n_words: int, place: str) -> Clusters:
+    if not isinstance(value, list) or not all(isinstance(cluster, list) for cluster in value):
+        raise ValueError(f"{place} has other things than lists under 'clusters'. {EXPECTED}.")
+    return [[_read_mention(mention, n_words, place) for mention in cluster] for cluster in value]
+
+
+def _read_mention(value: Any, n_words: int, place: str) -> Mention:
+    if (
+        isinstance(value, list)
+        and len(value) == 2
+        and all(isinstance(number, int) for number in value)
+        and 0 <= value[0] <= value[1] < n_words
+    ):
+        return value[0], value[1] + 1
+    raise ValueError(
+        f"{place} has {json.dumps(value)[:60]} as a mention. Expected [first, last], the numbers "
+        f"of two of the {n_words} words."
+    )
+
+
+def write_jsonl(documents: Iterable[CorefDocument], file: TextIO) -> None:
+    """Write documents, a line each; see `read_jsonl`.
+
+    documents (Iterable[CorefDocument]): The documents. A part is named as in "name_0".
+    file (TextIO): Where to write.
+    """
+    for document in documents:
+        file.write(json.dumps(make_record(document), ensure_ascii=False) + "\n")
+
+
+def make_record(document: CorefDocument) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): What JSON holds of a document."""
+    part = document.part.lstrip("0") or document.part[:1]
+    clusters: Clusters = document.clusters
+    record: Dict[str, Any] = {
+        "doc_key": "_".join(filter(None, (document.name, part))),
+        "sentences": [[document.words[i] for i in sent] for sent in document.sentences()],
+        "clusters": [[[start, end - 1] for start, end in cluster] for cluster in clusters],
+    }
+    if document.speakers:
+        speakers = document.speakers
+        record["speakers"] = [[speakers[i] or "-" for i in sent] for sent in document.sentences()]
+    if document.genre:
+        record["genre"] = document.genre
+    return record

@@ -1,0 +1,176 @@
+"""Which format a file has, which files are meant, and the way from files to Docs and back.
+
+Owns names and suffixes of the formats. It knows nothing of what is in them.
+"""
+
+from glob import glob, has_magic
+from pathlib import Path
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence
+
+from spacy.tokens import Doc, DocBin
+from spacy.vocab import Vocab
+
+from ..clusters import DEFAULT_PREFIX
+from .conll import read_conll
+from .conll_writer import write_conll
+from .corefud import read_corefud
+from .document import CorefDocument
+from .dropped import Dropped
+from .jsonl import read_jsonl, write_jsonl
+from .lines import PathLike
+
+AUTO, CONLL, COREFUD, JSONL, DOCS = "auto", "conll", "corefud", "jsonl", "spacy"
+# OntoNotes has names such as "cnn_0001.v4_gold_conll"
+SUFFIXES = {
+    CONLL: (".conll", "_conll"),
+    COREFUD: (".conllu",),
+    JSONL: (".jsonl", ".jsonlines"),
+    DOCS: (".spacy",),
+}
+FORMATS = (AUTO, *SUFFIXES)
+OUTPUTS = (".spacy", ".conll", ".jsonl")
+
+
+def guess_format(path: PathLike) -> str:
+    """RETURNS (str): The format that a file's name tells."""
+    for name, suffixes in SUFFIXES.items():
+        if Path(path).name.lower().endswith(suffixes):
+            return name
+    known = ", ".join(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
+    raise ValueError(
+        f"The name of {path} does not tell its format: it ends in none of {known}. Give the "
+        f"format, one of {', '.join(SUFFIXES)}."
+    )
+
+
+def find_files(patterns: Sequence[PathLike], format: str = AUTO) -> List[Path]:
+    """Find files.
+
+    patterns (Sequence[Union[str, Path]]): Files, directories, or patterns such as
+        "data/**/*_gold_conll".
+    format (str): Which files of a directory are meant; "auto" for all that have the name
+        of one of the formats.
+    RETURNS (List[Path]): The files, each once, in the order of the patterns and sorted
+        within each. Of a directory those that are directly in it.
+    """
+    _check(format, FORMATS)
+    found: Dict[Path, Path] = {}
+    for pattern in patterns:
+        for path in sorted(_match(Path(pattern).expanduser(), format)):
+            found.setdefault(path.resolve(), path)
+    return list(found.values())
+
+
+def _check(format: str, known: Sequence[str]) -> None:
+    if format not in known:
+        raise ValueError(f"There is no format {format!r} here; give one of {', '.join(known)}.")
+
+
+def _match(path: Path, format: str) -> List[Path]:
+    if path.is_dir():
+        suffixes = tuple(
+            suffix for name in SUFFIXES if format in (AUTO, name) for suffix in SUFFIXES[name]
+        )
+        visible = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
+        files = [p for p in visible if p.name.lower().endswith(suffixes)]
+        if not files:
+            raise ValueError(
+                f"The directory {path} holds no file that ends in {', '.join(suffixes)}. For "
+                f"other names or folders in it, give a pattern such as {path}/**/*."
+            )
+        return files
+    if path.is_file():
+        return [path]
+    if not has_magic(str(path)):
+        raise ValueError(f"There is no file or directory {path}.")
+    files = [Path(name) for name in glob(str(path), recursive=True)]
+    files = [match for match in files if match.is_file()]
+    if not files:
+        raise ValueError(f"The pattern {path} matches no file.")
+    return files
+
+
+def read_documents(
+    path: PathLike, format: str = AUTO, lang: str = "en", dropped: Optional[Dropped] = None
+) -> Iterator[CorefDocument]:
+    """Read a text file of one of the formats.
+
+    path (Union[str, Path]): The file.
+    format (str): "conll", "corefud" or "jsonl", or "auto" for what its name tells.
+    lang (str): Its language.
+    dropped (Optional[Dropped]): Counts what was left out.
+    YIELDS (CorefDocument): Its documents.
+    """
+    format = guess_format(path) if format == AUTO else format
+    _check(format, (CONLL, COREFUD, JSONL))
+    if format == CONLL:
+        return read_conll(path, lang)
+    if format == COREFUD:
+        return read_corefud(path, dropped)
+    return read_jsonl(path)
+
+
+def read_coref(
+    path: PathLike,
+    format: str = AUTO,
+    vocab: Optional[Vocab] = None,
+    prefix: str = DEFAULT_PREFIX,
+    dropped: Optional[Dropped] = None,
+) -> Iterator[Doc]:
+    """Read a file as Docs.
+
+    path (Union[str, Path]): The file.
+    format (str): "conll", "corefud", "jsonl" or "spacy", or "auto" for what its name tells.
+    vocab (Optional[Vocab]): Vocabulary of the Docs; one of its own if there is none.
+    prefix (str): Of the keys of `doc.spans` that get the entities.
+    dropped (Optional[Dropped]): Counts what was left out.
+    YIELDS (Doc): A Doc for each document, or part of one; see `CorefDocument.to_doc`. Those
+        of a .spacy file are as they were written.
+    """
+    vocab = Vocab() if vocab is None else vocab
+    format = guess_format(path) if format == AUTO else format
+    if format == DOCS:
+        yield from _read_docs(Path(path), vocab)
+        return
+    for document in read_documents(path, format, vocab.lang or "en", dropped):
+        yield document.to_doc(vocab, prefix, dropped)
+
+
+def _read_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:
+    try:
+        doc_bin = DocBin().from_disk(path)
+    except Exception as error:  # zlib's, msgpack's and spaCy's own kinds
+        raise ValueError(
+            f"{path} cannot be read as a DocBin: {error}. Write it again with DocBin.to_disk."
+        ) from error
+    yield from doc_bin.get_docs(vocab)
+
+
+def write_coref(
+    docs: Iterable[Doc],
+    path: PathLike,
+    format: str = AUTO,
+    prefix: str = DEFAULT_PREFIX,
+    dropped: Optional[Dropped] = None,
+) -> None:
+    """Write Docs.
+
+    docs (Iterable[Doc]): The Docs.
+    path (Union[str, Path]): The file.
+    format (str): "spacy", "conll" or "jsonl", or "auto" for what its name tells. CoNLL and JSON
+        hold words, sentences, entities and speakers.
+    prefix (str): Of the keys of `doc.spans` that have the entities.
+    dropped (Optional[Dropped]): Counts what the format cannot hold.
+    """
+    dropped = Dropped() if dropped is None else dropped
+    format = guess_format(path) if format == AUTO else format
+    _check(format, (DOCS, CONLL, JSONL))
+    if format == DOCS:
+        DocBin(docs=docs, store_user_data=True).to_disk(path)
+        return
+    documents = (CorefDocument.from_doc(doc, prefix) for doc in docs)
+    with Path(path).open("w", encoding="utf8", newline="\n") as file:
+        if format == CONLL:
+            write_conll(documents, file, dropped)
+        else:
+            write_jsonl(documents, file)

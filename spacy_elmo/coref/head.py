@@ -1,0 +1,254 @@
+"""The head: vectors of tokens in, mentions and their antecedents out.
+
+Owns how a text is taken through its parts: tokens, spans, the spans that are kept, pairs,
+and what training makes of them. Docs and thinc are other modules' business.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .antecedents import IMPOSSIBLE, AntecedentScorer, Mentions
+from .document import Document, candidates, labels_of, span_features
+from .linking import link
+from .mentions import MentionScorer, TokenEncoder
+
+# tokens that the encoder reads in a row where no sentence ends
+MAX_SENTENCE = 200
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Of the head; see `spacy-elmo.Coref.v1`."""
+
+    distance_embedding_size: int = 20
+    hidden_size: int = 150
+    depth: int = 1
+    dropout: float = 0.3
+    antecedent_limit: int = 50
+    max_span_width: int = 20
+    spans_per_token: float = 0.3
+    lstm_size: int = 200
+    mention_weight: float = 1.0
+    window: int = 2048
+    max_entities: int = 1000
+    speakers: bool = False
+    genres: bool = False
+
+
+class Links(NamedTuple):
+    """start, last (ndarray): First and last token of each kept span, int64 [K].
+    antecedent (ndarray): Which of them each goes back to, -1 for none, int64 [K]."""
+
+    start: np.ndarray
+    last: np.ndarray
+    antecedent: np.ndarray
+
+
+class CorefHead(nn.Module):
+    """See the module.
+
+    width (int): Width D of the token vectors.
+    sizes (Sizes): All else.
+    genres (Sequence[str]): Those that are told apart.
+    """
+
+    def __init__(self, width: int, sizes: Sizes, genres: Sequence[str] = ()) -> None:
+        super().__init__()
+        self.width, self.sizes, self.genres = width, sizes, list(genres)
+        self.tokens = TokenEncoder(width, sizes.lstm_size, sizes.dropout)
+        self.mentions = MentionScorer(
+            self.tokens.width,
+            sizes.hidden_size,
+            sizes.depth,
+            sizes.dropout,
+            sizes.max_span_width,
+            sizes.distance_embedding_size,
+        )
+        self.antecedents = AntecedentScorer(
+            self.mentions.vector_size,
+            sizes.hidden_size,
+            sizes.depth,
+            sizes.dropout,
+            sizes.distance_embedding_size,
+            sizes.antecedent_limit,
+            len(self.genres),
+            sizes.speakers,
+        )
+
+    def loss(
+        self, x: Tensor, documents: List[Document], gold: List[List[List[Any]]]
+    ) -> Dict[str, Tensor]:
+        """What training makes smaller, the mean over documents.
+
+        For each kept span, -log of the probability of its right antecedents together, or
+        of none where it has none among them; the mean over the spans (Lee et al. 2017).
+        And the binary cross-entropy of all spans as mentions, in units of the gold ones.
+
+        x (Tensor): Vectors of the tokens of all documents [n, D].
+        documents (List[Document]): The documents.
+        gold (List[List[List[Tuple[int, int]]]]): Of each document, the mentions of each
+            entity.
+        RETURNS (Dict[str, Tensor]): "links" and "mentions", scalars.
+        """
+        x, weights = self._encode(x, documents)
+        links: List[Tensor] = []
+        mentions: List[Tensor] = []
+        offset = 0
+        for document, entities in zip(documents, gold):
+            rows = slice(offset, offset + len(document))
+            offset += len(document)
+            start, last = candidates(document.sentence, self.sizes.max_span_width)
+            if not len(start):
+                continue
+            labels = torch.from_numpy(labels_of(start, last, entities)).to(x.device)
+            first, final = (torch.from_numpy(part).to(x.device) for part in (start, last))
+            scores = self.mentions(x[rows], first, final, weights[rows])
+            is_gold = labels >= 0
+            cross_entropy = nn.functional.binary_cross_entropy_with_logits(
+                scores, is_gold.to(scores.dtype), reduction="sum"
+            )
+            mentions.append(cross_entropy / is_gold.sum().clamp(min=1))
+            # gold spans are kept whatever their scores, or there would be nothing to learn from
+            kept = self._best(scores.detach() + is_gold * -IMPOSSIBLE, document)
+            counts = (is_gold | (scores.detach() > 0))[kept]
+            found = self._describe(
+                x[rows], weights[rows], scores, first, final, kept, counts, document
+            )
+            if len(kept) > 1:
+                best, pairs = self.antecedents(found, found)
+                links.append(_marginal_loss(pairs, labels[kept], labels[kept][best]))
+        zero = x.sum() * 0
+        n_documents = max(len(documents), 1)
+        weight = self.sizes.mention_weight / n_documents
+        return {
+            "links": torch.stack(links or [zero]).sum() / n_documents,
+            "mentions": torch.stack(mentions or [zero]).sum() * weight,
+        }
+
+    @torch.no_grad()
+    def resolve(self, x: Tensor, document: Document, chunk_tokens: int) -> Links:
+        """Mentions of a document and what they go back to.
+
+        x (Tensor): Vectors of its tokens [n, D].
+        document (Document): The document.
+        chunk_tokens (int): Tokens of which the spans are scored at once; chunks end with a
+            sentence, so that they change nothing but which spans are kept, of each as many
+            as its tokens allow.
+        """
+        parts: List[Mentions] = []
+        n_mentions = 0
+        for begin, end in _chunks(document, chunk_tokens):
+            found = self._find(x[begin:end], document.cut(begin, end))
+            if len(found):
+                parts.append(found.moved(begin, n_mentions))
+                n_mentions += len(found)
+        if not parts:
+            nothing = np.zeros(0, dtype=np.int64)
+            return Links(nothing, nothing, nothing)
+        mentions = Mentions.join(parts)
+        places = link(self.antecedents, mentions, self.sizes.window, self.sizes.max_entities)
+        return Links(mentions.start.cpu().numpy(), mentions.last.cpu().numpy(), places)
+
+    def _find(self, x: Tensor, document: Document) -> Mentions:
+        x, weights = self._encode(x, [document])
+        start, last = candidates(document.sentence, self.sizes.max_span_width)
+        first, final = (torch.from_numpy(part).to(x.device) for part in (start, last))
+        scores = self.mentions(x, first, final, weights)
+        kept = self._best(scores, document)
+        kept = kept[scores[kept] > 0]
+        counts = torch.ones_like(kept, dtype=torch.bool)
+        return self._describe(x, weights, scores, first, final, kept, counts, document)
+
+    def _encode(self, x: Tensor, documents: List[Document]) -> "tuple[Tensor, Tensor]":
+        lengths = [length for document in documents for length in _stretches(document)]
+        x = self.tokens(x, torch.tensor(lengths, dtype=torch.int64))
+        return x, self.mentions.attention_of(x)
+
+    def _best(self, scores: Tensor, document: Document) -> Tensor:
+        """Places of the best spans, in the order of the text."""
+        n_kept = min(len(scores), max(1, round(self.sizes.spans_per_token * len(document))))
+        return scores.topk(n_kept).indices.sort().values
+
+    def _describe(
+        self,
+        x: Tensor,
+        weights: Tensor,
+        scores: Tensor,
+        first: Tensor,
+        last: Tensor,
+        kept: Tensor,
+        counts: Tensor,
+        document: Document,
+    ) -> Mentions:
+        start, final = first[kept], last[kept]
+        vectors = self.mentions.vectors(x, start, final, weights)
+        features = span_features(document, start.cpu().numpy(), final.cpu().numpy())
+
+        def tensor(array: np.ndarray) -> Tensor:
+            return torch.from_numpy(array.view(np.int64)).to(x.device)
+
+        genre = self.genres.index(document.genre) + 1 if document.genre in self.genres else 0
+        return Mentions(
+            start,
+            final,
+            scores.index_select(0, kept),
+            torch.arange(len(kept), device=x.device),
+            counts.cumsum(0) - counts.long(),
+            tensor(features.whole),
+            tensor(features.first),
+            tensor(features.last),
+            tensor(features.speaker),
+            tensor(features.kind),
+            tensor(features.sentence),
+            torch.full_like(kept, genre),
+            *self.antecedents.project(vectors),
+        )
+
+
+def _marginal_loss(scores: Tensor, entities: Tensor, theirs: Tensor) -> Tensor:
+    """Mean of -log p(a right antecedent), with the score 0 for none.
+
+    scores (Tensor): Of antecedents [K, C].
+    entities, theirs (Tensor): Entity of each mention [K] and of its antecedents [K, C], -1
+        for none.
+    """
+    scores = torch.cat([scores.new_zeros(len(scores), 1), scores], dim=1)
+    right = (theirs == entities[:, None]) & (entities[:, None] >= 0)
+    right &= scores.detach()[:, 1:] > IMPOSSIBLE / 2
+    right = torch.cat([~right.any(dim=1, keepdim=True), right], dim=1)
+    wanted = torch.logsumexp(scores.masked_fill(~right, IMPOSSIBLE), dim=1)
+    return (torch.logsumexp(scores, dim=1) - wanted).mean()
+
+
+def _stretches(document: Document) -> List[int]:
+    """Lengths of what the token encoder reads by itself: sentences, long ones in parts."""
+    if not len(document):
+        return []
+    sentence = document.sentence
+    starts = np.flatnonzero(np.concatenate([[True], sentence[1:] != sentence[:-1]]))
+    lengths = np.diff(np.concatenate([starts, [len(sentence)]]))
+    return [
+        min(MAX_SENTENCE, length - done)
+        for length in lengths.tolist()
+        for done in range(0, length, MAX_SENTENCE)
+    ]
+
+
+def _chunks(document: Document, chunk_tokens: int) -> Iterator[Tuple[int, int]]:
+    """Stretches of about so many tokens that end with a sentence, or with a long part of one."""
+    begin = 0
+    ends = np.cumsum(_stretches(document))
+    for end, following in zip(ends.tolist(), [*ends[1:].tolist(), math.inf]):
+        if following - begin > chunk_tokens:
+            yield begin, end
+            begin = end
+
+
+def make_head(width: int, sizes: Sizes, genres: Optional[Sequence[str]] = None) -> CorefHead:
+    """RETURNS (CorefHead): A head with random weights."""
+    return CorefHead(width, sizes, (genres or ()) if sizes.genres else ())

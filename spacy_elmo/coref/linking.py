@@ -1,0 +1,117 @@
+"""From mentions to what each goes back to, in bounded memory however long the text is.
+
+Owns which earlier mentions are looked at: the last ones, and of entities that were last
+heard of before those, one mention of each kind. The scores are the scorer's business.
+"""
+
+from typing import Any, Dict, List
+
+import numpy as np
+import torch
+
+from .antecedents import AntecedentScorer, Mentions
+from .document import NAME
+
+# mentions that are scored at once
+BLOCK = 512
+
+
+@torch.no_grad()
+def link(
+    scorer: AntecedentScorer, mentions: Mentions, window: int, max_entities: int
+) -> np.ndarray:
+    """Find the best antecedent of each mention.
+
+    scorer (AntecedentScorer): The scores.
+    mentions (Mentions): K of them.
+    window (int): How many before it a mention is compared with.
+    max_entities (int): Of the entities last heard of before the window, how many are
+        remembered, large and recent ones first. Those with the name that is read are
+        remembered in any case.
+    RETURNS (ndarray): Place of the antecedent, -1 for none, int64 [K].
+    """
+    antecedents = np.full(len(mentions), -1, dtype=np.int64)
+    memory = Memory(mentions, max_entities)
+    device = mentions.start.device
+    for start in range(0, len(mentions), BLOCK):
+        end = min(start + BLOCK, len(mentions))
+        first = max(0, start - window)
+        places = torch.arange(first, end, device=device)
+        remembered = memory.before(first, start, end)
+        if len(remembered):
+            places = torch.cat([torch.from_numpy(remembered).to(device), places])
+        best, scores = scorer(mentions[start:end], mentions.take(places))
+        highest, column = scores.max(dim=1)
+        chosen = places[best.gather(1, column[:, None])[:, 0]]
+        antecedents[start:end] = torch.where(highest > 0, chosen, -1).cpu().numpy()
+        memory.add(antecedents, start, end)
+    return antecedents
+
+
+class Memory:
+    """Entities so far, and the last mention of each kind of each.
+
+    mentions (Mentions): All mentions.
+    max_entities (int): As for `link`.
+    """
+
+    def __init__(self, mentions: Mentions, max_entities: int) -> None:
+        self.kind = mentions.kind.tolist()
+        self.whole = mentions.whole.tolist()
+        self.max_entities = max_entities
+        self.entity_of: List[int] = []
+        # of each entity: mentions, and the last one of each kind
+        self.sizes: List[int] = []
+        self.last: List[Dict[int, int]] = []
+        self.by_name: Dict[Any, int] = {}
+
+    def add(self, antecedents: np.ndarray, start: int, end: int) -> None:
+        """Take in the mentions from start to end."""
+        for place in range(start, end):
+            antecedent = int(antecedents[place])
+            if antecedent < 0:
+                entity = len(self.sizes)
+                self.sizes.append(0)
+                self.last.append({})
+            else:
+                entity = self.entity_of[antecedent]
+            self.entity_of.append(entity)
+            self.sizes[entity] += 1
+            self.last[entity][self.kind[place]] = place
+            if self.kind[place] == NAME:
+                self.by_name[self.whole[place]] = place
+
+    def before(self, first: int, start: int, end: int) -> np.ndarray:
+        """RETURNS (ndarray): Places before `first` that the mentions from start to end may go
+        back to, ascending, int64."""
+        if first == 0:
+            return np.zeros(0, dtype=np.int64)
+        weights = {
+            entity: size / (first - max(self.last[entity].values()))
+            for entity, size in enumerate(self.sizes)
+            if max(self.last[entity].values()) < first
+        }
+        entities = sorted(weights, key=weights.__getitem__, reverse=True)[: self.max_entities]
+        places = {place for entity in entities for place in self.last[entity].values()}
+        for place in range(start, end):
+            named = self.by_name.get(self.whole[place])
+            if named is not None and named < first:
+                places.add(named)
+        return np.array(sorted(places), dtype=np.int64)
+
+
+def entities_of(antecedents: np.ndarray) -> np.ndarray:
+    """RETURNS (ndarray): Number of the entity of each mention, in order of appearance,
+    int64 [K].
+
+    antecedents (ndarray): Place of the antecedent of each mention, -1 for none.
+    """
+    entities = np.empty(len(antecedents), dtype=np.int64)
+    n_entities = 0
+    for place, antecedent in enumerate(antecedents.tolist()):
+        if antecedent < 0:
+            entities[place] = n_entities
+            n_entities += 1
+        else:
+            entities[place] = entities[antecedent]
+    return entities

@@ -1,0 +1,157 @@
+"""The thinc model: any tok2vec, and the head in torch behind it.
+
+Owns how vectors reach the head and how its gradient goes back. What a training step asks
+of it is the component's business.
+"""
+
+from typing import Any, Callable, Dict, List, Tuple, cast
+
+import torch
+from spacy.tokens import Doc
+from thinc.api import Model, torch2xp, xp2torch
+from thinc.types import Floats2d
+
+from .document import Document
+from .head import CorefHead, Links, Sizes, make_head
+from .shim import HeadShim
+
+Tok2Vec = Model[List[Doc], List[Floats2d]]
+CorefModel = Model[List[Doc], List[Floats2d]]
+
+
+def build_coref_v1(
+    tok2vec: Model[List[Doc], List[Floats2d]],
+    distance_embedding_size: int = 20,
+    hidden_size: int = 150,
+    depth: int = 1,
+    dropout: float = 0.3,
+    antecedent_limit: int = 50,
+    max_span_width: int = 20,
+    spans_per_token: float = 0.3,
+    lstm_size: int = 200,
+    mention_weight: float = 1.0,
+    window: int = 2048,
+    max_entities: int = 1000,
+    use_speakers: bool = False,
+    use_genres: bool = False,
+) -> Model[List[Doc], List[Floats2d]]:
+    """`spacy-elmo.Coref.v1`: spans scored as mentions, and mentions as each other's
+    antecedents (after Lee et al. 2018, with factored first layers and a loss of mentions).
+
+    tok2vec (Model[List[Doc], List[Floats2d]]): Vectors of tokens, e.g. a listener.
+    distance_embedding_size (int): Of distances between mentions and of their widths.
+    hidden_size (int): Width of the hidden layers.
+    depth (int): Hidden layers.
+    dropout (float): On the head's layers.
+    antecedent_limit (int): Antecedents of a mention that are looked at closely.
+    max_span_width (int): Tokens of a mention at the most.
+    spans_per_token (float): Spans that are kept, for each token of the text.
+    lstm_size (int): Of a bidirectional LSTM over each sentence before all else, in each
+        direction; 0 for none.
+    mention_weight (float): Of the loss of mentions beside that of links. Less where mentions
+        that stand alone are not annotated.
+    window (int): Mentions before a mention that it is compared with in long texts.
+    max_entities (int): Entities from before the window that are remembered.
+    use_speakers (bool): Whether `doc.spans["speakers"]` says who speaks.
+    use_genres (bool): Whether `doc.user_data["genre"]` matters.
+    RETURNS (Model): The model; as a function it gives the vectors of the tokens.
+    """
+    sizes = Sizes(
+        distance_embedding_size,
+        hidden_size,
+        depth,
+        dropout,
+        antecedent_limit,
+        max_span_width,
+        spans_per_token,
+        lstm_size,
+        mention_weight,
+        window,
+        max_entities,
+        use_speakers,
+        use_genres,
+    )
+    return Model(
+        "coref",
+        forward,
+        init=init,
+        layers=[tok2vec],
+        shims=[HeadShim(sizes)],
+        refs={"tok2vec": tok2vec},
+    )
+
+
+def forward(
+    model: CorefModel, docs: List[Doc], is_train: bool
+) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    return model.get_ref("tok2vec")(docs, is_train)
+
+
+def init(model: CorefModel, X: Any = None, Y: Any = None) -> None:
+    model.get_ref("tok2vec").initialize(X)
+
+
+def head_of(model: CorefModel) -> CorefHead:
+    """RETURNS (CorefHead): The head; an error if there is none yet."""
+    return _shim(model).head
+
+
+def set_new_head(model: CorefModel, genres: List[str]) -> None:
+    """Make a head of random weights; the tok2vec must have been initialized."""
+    shim = _shim(model)
+    width = model.get_ref("tok2vec").get_dim("nO")
+    shim.set_head(make_head(width, shim.sizes, genres), model.ops)
+
+
+def begin_update(
+    model: CorefModel,
+    docs: List[Doc],
+    documents: List[Document],
+    gold: List[Any],
+    cuts: List[Tuple[int, int]],
+) -> Tuple[Dict[str, float], Callable[[], None]]:
+    """Losses of Docs, and how their gradient goes back.
+
+    docs (List[Doc]): The Docs.
+    documents (List[Document]): What the head reads of each, cut.
+    gold (List[Clusters]): Of each, the mentions of each entity, in the cut.
+    cuts (List[Tuple[int, int]]): First token of each that is trained on, and the one after
+        the last.
+    RETURNS (Tuple[Dict[str, float], Callable[[], None]]): The losses, and a function that
+        adds their gradient to the weights' and gives it to the tok2vec.
+    """
+    shim = _shim(model)
+    vectors, backprop_tok2vec = model.get_ref("tok2vec").begin_update(docs)
+    inputs = [xp2torch(part, device=shim.device).detach().requires_grad_(True) for part in vectors]
+    shim.head.train()
+    with torch.enable_grad():
+        parts = [part[start:end] for part, (start, end) in zip(inputs, cuts)]
+        losses = shim.head.loss(torch.cat(parts), documents, gold)
+
+    def backprop() -> None:
+        torch.stack(list(losses.values())).sum().backward()
+        d_vectors = []
+        for part, array in zip(inputs, vectors):
+            gradient = part.grad if part.grad is not None else torch.zeros_like(part)
+            d_vectors.append(model.ops.asarray2f(cast(Any, torch2xp(gradient)), dtype=array.dtype))
+        backprop_tok2vec(d_vectors)
+
+    return {name: float(loss.detach()) for name, loss in losses.items()}, backprop
+
+
+def resolve(
+    model: CorefModel, docs: List[Doc], documents: List[Document], chunk_tokens: int
+) -> List[Links]:
+    """RETURNS (List[Links]): Mentions of each Doc and what they go back to."""
+    shim = _shim(model)
+    head = shim.head
+    head.eval()
+    vectors = model.get_ref("tok2vec").predict(docs)
+    return [
+        head.resolve(xp2torch(part, device=shim.device), document, chunk_tokens)
+        for part, document in zip(vectors, documents)
+    ]
+
+
+def _shim(model: CorefModel) -> HeadShim:
+    return cast(HeadShim, model.shims[0])
