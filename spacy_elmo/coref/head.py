@@ -19,6 +19,8 @@ from .mentions import MentionScorer, TokenEncoder
 
 # tokens that the encoder reads in a row where no sentence ends
 MAX_SENTENCE = 200
+# spans that are kept of a short text, which may be denser than long ones are
+MIN_SPANS = 50
 
 
 @dataclass(frozen=True)
@@ -171,7 +173,8 @@ class CorefHead(nn.Module):
 
     def _best(self, scores: Tensor, document: Document) -> Tensor:
         """Places of the best spans, in the order of the text."""
-        n_kept = min(len(scores), max(1, round(self.sizes.spans_per_token * len(document))))
+        n_kept = max(MIN_SPANS, round(self.sizes.spans_per_token * len(document)))
+        n_kept = min(n_kept, len(scores))
         return scores.topk(n_kept).indices.sort().values
 
     def _describe(

@@ -103,6 +103,8 @@ class Pretraining:
                 disable=not self.progress,
             ) as bar,
         ):
+            if self.first and trainer.step and not self.over:
+                bar.write(f"Going on from step {trainer.step:,} of {trainer.n_steps:,}")
             while not self.over:
                 self._share_time()
                 self.pending.append(trainer.train_step())
@@ -116,6 +118,8 @@ class Pretraining:
                     look = self._look()
                     if self.first:
                         bar.write(self._describe(look))
+                        if self.over and trainer.step < trainer.n_steps:
+                            bar.write(f"The time is over, at step {trainer.step:,}")
                     self.over = self.over or self._no_longer_better()
                 if self.over and self.first:
                     # before the last checkpoint, which says that nothing is left to do
