@@ -98,11 +98,7 @@ def cut_doc(doc: Doc, start: int, end: int, prefix: str = DEFAULT_PREFIX) -> Doc
             inside = [span for span in doc.spans[key] if start <= span.start and span.end <= end]
             part.spans[key] = [_moved(span, part, -start) for span in inside]
     clusters = [
-        [
-            (first - start, last - start)
-            for first, last in mentions
-            if first >= start and last <= end
-        ]
+        [(s - start, e - start) for s, e in mentions if start <= s and e <= end]
         for mentions in get_clusters(doc, prefix)
     ]
     set_clusters(part, clusters, prefix)

@@ -177,6 +177,8 @@ def test_cut():
     }
     (speaker,) = part.spans["speakers"]
     assert (speaker.kb_id_, speaker.id_) == ("Q1", "s")
+    front = cut_doc(doc, 0, 4)
+    assert groups(front)["speakers"] == [(0, 3, "X")]
     assert len(doc.spans["coref_clusters_1"]) == 3  # the Doc itself is as it was
 
 

@@ -85,6 +85,7 @@ def test_a_parse_says_what_the_head_is():
         ("the old man", 0, 3, "noun"),
         ("The old man", 0, 3, "noun"),
         ("Old men and old women", 0, 2, "noun"),
+        ("the white rabbit and the White Rabbit", 4, 7, "name"),
         ("He likes Apples . Apples , he said , are apples", 4, 5, "noun"),
         ("the king of France", 0, 4, "noun"),
         ("Anna 's large red hat", 0, 5, "noun"),
@@ -151,6 +152,8 @@ def test_representative_by_part_of_speech():
     doc = make_doc(text, [[(0, 1), (5, 10), (2, 4)], [(5, 8)]])
     assert representative(doc, "coref_clusters_1").text == "will smith"
     assert representative(doc, "coref_clusters_2").text == "the old man"
+    doc = make_doc("poor/ADJ Smith/PROPN saw/VERB Smith/PROPN", [[(0, 2), (3, 4)]])
+    assert representative(doc, "coref_clusters_1").text == "Smith"
 
 
 def test_a_description_is_better_than_a_pronoun():
@@ -308,6 +311,20 @@ def test_crossing_mentions():
     doc = make_doc(text, [[(0, 2), (6, 9)], [(3, 5), (8, 11)]])
     expected = "Tom Smith and Anna Jones saw Tom Smith red dog "
     assert resolve_text(doc, kinds=entities.KINDS) == expected
+
+
+def test_a_mention_that_is_only_partly_in_the_text_put_in():
+    text = "Anna Smith , Tom and Anna or Bob saw them"
+    doc = make_doc(text, [[(0, 2), (5, 8)], [(3, 6), (9, 10)]])
+    found = resolve_text(doc, filter=lambda mention, best: True, kinds=["pronoun", "name"])
+    assert found == "Anna Smith , Tom and Anna Smith saw Tom and Anna "
+
+
+def test_what_reads_the_same_is_not_replaced():
+    doc = make_doc("Tom saw Tom and Tom Smith", [[(0, 1), (2, 3)]])
+    asked = []
+    resolve_text(doc, kinds=entities.KINDS, filter=lambda *spans: asked.append(spans))
+    assert asked == []
 
 
 def test_empty_docs():

@@ -475,8 +475,9 @@ def test_without_annotation_there_is_no_score():
     assert set(score_coref([]).values()) == {None}
     # beside a document with entities, one without is one that has none
     both = [example, Example(make_doc(WORDS, GOLD), make_doc(WORDS, GOLD))]
-    found = score_coref(both)
-    assert (found["coref_mention_r"], found["coref_mention_p"]) == (1.0, 0.5)
+    for ordered in (both, both[::-1]):
+        found = score_coref(ordered)
+        assert (found["coref_mention_r"], found["coref_mention_p"]) == (1.0, 0.5)
     # and an empty group says so of a document by itself
     example.reference.spans["coref_clusters_1"] = []
     assert score_coref([example])["coref_mention_p"] == 0.0
