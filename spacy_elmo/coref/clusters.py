@@ -77,6 +77,20 @@ def set_clusters(
         doc.spans[f"{prefix}_{number}"] = [Span(doc, start, end) for start, end in mentions]
 
 
+def cut_clusters(clusters: Clusters, start: int, end: int) -> Clusters:
+    """The mentions that lie wholly in a stretch of tokens, counted from its start.
+
+    clusters (Clusters): The mentions of each entity.
+    start, end (int): First token of the stretch, and the token after its last one.
+    RETURNS (Clusters): Of each entity that has any.
+    """
+    cut = [
+        [(s - start, e - start) for s, e in mentions if start <= s and e <= end]
+        for mentions in clusters
+    ]
+    return [mentions for mentions in cut if mentions]
+
+
 def cut_doc(doc: Doc, start: int, end: int, prefix: str = DEFAULT_PREFIX) -> Doc:
     """A part of a Doc with its entities, which `Span.as_doc` would lose. Mentions that are
     not wholly in the part are left out, and so are spans of other span groups.
@@ -97,11 +111,7 @@ def cut_doc(doc: Doc, start: int, end: int, prefix: str = DEFAULT_PREFIX) -> Doc
         if key not in entities:
             inside = [span for span in doc.spans[key] if start <= span.start and span.end <= end]
             part.spans[key] = [_moved(span, part, -start) for span in inside]
-    clusters = [
-        [(s - start, e - start) for s, e in mentions if start <= s and e <= end]
-        for mentions in get_clusters(doc, prefix)
-    ]
-    set_clusters(part, clusters, prefix)
+    set_clusters(part, cut_clusters(get_clusters(doc, prefix), start, end), prefix)
     return part
 
 

@@ -18,13 +18,12 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Optimizer, set_dropout_rate
 
 from . import model as coref_model
-from .clusters import Clusters, get_clusters, set_clusters
+from .clusters import DEFAULT_PREFIX, Clusters, cut_clusters, get_clusters, set_clusters
 from .document import Document
 from .head import MAX_SENTENCE, Links
 from .lexicon import Lexicon
 from .linking import entities_of
 
-PREFIX = "coref_clusters"
 DEFAULT_CONFIG = Config().from_str(
     """
 [coref]
@@ -112,7 +111,7 @@ class Coref(TrainablePipe):
         model: coref_model.CorefModel,
         name: str = "coref",
         *,
-        span_cluster_prefix: str = PREFIX,
+        span_cluster_prefix: str = DEFAULT_PREFIX,
         overwrite: bool = True,
         keep_singletons: Optional[bool] = None,
         max_train_tokens: int = 3000,
@@ -254,7 +253,7 @@ class Coref(TrainablePipe):
             start, end = self._cut(document)
             cuts.append((start, end))
             documents.append(document.cut(start, end))
-            gold.append(_within(self._aligned(example), start, end))
+            gold.append(cut_clusters(self._aligned(example), start, end))
         return coref_model.begin_update(self.model, docs, documents, gold, cuts)
 
     def _cut(self, document: Document) -> Tuple[int, int]:
@@ -290,16 +289,3 @@ class Coref(TrainablePipe):
             )
         self.n_misaligned += missed
         return [mentions for mentions in aligned if mentions]
-
-
-def _within(clusters: Clusters, start: int, end: int) -> Clusters:
-    """Mentions in a stretch of tokens, counted from its start."""
-    cut = [
-        [
-            (first - start, last - start)
-            for first, last in mentions
-            if start <= first and last <= end
-        ]
-        for mentions in clusters
-    ]
-    return [mentions for mentions in cut if mentions]

@@ -12,10 +12,9 @@ from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d
 
 from .document import Document
-from .head import CorefHead, Links, Sizes, make_head
+from .head import Links, Sizes, make_head
 from .shim import HeadShim
 
-Tok2Vec = Model[List[Doc], List[Floats2d]]
 CorefModel = Model[List[Doc], List[Floats2d]]
 
 
@@ -89,11 +88,6 @@ def forward(
 
 def init(model: CorefModel, X: Any = None, Y: Any = None) -> None:
     model.get_ref("tok2vec").initialize(X)
-
-
-def head_of(model: CorefModel) -> CorefHead:
-    """RETURNS (CorefHead): The head; an error if there is none yet."""
-    return _shim(model).head
 
 
 def set_new_head(model: CorefModel, genres: List[str]) -> None:
