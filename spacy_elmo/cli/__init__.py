@@ -13,4 +13,4 @@ elmo_app = typer.Typer(name="elmo", help=HELP, no_args_is_help=True)
 app.add_typer(elmo_app)
 
 # each registers its command
-from . import convert, convert_coref, embed, evaluate, info, mix, pretrain  # noqa: E402, F401
+from . import convert, convert_coref, embed, evaluate, info, mix, pretrain, show_coref  # noqa: E402, F401

@@ -12,8 +12,8 @@ from typing import Any, Callable, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
+from ..spans.scorer import FeedForward
 from .document import N_KINDS, NAME, PRONOUN
-from .mentions import FeedForward
 
 N_BUCKETS = 13
 N_MATCHES = 7
@@ -69,6 +69,12 @@ class Mentions:
         return self._map(
             lambda x: x.index_select(0, rows.flatten()).view(*rows.shape, *x.shape[1:])
         )
+
+    def for_pairs(self) -> "Mentions":
+        """RETURNS (Mentions): The same, without what is of no use on the right side of a pair
+        once products of all pairs are known."""
+        query, key, left = (x[:, :0] for x in (self.query, self.key, self.left))
+        return replace(self, query=query, key=key, left=left)
 
     def moved(self, n_tokens: int, n_mentions: int) -> "Mentions":
         """RETURNS (Mentions): The same, with so many tokens and mentions before them."""
@@ -150,16 +156,15 @@ class AntecedentScorer(nn.Module):
             [K, C]; IMPOSSIBLE where there is none. To go back to none has the score 0.
         """
         possible = earlier.place[None, :] < mentions.place[:, None]
-        ours = mentions[:, None]
+        ours, earlier_ones = mentions[:, None], earlier.for_pairs()
+        products = mentions.query @ earlier.key.t()
         with torch.no_grad():
-            products = mentions.query @ earlier.key.t()
-            coarse = self._coarse(products, ours, earlier[None, :])
+            coarse = self._coarse(products, ours, earlier_ones[None, :])
             coarse = coarse.masked_fill(~possible, IMPOSSIBLE)
             best = coarse.topk(min(self.limit, len(earlier)), dim=1).indices
         # once more with gradients, for the best pairs alone
-        theirs = earlier.take(best)
-        products = (ours.query * theirs.key).sum(dim=-1)
-        scores = self._coarse(products, ours, theirs) + self._fine(ours, theirs)
+        theirs = earlier_ones.take(best)
+        scores = self._coarse(products.gather(1, best), ours, theirs) + self._fine(ours, theirs)
         return best, scores.masked_fill(~possible.gather(1, best), IMPOSSIBLE)
 
     def _coarse(self, products: Tensor, ours: Mentions, theirs: Mentions) -> Tensor:
@@ -183,7 +188,7 @@ class AntecedentScorer(nn.Module):
             sums = sums + self.speaker(known * (1 + (ours.speaker == theirs.speaker).long()))
         if self.genre is not None:
             sums = sums + self.genre(ours.genre)
-        found: Tensor = self.score(sums)
+        found: Tensor = self.score(sums).squeeze(-1)
         return found
 
 

@@ -29,6 +29,27 @@ def cluster_keys(doc: Doc, prefix: str = DEFAULT_PREFIX) -> List[str]:
     return [key for _, key in sorted((int(match[1]), key) for match, key in found)]
 
 
+def is_annotated(doc: Doc, prefix: str = DEFAULT_PREFIX) -> bool:
+    """Whether it is known what the entities of a Doc are, be it that there are none.
+
+    doc (Doc): The Doc.
+    prefix (str): Entities are `<prefix>_<number>`.
+    RETURNS (bool): Whether it has a span group of that name, which may be empty.
+    """
+    return bool(cluster_keys(doc, prefix))
+
+
+def mark_annotated(doc: Doc, prefix: str = DEFAULT_PREFIX) -> None:
+    """Say of a Doc without entities that it has none, by an empty span group: a Doc
+    without any group is neither trained on nor scored.
+
+    doc (Doc): The Doc; nothing happens if it is annotated.
+    prefix (str): Entities are `<prefix>_<number>`.
+    """
+    if not is_annotated(doc, prefix):
+        doc.spans[f"{prefix}_1"] = []
+
+
 def get_named_clusters(doc: Doc, prefix: str = DEFAULT_PREFIX) -> Dict[str, List[Mention]]:
     """The entities with their keys, fit to compute with: no mention is empty, in two
     entities or twice in one. One that two entities share belongs to the first.
@@ -112,6 +133,8 @@ def cut_doc(doc: Doc, start: int, end: int, prefix: str = DEFAULT_PREFIX) -> Doc
             inside = [span for span in doc.spans[key] if start <= span.start and span.end <= end]
             part.spans[key] = [_moved(span, part, -start) for span in inside]
     set_clusters(part, cut_clusters(get_clusters(doc, prefix), start, end), prefix)
+    if entities:
+        mark_annotated(part, prefix)
     return part
 
 
@@ -142,6 +165,8 @@ def join_docs(docs: Sequence[Doc], prefix: str = DEFAULT_PREFIX) -> Doc:
     for key, spans in groups.items():
         whole.spans[key] = spans
     set_clusters(whole, clusters, prefix)
+    if all(is_annotated(doc, prefix) for doc in docs):
+        mark_annotated(whole, prefix)
     return whole
 
 

@@ -17,10 +17,18 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Optimizer, set_dropout_rate
 
+from ..spans.sentences import MAX_STRETCH
 from . import model as coref_model
-from .clusters import DEFAULT_PREFIX, Clusters, cut_clusters, get_clusters, set_clusters
+from .clusters import (
+    DEFAULT_PREFIX,
+    Clusters,
+    cut_clusters,
+    get_clusters,
+    is_annotated,
+    set_clusters,
+)
 from .document import Document
-from .head import MAX_SENTENCE, Links
+from .head import Links
 from .lexicon import Lexicon
 from .linking import entities_of
 
@@ -153,7 +161,8 @@ class Coref(TrainablePipe):
         """
         validate_get_examples(get_examples, "Coref.initialize")
         prefix = self.span_cluster_prefix
-        lexicon = Lexicon.learn((example.reference for example in get_examples()), prefix)
+        references = (example.reference for example in get_examples())
+        lexicon = Lexicon.learn((doc for doc in references if is_annotated(doc, prefix)), prefix)
         singletons, entities, genres = 0, 0, set()
         for example in get_examples():
             sizes = [len(entity) for entity in get_clusters(example.reference, prefix)]
@@ -214,7 +223,9 @@ class Coref(TrainablePipe):
     ) -> Dict[str, float]:
         """A training step.
 
-        examples (Iterable[Example]): With gold entities on the reference.
+        examples (Iterable[Example]): With gold entities on the reference. Those without any
+            span group for them are left out: one pipeline can be trained on several
+            corpora, each annotated for one of its components.
         drop (float): Dropout of the tok2vec; the head has its own.
         sgd (Optional[Optimizer]): Given to change the weights at once.
         losses (Optional[Dict[str, float]]): To add the loss to, under the component's name.
@@ -222,8 +233,7 @@ class Coref(TrainablePipe):
         """
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
-        examples = list(examples)
-        validate_examples(examples, "Coref.update")
+        examples = self._annotated(examples, "Coref.update")
         if not any(len(example.predicted) for example in examples):
             return losses
         set_dropout_rate(self.model, drop)
@@ -234,13 +244,24 @@ class Coref(TrainablePipe):
         losses[self.name] += sum(found.values())
         return losses
 
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): What the scorer makes of examples."""
+        return super().score(examples, span_cluster_prefix=self.span_cluster_prefix, **kwargs)
+
     def get_loss(self, examples: Iterable[Example], scores: Any = None) -> Tuple[float, None]:
         """RETURNS (Tuple[float, None]): The loss of examples, and no gradient: it is made where
         the loss is, in `update`."""
-        examples = list(examples)
-        validate_examples(examples, "Coref.get_loss")
+        examples = self._annotated(examples, "Coref.get_loss")
+        if not any(len(example.predicted) for example in examples):
+            return 0.0, None
         found, _ = self._begin_update(examples)
         return sum(found.values()), None
+
+    def _annotated(self, examples: Iterable[Example], method: str) -> List[Example]:
+        examples = list(examples)
+        validate_examples(examples, method)
+        prefix = self.span_cluster_prefix
+        return [example for example in examples if is_annotated(example.reference, prefix)]
 
     def _begin_update(self, examples: List[Example]) -> Tuple[Dict[str, float], Callable[[], None]]:
         docs = [example.predicted for example in examples]
@@ -265,7 +286,7 @@ class Coref(TrainablePipe):
         start = self._random.randrange(n_tokens - self.max_train_tokens + 1)
         first = int(np.searchsorted(document.sentence, document.sentence[start]))
         # a sentence may be long, or the whole Doc
-        start = first if start - first < MAX_SENTENCE else start
+        start = first if start - first < MAX_STRETCH else start
         return start, min(start + self.max_train_tokens, n_tokens)
 
     def _aligned(self, example: Example) -> Clusters:

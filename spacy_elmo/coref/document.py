@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Optional
 
 import numpy as np
-from spacy.attrs import LOWER, SENT_START
+from spacy.attrs import LOWER
 from spacy.tokens import Doc
 
+from ..spans.sentences import sentence_numbers
 from .lexicon import Lexicon, hashes
 
 # kinds of mentions
@@ -66,10 +67,6 @@ class Document:
         lexicon (Lexicon): What was learned of words.
         """
         lower = doc.to_array([LOWER]).astype(np.uint64).reshape(len(doc))
-        sentence = np.zeros(len(doc), dtype=np.int64)
-        if len(doc) and doc.has_annotation("SENT_START"):
-            starts = doc.to_array([SENT_START]).astype(np.int64).reshape(len(doc)) == 1
-            sentence = np.cumsum(starts) - starts[0]
         speaker = np.zeros(len(doc), dtype=np.uint64)
         if "speakers" in doc.spans:
             for span in doc.spans["speakers"]:
@@ -80,7 +77,7 @@ class Document:
             capital=np.array([token.text[:1].isupper() for token in doc], dtype=bool),
             pronoun=np.isin(lower, hashes(lexicon.pronouns)),
             lead=np.isin(lower, hashes(lexicon.leads)),
-            sentence=sentence,
+            sentence=sentence_numbers(doc),
             speaker=speaker,
             genre=genre if isinstance(genre, str) else "",
         )

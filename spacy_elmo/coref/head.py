@@ -6,19 +6,19 @@ and what training makes of them. Docs and thinc are other modules' business.
 
 import math
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..spans.encoder import TokenEncoder
+from ..spans.sentences import stretches
 from .antecedents import IMPOSSIBLE, AntecedentScorer, Mentions
 from .document import Document, candidates, labels_of, span_features
 from .linking import link
-from .mentions import MentionScorer, TokenEncoder
+from .mentions import MentionScorer
 
-# tokens that the encoder reads in a row where no sentence ends
-MAX_SENTENCE = 200
 # spans that are kept of a short text, which may be denser than long ones are
 MIN_SPANS = 50
 
@@ -133,22 +133,36 @@ class CorefHead(nn.Module):
         }
 
     @torch.no_grad()
-    def resolve(self, x: Tensor, document: Document, chunk_tokens: int) -> Links:
-        """Mentions of a document and what they go back to.
+    def resolve(
+        self, vectors: List[Tensor], documents: List[Document], chunk_tokens: int
+    ) -> List[Links]:
+        """Mentions of documents and what they go back to.
 
-        x (Tensor): Vectors of its tokens [n, D].
-        document (Document): The document.
-        chunk_tokens (int): Tokens of which the spans are scored at once; chunks end with a
-            sentence, so that they change nothing but which spans are kept, of each as many
-            as its tokens allow.
+        vectors (List[Tensor]): Vectors of the tokens of each document [n, D].
+        documents (List[Document]): The documents.
+        chunk_tokens (int): Tokens of which the spans are scored at once, those of several
+            short documents or of a part of a long one. Parts end with a sentence, so that
+            they change nothing but which spans are kept, of each as many as its tokens
+            allow.
         """
-        parts: List[Mentions] = []
-        n_mentions = 0
-        for begin, end in _chunks(document, chunk_tokens):
-            found = self._find(x[begin:end], document.cut(begin, end))
-            if len(found):
-                parts.append(found.moved(begin, n_mentions))
-                n_mentions += len(found)
+        found: List[List[Mentions]] = [[] for _ in documents]
+        n_found = [0] * len(documents)
+        for pieces in _batches(documents, chunk_tokens):
+            cut = [documents[n].cut(begin, end) for n, begin, end in pieces]
+            x, weights = self._encode(
+                torch.cat([vectors[n][begin:end] for n, begin, end in pieces]), cut
+            )
+            offset = 0
+            for (n, begin, end), document in zip(pieces, cut):
+                rows = slice(offset, offset + end - begin)
+                offset = rows.stop
+                mentions = self._find(x[rows], weights[rows], document)
+                if len(mentions):
+                    found[n].append(mentions.moved(begin, n_found[n]))
+                    n_found[n] += len(mentions)
+        return [self._link(parts) for parts in found]
+
+    def _link(self, parts: List[Mentions]) -> Links:
         if not parts:
             nothing = np.zeros(0, dtype=np.int64)
             return Links(nothing, nothing, nothing)
@@ -156,8 +170,7 @@ class CorefHead(nn.Module):
         places = link(self.antecedents, mentions, self.sizes.window, self.sizes.max_entities)
         return Links(mentions.start.cpu().numpy(), mentions.last.cpu().numpy(), places)
 
-    def _find(self, x: Tensor, document: Document) -> Mentions:
-        x, weights = self._encode(x, [document])
+    def _find(self, x: Tensor, weights: Tensor, document: Document) -> Mentions:
         start, last = candidates(document.sentence, self.sizes.max_span_width)
         first, final = (torch.from_numpy(part).to(x.device) for part in (start, last))
         scores = self.mentions(x, first, final, weights)
@@ -167,7 +180,7 @@ class CorefHead(nn.Module):
         return self._describe(x, weights, scores, first, final, kept, counts, document)
 
     def _encode(self, x: Tensor, documents: List[Document]) -> "tuple[Tensor, Tensor]":
-        lengths = [length for document in documents for length in _stretches(document)]
+        lengths = [length for document in documents for length in stretches(document.sentence)]
         x = self.tokens(x, torch.tensor(lengths, dtype=torch.int64))
         return x, self.mentions.attention_of(x)
 
@@ -228,30 +241,32 @@ def _marginal_loss(scores: Tensor, entities: Tensor, theirs: Tensor) -> Tensor:
     return (torch.logsumexp(scores, dim=1) - wanted).mean()
 
 
-def _stretches(document: Document) -> List[int]:
-    """Lengths of what the token encoder reads by itself: sentences, long ones in parts."""
-    if not len(document):
-        return []
-    sentence = document.sentence
-    starts = np.flatnonzero(np.concatenate([[True], sentence[1:] != sentence[:-1]]))
-    lengths = np.diff(np.concatenate([starts, [len(sentence)]]))
-    return [
-        min(MAX_SENTENCE, length - done)
-        for length in lengths.tolist()
-        for done in range(0, length, MAX_SENTENCE)
-    ]
+def _batches(documents: List[Document], chunk_tokens: int) -> Iterator[List[Tuple[int, int, int]]]:
+    """Parts of documents of about so many tokens together: number of the document, first
+    token and the one after the last."""
+    batch: List[Tuple[int, int, int]] = []
+    n_tokens = 0
+    for n, document in enumerate(documents):
+        for begin, end in _chunks(document, chunk_tokens):
+            if batch and n_tokens + end - begin > chunk_tokens:
+                yield batch
+                batch, n_tokens = [], 0
+            batch.append((n, begin, end))
+            n_tokens += end - begin
+    if batch:
+        yield batch
 
 
 def _chunks(document: Document, chunk_tokens: int) -> Iterator[Tuple[int, int]]:
     """Stretches of about so many tokens that end with a sentence, or with a long part of one."""
     begin = 0
-    ends = np.cumsum(_stretches(document))
+    ends = np.cumsum(stretches(document.sentence))
     for end, following in zip(ends.tolist(), [*ends[1:].tolist(), math.inf]):
         if following - begin > chunk_tokens:
             yield begin, end
             begin = end
 
 
-def make_head(width: int, sizes: Sizes, genres: Optional[Sequence[str]] = None) -> CorefHead:
+def make_head(sizes: Sizes, width: int, genres: Sequence[str] = ()) -> CorefHead:
     """RETURNS (CorefHead): A head with random weights."""
-    return CorefHead(width, sizes, (genres or ()) if sizes.genres else ())
+    return CorefHead(width, sizes, genres if sizes.genres else ())

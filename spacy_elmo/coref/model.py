@@ -4,6 +4,7 @@ Owns how vectors reach the head and how its gradient goes back. What a training 
 of it is the component's business.
 """
 
+from functools import partial
 from typing import Any, Callable, Dict, List, Tuple, cast
 
 import torch
@@ -11,9 +12,9 @@ from spacy.tokens import Doc
 from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d
 
+from ..spans.shim import ModuleShim
 from .document import Document
-from .head import Links, Sizes, make_head
-from .shim import HeadShim
+from .head import CorefHead, Links, Sizes, make_head
 
 CorefModel = Model[List[Doc], List[Floats2d]]
 
@@ -75,7 +76,7 @@ def build_coref_v1(
         forward,
         init=init,
         layers=[tok2vec],
-        shims=[HeadShim(sizes)],
+        shims=[ModuleShim("model of 'coref'", partial(make_head, sizes))],
         refs={"tok2vec": tok2vec},
     )
 
@@ -92,9 +93,8 @@ def init(model: CorefModel, X: Any = None, Y: Any = None) -> None:
 
 def set_new_head(model: CorefModel, genres: List[str]) -> None:
     """Make a head of random weights; the tok2vec must have been initialized."""
-    shim = _shim(model)
     width = model.get_ref("tok2vec").get_dim("nO")
-    shim.set_head(make_head(width, shim.sizes, genres), model.ops)
+    _shim(model).set_new(model.ops, width=width, genres=genres)
 
 
 def begin_update(
@@ -117,10 +117,10 @@ def begin_update(
     shim = _shim(model)
     vectors, backprop_tok2vec = model.get_ref("tok2vec").begin_update(docs)
     inputs = [xp2torch(part, device=shim.device).detach().requires_grad_(True) for part in vectors]
-    shim.head.train()
+    shim.module.train()
     with torch.enable_grad():
         parts = [part[start:end] for part, (start, end) in zip(inputs, cuts)]
-        losses = shim.head.loss(torch.cat(parts), documents, gold)
+        losses = shim.module.loss(torch.cat(parts), documents, gold)
 
     def backprop() -> None:
         torch.stack(list(losses.values())).sum().backward()
@@ -138,14 +138,12 @@ def resolve(
 ) -> List[Links]:
     """RETURNS (List[Links]): Mentions of each Doc and what they go back to."""
     shim = _shim(model)
-    head = shim.head
+    head = shim.module
     head.eval()
     vectors = model.get_ref("tok2vec").predict(docs)
-    return [
-        head.resolve(xp2torch(part, device=shim.device), document, chunk_tokens)
-        for part, document in zip(vectors, documents)
-    ]
+    inputs = [xp2torch(part, device=shim.device) for part in vectors]
+    return head.resolve(inputs, documents, chunk_tokens)
 
 
-def _shim(model: CorefModel) -> HeadShim:
-    return cast(HeadShim, model.shims[0])
+def _shim(model: CorefModel) -> ModuleShim[CorefHead]:
+    return cast(ModuleShim[CorefHead], model.shims[0])

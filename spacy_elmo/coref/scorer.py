@@ -7,14 +7,13 @@ over documents before they are divided, and their use on Examples. It knows no m
 import re
 from bisect import bisect_left
 from collections import Counter
-from functools import partial
 from typing import Any, Callable, Dict, Hashable, Iterable, List, Mapping, Sequence, Tuple
 
 import numpy as np
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from .clusters import DEFAULT_PREFIX, cluster_keys, get_clusters
+from .clusters import DEFAULT_PREFIX, get_clusters, is_annotated
 
 Partition = Sequence[Iterable[Hashable]]
 """The mentions of each entity of a document; a mention counts where it comes first."""
@@ -28,11 +27,10 @@ SETTINGS = ("", "_ns")
 """With singletons as they are, and with none on either side."""
 
 
-def make_coref_scorer(
-    span_cluster_prefix: str = DEFAULT_PREFIX,
-) -> Callable[..., Dict[str, Any]]:
-    """Registered as spacy-elmo.coref_scorer.v1; see `score_coref`."""
-    return partial(score_coref, span_cluster_prefix=span_cluster_prefix)
+def make_coref_scorer() -> Callable[..., Dict[str, Any]]:
+    """Registered as spacy-elmo.coref_scorer.v1. It has no settings of its own: the component
+    says which span groups it writes; see `score_coref`."""
+    return score_coref
 
 
 def score_coref(
@@ -46,14 +44,15 @@ def score_coref(
     RETURNS (Dict[str, Any]): From 0 to 1: `coref_f`, `coref_p`, `coref_r`, which are LEA;
         `coref_conll_f`; and `coref_<metric>_f`, `_p`, `_r` for muc, b3, ceafe, ceafm, lea
         and mention; all of them also without singletons, as `coref_ns_f`,
-        `coref_conll_ns_f`, `coref_muc_ns_f`, ... All are None if no reference has a span
-        group of that prefix, be it an empty one.
+        `coref_conll_ns_f`, `coref_muc_ns_f`, ... A document whose reference has no span
+        group of that prefix, not even an empty one, is left out; all are None if there is
+        no other.
     """
     documents: List[Tuple[Partition, Partition]] = []
-    annotated = False
     for example in examples:
+        if not is_annotated(example.reference, span_cluster_prefix):
+            continue
         _check_texts(example)
-        annotated = annotated or bool(cluster_keys(example.reference, span_cluster_prefix))
         documents.append(
             (
                 _in_characters(example.reference, span_cluster_prefix),
@@ -65,7 +64,7 @@ def score_coref(
     for setting in SETTINGS:
         for part in "fpr":
             scores[f"coref{setting}_{part}"] = found[f"lea{setting}_{part}"]
-    return scores if annotated else dict.fromkeys(scores)
+    return scores if documents else dict.fromkeys(scores)
 
 
 def score_clusters(documents: Iterable[Tuple[Partition, Partition]]) -> Dict[str, float]:

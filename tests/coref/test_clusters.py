@@ -10,7 +10,9 @@ from spacy_elmo.coref.clusters import (
     cut_doc,
     get_clusters,
     get_named_clusters,
+    is_annotated,
     join_docs,
+    mark_annotated,
     set_clusters,
 )
 
@@ -162,6 +164,22 @@ def test_empty_docs():
     assert cluster_keys(doc) == [] and get_clusters(doc) == []
     assert len(cut_doc(doc, 0, 0)) == 0
     assert len(join_docs([doc, Doc(VOCAB)])) == 0
+
+
+def test_a_doc_without_entities_may_be_known_to_have_none():
+    doc = make_doc(4)
+    assert not is_annotated(doc)
+    mark_annotated(doc)
+    assert is_annotated(doc) and get_clusters(doc) == []
+    (read,) = DocBin().from_bytes(DocBin(docs=[doc]).to_bytes()).get_docs(VOCAB)
+    assert is_annotated(read)
+    with_entity = make_doc(4, coref_clusters=[[(0, 2)]])
+    mark_annotated(with_entity)
+    assert groups(with_entity) == {"coref_clusters_1": [(0, 2, "")]}
+    # and so it is of parts and wholes
+    assert is_annotated(cut_doc(with_entity, 3, 4)) and is_annotated(join_docs([doc, doc]))
+    assert not is_annotated(cut_doc(make_doc(4), 0, 2))
+    assert not is_annotated(join_docs([doc, make_doc(4)]))
 
 
 def test_cut():

@@ -11,7 +11,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from thinc.api import Adam, get_current_ops
 
-from spacy_elmo.coref.clusters import get_clusters, set_clusters
+from spacy_elmo.coref.clusters import get_clusters, mark_annotated, set_clusters
 from spacy_elmo.coref.component import Coref
 
 from .toys import bare, examples, story_doc
@@ -164,6 +164,22 @@ def test_chunks_change_nothing_in_a_short_window(trained):
     assert found == expected
 
 
+@pytest.mark.parametrize("chunk_tokens", [1, 12, 40, 100])
+def test_docs_that_share_a_chunk_do_not_meet(trained, chunk_tokens):
+    coref = trained.get_pipe("coref")
+    docs = [story_doc(trained, seed, 1 + seed) for seed in range(6)]
+    docs.insert(2, Doc(trained.vocab))
+    expected = [get_clusters(coref(bare(doc)), PREFIX) for doc in docs]
+    coref.chunk_tokens = chunk_tokens
+    try:
+        links = coref.predict([bare(doc) for doc in docs])
+    finally:
+        coref.chunk_tokens = 4096
+    found = [bare(doc) for doc in docs]
+    coref.set_annotations(found, links)
+    assert [get_clusters(doc, PREFIX) for doc in found] == expected
+
+
 @pytest.mark.parametrize("words", [[], ["Anna"], [" "], ["\n", "\n"], ["Anna"] * 300])
 def test_odd_docs(trained, words):
     doc = trained(Doc(trained.vocab, words))
@@ -193,6 +209,29 @@ def test_training_on_odd_docs():
     assert nlp.get_pipe("coref").update([], sgd=optimizer) == {"coref": 0.0}
 
 
+def test_docs_that_are_not_annotated_teach_nothing():
+    """As of a corpus for another component of the pipeline."""
+    nlp = pipeline()
+    given = examples(nlp, 3)
+    other = Example(bare(given[0].reference), bare(given[0].reference))
+    nlp.initialize(lambda: [*given, other])
+    coref = nlp.get_pipe("coref")
+    learned = coref.lexicon
+    nlp.initialize(lambda: given)
+    assert coref.lexicon == learned and learned.pronouns
+    before = coref.model.to_bytes()
+    for _ in range(2):
+        assert nlp.update([other], sgd=Adam(0.1)) == {"coref": 0.0}
+    assert coref.get_loss([other]) == (0.0, None)
+    assert coref.model.to_bytes() == before
+    alone, _ = coref.get_loss(given)
+    assert coref.get_loss([given[0], other, *given[1:]])[0] == pytest.approx(alone)
+    # one that is known to have no entities does
+    mark_annotated(other.reference)
+    assert nlp.update([other], sgd=Adam(0.1))["coref"] > 0
+    assert coref.model.to_bytes() != before
+
+
 def test_gold_that_does_not_fit_is_counted_with_one_warning():
     nlp = pipeline()
     reference = Doc(nlp.vocab, ["Anna", "Smith", "sees", "herself"], spaces=[True] * 3 + [False])
@@ -214,7 +253,7 @@ def test_gold_that_does_not_fit_is_counted_with_one_warning():
 def test_averages_reach_the_head(trained):
     coref = trained.get_pipe("coref")
     shim = coref.model.shims[0]
-    name, param = next(iter(shim.head.named_parameters()))
+    name, param = next(iter(shim.module.named_parameters()))
     other = torch.full_like(param, 7.0)
     before = param.detach().clone()
     with trained.use_params({(shim.id, name): other.numpy()}):
@@ -267,5 +306,6 @@ def test_another_prefix(trained):
     train(nlp, given, 40)
     doc = predicted(nlp, 0)
     assert get_clusters(doc, "people") and not get_clusters(doc, PREFIX)
+    assert nlp.evaluate(given)["coref_mention_f"] > 0.5
     assert isinstance(nlp.get_pipe("coref"), Coref)
     assert get_current_ops() is not None

@@ -16,7 +16,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 from spacy.vocab import Vocab
 
-from spacy_elmo.coref.clusters import set_clusters
+from spacy_elmo.coref.clusters import mark_annotated, set_clusters
 from spacy_elmo.coref.scorer import make_coref_scorer, score_clusters, score_coref
 
 METRICS = ("muc", "b3", "ceafe", "ceafm", "lea", "mention")
@@ -473,14 +473,15 @@ def test_without_annotation_there_is_no_score():
     found = score_coref([example])
     assert set(found.values()) == {None} and set(found) == set(score_docs(GOLD, GOLD))
     assert set(score_coref([]).values()) == {None}
-    # beside a document with entities, one without is one that has none
+    # it is left out beside others
     both = [example, Example(make_doc(WORDS, GOLD), make_doc(WORDS, GOLD))]
     for ordered in (both, both[::-1]):
-        found = score_coref(ordered)
-        assert (found["coref_mention_r"], found["coref_mention_p"]) == (1.0, 0.5)
-    # and an empty group says so of a document by itself
-    example.reference.spans["coref_clusters_1"] = []
+        assert set(score_coref(ordered).values()) == {1.0}
+    # but one that is known to have no entities counts
+    mark_annotated(example.reference)
     assert score_coref([example])["coref_mention_p"] == 0.0
+    found = score_coref(both)
+    assert (found["coref_mention_r"], found["coref_mention_p"]) == (1.0, 0.5)
 
 
 def test_empty_docs_and_docs_without_predictions():
@@ -502,12 +503,12 @@ def test_numbers_of_entities_do_not_matter():
 def test_prefix_and_settings_of_the_component():
     gold, predicted = make_doc(WORDS, GOLD, "heads"), make_doc(WORDS, GOLD[:1], "heads")
     set_clusters(predicted, GOLD, "coref_clusters")
-    scorer = make_coref_scorer("heads")
-    found = scorer([Example(predicted, gold)], pronouns=["he"], labels=())
+    scorer = make_coref_scorer()
+    settings = {"span_cluster_prefix": "heads", "pronouns": ["he"], "labels": ()}
+    found = scorer([Example(predicted, gold)], **settings)
     assert found["coref_mention_r"] == pytest.approx(0.4)
-    assert found == score_coref(iter([Example(predicted, gold)]), span_cluster_prefix="heads")
-    assert found == pickle.loads(pickle.dumps(scorer))([Example(predicted, gold)])
-    assert set(make_coref_scorer()([Example(predicted, gold)]).values()) == {None}
+    assert found == pickle.loads(pickle.dumps(scorer))(iter([Example(predicted, gold)]), **settings)
+    assert set(scorer([Example(predicted, gold)]).values()) == {None}
 
 
 def test_retokenised_docs():
@@ -551,7 +552,7 @@ def test_spaces_between_words_do_not_matter():
 
 def test_other_texts_are_an_error():
     with pytest.raises(ValueError, match="differ in more than whitespace: 'Hesleeps'"):
-        score_coref([Example(make_doc(["He", "sleeps"]), make_doc(["She", "sleeps"]))])
+        score_coref([Example(make_doc(["He", "sleeps"]), make_doc(["She", "sleeps"], [[(0, 1)]]))])
 
 
 def test_a_mention_twice_or_in_two_entities_counts_once():

@@ -11,7 +11,14 @@ from typing import Iterator, List, Optional, Sequence, Set, Tuple, Union
 from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
-from ..clusters import DEFAULT_PREFIX, Clusters, Mention, get_clusters, set_clusters
+from ..clusters import (
+    DEFAULT_PREFIX,
+    Clusters,
+    Mention,
+    get_clusters,
+    mark_annotated,
+    set_clusters,
+)
 from .dropped import DUPLICATE, SHARED, Dropped
 
 SPEAKERS = "speakers"
@@ -74,6 +81,7 @@ class CorefDocument:
             if value:
                 doc.user_data[key] = value
         set_clusters(doc, make_partition(self.clusters, dropped), prefix)
+        mark_annotated(doc, prefix)
         spans = [Span(doc, start, end, label=name) for start, end, name in self._speeches()]
         if spans:
             doc.spans[SPEAKERS] = spans

@@ -1,51 +1,58 @@
-"""The head inside a thinc model.
+"""A torch module inside a thinc model that is made when its sizes are known.
 
-Owns its bytes (safetensors, with the sizes that rebuild it) and how parameters reach it.
-It differs from thinc's own shim in that the head is made when sizes are known, and that
-averaged parameters do reach it.
+Owns the module's bytes (safetensors, with what rebuilds it) and how parameters reach it.
+It differs from thinc's own shim in that there is no module before, and that averaged
+parameters do reach it.
 """
 
 import json
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Callable, Dict, Generic, Iterator, Optional, TypeVar
 
-import safetensors
 import safetensors.torch
 import torch
 from thinc.api import CupyOps, Ops, PyTorchShim, get_current_ops, xp2torch
 
-from .head import CorefHead, Sizes, make_head
+Module = TypeVar("Module", bound=torch.nn.Module)
 
 
-class HeadShim(PyTorchShim):
-    """Holds a head, or None until it is initialized or loaded.
+class ModuleShim(PyTorchShim, Generic[Module]):
+    """Holds a module, or None until it is made or loaded.
 
-    sizes (Sizes): What the config says.
+    name (str): What errors call it.
+    make (Callable[..., Module]): Makes it with random weights; its keyword arguments are
+        what the config does not say, and can be written as JSON.
     """
 
-    _model: Optional[CorefHead]
+    _model: Optional[Module]
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, name: str, make: Callable[..., Module]) -> None:
         super().__init__(None)
-        self.sizes = sizes
+        self.name, self.make = name, make
+        self._made_of: Dict[str, Any] = {}
 
     @property
-    def head(self) -> CorefHead:
+    def module(self) -> Module:
         if self._model is None:
             raise ValueError(
-                "The coref component has no weights yet. Call nlp.initialize() with examples, or "
-                "load a trained pipeline."
+                f"The {self.name} has no weights yet. Call nlp.initialize() with examples, or "
+                f"load a trained pipeline."
             )
         return self._model
 
-    def set_head(self, head: CorefHead, ops: Ops) -> None:
-        """Put a head in, moved to where it shall run."""
+    def set_new(self, ops: Ops, **made_of: Any) -> None:
+        """Make the module.
+
+        ops (Ops): Of the model, which tell where it shall run.
+        **made_of: Arguments of `make`.
+        """
         device = f"cuda:{ops.device_id}" if isinstance(ops, CupyOps) else "cpu"
-        self._model = head.to(device)
+        self._model = self.make(**made_of).to(device)
+        self._made_of = made_of
 
     @property
     def device(self) -> torch.device:
-        return next(self.head.parameters()).device
+        return next(self.module.parameters()).device
 
     @contextmanager
     def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
@@ -59,7 +66,7 @@ class HeadShim(PyTorchShim):
         try:
             yield
         finally:
-            for name, param in self.head.named_parameters() if backup else ():
+            for name, param in self.module.named_parameters() if backup else ():
                 if name in backup:
                     param.data = backup[name]
 
@@ -74,22 +81,19 @@ class HeadShim(PyTorchShim):
             name: tensor.detach().cpu().contiguous()
             for name, tensor in self._model.state_dict().items()
         }
-        made_of = {"width": self._model.width, "genres": self._model.genres}
-        return safetensors.torch.save(tensors, {"head": json.dumps(made_of)})
+        return safetensors.torch.save(tensors, {"made_of": json.dumps(self._made_of)})
 
-    def from_bytes(self, bytes_data: bytes) -> "HeadShim":
+    def from_bytes(self, bytes_data: bytes) -> "ModuleShim[Module]":
         if bytes_data:
             tensors = safetensors.torch.load(bytes_data)
-            made_of = json.loads(_metadata(bytes_data)["head"])
-            head = make_head(made_of["width"], self.sizes, made_of["genres"])
+            self.set_new(get_current_ops(), **json.loads(_metadata(bytes_data)["made_of"]))
             try:
-                head.load_state_dict(tensors)
+                self.module.load_state_dict(tensors)
             except RuntimeError as error:
                 raise ValueError(
-                    f"The saved weights of coref do not fit the sizes in the config: {error}. Give "
-                    f"[components.coref.model] the sizes that it was trained with."
+                    f"The saved weights of the {self.name} do not fit the sizes in the config: "
+                    f"{error}. Give it the sizes that it was trained with."
                 ) from error
-            self.set_head(head, get_current_ops())
         return self
 
 

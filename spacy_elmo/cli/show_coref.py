@@ -1,0 +1,121 @@
+"""`show-coref`: the entities of Docs or texts as an HTML page."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple, Union
+
+from spacy.cli._util import Arg, Opt
+from wasabi import msg
+
+from . import elmo_app
+from .convert_coref import Format
+from .errors import errors_as_sentences
+
+if TYPE_CHECKING:
+    from spacy.language import Language
+    from spacy.tokens import Doc
+
+SUFFIX = ".html"
+
+
+@elmo_app.command("show-coref")
+def show_coref_cli(
+    inputs: List[Path] = Arg(
+        ...,
+        metavar="INPUT...",
+        help="Files, directories or patterns: .spacy, .conll, .conllu, .jsonl; with --pipeline "
+        "also .txt",
+    ),
+    output: Path = Arg(..., metavar="OUTPUT", help="File to write: .html"),
+    pipeline: Optional[str] = Opt(
+        None,
+        "--pipeline",
+        "-m",
+        help="Trained pipeline, a directory or a name, to find the entities; without one, those "
+        "of the inputs are shown",
+    ),
+    format: Format = Opt(
+        Format.auto, "--format", "-f", help="Format of the inputs; auto for what their names tell"
+    ),
+    lang: str = Opt("en", "--lang", "-l", help="Language of inputs without a pipeline"),
+    prefix: str = Opt(
+        "coref_clusters", "--prefix", "-p", help="The entities are doc.spans[PREFIX_1] and so on"
+    ),
+    force: bool = Opt(False, "--force", "-F", help="Replace OUTPUT if it is there"),
+) -> None:
+    """Show the entities of documents in an HTML page that can be sent around: one colour
+    per entity, mentions underlined in the text, and a list of the entities beside it."""
+    with errors_as_sentences():
+        n_docs, n_entities = show_coref(
+            inputs,
+            output,
+            pipeline=pipeline,
+            format=format.value,
+            lang=lang,
+            prefix=prefix,
+            force=force,
+        )
+    if not n_entities:
+        msg.warn(
+            f"There is no entity under {prefix}_1 and so on in what is shown. Give --prefix for "
+            f"another name, or --pipeline to find entities."
+        )
+    msg.good(f"Wrote {n_docs:,} documents with {n_entities:,} entities to {output}")
+
+
+def show_coref(
+    inputs: Sequence[Union[str, Path]],
+    output: Union[str, Path],
+    *,
+    pipeline: Optional[str] = None,
+    format: str = "auto",
+    lang: str = "en",
+    prefix: str = "coref_clusters",
+    force: bool = False,
+) -> Tuple[int, int]:
+    """Write the page; see `show_coref_cli`.
+
+    RETURNS (Tuple[int, int]): Documents and entities that are shown.
+    """
+    import spacy
+
+    from ..coref.clusters import cluster_keys
+    from ..coref.page import render_page
+    from ..weights.atomic import atomic_file
+
+    output = Path(output)
+    if output.suffix != SUFFIX:
+        raise ValueError(f"OUTPUT is {output}, but it must end in {SUFFIX}.")
+    if not output.parent.is_dir():
+        raise ValueError(f"There is no directory {output.parent} to write {output.name} to.")
+    if output.exists() and not force:
+        raise ValueError(
+            f"{output} is there already, and the last file that is named is the OUTPUT. Give "
+            f"--force to replace it."
+        )
+    nlp = spacy.blank(lang) if pipeline is None else spacy.load(pipeline)
+    shown = list(_read(inputs, format, nlp, pipeline is not None, prefix))
+    with atomic_file(output) as temporary:
+        temporary.write_text(render_page(shown, prefix, output.stem), encoding="utf8")
+    return len(shown), sum(len(cluster_keys(doc, prefix)) for doc in shown)
+
+
+def _read(
+    inputs: Sequence[Union[str, Path]], format: str, nlp: "Language", predict: bool, prefix: str
+) -> "Iterator[Doc]":
+    from ..coref.clusters import set_clusters
+    from ..coref.formats import find_files, read_coref
+
+    texts = [Path(path) for path in inputs if Path(path).suffix == ".txt"]
+    others = [path for path in inputs if Path(path).suffix != ".txt"]
+    if texts and not predict:
+        raise ValueError(
+            f"{texts[0]} is plain text, without entities. Give --pipeline to find them."
+        )
+    for path in texts:
+        yield nlp(path.read_text(encoding="utf8"))
+    for path in find_files(others, format) if others else []:
+        for doc in read_coref(path, format, nlp.vocab, prefix):
+            if predict:
+                set_clusters(doc, [], prefix)  # those of the file are not what was found
+                doc = nlp(doc)
+            yield doc

@@ -1,0 +1,152 @@
+"""The model of spaCy's span categorizers: any tok2vec, and a scorer of spans in torch.
+
+Owns how Docs and suggested spans reach the network, and the gradient of its scores.
+"""
+
+from functools import partial
+from typing import Any, Callable, List, Optional, Tuple, cast
+
+import numpy as np
+import torch
+from spacy.tokens import Doc
+from thinc.api import Model, torch2xp, xp2torch
+from thinc.types import Floats2d, Ragged
+from torch import Tensor, nn
+
+from .encoder import TokenEncoder
+from .scorer import SpanScorer
+from .sentences import sentence_numbers, stretches
+from .shim import ModuleShim
+
+SpanModel = Model[Tuple[List[Doc], Ragged], Floats2d]
+
+
+class SpanNetwork(nn.Module):
+    """Scores of spans before the softmax; see `build_span_scorer_v1`."""
+
+    def __init__(
+        self,
+        width: int,
+        n_scores: int,
+        hidden_size: int,
+        depth: int,
+        dropout: float,
+        lstm_size: int,
+        max_span_width: int,
+    ) -> None:
+        super().__init__()
+        self.tokens = TokenEncoder(width, lstm_size, dropout)
+        self.spans = SpanScorer(
+            self.tokens.width, hidden_size, depth, dropout, max_span_width, n_scores
+        )
+
+    def forward(self, x: Tensor, lengths: Tensor, first: Tensor, last: Tensor) -> Tensor:
+        """RETURNS (Tensor): Scores [n_spans, n_scores].
+
+        x (Tensor): Vectors of all tokens [n, D].
+        lengths (Tensor): Of what is read by itself, int64; they sum to n.
+        first, last (Tensor): First and last token of each span, int64 [n_spans].
+        """
+        x = self.tokens(x, lengths)
+        found: Tensor = self.spans(x, first, last, self.spans.attention_of(x))
+        return found
+
+
+def build_span_scorer_v1(
+    tok2vec: Model[List[Doc], List[Floats2d]],
+    hidden_size: int = 150,
+    depth: int = 1,
+    dropout: float = 0.3,
+    lstm_size: int = 200,
+    max_span_width: int = 20,
+    exclusive_classes: bool = True,
+    nO: Optional[int] = None,
+) -> SpanModel:
+    """`spacy-elmo.SpanScorer.v1`: the model of `spancat_singlelabel` or `spancat`. A span's
+    first and last token, its width and the attended mean of its tokens are scored together,
+    after an LSTM over the sentence, or over the Doc where no sentences are marked.
+
+    tok2vec (Model[List[Doc], List[Floats2d]]): Vectors of tokens, e.g. a listener.
+    hidden_size (int): Width of the hidden layers.
+    depth (int): Hidden layers.
+    dropout (float): On the LSTM's inputs and outputs and on the hidden layers.
+    lstm_size (int): Of the bidirectional LSTM in each direction; 0 for none.
+    max_span_width (int): Spans of so many tokens and longer ones are not told apart by their
+        width. Which spans there are is the suggester's business.
+    exclusive_classes (bool): Whether a span has one label at most: a softmax, as
+        spancat_singlelabel wants it. Else a probability for each label by itself, as spancat
+        wants it. Either way the gradient is that of the cross-entropy.
+    nO (Optional[int]): Number of scores; the component sets it.
+    CREATES (Model[Tuple[List[Doc], Ragged], Floats2d]): The model.
+    """
+    make = partial(
+        SpanNetwork,
+        hidden_size=hidden_size,
+        depth=depth,
+        dropout=dropout,
+        lstm_size=lstm_size,
+        max_span_width=max_span_width,
+    )
+    return Model(
+        "span_scorer",
+        forward,
+        init=init,
+        layers=[tok2vec],
+        shims=[ModuleShim("span scorer", make)],
+        refs={"tok2vec": tok2vec},
+        dims={"nO": nO},
+        attrs={"exclusive_classes": exclusive_classes},
+    )
+
+
+def init(model: SpanModel, X: Any = None, Y: Any = None) -> None:
+    tok2vec = model.get_ref("tok2vec")
+    tok2vec.initialize(None if X is None else X[0])
+    if Y is not None and model.has_dim("nO") is None:
+        model.set_dim("nO", Y.shape[1])
+    if model.has_dim("nO"):
+        sizes = {"width": tok2vec.get_dim("nO"), "n_scores": model.get_dim("nO")}
+        _shim(model).set_new(model.ops, **sizes)
+
+
+def forward(
+    model: SpanModel, inputs: Tuple[List[Doc], Ragged], is_train: bool
+) -> Tuple[Floats2d, Callable[[Floats2d], Any]]:
+    docs, spans = inputs
+    shim = _shim(model)
+    network = shim.module.train(is_train)
+    vectors, backprop_tok2vec = model.get_ref("tok2vec")(docs, is_train)
+    parts = [xp2torch(part, device=shim.device).requires_grad_(is_train) for part in vectors]
+    with torch.set_grad_enabled(is_train):
+        lengths = [n for doc in docs for n in stretches(sentence_numbers(doc))]
+        first, last = (
+            torch.from_numpy(part).to(shim.device) for part in _places(model, docs, spans)
+        )
+        logits = network(torch.cat(parts), torch.tensor(lengths, dtype=torch.int64), first, last)
+        exclusive = model.attrs["exclusive_classes"]
+        scores = logits.softmax(dim=1) if exclusive else logits.sigmoid()
+
+    def backprop(d_logits: Floats2d) -> Any:
+        # scores less targets, which is the gradient of the cross-entropy before the softmax
+        logits.backward(gradient=xp2torch(d_logits, device=shim.device))
+        return backprop_tok2vec(
+            [
+                model.ops.asarray2f(cast(Any, torch2xp(part.grad)), dtype=array.dtype)
+                for part, array in zip(parts, vectors)
+            ]
+        )
+
+    return model.ops.asarray2f(cast(Any, torch2xp(scores.detach()))), backprop
+
+
+def _places(model: SpanModel, docs: List[Doc], spans: Ragged) -> Tuple[np.ndarray, np.ndarray]:
+    """First and last token of each span, counted through all Docs, int64 [n_spans]."""
+    before = np.cumsum([0, *(len(doc) for doc in docs)])[:-1]
+    n_spans = model.ops.to_numpy(spans.lengths)
+    places = model.ops.to_numpy(spans.dataXd).astype(np.int64).reshape(-1, 2)
+    places += np.repeat(before, n_spans)[:, None]
+    return places[:, 0], places[:, 1] - 1
+
+
+def _shim(model: SpanModel) -> ModuleShim[SpanNetwork]:
+    return cast(ModuleShim[SpanNetwork], model.shims[0])

@@ -1,0 +1,85 @@
+from pathlib import Path
+
+import pytest
+import spacy
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+
+from spacy_elmo.cli.show_coref import show_coref
+from spacy_elmo.coref.clusters import set_clusters
+
+from .conftest import run
+
+
+@Language.component("first_and_last_words")
+def first_and_last_words(doc: Doc) -> Doc:
+    set_clusters(doc, [[(0, 1), (len(doc) - 1, len(doc))]])
+    return doc
+
+
+@pytest.fixture
+def docs(tmp_path: Path) -> Path:
+    doc = Doc(spacy.blank("en").vocab, words=["Anna", "hid", "her", "hat"])
+    set_clusters(doc, [[(0, 1), (2, 3)], [(2, 4)]])
+    path = tmp_path / "docs.spacy"
+    DocBin(docs=[doc]).to_disk(path)
+    return path
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("first_and_last_words")
+    nlp.to_disk(tmp_path / "pipeline")
+    return tmp_path / "pipeline"
+
+
+def test_entities_of_a_file(tmp_path: Path, docs: Path) -> None:
+    printed = run("show-coref", docs, tmp_path / "page.html")
+    assert "Wrote 1 documents with 2 entities" in printed
+    page = (tmp_path / "page.html").read_text(encoding="utf8")
+    assert page.startswith("<!DOCTYPE html>") and page.rstrip().endswith("</html>")
+    assert page.count('data-entity="d1e1"') == 3  # two mentions, and one line in the list
+
+
+def test_entities_that_a_pipeline_finds(tmp_path: Path, docs: Path, pipeline: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("Bob left & Bob", encoding="utf8")
+    output = tmp_path / "page.html"
+    assert show_coref([text, docs], output, pipeline=str(pipeline)) == (2, 2)
+    page = output.read_text(encoding="utf8")
+    assert "left &amp; " in page and 'id="d2e1"' in page and "e2" not in page.split("<body>")[1]
+
+
+def test_prefix_without_entities(tmp_path: Path, docs: Path) -> None:
+    assert "There is no entity under other_1" in run(
+        "show-coref", docs, tmp_path / "page.html", "--prefix", "other"
+    )
+
+
+@pytest.mark.parametrize(
+    "inputs, output, message",
+    [
+        (["docs.spacy"], "page.txt", "must end in .html"),
+        (["docs.spacy"], "no/page.html", "no directory"),
+        (["text.txt"], "page.html", "Give --pipeline"),
+        (["docs.spacy"], "there.html", "--force"),
+        (["none.spacy"], "page.html", "no file or directory"),
+    ],
+)
+def test_what_cannot_be(
+    tmp_path: Path, docs: Path, inputs: list, output: str, message: str
+) -> None:
+    (tmp_path / "text.txt").write_text("Text.", encoding="utf8")
+    (tmp_path / "there.html").write_text("mine", encoding="utf8")
+    with pytest.raises(ValueError, match=message):
+        show_coref([tmp_path / name for name in inputs], tmp_path / output)
+    assert (tmp_path / "there.html").read_text(encoding="utf8") == "mine"
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_force_replaces(tmp_path: Path, docs: Path) -> None:
+    output = tmp_path / "page.html"
+    output.write_text("old", encoding="utf8")
+    show_coref([docs], output, force=True)
+    assert "Anna" in output.read_text(encoding="utf8")

@@ -1,0 +1,132 @@
+import re
+from html.parser import HTMLParser
+from typing import Dict, List, Optional, Set, Tuple
+
+import spacy
+from hypothesis import given
+from hypothesis import strategies as st
+from spacy.tokens import Doc
+
+from spacy_elmo.coref.clusters import Clusters, set_clusters
+from spacy_elmo.coref.page import render_page
+
+VOCAB = spacy.blank("en").vocab
+WORDS = ["Anna", "saw", "the", "dog", "of", "her", "friend", "there"]
+
+
+def make_doc(clusters: Clusters, words: List[str] = WORDS) -> Doc:
+    doc = Doc(VOCAB, words=words)
+    set_clusters(doc, clusters)
+    return doc
+
+
+class Page(HTMLParser):
+    """What a browser would make of a page: its text, and for each entity the characters in
+    its elements."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: List[Tuple[str, Dict[str, Optional[str]]]] = []
+        self.text, self.anchors = "", []  # type: str, List[str]
+        self.covered: Dict[str, Set[int]] = {}
+        self.styles: Dict[str, Set[str]] = {}
+        self.feed(page)
+        self.close()
+        assert self.tags == []
+
+    def handle_starttag(self, tag: str, attrs: List[Tuple[str, Optional[str]]]) -> None:
+        if tag == "meta":
+            return
+        named = dict(attrs)
+        self.tags.append((tag, named))
+        if named.get("id"):
+            self.anchors.append(str(named["id"]))
+        if named.get("data-entity"):
+            hue = str(named["style"]).split(";")[0]
+            self.styles.setdefault(str(named["data-entity"]), set()).add(hue)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.tags.pop()[0] == tag
+
+    def handle_data(self, data: str) -> None:
+        open_tags = [tag for tag, _ in self.tags]
+        inside = [attrs for tag, attrs in self.tags if attrs.get("class") == "text"]
+        if not inside or "sub" in open_tags:
+            return
+        for _, attrs in self.tags:
+            if attrs.get("data-entity"):
+                places = self.covered.setdefault(str(attrs["data-entity"]), set())
+                places.update(range(len(self.text), len(self.text) + len(data)))
+        self.text += data
+
+
+def characters(doc: Doc, clusters: Clusters) -> Dict[str, Set[int]]:
+    found: Dict[str, Set[int]] = {}
+    for number, mentions in enumerate(clusters, start=1):
+        for start, end in mentions:
+            span = doc[start:end]
+            found.setdefault(f"d1e{number}", set()).update(range(span.start_char, span.end_char))
+    return found
+
+
+def test_nested_and_crossing_mentions() -> None:
+    clusters = [[(0, 1), (5, 6)], [(2, 6)], [(4, 8)]]
+    doc = make_doc(clusters)
+    page = Page(render_page([doc]))
+    assert page.text == doc.text
+    assert page.covered == characters(doc, clusters)
+
+
+mention = st.tuples(st.integers(0, 7), st.integers(1, 8)).filter(lambda m: m[0] < m[1])
+
+
+@given(st.lists(st.lists(mention, min_size=1, max_size=4), max_size=5))
+def test_any_entities(clusters: Clusters) -> None:
+    doc = make_doc(clusters)
+    page = Page(render_page([doc]))
+    kept = [[(s.start, s.end) for s in spans] for spans in doc.spans.values()]
+    assert page.text == doc.text
+    assert page.covered == characters(doc, kept)
+    # the first mention of each is what the list of entities leads to
+    assert sorted(page.anchors) == sorted(f"d1e{n + 1}" for n in range(len(kept)))
+
+
+def test_a_colour_for_each_entity() -> None:
+    clusters = [[(i, i + 1)] for i in range(400)]
+    page = Page(render_page([make_doc(clusters, ["word"] * 400)]))
+    assert all(len(hues) == 1 for hues in page.styles.values())
+    assert len({hue for hues in page.styles.values() for hue in hues}) == 400
+
+
+def test_what_lies_within_is_underlined_nearer_to_the_text() -> None:
+    page = render_page([make_doc([[(2, 7)], [(5, 7)], [(5, 6)], [(0, 1)]])])
+    lanes = dict(re.findall(r'id="d1e(\d)" style="[^"]*--lane:(\d)"', page))
+    # numbered in the order of the text
+    assert lanes == {"1": "0", "2": "2", "3": "0", "4": "1"}
+
+
+def test_text_is_escaped() -> None:
+    words = ["<script>", "&amp;", '"', "'", "x>y", "\n", "<b"]
+    doc = make_doc([[(0, 2)], [(4, 7)]], words)
+    doc.user_data["document_id"] = "<i>name</i>"
+    page = render_page([doc], title="<u>&")
+    assert Page(page).text == doc.text
+    assert page.count("<script>") == 1  # our own
+    assert "<i>" not in page and "<u>" not in page and "<b" not in page.split("<body>")[1]
+
+
+def test_nothing_is_loaded() -> None:
+    page = render_page([make_doc([[(0, 1)]])])
+    assert not re.search(r"https?:|src=|@import|url\(", page)
+
+
+def test_docs_without_text_or_entities() -> None:
+    page = render_page([Doc(VOCAB), make_doc([])])
+    assert Page(page).text == " ".join(WORDS) + " "
+    assert "Document 1" in page and "Document 2" in page
+
+
+def test_entities_of_documents_are_apart() -> None:
+    doc = make_doc([[(0, 1), (5, 6)]])
+    page = Page(render_page([doc, doc]))
+    assert page.anchors == ["d1e1", "d2e1"]
