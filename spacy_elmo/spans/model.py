@@ -131,7 +131,7 @@ def forward(
         logits.backward(gradient=xp2torch(d_logits, device=shim.device))
         return backprop_tok2vec(
             [
-                model.ops.asarray2f(cast(Any, torch2xp(part.grad)), dtype=array.dtype)
+                model.ops.asarray2f(cast(Any, torch2xp(cast(Tensor, part.grad))), dtype=array.dtype)
                 for part, array in zip(parts, vectors)
             ]
         )
