@@ -20,6 +20,9 @@ N_MATCHES = 7
 PAIR_SIZE = 64
 COARSE_SIZE = 256
 IMPOSSIBLE = -1e9
+# single weights learn no faster than those of a layer of hundreds under Adam, but have to get
+# far larger
+BIAS_SCALE = 10.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ class Mentions:
     count (Tensor): Of those before it that are mentions, int64 [K]: distances are in these,
         since in training others are kept as well.
     whole, first_word, last_word, speaker (Tensor): Hashes, int64 [K].
-    kind, sentence, genre (Tensor): int64 [K].
+    kind, pronoun, sentence, genre (Tensor): int64 [K].
     query, key, left, right, pair (Tensor): What they add to the scores of pairs, [K, ...].
     """
 
@@ -46,6 +49,7 @@ class Mentions:
     last_word: Tensor
     speaker: Tensor
     kind: Tensor
+    pronoun: Tensor
     sentence: Tensor
     genre: Tensor
     query: Tensor
@@ -100,6 +104,7 @@ class AntecedentScorer(nn.Module):
     dropout (float): On vectors and hidden layers.
     embedding_size (int): Of the embeddings of distances.
     limit (int): Antecedents of a mention that are looked at closely.
+    n_pronouns (int): Pronouns that are told apart.
     n_genres (int): Genres that are told apart, 0 for none.
     speakers (bool): Whether it matters who speaks.
     """
@@ -112,6 +117,7 @@ class AntecedentScorer(nn.Module):
         dropout: float,
         embedding_size: int,
         limit: int,
+        n_pronouns: int = 0,
         n_genres: int = 0,
         speakers: bool = False,
     ) -> None:
@@ -121,6 +127,9 @@ class AntecedentScorer(nn.Module):
         self.query, self.key = (nn.Linear(vector_size, COARSE_SIZE) for _ in range(2))
         self.coarse_distance = nn.Embedding(N_BUCKETS, 1)
         self.coarse_match = nn.Linear(N_MATCHES, 1, bias=False)
+        # whether "she" may go back to "his": learned for each pair, in no hidden layer
+        self.n_words = n_pronouns + 1
+        self.pronouns = nn.Embedding(self.n_words**2, 1)
         self.left = nn.Linear(vector_size, hidden)
         self.right = nn.Linear(vector_size, hidden, bias=False)
         self.pair = nn.Linear(vector_size, PAIR_SIZE)
@@ -132,7 +141,7 @@ class AntecedentScorer(nn.Module):
         self.speaker = nn.Embedding(3, hidden) if speakers else None
         self.genre = nn.Embedding(n_genres + 1, hidden) if n_genres else None
         self.score = FeedForward(hidden, depth, dropout)
-        for table in (self.coarse_distance, self.kinds, self.speaker, self.genre):
+        for table in (self.coarse_distance, self.pronouns, self.kinds, self.speaker, self.genre):
             if table is not None:
                 nn.init.zeros_(table.weight)
         nn.init.zeros_(self.coarse_match.weight)
@@ -170,10 +179,16 @@ class AntecedentScorer(nn.Module):
     def _coarse(self, products: Tensor, ours: Mentions, theirs: Mentions) -> Tensor:
         """Of pairs whose sides broadcast to [K, J]."""
         scores = products / math.sqrt(COARSE_SIZE) + ours.score + theirs.score
-        scores = scores + self.coarse_distance(_bucket(ours.count - theirs.count))[..., 0]
-        for weight, flag in zip(self.coarse_match.weight[0], _matches(ours, theirs)):
-            scores = scores + weight * flag
+        scores = scores + BIAS_SCALE * self._biases(ours, theirs)
         return scores
+
+    def _biases(self, ours: Mentions, theirs: Mentions) -> Tensor:
+        pair = ours.pronoun * self.n_words + theirs.pronoun
+        biases = self.coarse_distance(_bucket(ours.count - theirs.count)) + self.pronouns(pair)
+        biases = biases[..., 0]
+        for weight, flag in zip(self.coarse_match.weight[0], _matches(ours, theirs)):
+            biases = biases + weight * flag
+        return biases
 
     def _fine(self, ours: Mentions, theirs: Mentions) -> Tensor:
         sums = ours.left + theirs.right + self.product(ours.pair * theirs.pair)

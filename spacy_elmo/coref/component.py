@@ -176,7 +176,7 @@ class Coref(TrainablePipe):
             singletons=singletons > 0 or not entities,
         )
         self.model.initialize(X=[example.predicted for example in islice(get_examples(), 10)])
-        coref_model.set_new_head(self.model, sorted(genres))
+        coref_model.set_new_head(self.model, len(lexicon.pronouns), sorted(genres))
         self._random = random.Random(0)
         self.n_misaligned = 0
 

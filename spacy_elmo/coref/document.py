@@ -28,7 +28,9 @@ class Document:
 
     lower (ndarray): Hashes of the words in lower case, uint64 [n].
     capital (ndarray): Whether a word begins with a capital letter, bool [n].
-    pronoun, lead (ndarray): Whether a word is in those lists of the lexicon, bool [n].
+    pronoun (ndarray): Which of the lexicon's pronouns a word is, from 1 on, 0 for none,
+        int64 [n].
+    lead (ndarray): Whether a word is one of the lexicon's that open mentions, bool [n].
     sentence (ndarray): Number of the sentence, int64 [n]; all 0 without boundaries.
     speaker (ndarray): Hash of who says the word, 0 where it is not known, uint64 [n].
     genre (str): Of the Doc, "" where it is not known.
@@ -75,7 +77,7 @@ class Document:
         return cls(
             lower=lower,
             capital=np.array([token.text[:1].isupper() for token in doc], dtype=bool),
-            pronoun=np.isin(lower, hashes(lexicon.pronouns)),
+            pronoun=_places(lower, hashes(lexicon.pronouns)),
             lead=np.isin(lower, hashes(lexicon.leads)),
             sentence=sentence_numbers(doc),
             speaker=speaker,
@@ -90,6 +92,7 @@ class SpanFeatures:
     whole (ndarray): Hash of the string without its leading words, uint64 [K].
     first, last (ndarray): Of its first and last word, uint64 [K].
     kind (ndarray): PRONOUN, OTHER or NAME, int64 [K].
+    pronoun (ndarray): Which pronoun it is, 0 for none, int64 [K].
     sentence (ndarray): int64 [K].
     speaker (ndarray): uint64 [K].
     """
@@ -98,6 +101,7 @@ class SpanFeatures:
     first: np.ndarray
     last: np.ndarray
     kind: np.ndarray
+    pronoun: np.ndarray
     sentence: np.ndarray
     speaker: np.ndarray
 
@@ -110,16 +114,30 @@ def span_features(document: Document, start: np.ndarray, last: np.ndarray) -> Sp
     """
     # one leading word is left out, if it is not all there is
     content = start + (document.lead[start] & (last > start))
-    pronoun = (start == last) & document.pronoun[start]
-    kind = np.where(pronoun, PRONOUN, np.where(document.capital[last], NAME, OTHER))
+    pronoun = np.where(start == last, document.pronoun[start], 0)
+    kind = np.where(pronoun > 0, PRONOUN, np.where(document.capital[last], NAME, OTHER))
     return SpanFeatures(
         whole=_string_hashes(document.lower, content, last),
         first=document.lower[content],
         last=document.lower[last],
         kind=kind.astype(np.int64),
+        pronoun=pronoun.astype(np.int64),
         sentence=document.sentence[start],
         speaker=document.speaker[start],
     )
+
+
+def _places(hashed: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """RETURNS (ndarray): Which of the words each one is, from 1 on, 0 for none, int64 [n].
+
+    hashed, words (ndarray): Hashes, uint64 [n] and [n_words].
+    """
+    if not len(words):
+        return np.zeros(len(hashed), dtype=np.int64)
+    order = np.argsort(words)
+    found = order[np.searchsorted(words[order], hashed).clip(max=len(words) - 1)]
+    places: np.ndarray = np.where(words[found] == hashed, found + 1, 0)
+    return places
 
 
 def _string_hashes(words: np.ndarray, start: np.ndarray, last: np.ndarray) -> np.ndarray:

@@ -56,10 +56,13 @@ class CorefHead(nn.Module):
 
     width (int): Width D of the token vectors.
     sizes (Sizes): All else.
+    n_pronouns (int): Pronouns that are told apart.
     genres (Sequence[str]): Those that are told apart.
     """
 
-    def __init__(self, width: int, sizes: Sizes, genres: Sequence[str] = ()) -> None:
+    def __init__(
+        self, width: int, sizes: Sizes, n_pronouns: int = 0, genres: Sequence[str] = ()
+    ) -> None:
         super().__init__()
         self.width, self.sizes, self.genres = width, sizes, list(genres)
         self.tokens = TokenEncoder(width, sizes.lstm_size, sizes.dropout)
@@ -78,6 +81,7 @@ class CorefHead(nn.Module):
             sizes.dropout,
             sizes.distance_embedding_size,
             sizes.antecedent_limit,
+            n_pronouns,
             len(self.genres),
             sizes.speakers,
         )
@@ -220,6 +224,7 @@ class CorefHead(nn.Module):
             tensor(features.last),
             tensor(features.speaker),
             tensor(features.kind),
+            tensor(features.pronoun),
             tensor(features.sentence),
             torch.full_like(kept, genre),
             *self.antecedents.project(vectors),
@@ -267,6 +272,8 @@ def _chunks(document: Document, chunk_tokens: int) -> Iterator[Tuple[int, int]]:
             begin = end
 
 
-def make_head(sizes: Sizes, width: int, genres: Sequence[str] = ()) -> CorefHead:
+def make_head(
+    sizes: Sizes, width: int, n_pronouns: int = 0, genres: Sequence[str] = ()
+) -> CorefHead:
     """RETURNS (CorefHead): A head with random weights."""
-    return CorefHead(width, sizes, genres if sizes.genres else ())
+    return CorefHead(width, sizes, n_pronouns, genres if sizes.genres else ())

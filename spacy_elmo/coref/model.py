@@ -91,10 +91,10 @@ def init(model: CorefModel, X: Any = None, Y: Any = None) -> None:
     model.get_ref("tok2vec").initialize(X)
 
 
-def set_new_head(model: CorefModel, genres: List[str]) -> None:
+def set_new_head(model: CorefModel, n_pronouns: int, genres: List[str]) -> None:
     """Make a head of random weights; the tok2vec must have been initialized."""
     width = model.get_ref("tok2vec").get_dim("nO")
-    _shim(model).set_new(model.ops, width=width, genres=genres)
+    _shim(model).set_new(model.ops, width=width, n_pronouns=n_pronouns, genres=genres)
 
 
 def begin_update(

@@ -6,15 +6,21 @@ import pytest
 import torch
 from torch import nn
 
-from spacy_elmo.coref.antecedents import IMPOSSIBLE, AntecedentScorer, Mentions, _bucket
+from spacy_elmo.coref.antecedents import (
+    BIAS_SCALE,
+    IMPOSSIBLE,
+    AntecedentScorer,
+    Mentions,
+    _bucket,
+)
 from spacy_elmo.coref.linking import Memory, entities_of, link
 
-K, DIM = 9, 7
+K, DIM, N_PRONOUNS = 9, 7, 2
 
 
 def scorer(limit=50, **settings):
     torch.manual_seed(0)
-    made = AntecedentScorer(DIM, 5, 1, 0.0, 4, limit, **settings)
+    made = AntecedentScorer(DIM, 5, 1, 0.0, 4, limit, N_PRONOUNS, **settings)
     for param in made.parameters():
         nn.init.normal_(param, std=0.5)
     return made.eval()
@@ -33,6 +39,7 @@ def mentions(made, n=K, n_words=3, seed=0):
         *words,
         torch.randint(3, (n,)),
         torch.randint(3, (n,)),
+        torch.randint(N_PRONOUNS + 1, (n,)),
         start // 5,
         torch.randint(2, (n,)),
         *made.project(torch.randn(n, DIM)),
@@ -73,7 +80,9 @@ def test_the_coarse_score_is_what_it_says():
         found = made._coarse((given.query @ given.key.t()), given[:, None], given[None, :])
     i, j = 5, 2
     expected = given.query[i] @ given.key[j] / math.sqrt(256) + given.score[i] + given.score[j]
-    expected += made.coarse_distance.weight[3, 0]
+    bias = made.coarse_distance.weight[3, 0].detach().clone()
+    pair = given.pronoun[i] * (N_PRONOUNS + 1) + given.pronoun[j]
+    bias += made.pronouns.weight[pair, 0]
     same = given.whole[i] == given.whole[j]
     pronouns, names = (given.kind[[i, j]] == 0), (given.kind[[i, j]] == 2).all()
     flags = [
@@ -89,8 +98,8 @@ def test_the_coarse_score_is_what_it_says():
         given.start[i] <= given.last[j],
     ]
     for weight, flag in zip(made.coarse_match.weight[0], flags):
-        expected += weight * bool(flag)
-    torch.testing.assert_close(found[i, j], expected)
+        bias += weight * bool(flag)
+    torch.testing.assert_close(found[i, j], expected + BIAS_SCALE * bias)
 
 
 def test_gradients_reach_all_weights():

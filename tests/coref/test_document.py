@@ -62,6 +62,9 @@ def test_kinds_and_words_of_mentions():
     spans = np.array([(0, 2), (4, 4), (4, 5), (6, 6), (2, 2), (0, 0)])
     found = span_features(doc, *spans.T)
     assert found.kind.tolist() == [NAME, PRONOUN, OTHER, PRONOUN, NAME, NAME]
+    assert found.pronoun.tolist() == [0, 2, 0, 1, 0, 0]
+    without = Document.from_doc(Doc(NLP.vocab, ["She", "sees"]), Lexicon([], []))
+    assert without.pronoun.tolist() == [0, 0]
     hashes = [NLP.vocab.strings[word] for word in ("old", "her", "miller", "she", "anna", "the")]
     assert found.first.tolist() == hashes
     assert found.last[0] == NLP.vocab.strings["anna"]
