@@ -78,7 +78,7 @@ def show_coref(
     """
     import spacy
 
-    from ..coref.clusters import cluster_keys
+    from ..coref.clusters import get_clusters
     from ..coref.page import render_page
     from ..weights.atomic import atomic_file
 
@@ -96,7 +96,7 @@ def show_coref(
     shown = list(_read(inputs, format, nlp, pipeline is not None, prefix))
     with atomic_file(output) as temporary:
         temporary.write_text(render_page(shown, prefix, output.stem), encoding="utf8")
-    return len(shown), sum(len(cluster_keys(doc, prefix)) for doc in shown)
+    return len(shown), sum(len(get_clusters(doc, prefix)) for doc in shown)
 
 
 def _read(

@@ -83,7 +83,8 @@ def get_clusters(doc: Doc, prefix: str = DEFAULT_PREFIX) -> Clusters:
 def set_clusters(
     doc: Doc, clusters: Iterable[Iterable[Mention]], prefix: str = DEFAULT_PREFIX
 ) -> None:
-    """Write entities in place of those that are there. Other span groups stay.
+    """Write entities in place of those that are there. Other span groups stay. Without
+    entities nothing is written: `mark_annotated` says that there are none.
 
     doc (Doc): The Doc.
     clusters (Iterable[Iterable[Mention]]): The mentions of each entity, in any order. A

@@ -65,7 +65,9 @@ def render_page(docs: Iterable[Doc], prefix: str = DEFAULT_PREFIX, title: str = 
     sections = "".join(_section(doc, number, prefix) for number, doc in enumerate(docs, start=1))
     title = escape(title)
     return (
-        f'<!DOCTYPE html>\n<html>\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
+        f'<!DOCTYPE html>\n<html>\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title}</title>\n"
         f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n{sections}"
         f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
     )

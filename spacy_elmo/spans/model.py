@@ -64,7 +64,7 @@ def build_span_scorer_v1(
 ) -> SpanModel:
     """`spacy-elmo.SpanScorer.v1`: the model of `spancat_singlelabel` or `spancat`. A span's
     first and last token, its width and the attended mean of its tokens are scored together,
-    after an LSTM over the sentence, or over the Doc where no sentences are marked.
+    after an LSTM over the sentence, or over 200 tokens at a time where none are marked.
 
     tok2vec (Model[List[Doc], List[Floats2d]]): Vectors of tokens, e.g. a listener.
     hidden_size (int): Width of the hidden layers.

@@ -11,7 +11,7 @@ from typing import Any, Callable, Dict, Generic, Iterator, Optional, TypeVar
 
 import safetensors.torch
 import torch
-from thinc.api import CupyOps, Ops, PyTorchShim, get_current_ops, xp2torch
+from thinc.api import CupyOps, Ops, Optimizer, PyTorchShim, get_current_ops, xp2torch
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -46,13 +46,23 @@ class ModuleShim(PyTorchShim, Generic[Module]):
         ops (Ops): Of the model, which tell where it shall run.
         **made_of: Arguments of `make`.
         """
+        self._set(self.make(**made_of), ops, made_of)
+
+    def _set(self, module: Module, ops: Ops, made_of: Dict[str, Any]) -> None:
         device = f"cuda:{ops.device_id}" if isinstance(ops, CupyOps) else "cpu"
-        self._model = self.make(**made_of).to(device)
+        self._model = module.to(device)
         self._made_of = made_of
 
     @property
     def device(self) -> torch.device:
         return next(self.module.parameters()).device
+
+    def finish_update(self, optimizer: Optimizer) -> None:
+        super().finish_update(optimizer)
+        # not zero, by which the optimizer's momentum would move weights in a batch of which
+        # nothing is learned
+        if self._model is not None:
+            self._model.zero_grad(set_to_none=True)
 
     @contextmanager
     def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
@@ -85,15 +95,16 @@ class ModuleShim(PyTorchShim, Generic[Module]):
 
     def from_bytes(self, bytes_data: bytes) -> "ModuleShim[Module]":
         if bytes_data:
-            tensors = safetensors.torch.load(bytes_data)
-            self.set_new(get_current_ops(), **json.loads(_metadata(bytes_data)["made_of"]))
             try:
-                self.module.load_state_dict(tensors)
-            except RuntimeError as error:
+                made_of = json.loads(_metadata(bytes_data)["made_of"])
+                module = self.make(**made_of)
+                module.load_state_dict(safetensors.torch.load(bytes_data))
+            except (RuntimeError, KeyError, TypeError) as error:
                 raise ValueError(
                     f"The saved weights of the {self.name} do not fit the sizes in the config: "
                     f"{error}. Give it the sizes that it was trained with."
                 ) from error
+            self._set(module, get_current_ops(), made_of)
         return self
 
 

@@ -219,17 +219,20 @@ def test_docs_that_are_not_annotated_teach_nothing():
     learned = coref.lexicon
     nlp.initialize(lambda: given)
     assert coref.lexicon == learned and learned.pronouns
-    before = coref.model.to_bytes()
+    optimizer = Adam(0.01)
+    for _ in range(3):
+        nlp.update(given, sgd=optimizer)
+    before = coref.model.shims[0].to_bytes()
     for _ in range(2):
-        assert nlp.update([other], sgd=Adam(0.1)) == {"coref": 0.0}
+        assert nlp.update([other], sgd=optimizer) == {"coref": 0.0}
     assert coref.get_loss([other]) == (0.0, None)
-    assert coref.model.to_bytes() == before
+    assert coref.model.shims[0].to_bytes() == before
     alone, _ = coref.get_loss(given)
     assert coref.get_loss([given[0], other, *given[1:]])[0] == pytest.approx(alone)
     # one that is known to have no entities does
     mark_annotated(other.reference)
-    assert nlp.update([other], sgd=Adam(0.1))["coref"] > 0
-    assert coref.model.to_bytes() != before
+    assert nlp.update([other], sgd=optimizer)["coref"] > 0
+    assert coref.model.shims[0].to_bytes() != before
 
 
 def test_gold_that_does_not_fit_is_counted_with_one_warning():
