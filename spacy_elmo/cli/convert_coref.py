@@ -1,7 +1,6 @@
 """`convert-coref`: files with coreference to training data, and back for the scorers."""
 
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Iterable, Iterator, List, Sequence, Tuple, Union
 
@@ -9,20 +8,13 @@ from spacy.cli._util import Arg, Opt
 from wasabi import msg
 
 from . import elmo_app
+from .coref_files import FORCE, FORMAT, PREFIX, Format, check_output
 from .errors import errors_as_sentences
 
 if TYPE_CHECKING:
     from spacy.tokens import Doc
 
     from ..coref.formats import Dropped
-
-
-class Format(str, Enum):
-    auto = "auto"
-    conll = "conll"
-    corefud = "corefud"
-    jsonl = "jsonl"
-    spacy = "spacy"
 
 
 @dataclass
@@ -59,14 +51,10 @@ def convert_coref_cli(
         ..., metavar="INPUT...", help="Files, directories, or patterns such as 'data/**/*.conll'"
     ),
     output: Path = Arg(..., metavar="OUTPUT", help="File to write: .spacy, .conll or .jsonl"),
-    format: Format = Opt(
-        Format.auto, "--format", "-f", help="Format of the inputs; auto for what their names tell"
-    ),
+    format: Format = FORMAT,
     lang: str = Opt("en", "--lang", "-l", help="Language of the inputs"),
-    prefix: str = Opt(
-        "coref_clusters", "--prefix", "-p", help="The entities are doc.spans[PREFIX_1] and so on"
-    ),
-    force: bool = Opt(False, "--force", "-F", help="Replace OUTPUT if it is there"),
+    prefix: str = PREFIX,
+    force: bool = FORCE,
 ) -> None:
     """Convert coreference from CoNLL-2012, LitBank, CorefUD (CoNLL-U) or JSON lines to a
     .spacy file to train with, and from there to .conll for the official scorers, or to
@@ -109,16 +97,7 @@ def convert_coref(
     from ..coref.formats.registry import OUTPUTS, guess_format
     from ..weights.atomic import atomic_file
 
-    output = Path(output)
-    if output.suffix not in OUTPUTS:
-        raise ValueError(f"OUTPUT is {output}, but it must end in {', '.join(OUTPUTS)}.")
-    if not output.parent.is_dir():
-        raise ValueError(f"There is no directory {output.parent} to write {output.name} to.")
-    if output.exists() and not force:
-        raise ValueError(
-            f"{output} is there already, and the last file that is named is the OUTPUT. Give "
-            f"--force to replace it."
-        )
+    output = check_output(output, OUTPUTS, force)
     paths = find_files(inputs, format)
     vocab = spacy.blank(lang).vocab
     counts, dropped = Counts(), Dropped()

@@ -7,14 +7,12 @@ from spacy.cli._util import Arg, Opt
 from wasabi import msg
 
 from . import elmo_app
-from .convert_coref import Format
+from .coref_files import FORCE, FORMAT, PREFIX, Format, check_output
 from .errors import errors_as_sentences
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
-
-SUFFIX = ".html"
 
 
 @elmo_app.command("show-coref")
@@ -33,14 +31,10 @@ def show_coref_cli(
         help="Trained pipeline, a directory or a name, to find the entities; without one, those "
         "of the inputs are shown",
     ),
-    format: Format = Opt(
-        Format.auto, "--format", "-f", help="Format of the inputs; auto for what their names tell"
-    ),
+    format: Format = FORMAT,
     lang: str = Opt("en", "--lang", "-l", help="Language of inputs without a pipeline"),
-    prefix: str = Opt(
-        "coref_clusters", "--prefix", "-p", help="The entities are doc.spans[PREFIX_1] and so on"
-    ),
-    force: bool = Opt(False, "--force", "-F", help="Replace OUTPUT if it is there"),
+    prefix: str = PREFIX,
+    force: bool = FORCE,
 ) -> None:
     """Show the entities of documents in an HTML page that can be sent around: one colour
     per entity, mentions underlined in the text, and a list of the entities beside it."""
@@ -82,16 +76,7 @@ def show_coref(
     from ..coref.page import render_page
     from ..weights.atomic import atomic_file
 
-    output = Path(output)
-    if output.suffix != SUFFIX:
-        raise ValueError(f"OUTPUT is {output}, but it must end in {SUFFIX}.")
-    if not output.parent.is_dir():
-        raise ValueError(f"There is no directory {output.parent} to write {output.name} to.")
-    if output.exists() and not force:
-        raise ValueError(
-            f"{output} is there already, and the last file that is named is the OUTPUT. Give "
-            f"--force to replace it."
-        )
+    output = check_output(output, [".html"], force)
     nlp = spacy.blank(lang) if pipeline is None else spacy.load(pipeline)
     shown = list(_read(inputs, format, nlp, pipeline is not None, prefix))
     with atomic_file(output) as temporary:

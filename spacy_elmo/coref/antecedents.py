@@ -179,8 +179,7 @@ class AntecedentScorer(nn.Module):
     def _coarse(self, products: Tensor, ours: Mentions, theirs: Mentions) -> Tensor:
         """Of pairs whose sides broadcast to [K, J]."""
         scores = products / math.sqrt(COARSE_SIZE) + ours.score + theirs.score
-        scores = scores + BIAS_SCALE * self._biases(ours, theirs)
-        return scores
+        return scores + BIAS_SCALE * self._biases(ours, theirs)
 
     def _biases(self, ours: Mentions, theirs: Mentions) -> Tensor:
         pair = ours.pronoun * self.n_words + theirs.pronoun

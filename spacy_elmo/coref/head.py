@@ -64,7 +64,7 @@ class CorefHead(nn.Module):
         self, width: int, sizes: Sizes, n_pronouns: int = 0, genres: Sequence[str] = ()
     ) -> None:
         super().__init__()
-        self.width, self.sizes, self.genres = width, sizes, list(genres)
+        self.sizes, self.genres = sizes, list(genres)
         self.tokens = TokenEncoder(width, sizes.lstm_size, sizes.dropout)
         self.mentions = MentionScorer(
             self.tokens.width,

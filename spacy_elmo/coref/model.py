@@ -9,10 +9,11 @@ from typing import Any, Callable, Dict, List, Tuple, cast
 
 import torch
 from spacy.tokens import Doc
-from thinc.api import Model, torch2xp, xp2torch
+from thinc.api import Model
 from thinc.types import Floats2d
 
 from ..spans.shim import ModuleShim
+from ..spans.tensors import gradients, to_torch
 from .document import Document
 from .head import CorefHead, Links, Sizes, make_head
 
@@ -116,7 +117,7 @@ def begin_update(
     """
     shim = _shim(model)
     vectors, backprop_tok2vec = model.get_ref("tok2vec").begin_update(docs)
-    inputs = [xp2torch(part, device=shim.device).detach().requires_grad_(True) for part in vectors]
+    inputs = to_torch(vectors, shim.device, is_train=True)
     shim.module.train()
     with torch.enable_grad():
         parts = [part[start:end] for part, (start, end) in zip(inputs, cuts)]
@@ -124,11 +125,7 @@ def begin_update(
 
     def backprop() -> None:
         torch.stack(list(losses.values())).sum().backward()
-        d_vectors = []
-        for part, array in zip(inputs, vectors):
-            gradient = part.grad if part.grad is not None else torch.zeros_like(part)
-            d_vectors.append(model.ops.asarray2f(cast(Any, torch2xp(gradient)), dtype=array.dtype))
-        backprop_tok2vec(d_vectors)
+        backprop_tok2vec(gradients(inputs, vectors, model.ops))
 
     return {name: float(loss.detach()) for name, loss in losses.items()}, backprop
 
@@ -141,7 +138,7 @@ def resolve(
     head = shim.module
     head.eval()
     vectors = model.get_ref("tok2vec").predict(docs)
-    inputs = [xp2torch(part, device=shim.device) for part in vectors]
+    inputs = to_torch(vectors, shim.device, is_train=False)
     return head.resolve(inputs, documents, chunk_tokens)
 
 

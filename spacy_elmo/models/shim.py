@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from typing import Any, Dict, Iterator, Optional, cast
 
 import torch
-from thinc.api import CupyOps, Ops, Optimizer, PyTorchShim, get_current_ops, torch2xp, xp2torch
+from thinc.api import Ops, Optimizer, PyTorchShim, get_current_ops, torch2xp, xp2torch
 from thinc.shims.shim import Shim
 
 from ..bilm.model import BiLM
+from ..swapped import device_of, swapped_params
 from ..weights import store
 
 
@@ -73,23 +74,16 @@ class BiLMShim(PyTorchShim):
     @contextmanager
     def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
         """Run with other parameters, e.g. averages, keyed as in `finish_update`."""
-        backup: Dict[str, torch.Tensor] = {}
-        if self._model is not None:
-            for name, param in self._model.named_parameters():
-                if (self.id, name) in params:
-                    backup[name] = param.data
-                    param.data = xp2torch(params[(self.id, name)], device=param.device)
+        some = False
         try:
-            if backup:
-                self.swapped = True
-                self.bilm.drop_caches()
-            yield
+            with swapped_params(self._model, self.id, params) as some:
+                if some:
+                    self.swapped = True
+                    self.bilm.drop_caches()
+                yield
         finally:
-            if backup:
+            if some:
                 self.swapped = False
-                for name, param in self.bilm.named_parameters():
-                    if name in backup:
-                        param.data = backup[name]
                 self.bilm.drop_caches()
 
     def copy(self) -> "BiLMShim":
@@ -120,7 +114,7 @@ def find_device(name: Optional[str], ops: Ops) -> torch.device:
     RETURNS (torch.device): The device; an error if it is a GPU that is not there.
     """
     if name is None:
-        return torch.device(f"cuda:{ops.device_id}" if isinstance(ops, CupyOps) else "cpu")
+        return device_of(ops)
     try:
         device = torch.device(name)
     except RuntimeError as error:

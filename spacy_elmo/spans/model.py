@@ -17,6 +17,7 @@ from .encoder import TokenEncoder
 from .scorer import SpanScorer
 from .sentences import sentence_numbers, stretches
 from .shim import ModuleShim
+from .tensors import gradients, to_torch
 
 SpanModel = Model[Tuple[List[Doc], Ragged], Floats2d]
 
@@ -116,7 +117,7 @@ def forward(
     shim = _shim(model)
     network = shim.module.train(is_train)
     vectors, backprop_tok2vec = model.get_ref("tok2vec")(docs, is_train)
-    parts = [xp2torch(part, device=shim.device).requires_grad_(is_train) for part in vectors]
+    parts = to_torch(vectors, shim.device, is_train)
     with torch.set_grad_enabled(is_train):
         lengths = [n for doc in docs for n in stretches(sentence_numbers(doc))]
         first, last = (
@@ -129,12 +130,7 @@ def forward(
     def backprop(d_logits: Floats2d) -> Any:
         # scores less targets, which is the gradient of the cross-entropy before the softmax
         logits.backward(gradient=xp2torch(d_logits, device=shim.device))
-        return backprop_tok2vec(
-            [
-                model.ops.asarray2f(cast(Any, torch2xp(cast(Tensor, part.grad))), dtype=array.dtype)
-                for part, array in zip(parts, vectors)
-            ]
-        )
+        return backprop_tok2vec(gradients(parts, vectors, model.ops))
 
     return model.ops.asarray2f(cast(Any, torch2xp(scores.detach()))), backprop
 

@@ -11,7 +11,9 @@ from typing import Any, Callable, Dict, Generic, Iterator, Optional, TypeVar
 
 import safetensors.torch
 import torch
-from thinc.api import CupyOps, Ops, Optimizer, PyTorchShim, get_current_ops, xp2torch
+from thinc.api import Ops, Optimizer, PyTorchShim, get_current_ops
+
+from ..swapped import device_of, swapped_params
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -49,8 +51,7 @@ class ModuleShim(PyTorchShim, Generic[Module]):
         self._set(self.make(**made_of), ops, made_of)
 
     def _set(self, module: Module, ops: Ops, made_of: Dict[str, Any]) -> None:
-        device = f"cuda:{ops.device_id}" if isinstance(ops, CupyOps) else "cpu"
-        self._model = module.to(device)
+        self._model = module.to(device_of(ops))
         self._made_of = made_of
 
     @property
@@ -67,18 +68,8 @@ class ModuleShim(PyTorchShim, Generic[Module]):
     @contextmanager
     def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
         """Run with other parameters, e.g. averages, under the keys of `finish_update`."""
-        backup: Dict[str, torch.Tensor] = {}
-        if self._model is not None:
-            for name, param in self._model.named_parameters():
-                if (self.id, name) in params:
-                    backup[name] = param.data
-                    param.data = xp2torch(params[(self.id, name)], device=param.device)
-        try:
+        with swapped_params(self._model, self.id, params):
             yield
-        finally:
-            for name, param in self.module.named_parameters() if backup else ():
-                if name in backup:
-                    param.data = backup[name]
 
     def to_device(self, device_type: str, device_id: int) -> None:
         if self._model is not None:
