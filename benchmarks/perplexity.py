@@ -5,10 +5,10 @@
 
 `modern` and `paper` train the config's biLM, `plain` trains two of torch's own LSTMs (one
 for each direction) over whole words, without characters, clipping and residual
-connections: the same cell, projection, layers, vocabulary, softmax, batches and
-optimizers as `modern`. Learning rates fall by the clock, so that each run ends where its
-minutes do. Looks at the held-out text take none of them; it is read whole, words and ends
-of sentences, by the exact softmax.
+connections: the same cell, projection, layers, vocabulary, softmax and batches as `modern`,
+and AdamW at the same rate; `plain-muon` has Muon for its matrices as well. Learning rates
+fall by the clock, so that each run ends where its minutes do. Looks at the held-out text
+take none of them; it is read whole, words and ends of sentences, by the exact softmax.
 """
 
 import argparse
@@ -85,15 +85,17 @@ class PlainRun:
         self.head = make_head(len(self.vocab), dim, config.softmax.cutoffs)
         counts = torch.from_numpy(self.vocab.counts).double().clamp(min=0.5)
         self.head.start_at((counts / counts.sum()).float())
-        matrices = [param for param in self.lstms.parameters() if param.dim() == 2]
-        others = [*self.embedding.parameters(), *self.head.parameters()]
-        others += [param for param in self.lstms.parameters() if param.dim() == 1]
-        self.params = [*matrices, *others]
-        self.optimizers = config.recipe.optimizers(others, matrices)
+        self.params = [*self.embedding.parameters(), *self.lstms.parameters()]
+        self.params += self.head.parameters()
+        self.optimizers = self.make_optimizers()
         self.windows = [make_windows(config, train, reverse) for reverse in (False, True)]
         self.ids = codes_to_ids(self.vocab, train.words)
         self.states: List[Any] = [None, None]
         self.positions_per_step = batches.n_rows * batches.n_steps
+
+    def make_optimizers(self) -> List[torch.optim.Optimizer]:
+        """AdamW for all weights, as such a model is trained everywhere."""
+        return self.config.recipe.optimizers(self.params, [], [])[:1]
 
     def step(self, done: float) -> None:
         total = torch.zeros(())
@@ -105,7 +107,8 @@ class PlainRun:
         total.backward()
         nn.utils.clip_grad_norm_(self.params, self.config.recipe.clip)
         for optimizer, rate in zip(self.optimizers, self.config.recipe.rates(done)):
-            optimizer.param_groups[0]["lr"] = rate
+            for group in optimizer.param_groups:
+                group["lr"] = rate
             optimizer.step()
             optimizer.zero_grad()
 
@@ -133,6 +136,22 @@ class PlainRun:
         return forward, backward
 
 
+class PlainMuonRun(PlainRun):
+    """The same with the biLM's optimizers."""
+
+    def make_optimizers(self) -> List[torch.optim.Optimizer]:
+        gates, matrices = [], []
+        for name, param in self.lstms.named_parameters():
+            if param.dim() == 2:
+                (matrices if "weight_hr" in name else gates).append(param)
+        known = {id(param) for param in (*gates, *matrices)}
+        others = [param for param in self.params if id(param) not in known]
+        return self.config.recipe.optimizers(others, matrices, gates)
+
+
+MODELS = {"modern": BiLMRun, "paper": BiLMRun, "plain": PlainRun, "plain-muon": PlainMuonRun}
+
+
 def run(name: str, args: argparse.Namespace) -> Dict[str, Any]:
     values = dict(load_config(args.config, overrides=overrides(args), interpolate=True))
     if name == "paper":
@@ -140,14 +159,14 @@ def run(name: str, args: argparse.Namespace) -> Dict[str, Any]:
         values = {block: {**part, **PAPER.get(block, {})} for block, part in values.items()}
     config = PretrainConfig.from_dict(values)
     plain_knows = (config.training.precision, config.training.dropout, config.batches.accumulate)
-    if name == "plain" and plain_knows != ("float32", 0.0, 1):
+    if MODELS[name] is not BiLMRun and plain_knows != ("float32", 0.0, 1):
         raise ValueError("The plain model knows neither bfloat16, dropout nor accumulation.")
     settings = TextSettings(config.text.lang, config.text.tokenized, config.text.text_key)
     train, heldout = (
         open_corpus(files, settings, config.text.cache)
         for files in (config.text.train, config.text.heldout)
     )
-    made = (PlainRun if name == "plain" else BiLMRun)(config, train, heldout)
+    made = MODELS[name](config, train, heldout)
     budget, used, n_steps = args.minutes * 60, 0.0, 0
     looks: List[Dict[str, float]] = []
     while used < budget:
@@ -186,7 +205,7 @@ def overrides(args: argparse.Namespace) -> Dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("config", type=Path, help="a config of a pretraining")
-    parser.add_argument("model", choices=("modern", "paper", "plain"))
+    parser.add_argument("model", choices=tuple(MODELS))
     parser.add_argument("--train", required=True, help="text to train on")
     parser.add_argument("--heldout", required=True, help="text to measure perplexity on")
     parser.add_argument("--cache", help="folder for the tokenized text")

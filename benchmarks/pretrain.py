@@ -80,14 +80,16 @@ class Bench:
         self.other_optimizers = self._optimizers(self.torch_lstm)
 
     def _optimizers(self, module: nn.Module) -> List[torch.optim.Optimizer]:
-        """Those of the recipe, with Muon for the matrices of the LSTMs in use."""
-        in_torch = module is self.torch_lstm
-        layers = self.torch_lstm.lstms if in_torch else self.model.bilm.layers
-        # ours have an axis for the directions
-        matrices = [param for param in layers.parameters() if param.dim() == (2 if in_torch else 3)]
-        unused = set(matrices) | (set(self.model.bilm.layers.parameters()) if in_torch else set())
-        others = [param for param in module.parameters() if param not in unused]
-        return Modern(learn_rate=1e-4, matrix_rate=1e-4).optimizers(others, matrices)
+        """Those of the recipe, for the LSTMs in use."""
+        kinds = self.model.kinds_of_weights()
+        if module is self.torch_lstm:
+            ours = set(self.model.bilm.layers.parameters())
+            kinds = tuple([param for param in kind if param not in ours] for kind in kinds)
+            others, matrices, gates = kinds
+            for name, param in self.torch_lstm.lstms.named_parameters():
+                kind = others if "bias" in name else matrices if "weight_hr" in name else gates
+                kind.append(param)
+        return Modern(learn_rate=1e-4, matrix_rate=1e-4).optimizers(*kinds)
 
     def draw(self) -> None:
         drawn, self.n_draws = self.sampler.draw(self.rng)

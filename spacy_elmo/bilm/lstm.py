@@ -11,7 +11,6 @@ import torch
 from torch import Tensor, nn
 
 from .lstm_grad import LSTMFunction
-from .options import BiLMOptions
 from .products import BatchedProducts, PackedProducts, Weights, packing_works
 from .recurrence import Bounds, run
 
@@ -29,21 +28,24 @@ class LSTMLayer(nn.Module):
     Rows of the weights stand in the order i, f, o, g. The stored bias is without
     the 1 of the forget gate, as in the original weight files.
 
-    options (BiLMOptions): The sizes.
+    n_directions (int): Directions D, 1 or 2.
+    dim (int): Width P of inputs and outputs.
+    hidden_dim (int): Width H of the cell.
+    projects (bool): Whether there is V; without it, H must be P.
+    bounds (Bounds): Where to clip.
     """
 
-    def __init__(self, options: BiLMOptions) -> None:
+    def __init__(
+        self, n_directions: int, dim: int, hidden_dim: int, projects: bool, bounds: Bounds
+    ) -> None:
         super().__init__()
-        n, hidden, dim = options.n_directions, options.hidden_dim, options.projection_dim
-        self.hidden_dim = hidden
-        self.bounds = Bounds(
-            options.cell_clip, options.proj_clip if options.state_projection else None
-        )
+        n, hidden = n_directions, hidden_dim
+        self.hidden_dim, self.bounds = hidden_dim, bounds
         self.input_weight = nn.Parameter(torch.empty(n, 4 * hidden, dim))
         self.state_weight = nn.Parameter(torch.empty(n, 4 * hidden, dim))
         self.bias = nn.Parameter(torch.empty(n, 4 * hidden))
         self.projection: Optional[nn.Parameter] = None
-        if options.state_projection:
+        if projects:
             self.projection = nn.Parameter(torch.empty(n, dim, hidden))
         self.packed = PackedCache()
         self.reset_parameters()

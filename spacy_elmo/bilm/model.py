@@ -17,6 +17,7 @@ from .lstm import LSTMLayer
 from .options import BiLMOptions
 from .packing import Packing, pack
 from .products import warn_of_slow_bfloat16
+from .recurrence import Bounds
 from .tokens import TokenEmbedder
 
 WARM, ZERO = "warm", "zero"
@@ -76,7 +77,7 @@ class BiLM(nn.Module):
         self.mixes: List[Mix] = []
         self._versions: List[Tuple[int, int]] = []
         self.tokens = TokenEmbedder(options, characters, words)
-        self.layers = nn.ModuleList(LSTMLayer(options) for _ in range(options.n_layers))
+        self.layers = nn.ModuleList(make_layer(options) for _ in range(options.n_layers))
         start = (options.n_layers, options.n_directions)
         self.register_buffer("start_h", torch.zeros(*start, options.projection_dim))
         self.register_buffer("start_c", torch.zeros(*start, options.hidden_dim))
@@ -274,6 +275,18 @@ class BiLM(nn.Module):
             self.start_h.new_zeros(*start, self.options.projection_dim),
             self.start_c.new_zeros(*start, self.options.hidden_dim),
         )
+
+
+def make_layer(options: BiLMOptions) -> LSTMLayer:
+    """RETURNS (LSTMLayer): A layer of the biLM with random weights."""
+    projects = options.state_projection
+    return LSTMLayer(
+        options.n_directions,
+        options.projection_dim,
+        options.hidden_dim,
+        projects,
+        Bounds(options.cell_clip, options.proj_clip if projects else None),
+    )
 
 
 def _drop_caches(bilm: BiLM, incompatible: object) -> None:

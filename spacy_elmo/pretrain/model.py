@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..bilm.lm_head import LMHead, make_head
+from ..bilm.lstm import LSTMLayer
 from ..bilm.model import PRECISIONS, BiLM, State
 from ..bilm.softmax import sampled_cross_entropy
 from ..bilm.tokens import Spelling
@@ -27,6 +28,7 @@ from .vocab import Vocab
 
 WORDS_AT_ONCE = 4096
 
+Weights = List[nn.Parameter]
 Samples = Tuple[Tensor, int]
 """Classes drawn for the sampled softmax, int64 [S], and the number of draws."""
 
@@ -50,6 +52,22 @@ class LanguageModel(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.bilm.device
+
+    def kinds_of_weights(self) -> Tuple[Weights, Weights, Weights]:
+        """RETURNS (Tuple[List[nn.Parameter], ...]): What an optimizer may treat differently:
+        all others, matrices that lead from layer to layer, and those of an LSTM's gates."""
+        tokens = self.bilm.tokens
+        matrices = [] if tokens.projection is None else [tokens.projection.weight]
+        if tokens.char_cnn is not None:
+            highways = tokens.char_cnn.highways.parameters()
+            matrices += [param for param in highways if param.dim() == 2]
+        gates: Weights = []
+        for layer in self.bilm.layers:
+            assert isinstance(layer, LSTMLayer)
+            gates += [layer.input_weight, layer.state_weight]
+            matrices += [] if layer.projection is None else [layer.projection]
+        known = {id(param) for param in (*matrices, *gates)}
+        return [param for param in self.parameters() if id(param) not in known], matrices, gates
 
     def embed(self, spelling: Spelling, precision: str = "float32") -> Tensor:
         """RETURNS (Tensor): Vectors of words, float32 [n_words, P]."""

@@ -4,10 +4,10 @@ Owns the optimizer for weights that are matrices or stacks of them. Which ones t
 the trainer's business.
 """
 
-from typing import Iterable
+from typing import Any, Iterable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 # x -> a x + b x^3 + c x^5 takes any singular value in (0, 1] to about 1 within 5 rounds
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -19,8 +19,9 @@ ADAMW_RMS = 0.2
 class Muon(torch.optim.Optimizer):
     """As `torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`, for stacks of matrices.
 
-    params (Iterable[nn.Parameter]): The weights [..., rows, columns]; each matrix of a
-        stack is treated by itself.
+    params (Iterable[nn.Parameter]): The weights [..., rows, columns], or groups of them as
+        in torch's optimizers; each matrix of a stack is treated by itself. Weights in a
+        group with `n_parts` hold so many matrices of equal size below each other.
     lr (float): The learning rate, on the scale of AdamW's.
     momentum (float): Share of the gradients' average that is kept at a step.
     weight_decay (float): Decay of the weights, in units of the learning rate.
@@ -28,12 +29,13 @@ class Muon(torch.optim.Optimizer):
 
     def __init__(
         self,
-        params: Iterable[nn.Parameter],
+        params: Iterable[Any],
         lr: float,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
     ) -> None:
-        super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "n_parts": 1}
+        super().__init__(params, defaults)
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -46,9 +48,11 @@ class Muon(torch.optim.Optimizer):
                 if not state:
                     state["average"] = torch.zeros_like(param)
                 average = state["average"].lerp_(param.grad, 1 - momentum)
-                update = orthogonal(torch.lerp(param.grad, average, momentum))
+                update = torch.lerp(param.grad, average, momentum)
+                update = orthogonal(update.unflatten(-2, (group["n_parts"], -1)))
                 param.mul_(1 - lr * group["weight_decay"])
-                param.add_(update, alpha=-lr * ADAMW_RMS * max(param.shape[-2:]) ** 0.5)
+                scale = lr * ADAMW_RMS * max(update.shape[-2:]) ** 0.5
+                param.add_(update.flatten(-3, -2), alpha=-scale)
 
 
 def orthogonal(x: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 """How the weights are changed: the original's way, and today's.
 
-A recipe owns its optimizers, their learning rates over time and what goes with them. It
-knows nothing of language models.
+A recipe owns its optimizers, their learning rates over time and what goes with them. Of the
+model it knows which weights are matrices, and which of these hold an LSTM's four gates.
 """
 
 from dataclasses import dataclass
@@ -13,12 +13,15 @@ from torch import nn
 from .muon import Muon
 
 Params = List[nn.Parameter]
+N_GATES = 4  # of an LSTM, their weights below each other
 
 
 @dataclass(frozen=True)
 class Modern:
-    """AdamW, with Muon for the LSTMs' matrices; a short warm-up, then learning rates that
-    fall to zero in a line.
+    """AdamW, and Muon for matrices; a short warm-up, then learning rates that fall to zero in
+    a line.
+
+    Muon takes the matrices of an LSTM's gates each by itself.
 
     learn_rate (float): The highest learning rate of AdamW.
     matrix_rate (float): That of Muon.
@@ -39,7 +42,9 @@ class Modern:
     #: the softmax starts at the words' frequencies, so that no step is spent on learning them
     starts_at_frequencies = True
 
-    def optimizers(self, params: Params, matrices: Params) -> List[torch.optim.Optimizer]:
+    def optimizers(
+        self, params: Params, matrices: Params, gates: Params
+    ) -> List[torch.optim.Optimizer]:
         adamw = torch.optim.AdamW(
             params,
             lr=self.learn_rate,
@@ -48,7 +53,8 @@ class Modern:
             weight_decay=self.weight_decay,
             fused=True,
         )
-        return [adamw, Muon(matrices, lr=self.matrix_rate, weight_decay=self.weight_decay)]
+        groups = [{"params": matrices}, {"params": gates, "n_parts": N_GATES}]
+        return [adamw, Muon(groups, lr=self.matrix_rate, weight_decay=self.weight_decay)]
 
     def rates(self, done: float) -> Tuple[float, ...]:
         """RETURNS (Tuple[float, ...]): The optimizers' learning rates when a share of the
@@ -79,9 +85,11 @@ class Paper:
 
     starts_at_frequencies = False
 
-    def optimizers(self, params: Params, matrices: Params) -> List[torch.optim.Optimizer]:
+    def optimizers(
+        self, params: Params, matrices: Params, gates: Params
+    ) -> List[torch.optim.Optimizer]:
         adagrad = torch.optim.Adagrad(
-            [*params, *matrices],
+            [*params, *matrices, *gates],
             lr=self.learn_rate,
             initial_accumulator_value=self.initial_accumulator,
             eps=1e-10,

@@ -62,9 +62,7 @@ class Trainer:
             self.precision = "float32"
         self.model = model.to(workers.device).requires_grad_(True)
         self.params = list(self.model.parameters())
-        matrices = [param for param in model.bilm.layers.parameters() if param.dim() == 3]
-        others = [param for param in self.params if all(param is not m for m in matrices)]
-        self.optimizers = config.recipe.optimizers(others, matrices)
+        self.optimizers = config.recipe.optimizers(*model.kinds_of_weights())
         # the gradients of all processes are averaged where they are made
         self.parallel: nn.Module = self.model
         if workers.size > 1:
@@ -151,7 +149,8 @@ class Trainer:
         done = max((self.step + 0.5) / self.n_steps, self.share_of_time)
         rates = self.config.recipe.rates(done)
         for optimizer, rate in zip(self.optimizers, rates):
-            optimizer.param_groups[0]["lr"] = rate
+            for group in optimizer.param_groups:
+                group["lr"] = rate
             optimizer.step()
             optimizer.zero_grad()
         self.step += 1

@@ -5,6 +5,7 @@ from torch import Tensor
 from spacy_elmo.bilm import BiLM, WordBatch, recurrence
 from spacy_elmo.bilm.lstm import LSTMLayer
 from spacy_elmo.bilm.lstm_grad import LSTMFunction
+from spacy_elmo.bilm.model import make_layer
 from spacy_elmo.bilm.recurrence import Bounds
 
 from ..samples import SENTENCES, tiny_bilm, tiny_options
@@ -20,9 +21,9 @@ VARIANTS = {
 }
 
 
-def make_layer(seed: int = 0, **changes) -> LSTMLayer:
+def random_layer(seed: int = 0, **changes) -> LSTMLayer:
     torch.manual_seed(seed)
-    layer = LSTMLayer(tiny_options(**changes)).double()
+    layer = make_layer(tiny_options(**changes)).double()
     with torch.no_grad():
         for param in layer.parameters():
             param.normal_(0, 0.8)
@@ -47,7 +48,7 @@ def weights(layer: LSTMLayer):
 @pytest.mark.parametrize("active", [RAGGED, [1], [3, 3], [1, 1, 1, 1]], ids=str)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_layer_equals_a_plain_loop(variant, active):
-    layer = make_layer(**VARIANTS[variant])
+    layer = random_layer(**VARIANTS[variant])
     x, h, c = inputs(layer, active)
     expected = plain.packed_layer(x, h, c, weights(layer), active, layer.bounds)
     with torch.no_grad():
@@ -57,7 +58,7 @@ def test_layer_equals_a_plain_loop(variant, active):
 
 
 def test_start_states_are_left_unchanged():
-    layer = make_layer()
+    layer = random_layer()
     x, h, c = inputs(layer, RAGGED)
     before = h.clone(), c.clone()
     with torch.no_grad():
@@ -67,7 +68,7 @@ def test_start_states_are_left_unchanged():
 
 
 def test_clips_are_active_with_tight_bounds():
-    layer = make_layer(**VARIANTS["tight clips"])
+    layer = random_layer(**VARIANTS["tight clips"])
     x, h, c = inputs(layer, RAGGED)
     with torch.no_grad():
         outputs, h, c = layer(x, RAGGED, h, c)
@@ -76,7 +77,7 @@ def test_clips_are_active_with_tight_bounds():
 
 
 def test_states_of_a_sentence_are_those_of_its_own_last_step():
-    layer = make_layer()
+    layer = random_layer()
     x, h, c = inputs(layer, [2, 1])
     with torch.no_grad():
         outputs, end_h, _ = layer(x, [2, 1], h, c)
@@ -85,7 +86,7 @@ def test_states_of_a_sentence_are_those_of_its_own_last_step():
 
 
 def test_result_does_not_depend_on_the_chunks(monkeypatch):
-    layer = make_layer()
+    layer = random_layer()
     x, h, c = inputs(layer, RAGGED)
     with torch.no_grad():
         expected = layer(x, RAGGED, h, c)
@@ -96,7 +97,7 @@ def test_result_does_not_depend_on_the_chunks(monkeypatch):
 
 
 def test_training_gives_the_outputs_of_prediction():
-    layer = make_layer()
+    layer = random_layer()
     x, h, c = inputs(layer, RAGGED)
     found = layer(x, RAGGED, h, c)
     with torch.no_grad():
@@ -108,7 +109,7 @@ def test_training_gives_the_outputs_of_prediction():
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_backward_pass_passes_gradcheck(variant):
     sizes = {"hidden_dim": 3, "projection_dim": 2, **VARIANTS[variant]}
-    layer = make_layer(**sizes)
+    layer = random_layer(**sizes)
     active = [3, 2, 2, 1]
     variables = [
         tensor.detach().clone() for tensor in (*inputs(layer, active), *weights(layer)[:3])
@@ -127,7 +128,7 @@ def test_backward_pass_passes_gradcheck(variant):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_backward_pass_equals_autograd_through_a_plain_loop(variant):
-    layer = make_layer(**VARIANTS[variant])
+    layer = random_layer(**VARIANTS[variant])
     x, h, c = inputs(layer, RAGGED)
     for tensor in (x, h, c):
         tensor.requires_grad_(True)
@@ -178,7 +179,7 @@ def test_whole_model_and_its_gradients_equal_a_plain_loop(variant):
 
 def test_gradient_of_an_input_alone():
     """Frozen weights under a trained input still pass the gradient on."""
-    layer = make_layer().requires_grad_(False)
+    layer = random_layer().requires_grad_(False)
     x, h, c = inputs(layer, RAGGED)
     x.requires_grad_(True)
     layer(x, RAGGED, h, c)[0].sum().backward()
@@ -186,7 +187,7 @@ def test_gradient_of_an_input_alone():
 
 
 def test_bfloat16_keeps_outputs_and_states_in_float32():
-    layer = make_layer().float()
+    layer = random_layer().float()
     x, h, c = (tensor.float() for tensor in inputs(layer, RAGGED))
     with torch.no_grad():
         exact = layer(x, RAGGED, h, c)
@@ -197,7 +198,7 @@ def test_bfloat16_keeps_outputs_and_states_in_float32():
 
 
 def test_bfloat16_gradients_are_close():
-    layer = make_layer().float()
+    layer = random_layer().float()
     x, h, c = (tensor.float() for tensor in inputs(layer, RAGGED))
     found = []
     for dtype in (torch.float32, torch.bfloat16):
@@ -209,7 +210,7 @@ def test_bfloat16_gradients_are_close():
 
 
 def test_stored_bias_is_without_the_forget_gates_one():
-    layer = make_layer()
+    layer = random_layer()
     with torch.no_grad():
         for param in layer.parameters():
             param.zero_()
@@ -219,7 +220,7 @@ def test_stored_bias_is_without_the_forget_gates_one():
 
 
 def test_bounds_without_projection_clip_the_cell_alone():
-    assert make_layer(**VARIANTS["no projection"]).bounds == Bounds(cell=3.0, output=None)
+    assert random_layer(**VARIANTS["no projection"]).bounds == Bounds(cell=3.0, output=None)
 
 
 def test_deep_model_of_one_direction_has_half_the_width():

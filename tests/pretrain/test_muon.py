@@ -96,3 +96,16 @@ def test_without_a_gradient_nothing_changes():
     before = param.detach().clone()
     Muon([param], lr=0.01).step()
     assert torch.equal(param.detach(), before)
+
+
+def test_parts_of_a_weight_are_matrices_of_their_own():
+    whole, parts = weights(), [nn.Parameter(part.clone()) for part in weights()[0].chunk(4)]
+    together = Muon([{"params": [whole], "n_parts": 4}], lr=0.1)
+    apart = Muon(parts, lr=0.1)
+    for step in range(3):
+        set_gradient(whole, step)
+        for part, gradient in zip(parts, whole.grad[0].chunk(4)):
+            part.grad = gradient.clone()
+        together.step()
+        apart.step()
+    torch.testing.assert_close(whole[0], torch.cat(list(parts)))

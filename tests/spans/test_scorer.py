@@ -72,8 +72,30 @@ def test_each_stretch_is_read_by_itself():
     encoder = TokenEncoder(6, 4, 0.0)
     x = torch.randn(11, 6)
     found = encoder(x, LENGTHS)
-    for part, expected in zip(found.split(LENGTHS.tolist()), x.split(LENGTHS.tolist())):
-        torch.testing.assert_close(part, encoder.lstm(expected)[0])
+    assert found.shape == (11, encoder.width)
+    for part, stretch in zip(found.split(LENGTHS.tolist()), x.split(LENGTHS.tolist())):
+        alone = encoder(stretch, torch.tensor([len(stretch)]))
+        torch.testing.assert_close(part, alone)
+        # the backward direction is the forward one of the stretch read from its end
+        inputs = encoder.inputs(stretch).view(-1, 2, 4)
+        inputs = torch.stack([inputs[:, 0], inputs[:, 1].flip(0)])
+        zeros = torch.zeros(2, 1, 4)
+        outputs, _, _ = encoder.lstm(inputs, [1] * len(stretch), zeros, zeros)
+        torch.testing.assert_close(part, torch.cat([outputs[0], outputs[1].flip(0)], dim=1))
+
+
+def test_weights_changed_behind_torchs_back_are_seen():
+    encoder = TokenEncoder(6, 4, 0.0).eval()
+    x = torch.randn(11, 6)
+    with torch.no_grad():
+        before = encoder(x, LENGTHS)
+        encoder.lstm.state_weight.detach().numpy()[...] *= 2  # as thinc's optimizers do
+        encoder.inputs.bias.detach().numpy()[...] += 1
+        assert not torch.allclose(before, encoder(x, LENGTHS))
+        encoder.lstm.input_weight.detach().numpy()[...] = 0
+        encoder.lstm.state_weight.detach().numpy()[...] = 0
+        constant = encoder(x, LENGTHS)
+    torch.testing.assert_close(constant[0, :4], constant[3, :4])  # both first of a stretch
 
 
 def test_without_an_lstm_vectors_pass_through():
