@@ -57,7 +57,7 @@ class LanguageModel(nn.Module):
         """RETURNS (Tuple[List[nn.Parameter], ...]): What an optimizer may treat differently:
         all others, matrices that lead from layer to layer, and those of an LSTM's gates."""
         tokens = self.bilm.tokens
-        matrices = [] if tokens.projection is None else [tokens.projection.weight]
+        matrices: Weights = [] if tokens.projection is None else [tokens.projection.weight]
         if tokens.char_cnn is not None:
             highways = tokens.char_cnn.highways.parameters()
             matrices += [param for param in highways if param.dim() == 2]
