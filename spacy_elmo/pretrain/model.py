@@ -57,10 +57,9 @@ class LanguageModel(nn.Module):
         """RETURNS (Tuple[List[nn.Parameter], ...]): What an optimizer may treat differently:
         all others, matrices that lead from layer to layer, and those of an LSTM's gates."""
         tokens = self.bilm.tokens
-        matrices: Weights = [] if tokens.projection is None else [tokens.projection.weight]
-        if tokens.char_cnn is not None:
-            highways = tokens.char_cnn.highways.parameters()
-            matrices += [param for param in highways if param.dim() == 2]
+        dense = [] if tokens.projection is None else [tokens.projection]
+        dense += [] if tokens.char_cnn is None else [*tokens.char_cnn.highways]
+        matrices = [param for part in dense for param in part.parameters() if param.dim() == 2]
         gates: Weights = []
         for layer in self.bilm.layers:
             assert isinstance(layer, LSTMLayer)
