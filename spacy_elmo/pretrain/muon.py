@@ -65,17 +65,18 @@ def orthogonal(x: Tensor) -> Tensor:
     x (Tensor): Matrices [..., rows, columns].
     RETURNS (Tensor): As x.
     """
-    if x.dim() > 2:  # one by one they stay in a CPU's cache
-        return torch.stack([orthogonal(matrix) for matrix in x])
-    if len(x) < x.shape[1]:
-        return orthogonal(x.t()).t()
-    x = x / x.norm().clamp(min=1e-7)
-    gram = x.t() @ x
-    identity = torch.eye(len(gram), device=x.device, dtype=x.dtype)
-    product = identity
+    if x.shape[-2] < x.shape[-1]:
+        return orthogonal(x.mT).mT
+    stack = x.reshape(-1, *x.shape[-2:])
+    norms = stack.flatten(1).norm(dim=1).clamp(min=1e-7)
+    stack = stack / norms[:, None, None]
+    gram = stack.mT @ stack
     a, b, c = COEFFICIENTS
-    for _ in range(N_ROUNDS):
-        factor = a * identity + b * gram + c * (gram @ gram)
-        product = product @ factor
-        gram = factor @ gram @ factor
-    return x @ product
+    product = gram
+    for n in range(N_ROUNDS):
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal(dim1=1, dim2=2).add_(a)
+        product = product @ factor if n else factor
+        if n + 1 < N_ROUNDS:
+            gram = factor @ gram @ factor
+    return (stack @ product).view(x.shape)
