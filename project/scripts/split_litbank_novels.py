@@ -11,26 +11,27 @@ from typing import Annotated, Dict, List, Tuple
 
 import typer
 from convert_litbank import TEST_FOLDS
-from spacy.cli._util import Arg
+from spacy.cli._util import Arg, Opt
 from wasabi import msg
 
-# Fold 0, as the configs use it for the entities: its test and dev books must be unseen by a
-# language model whose vectors are tested on them.
-FOLD = 0
-# Training books that are kept back to measure perplexity. They are of four authors and
-# kinds, and too short to be missed.
+# Books that are kept back to measure perplexity. They are of four authors and
+# kinds, too short to be missed, and training books of fold 0.
 HELDOUT = (32, 120, 209, 215)
 PARTS = ("train", "heldout", "dev", "test")
 EMPHASIS = re.compile("(?<!_)_(?!_)")
 
 
-def find_part(book: int) -> str:
-    """RETURNS (str): The part that a book belongs to, by Gutenberg id."""
-    if book in HELDOUT:
-        return "heldout"
-    return (
-        "test" if book in TEST_FOLDS[FOLD] else "dev" if book in TEST_FOLDS[FOLD - 1] else "train"
-    )
+def find_part(book: int, fold: int = 0) -> str:
+    """Test and dev books of a fold must be unseen by a language model whose vectors are
+    tested on them.
+
+    RETURNS (str): The part that a book belongs to, by Gutenberg id.
+    """
+    if book in TEST_FOLDS[fold]:
+        return "test"
+    if book in TEST_FOLDS[fold - 1]:
+        return "dev"
+    return "heldout" if book in HELDOUT else "train"
 
 
 def find_novels(novels_dir: Path) -> Dict[int, Path]:
@@ -54,16 +55,19 @@ def find_novels(novels_dir: Path) -> Dict[int, Path]:
     return dict(sorted(novels.items()))
 
 
-def split_novels(novels_dir: Path, output_dir: Path) -> List[Tuple[str, int, int]]:
+def split_novels(novels_dir: Path, output_dir: Path, fold: int = 0) -> List[Tuple[str, int, int]]:
     """Write `{train,heldout,dev,test}/<name>.txt`.
 
     novels_dir, output_dir (Path): Folder of the novels, and where to write.
+    fold (int): Which of the ten folds.
     RETURNS (List[Tuple[str, int, int]]): What was written: part, novels, bytes.
     """
+    if not 0 <= fold < len(TEST_FOLDS):
+        raise ValueError(f"'fold' is {fold}; the published folds are 0 to {len(TEST_FOLDS) - 1}.")
     written = {part: [0, 0] for part in PARTS}
     novels = find_novels(novels_dir)
     for part in PARTS:
-        names = {path.name for book, path in novels.items() if find_part(book) == part}
+        names = {path.name for book, path in novels.items() if find_part(book, fold) == part}
         (output_dir / part).mkdir(parents=True, exist_ok=True)
         strange = sorted({path.name for path in (output_dir / part).iterdir()} - names)
         if strange:
@@ -72,7 +76,7 @@ def split_novels(novels_dir: Path, output_dir: Path) -> List[Tuple[str, int, int
                 f"Give a new folder, or empty this one."
             )
     for book, path in novels.items():
-        part = find_part(book)
+        part = find_part(book, fold)
         try:
             text = path.read_text("utf8")
         except UnicodeDecodeError as error:
@@ -87,12 +91,13 @@ def split_novels(novels_dir: Path, output_dir: Path) -> List[Tuple[str, int, int
 def split_litbank_novels_cli(
     novels_dir: Annotated[Path, Arg(help="Folder 'original' of LitBank")],
     output_dir: Annotated[Path, Arg(help="Folder to write train/, heldout/, dev/, test/ to")],
+    fold: Annotated[int, Opt(help="Which of the ten published folds, 0 to 9")] = 0,
 ) -> None:
     """Divide LitBank's novels into training, held-out, dev and test text."""
     if not novels_dir.is_dir():
         msg.fail(f"There is no folder {novels_dir}.", exits=1)
     try:
-        rows = split_novels(novels_dir, output_dir)
+        rows = split_novels(novels_dir, output_dir, fold)
     except ValueError as error:
         msg.fail(str(error), exits=1)
     table = [(part, f"{n_novels:,}", f"{n_bytes:,}") for part, n_novels, n_bytes in rows]

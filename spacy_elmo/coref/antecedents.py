@@ -7,7 +7,7 @@ know where mentions come from.
 
 import math
 from dataclasses import dataclass, fields, replace
-from typing import Any, Callable, Sequence, Tuple
+from typing import Any, Callable, List, Sequence, Tuple
 
 import torch
 from torch import Tensor, nn
@@ -173,8 +173,8 @@ class AntecedentScorer(nn.Module):
             best = coarse.topk(min(self.limit, len(earlier)), dim=1).indices
         # once more with gradients, for the best pairs alone
         theirs = earlier_ones.take(best)
-        scores = self._coarse(products.gather(1, best), ours, theirs) + self._fine(ours, theirs)
-        return best, scores.masked_fill(~possible.gather(1, best), IMPOSSIBLE)
+        found = self._coarse(products.gather(1, best), ours, theirs) + self._fine(ours, theirs)
+        return best, found.masked_fill(~possible.gather(1, best), IMPOSSIBLE)
 
     def _coarse(self, products: Tensor, ours: Mentions, theirs: Mentions) -> Tensor:
         """Of pairs whose sides broadcast to [K, J]."""
@@ -190,20 +190,42 @@ class AntecedentScorer(nn.Module):
         return biases
 
     def _fine(self, ours: Mentions, theirs: Mentions) -> Tensor:
-        sums = ours.left + theirs.right + self.product(ours.pair * theirs.pair)
-        distance = self.distance(_bucket(ours.count - theirs.count))
-        sentences = self.sentences(_bucket(ours.sentence - theirs.sentence))
-        sums = sums + self.distances(torch.cat([distance, sentences], dim=-1))
-        matches = torch.stack(_matches(ours, theirs), dim=-1)
-        sums = sums + self.match(matches.to(sums.dtype))
-        sums = sums + self.kinds(ours.kind * N_KINDS + theirs.kind)
+        """The hidden layer of a pair is what each side adds to it, and one product of all that
+        is known of both: a product for each of these would write as many numbers again."""
+        classes = self._classes(ours, theirs)
+        flags = torch.stack(_matches(ours, theirs), dim=-1)
+        known = torch.cat([ours.pair * theirs.pair, flags.to(ours.pair.dtype), classes], dim=-1)
+        weight = torch.cat([self.product.weight, self.match.weight, self._class_weights()], dim=1)
+        sums = torch.addmm(theirs.right.flatten(0, 1), known.flatten(0, 1), weight.t())
+        found: Tensor = self.score(ours.left + sums.view_as(theirs.right)).squeeze(-1)
+        return found
+
+    def _classes(self, ours: Mentions, theirs: Mentions) -> Tensor:
+        """RETURNS (Tensor): Of each pair the classes that it is in, of distance, of distance in
+        sentences, of kinds, and so on, as ones among zeros [K, C, n_classes]."""
+        classes = [_bucket(ours.count - theirs.count), _bucket(ours.sentence - theirs.sentence)]
+        classes.append(ours.kind * N_KINDS + theirs.kind)
         if self.speaker is not None:
             known = (ours.speaker != 0) & (theirs.speaker != 0)
-            sums = sums + self.speaker(known * (1 + (ours.speaker == theirs.speaker).long()))
+            classes.append(known * (1 + (ours.speaker == theirs.speaker).long()))
         if self.genre is not None:
-            sums = sums + self.genre(ours.genre)
-        found: Tensor = self.score(sums).squeeze(-1)
-        return found
+            classes.append(ours.genre.expand_as(classes[0]))
+        sizes = [table.num_embeddings for table in self._tables()]
+        firsts = [sum(sizes[:n]) for n in range(len(sizes))]
+        places = torch.stack([part + first for part, first in zip(classes, firsts)], dim=-1)
+        zeros = ours.pair.new_zeros(*places.shape[:-1], sum(sizes))
+        return zeros.scatter_(-1, places, 1.0)
+
+    def _tables(self) -> List[nn.Embedding]:
+        tables = (self.distance, self.sentences, self.kinds, self.speaker, self.genre)
+        return [table for table in tables if table is not None]
+
+    def _class_weights(self) -> Tensor:
+        """RETURNS (Tensor): What each class adds to the hidden layer [hidden, n_classes]."""
+        by_distance, by_sentence = self.distances.weight.chunk(2, dim=1)
+        distances = [by_distance @ self.distance.weight.t()]
+        distances.append(by_sentence @ self.sentences.weight.t())
+        return torch.cat([*distances, *(table.weight.t() for table in self._tables()[2:])], dim=1)
 
 
 def _matches(ours: Mentions, theirs: Mentions) -> Tuple[Tensor, ...]:

@@ -1,7 +1,8 @@
 """From mentions to what each goes back to, in bounded memory however long the text is.
 
 Owns which earlier mentions are looked at: the last ones, and of entities that were last
-heard of before those, one mention of each kind. The scores are the scorer's business.
+heard of before those, one mention of each kind; and how one of them is chosen. The scores
+are the scorer's business.
 """
 
 from typing import Any, Dict, List
@@ -9,11 +10,13 @@ from typing import Any, Dict, List
 import numpy as np
 import torch
 
-from .antecedents import AntecedentScorer, Mentions
+from .antecedents import IMPOSSIBLE, AntecedentScorer, Mentions
 from .document import NAME
 
 # mentions that are scored at once
 BLOCK = 512
+# scores whose exponentials are still numbers
+LARGEST = 500.0
 
 
 @torch.no_grad()
@@ -41,11 +44,34 @@ def link(
         if len(remembered):
             places = torch.cat([torch.from_numpy(remembered).to(device), places])
         best, scores = scorer(mentions[start:end], mentions.take(places))
-        highest, column = scores.max(dim=1)
-        chosen = places[best.gather(1, column[:, None])[:, 0]]
-        antecedents[start:end] = torch.where(highest > 0, chosen, -1).cpu().numpy()
-        memory.add(antecedents, start, end)
+        candidates, found = places[best].cpu().numpy(), scores.double().cpu().numpy()
+        for place in range(start, end):
+            row = place - start
+            chosen = most_likely(candidates[row], found[row], memory.entity_of)
+            antecedents[place] = chosen
+            memory.add(place, chosen)
     return antecedents
+
+
+def most_likely(places: np.ndarray, scores: np.ndarray, entity_of: np.ndarray) -> int:
+    """What training makes likely is that a mention goes back to any mention of its entity
+    (see `CorefHead.loss`), so the probabilities of an entity's mentions are summed up.
+
+    places (ndarray): Mentions that it may go back to, int64 [C].
+    scores (ndarray): Of these, where to go back to none has the score 0 [C].
+    entity_of (ndarray): The entity of each mention so far, int64.
+    RETURNS (int): Of the most likely entity the likeliest mention, -1 for a new entity.
+    """
+    possible = scores > IMPOSSIBLE / 2
+    places, scores = places[possible], scores[possible]
+    if not len(places):
+        return -1
+    entities, which = np.unique(entity_of[places], return_inverse=True)
+    weights = np.bincount(which, np.exp(scores.clip(max=LARGEST)))
+    entity = int(weights.argmax())
+    if weights[entity] <= 1:
+        return -1
+    return int(places[np.where(which == entity, scores, IMPOSSIBLE).argmax()])
 
 
 class Memory:
@@ -59,27 +85,25 @@ class Memory:
         self.kind = mentions.kind.tolist()
         self.whole = mentions.whole.tolist()
         self.max_entities = max_entities
-        self.entity_of: List[int] = []
+        self.entity_of = np.zeros(len(mentions), dtype=np.int64)
         # of each entity: mentions, and the last one of each kind
         self.sizes: List[int] = []
         self.last: List[Dict[int, int]] = []
         self.by_name: Dict[Any, int] = {}
 
-    def add(self, antecedents: np.ndarray, start: int, end: int) -> None:
-        """Take in the mentions from start to end."""
-        for place in range(start, end):
-            antecedent = int(antecedents[place])
-            if antecedent < 0:
-                entity = len(self.sizes)
-                self.sizes.append(0)
-                self.last.append({})
-            else:
-                entity = self.entity_of[antecedent]
-            self.entity_of.append(entity)
-            self.sizes[entity] += 1
-            self.last[entity][self.kind[place]] = place
-            if self.kind[place] == NAME:
-                self.by_name[self.whole[place]] = place
+    def add(self, place: int, antecedent: int) -> None:
+        """Take in the next mention, and what it goes back to."""
+        if antecedent < 0:
+            entity = len(self.sizes)
+            self.sizes.append(0)
+            self.last.append({})
+        else:
+            entity = int(self.entity_of[antecedent])
+        self.entity_of[place] = entity
+        self.sizes[entity] += 1
+        self.last[entity][self.kind[place]] = place
+        if self.kind[place] == NAME:
+            self.by_name[self.whole[place]] = place
 
     def before(self, first: int, start: int, end: int) -> np.ndarray:
         """RETURNS (ndarray): Places before `first` that the mentions from start to end may go

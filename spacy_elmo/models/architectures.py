@@ -7,6 +7,7 @@ from thinc.api import Maxout, Model, chain, concatenate, with_array
 
 from ..bilm.model import MAX_TOKENS, PRECISIONS, START_STATES
 from ..text.segments import Segmenter, make_punct_segments
+from .blocks import in_blocks
 from .encoder import BiLMEncoder, Encoder, Settings
 from .standalone import Standalone, mix_for, replace_listener, replace_listener_cfg
 from .types import BiLMLoader, Floats2d
@@ -66,7 +67,7 @@ def build_concat_embed_v1(
     """
     both: Model[List[Doc], List[Floats2d]] = concatenate(elmo, embed)
     reduce: Model[List[Floats2d], List[Floats2d]] = with_array(
-        Maxout(nO=width, nP=3, dropout=0.0, normalize=True)
+        in_blocks(Maxout(nO=width, nP=3, dropout=0.0, normalize=True))
     )
     model: Model[List[Doc], List[Floats2d]] = chain(both, reduce)
     model.set_dim("nO", width)

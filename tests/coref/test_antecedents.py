@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,8 +13,10 @@ from spacy_elmo.coref.antecedents import (
     AntecedentScorer,
     Mentions,
     _bucket,
+    _matches,
 )
-from spacy_elmo.coref.linking import Memory, entities_of, link
+from spacy_elmo.coref.document import N_KINDS
+from spacy_elmo.coref.linking import Memory, entities_of, link, most_likely
 
 K, DIM, N_PRONOUNS = 9, 7, 2
 
@@ -102,6 +105,27 @@ def test_the_coarse_score_is_what_it_says():
     torch.testing.assert_close(found[i, j], expected + BIAS_SCALE * bias)
 
 
+def test_the_fine_score_is_what_it_says():
+    made = scorer(speakers=True, n_genres=1)
+    for table in (made.kinds, made.speaker, made.genre):
+        torch.nn.init.normal_(table.weight)
+    given = mentions(made)
+    ours, theirs = given[:, None], given.take(torch.arange(K).expand(K, K))
+    with torch.no_grad():
+        found = made._fine(ours, theirs)
+        for i, j in ((5, 2), (8, 7), (7, 0)):
+            sums = given.left[i] + given.right[j] + made.product(given.pair[i] * given.pair[j])
+            distance = made.distance(_bucket(given.count[i] - given.count[j]))
+            sentences = made.sentences(_bucket(given.sentence[i] - given.sentence[j]))
+            sums += made.distances(torch.cat([distance, sentences]))
+            flags = torch.stack(_matches(given[i], given[j])).float()
+            sums += made.match(flags) + made.kinds(given.kind[i] * N_KINDS + given.kind[j])
+            known = bool(given.speaker[i]) and bool(given.speaker[j])
+            speakers = known * (1 + int(given.speaker[i] == given.speaker[j]))
+            sums += made.speaker.weight[speakers] + made.genre(given.genre[i])
+            torch.testing.assert_close(found[i, j], made.score(sums[None, None])[0, 0, 0])
+
+
 def test_gradients_reach_all_weights():
     made = scorer(speakers=True, n_genres=1).train()
     given = mentions(made, 40)
@@ -114,6 +138,21 @@ def test_gradients_reach_all_weights():
 def test_distances_fall_into_buckets():
     found = _bucket(torch.tensor([-3, 0, 1, 4, 5, 7, 8, 15, 16, 31, 32, 511, 512, 99999]))
     assert found.tolist() == [0, 0, 1, 4, 5, 5, 6, 6, 7, 7, 8, 11, 12, 12]
+
+
+def test_the_mentions_of_an_entity_count_together():
+    entity_of = np.array([0, 1, 0, 2, 1])
+    places = np.array([0, 1, 2, 3, 4])
+    # e^1 + e^0.9 is more than e^1.2, and of the two the first is likelier
+    scores = np.array([1.0, 1.2, 0.9, -3.0, IMPOSSIBLE])
+    assert most_likely(places, scores, entity_of) == 0
+    assert most_likely(places[1:2], scores[1:2], entity_of) == 1
+    # two that are unlikely alone are likely together, if they are of one entity
+    assert most_likely(places[[0, 2]], np.array([-0.5, -0.4]), entity_of) == 2
+    assert most_likely(places[[0, 1]], np.array([-0.5, -0.4]), entity_of) == -1
+    assert most_likely(places[3:], scores[3:], entity_of) == -1
+    assert most_likely(places[:0], scores[:0], entity_of) == -1
+    assert most_likely(places[:2], np.array([900.0, 800.0]), entity_of) == 0
 
 
 @pytest.mark.parametrize("block", [1, 3, 100])
@@ -145,8 +184,8 @@ def test_memory_knows_entities_by_kind_size_and_name():
     given.kind[:] = torch.tensor([2, 0, 1, 2, 0, 1, 1, 2])
     given.whole[:] = torch.tensor([5, 0, 1, 6, 0, 2, 3, 6])
     memory = Memory(given, max_entities=1)
-    antecedents = torch.tensor([-1, 0, -1, -1, 1, -1, -1, -1]).numpy()
-    memory.add(antecedents, 0, 7)
+    for place, antecedent in enumerate([-1, 0, -1, -1, 1, -1, -1]):
+        memory.add(place, antecedent)
     assert memory.before(0, 7, 8).tolist() == []
     # the entity of three mentions: its name and its last pronoun; and the name that is read
     assert memory.before(6, 7, 8).tolist() == [0, 3, 4]

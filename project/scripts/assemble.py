@@ -1,0 +1,56 @@
+"""Put components that were trained apart, each on the same frozen biLM, into one pipeline."""
+
+from pathlib import Path
+from typing import Annotated, List
+
+import spacy
+import typer
+from spacy.cli._util import Arg
+from spacy.language import Language
+from wasabi import msg
+
+from spacy_elmo.weights.atomic import atomic_directory
+
+ENCODER = "elmo"
+
+
+def assemble(first: Path, others: List[Path]) -> Language:
+    """Add to a pipeline the components that others have beyond it.
+
+    first (Path): The pipeline that is added to: its biLM, tokenizer and sentences stay.
+    others (List[Path]): Pipelines with the same biLM.
+    RETURNS (Language): The pipeline.
+    """
+    nlp = spacy.load(first)
+    for path in others:
+        other = spacy.load(path)
+        if other.get_pipe(ENCODER).to_bytes() != nlp.get_pipe(ENCODER).to_bytes():
+            raise ValueError(
+                f"{path} has another biLM than {first}: components learn from the vectors of one "
+                f"biLM. Train both with the same paths.bilm and a frozen 'elmo'."
+            )
+        for name in other.pipe_names:
+            if name not in nlp.pipe_names:
+                # right behind the biLM, as it was trained: before sentences are marked
+                nlp.add_pipe(name, source=other, after=ENCODER)
+    return nlp
+
+
+def assemble_cli(
+    output: Annotated[Path, Arg(help="Folder to write the pipeline to")],
+    first: Annotated[Path, Arg(help="A trained pipeline")],
+    others: Annotated[List[Path], Arg(help="Others, trained on the same biLM")],
+) -> None:
+    """Assemble one pipeline of several, for instance of coref's and ner's."""
+    try:
+        nlp = assemble(first, others)
+    except ValueError as error:
+        msg.fail(str(error), exits=1)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_directory(output) as temporary:
+        nlp.to_disk(temporary)
+    msg.good(f"Wrote {', '.join(nlp.pipe_names)} to {output}")
+
+
+if __name__ == "__main__":
+    typer.run(assemble_cli)

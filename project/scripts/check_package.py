@@ -1,0 +1,92 @@
+"""Install a package of a pipeline in a new environment, load it there by its name, and see
+that it predicts the same, byte for byte.
+
+Owns this check. The environment has the package; what the package needs is that of the
+environment that runs the check, so that nothing is fetched.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import venv
+from pathlib import Path
+from typing import Annotated, Any, Dict, List
+
+import spacy
+import typer
+from spacy.cli._util import Arg
+from spacy.tokens import DocBin
+from wasabi import msg
+
+PREDICT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from check_package import predictions
+print(predictions(sys.argv[2], sys.argv[3]))
+"""
+
+
+def predictions(pipeline: str, corpus: str) -> str:
+    """What a pipeline makes of texts.
+
+    pipeline (str): Its folder, or the name of its package.
+    corpus (str): A .spacy file with the texts.
+    RETURNS (str): All annotations and a hash of the vectors of each text, as JSON.
+    """
+    nlp = spacy.load(pipeline)
+    texts = [doc.text for doc in DocBin().from_disk(corpus).get_docs(nlp.vocab)]
+    found: List[Dict[str, Any]] = []
+    for doc in nlp.pipe(texts):
+        spans = {
+            key: [(span.start, span.end, span.label_) for span in group]
+            for key, group in sorted(doc.spans.items())
+        }
+        vectors = hashlib.sha256(doc.tensor.tobytes()).hexdigest()
+        ents = [(ent.start, ent.end, ent.label_) for ent in doc.ents]
+        found.append({"text": doc.text, "ents": ents, "spans": spans, "vectors": vectors})
+    return json.dumps(found)
+
+
+def predictions_elsewhere(archive: Path, name: str, corpus: Path) -> str:
+    """RETURNS (str): The same, by the package in a new environment."""
+    with tempfile.TemporaryDirectory() as folder:
+        venv.create(folder, with_pip=True)
+        bin_dir = Path(folder) / ("Scripts" if os.name == "nt" else "bin")
+        python = str(bin_dir / "python")
+        (site,) = (p for p in Path(folder).glob("**/site-packages") if p.is_dir())
+        libraries = [path for path in sys.path if path.endswith("-packages")]
+        (site / "libraries.pth").write_text(
+            "".join(f"import site; site.addsitedir({path!r})\n" for path in libraries)
+        )
+        options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
+        subprocess.run([python, "-m", "pip", "install", *options, str(archive)], check=True)
+        command = [python, "-c", PREDICT, str(Path(__file__).parent), name, str(corpus)]
+        done = subprocess.run(command, check=True, cwd=folder, stdout=subprocess.PIPE, text=True)
+        return done.stdout.strip()
+
+
+def check_package_cli(
+    packages: Annotated[Path, Arg(help="Folder that 'spacy package' wrote to")],
+    name: Annotated[str, Arg(help="Name of the package, such as en_stories")],
+    pipeline: Annotated[Path, Arg(help="The pipeline that was packaged")],
+    corpus: Annotated[Path, Arg(help="A .spacy file with texts to compare on")],
+) -> None:
+    """Check that an installed package predicts what the pipeline does that it is made of."""
+    archives = sorted(packages.glob(f"{name}-*/dist/{name}-*.tar.gz"))
+    if not archives:
+        msg.fail(f"{packages} holds no {name}-*/dist/{name}-*.tar.gz.", exits=1)
+    here = predictions(str(pipeline), str(corpus))
+    there = predictions_elsewhere(archives[-1].resolve(), name, corpus.resolve())
+    if here != there:
+        msg.fail(f"{archives[-1].name} predicts other than {pipeline}.", exits=1)
+    n_spans = sum(
+        len(doc["ents"]) + sum(map(len, doc["spans"].values())) for doc in json.loads(here)
+    )
+    msg.good(f"{archives[-1].name}, newly installed, finds the same {n_spans:,} spans")
+
+
+if __name__ == "__main__":
+    typer.run(check_package_cli)

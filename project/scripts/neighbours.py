@@ -1,0 +1,83 @@
+"""Words in context, and where in a text they stand in the most similar way.
+
+Owns how occurrences are found and compared: by the cosine of the mean of the LSTM layers.
+"""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Iterator, List, Tuple
+
+import numpy as np
+import spacy
+
+from spacy_elmo import ElmoEmbedder
+
+MAX_CHARACTERS = 3_000_000
+MAX_OCCURRENCES = 200  # of a word
+MIN_TOKENS, MAX_TOKENS = 6, 40  # of a sentence
+AROUND = 6  # tokens that are shown on each side
+SHOWN, NEAREST = 2, 3
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Occurrence:
+    """words (Tuple[str, ...]): The sentence. place (int): Of the word in it."""
+
+    words: Tuple[str, ...]
+    place: int
+
+    def snippet(self) -> str:
+        """RETURNS (str): The word in bold and what is around it, as Markdown."""
+        before = self.words[max(0, self.place - AROUND) : self.place]
+        after = self.words[self.place + 1 : self.place + 1 + AROUND]
+        parts = [*before, f"**{self.words[self.place]}**", *after]
+        return " ".join(parts).replace("|", "\\|").replace("_", "\\_")
+
+
+def find(word: str, sentences: List[Tuple[str, ...]]) -> List[Occurrence]:
+    """RETURNS (List[Occurrence]): Some of those of a word, whatever its case."""
+    found = [
+        Occurrence(sentence, place)
+        for sentence in sentences
+        for place, other in enumerate(sentence)
+        if other.lower() == word.lower()
+    ]
+    return random.Random(SEED).sample(found, min(len(found), MAX_OCCURRENCES))
+
+
+def read_sentences(folder: Path) -> List[Tuple[str, ...]]:
+    """RETURNS (List[Tuple[str, ...]]): Sentences of the texts in a folder, without repetition."""
+    nlp = spacy.blank("en")
+    nlp.add_pipe("sentencizer")
+
+    def paragraphs() -> Iterator[str]:
+        left = MAX_CHARACTERS
+        for path in sorted(folder.glob("*.txt")):
+            for part in path.read_text("utf8").split("\n\n"):
+                left -= len(part)
+                if left < 0:
+                    return
+                yield " ".join(part.split())
+
+    found = (tuple(t.text for t in sent) for doc in nlp.pipe(paragraphs()) for sent in doc.sents)
+    return list(dict.fromkeys(s for s in found if MIN_TOKENS <= len(s) <= MAX_TOKENS))
+
+
+def nearest(
+    bilm: str, occurrences: List[Occurrence]
+) -> List[Tuple[Occurrence, List[Tuple[float, Occurrence]]]]:
+    """RETURNS (List[Tuple[Occurrence, List[Tuple[float, Occurrence]]]]): Some occurrences,
+    and those that are most similar to each, with the cosine."""
+    embedder = ElmoEmbedder(weight_file=None if bilm == "en_small" else bilm)
+    layers = embedder.embed_sentences([list(o.words) for o in occurrences])
+    vectors = np.stack([x[1:, o.place].mean(axis=0) for x, o in zip(layers, occurrences)])
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    cosines = vectors @ vectors.T
+    np.fill_diagonal(cosines, -np.inf)
+    best = np.argsort(-cosines, axis=1)[:, :NEAREST]
+    shown = range(min(SHOWN, len(occurrences)))
+    return [
+        (occurrences[i], [(float(cosines[i, j]), occurrences[j]) for j in best[i]]) for i in shown
+    ]

@@ -1,0 +1,61 @@
+"""The pictures of the report."""
+
+from pathlib import Path
+from typing import Dict, Iterable, List, Tuple
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from tables import METRICS, MODELS, TASKS, Runs
+
+COLOURS = {"baseline": "#b07a3c", "elmo": "#2f6f9f"}
+DPI = 120
+
+
+def _figure(n_columns: int) -> Tuple[Figure, List]:
+    figure = Figure(figsize=(4.2 * n_columns, 3.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure, list(figure.subplots(1, n_columns, squeeze=False)[0])
+
+
+def plot_shares(runs: Runs, tasks: Iterable[str], path: Path) -> None:
+    """Draw the score on test over the share of the training books, with and without ELMo."""
+    tasks = list(tasks)
+    figure, axes = _figure(len(tasks))
+    for axis, task in zip(axes, tasks):
+        name, key = METRICS[task][0]
+        for model, title in MODELS.items():
+            chosen = runs.of(task=task, model=model)
+            points = [
+                (share, chosen.of(share=share).score("test", key)) for share in chosen.shares()
+            ]
+            shown = [(share, score) for share, score in points if score is not None]
+            axis.errorbar(
+                [share for share, _ in shown],
+                [score.mean for _, score in shown],
+                [score.deviation for _, score in shown],
+                marker="o",
+                capsize=3,
+                label=title,
+                color=COLOURS[model],
+            )
+        axis.set(
+            title=TASKS[task], xlabel="training books, %", ylabel=f"{name} on test", xlim=(0, 105)
+        )
+        axis.grid(alpha=0.3)
+        axis.legend()
+    figure.savefig(path, dpi=DPI)
+
+
+def plot_mixes(mixes: Dict[str, List[float]], path: Path) -> None:
+    """Draw the weight of each layer, a group of bars for each task."""
+    figure, (axis,) = _figure(1)
+    width = 0.8 / len(mixes)
+    for n, (task, weights) in enumerate(mixes.items()):
+        places = [layer + n * width for layer in range(len(weights))]
+        axis.bar(places, weights, width, label=TASKS[task])
+    n_layers = max(map(len, mixes.values()))
+    names = ["tokens", *(f"LSTM {n}" for n in range(1, n_layers))]
+    axis.set_xticks([layer + 0.4 - width / 2 for layer in range(n_layers)], names)
+    axis.set(ylabel="weight in the mix")
+    axis.legend()
+    figure.savefig(path, dpi=DPI)

@@ -1,0 +1,227 @@
+"""Write the report of a corpus: what ELMo brings, in tables and pictures.
+
+Owns the order and the words. All numbers come from files that the other commands wrote.
+"""
+
+import base64
+import html
+import json
+import re
+import shutil
+from pathlib import Path
+from typing import Annotated, Iterator, List, Optional, Sequence, Tuple
+
+import spacy
+import typer
+from markdown_it import MarkdownIt
+from neighbours import find, nearest, read_sentences
+from plots import plot_mixes, plot_shares
+from spacy import displacy
+from spacy.cli._util import Arg, Opt
+from spacy.tokens import Doc, DocBin
+from tables import TASKS, Runs, cost_table, score_table, share_table
+from wasabi import msg
+
+from spacy_elmo.coref.clusters import cut_doc
+from spacy_elmo.coref.page import render_page
+from spacy_elmo.weights.atomic import atomic_file
+
+STYLE = """
+body { max-width: 60rem; margin: 0 auto; padding: 1rem; font: 1rem/1.5 Georgia, serif; color: #222 }
+table { border-collapse: collapse; font: 0.9rem sans-serif; margin: 1rem 0 }
+th, td { border-bottom: 1px solid #ccc; padding: 0.25rem 0.7rem; text-align: left }
+img { max-width: 100% } iframe { width: 100%; height: 30rem; border: 1px solid #ccc }
+"""
+IMAGE = re.compile(r'src="([^":]+\.png)"')
+EXAMPLE_TOKENS = 220
+# the part of a component's own pipeline that finds what is drawn
+SPAN_KEY = "sc"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """RETURNS (str): A table in Markdown."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def on_scores(runs: Runs) -> Iterator[str]:
+    yield "## Scores"
+    yield (
+        "In per cent, mean and standard deviation over seeds, best dev evaluation of each run. "
+        "Both models have the same head, word features and training; one has the vectors of a "
+        "frozen ELMo beside the word features. “Error less by”: what ELMo takes off of what the "
+        "score without it lacks to 100."
+    )
+    for task in runs.of(share=100).tasks():
+        yield f"### {TASKS[task]}"
+        yield table(*score_table(runs, task))
+
+
+def on_shares(runs: Runs, folder: Path) -> Iterator[str]:
+    tasks = [task for task in runs.tasks() if len(runs.of(task=task).shares()) > 1]
+    if not tasks:
+        return
+    plot_shares(runs, tasks, folder / "shares.png")
+    yield "## How many books it takes"
+    yield "![Learning curves](shares.png)"
+    for task in tasks:
+        yield f"### {TASKS[task]} by share of the training books"
+        yield table(*share_table(runs, task))
+
+
+def on_mixes(runs: Runs, folder: Path) -> Iterator[str]:
+    found = {task: runs.of(task=task, model="elmo", share=100).mix() for task in runs.tasks()}
+    mixes = {task: mix for task, mix in found.items() if mix is not None}
+    if not mixes:
+        return
+    plot_mixes(mixes, folder / "mixes.png")
+    yield "## Which layers each task uses"
+    yield "![Layer weights](mixes.png)"
+    n_layers = max(map(len, mixes.values()))
+    header = ["", "tokens", *(f"LSTM {n}" for n in range(1, n_layers))]
+    yield table(header, [[TASKS[t], *(f"{w:.2f}" for w in mix)] for t, mix in mixes.items()])
+
+
+def on_pretraining(pretrained: Path, folder: Path) -> Iterator[str]:
+    log = (pretrained / "log.jsonl").read_text(encoding="utf8").splitlines()
+    entries = [json.loads(line) for line in log]
+    looks = [entry for entry in entries if "forward" in entry]
+    yield "## The language model"
+    if (pretrained / "curves.png").is_file():
+        shutil.copy(pretrained / "curves.png", folder / "pretraining.png")
+        yield "![Pretraining](pretraining.png)"
+    if looks:
+        header = ["step", "words", "minutes", "perplexity forward", "backward"]
+        step = max(1, len(looks) // 8)
+        chosen = [*looks[:-1:step], looks[-1]]
+        rows = [
+            [
+                f"{look['step']:,}",
+                f"{look['words']:,}",
+                f"{look['seconds'] / 60:.1f}",
+                f"{look['forward']:.1f}",
+                f"{look['backward']:.1f}",
+            ]
+            for look in chosen
+        ]
+        yield "On held-out text, by the exact softmax:"
+        yield table(header, rows)
+
+
+def on_costs(runs: Runs) -> Iterator[str]:
+    yield "## Time and memory"
+    yield "Mean time of a training with its evaluations and the biLM's run, and most memory."
+    yield table(*cost_table(runs))
+
+
+def on_neighbours(bilm: str, texts: Path, words: List[str]) -> Iterator[str]:
+    sentences = read_sentences(texts)
+    parts: List[str] = []
+    for word in words:
+        occurrences = find(word, sentences)
+        if len(occurrences) > 1:
+            rows = [
+                [occurrence.snippet() if n == 0 else "", f"{cosine:.2f}", other.snippet()]
+                for occurrence, others in nearest(bilm, occurrences)
+                for n, (cosine, other) in enumerate(others)
+            ]
+            parts += [f"### {word}", table(["in context", "cosine", "nearest"], rows)]
+    if parts:
+        yield "## Words in context"
+        yield "Some places where a word stands, and those where its vector is most similar."
+        yield from parts
+
+
+def find_pipeline(training: Path, task: str) -> Optional[Path]:
+    """RETURNS (Optional[Path]): A pipeline with ELMo that was trained on all books."""
+    return next(iter(sorted(training.glob(f"{task}_elmo_100_*/model-best"))), None)
+
+
+def example(corpus: Path) -> Optional[Doc]:
+    """RETURNS (Optional[Doc]): The beginning of the first text to test on."""
+    docs = DocBin().from_disk(corpus / "test.spacy").get_docs(spacy.blank("en").vocab)
+    doc = next(docs, None)
+    if doc is None:
+        return None
+    cut = cut_doc(doc, 0, min(len(doc), EXAMPLE_TOKENS))
+    spaces = [bool(token.whitespace_) for token in cut]
+    return Doc(doc.vocab, words=[token.text for token in cut], spaces=spaces)
+
+
+def drawings(training: Path, corpora: Sequence[Tuple[str, Path]]) -> Iterator[Tuple[str, str]]:
+    """YIELDS (Tuple[str, str]): Titles, and whole pages with what trained pipelines find in an
+    example."""
+    for task, corpus in corpora:
+        pipeline, doc = find_pipeline(training, task), example(corpus)
+        if pipeline is None or doc is None:
+            continue
+        nlp = spacy.load(pipeline)
+        found = nlp(doc)
+        if task == "coref":
+            page = render_page([found], title=TASKS[task])
+        elif task == "spancat":
+            page = displacy.render(found, "span", page=True, options={"spans_key": SPAN_KEY})
+        else:
+            page = displacy.render(found, "ent", page=True)
+        yield TASKS[task], page
+
+
+def to_html(text: str, folder: Path, title: str, pages: Sequence[Tuple[str, str]]) -> str:
+    """RETURNS (str): The report as a page that needs nothing beside it."""
+
+    def inline(match: "re.Match[str]") -> str:
+        data = base64.b64encode((folder / match[1]).read_bytes()).decode("ascii")
+        return f'src="data:image/png;base64,{data}"'
+
+    body = IMAGE.sub(inline, MarkdownIt("commonmark").enable("table").render(text))
+    frames = "".join(
+        f'<h3>{html.escape(name)}</h3>\n<iframe srcdoc="{html.escape(page)}"></iframe>\n'
+        for name, page in pages
+    )
+    drawn = f"<h2>An example</h2>\n{frames}" if frames else ""
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"{body}{drawn}</body>\n</html>\n"
+    )
+
+
+def report_cli(
+    metrics: Annotated[Path, Arg(help="Folder of scores")],
+    training: Annotated[Path, Arg(help="Folder of trained pipelines")],
+    output: Annotated[Path, Arg(help="Folder to write report.md, report.html and pictures to")],
+    title: Annotated[str, Opt(help="Title of the report")],
+    pretrained: Annotated[Optional[Path], Opt(help="Output of the pretraining")] = None,
+    texts: Annotated[Optional[Path], Opt(help="Folder of texts to look words up in")] = None,
+    words: Annotated[str, Opt(help="Words to look up, with commas between them")] = "",
+    ner: Annotated[Optional[Path], Opt(help="Corpus of the named entities")] = None,
+    spancat: Annotated[Optional[Path], Opt(help="Corpus of the nested entities")] = None,
+    coref: Annotated[Optional[Path], Opt(help="Corpus of the coreference")] = None,
+) -> None:
+    """Write the report of what fine_tune.py and the pretraining have written."""
+    try:
+        runs = Runs.read(metrics)
+    except ValueError as error:
+        msg.fail(str(error), exits=1)
+    output.mkdir(parents=True, exist_ok=True)
+    parts = [f"# {title}", *on_scores(runs), *on_shares(runs, output), *on_mixes(runs, output)]
+    if pretrained is not None:
+        parts += on_pretraining(pretrained, output)
+        if texts is not None:
+            parts += on_neighbours(str(pretrained / "model-best"), texts, words.split(","))
+    parts += on_costs(runs)
+    text = "\n\n".join(parts) + "\n"
+    corpora = [
+        (task, path)
+        for task, path in (("ner", ner), ("spancat", spancat), ("coref", coref))
+        if path
+    ]
+    page = to_html(text, output, title, list(drawings(training, corpora)))
+    for name, content in (("report.md", text), ("report.html", page)):
+        with atomic_file(output / name) as temporary:
+            temporary.write_text(content, encoding="utf8")
+    msg.good(f"Wrote the report to {output / 'report.html'}")
+
+
+if __name__ == "__main__":
+    typer.run(report_cli)

@@ -1,0 +1,202 @@
+"""Write a small world of stories: raw text, and stories with their entities marked.
+
+Owns the grammar of the stories, made for this project so that it can be tried in minutes and
+without a network. Names of people, towns and ships are of the same syllables, so that only
+what is told of a name says what it names: the few marked stories have a part of the names,
+and a language model that has read many stories knows all of them.
+"""
+
+import random
+import re
+from pathlib import Path
+from typing import Annotated, Dict, Iterator, List, NamedTuple, Tuple
+
+import spacy
+import typer
+from spacy.cli._util import Arg, Opt
+from spacy.tokens import Doc, DocBin, Span
+from spacy.vocab import Vocab
+from wasabi import msg
+
+from spacy_elmo.coref.clusters import set_clusters
+
+SYLLABLES = "bel dor mar ven tal ros fen lin gar hol wyn ash per cor sel nor".split()
+ENDINGS = "a an en is or ey ow et".split()
+N_NAMES = 80  # of each kind
+LABELS = {"A": "PER", "B": "PER", "P": "GPE", "S": "VEH"}
+JOBS = "miller baker doctor painter smith sailor teacher widow weaver gardener".split()
+THINGS = "lamp letter clock basket violin map coat mirror key book".split()
+LOOKS = "old small heavy broken golden strange".split()
+
+# A scene has a sentence or more. {A} and {B} are people, {P} is a town, {S} a ship and {T} a
+# thing; after the dot stands the form of the mention. One of the words in brackets is taken.
+OPENINGS = (
+    "{A} was [a|the only] {A.job} and lived in {P} . {A.He} had never been far from {P.the} .",
+    "When {A} came to {P} , {A.he} was [young|poor|alone] . {A.His} friend {B} came later .",
+    "{P} is a [quiet|busy|grey] town on the coast . {A} was born there .",
+    "{B} and {A} grew up in {P} . People of {P.the} still speak of {B} .",
+    "The [captain|cook|owner] of {S} was called {A} . {A.He} had sailed with {S.it} from {P} .",
+)
+SCENES = (
+    "{A} owned {T.a} . {A.He} kept {T.it} in [a drawer|the cellar|the kitchen] .",
+    "One [morning|evening|night] {B} knocked at the door . {A} let {B.him} in .",
+    "{B} wanted to buy {T.a} . {A} shook {A.his} head .",
+    "{A} gave {T} to {B} . {B.He} thanked {A.him} and left .",
+    '" {A.I} have lost {T} , " said {A} . " {B} must have taken {T.it} . "',
+    "{S} lay in the harbour of {P} . {S.It} had come in with the [tide|storm|wind] .",
+    "{A} wrote to {B} from {P} . {B.He} never answered .",
+    "{S} sailed at noon , and {A} was on board . {A.He} looked back at {P.the} .",
+    "The [road|railway|river] to {P} was closed . {P.The} was silent under the snow .",
+    "{A} was silent . Then {A.he} took {T} and went out .",
+    "Everybody had heard of {A} . Nobody had seen {A.him} since the [summer|winter|war] .",
+    "{P} was silent . Only {B} was still awake in {P.the} .",
+    "{S} was old , but {S.it} was fast . {B} trusted {S.it} more than [maps|money|men] .",
+    "{B} laughed . {B.His} [hands|eyes|clothes] smelled of the sea .",
+    "It rained on {P} for a week . {A} and {B} stayed indoors .",
+    "Nobody knew that {S} had gone down . {A} waited at the pier for {S.it} .",
+    "{A.The} found {T.a} on the beach . {A.He} showed {T.it} to {B} .",
+    "The news of {S} reached {P} . {B.The} wept when {B.he} heard it .",
+    "{A} had forgotten {T} . {B} brought {T.it} to {A.him} .",
+    "There was a letter from {P} . {B} read it to {A} twice .",
+    "Of {P} {B} said little . {B.He} had been unhappy in {P.the} .",
+    "{B} painted {S} in red and white . {A} liked {S.it} better before .",
+)
+CHOICE = re.compile(r"\[([^\]]+)\]")
+SLOT = re.compile(r"\{(\w)(?:\.(\w+))?\}")
+PRONOUNS = ({"he": "he", "his": "his", "him": "him"}, {"he": "she", "his": "her", "him": "her"})
+
+Mention = Tuple[int, int, str, bool]
+"""First token, the token after the last, who or what, whether by name."""
+
+
+class Story(NamedTuple):
+    """words (List[str]): The tokens. starts (List[bool]): Whether a sentence starts at each.
+    mentions (List[Tuple]): See `Mention`."""
+
+    words: List[str]
+    starts: List[bool]
+    mentions: List[Mention]
+
+
+def make_names() -> Dict[str, List[str]]:
+    """RETURNS (Dict[str, List[str]]): Names of people, towns and ships, none of them twice."""
+    rng = random.Random(0)
+    names = [f"{a}{b}{c}".title() for a in SYLLABLES for b in ("", *SYLLABLES) for c in ENDINGS]
+    chosen = rng.sample(names, 3 * N_NAMES)
+    return {kind: chosen[i :: len("APS")] for i, kind in enumerate("APS")}
+
+
+NAMES = make_names()
+
+
+def make_world(rng: random.Random) -> Dict[str, Dict[str, str]]:
+    """RETURNS (Dict[str, Dict[str, str]]): The forms of each entity of a story."""
+    people = rng.sample(range(N_NAMES), 2)
+    world: Dict[str, Dict[str, str]] = {}
+    for role, person in zip("AB", people):
+        job = rng.choice(JOBS)
+        pronouns = PRONOUNS[person % 2]  # a name is of a man or of a woman
+        world[role] = {"": NAMES["A"][person], "job": job, "the": f"the {job}", "i": "I"}
+        world[role] |= pronouns
+    world["P"] = {"": rng.choice(NAMES["P"]), "the": "the town"}
+    world["S"] = {"": f"the {rng.choice(NAMES['S'])}", "the": "the ship", "it": "it"}
+    look, thing = rng.choice(LOOKS), rng.choice(THINGS)
+    article = "an" if look[0] in "aeiou" else "a"
+    world["T"] = {"": f"the {thing}", "a": f"{article} {look} {thing}", "it": "it"}
+    return world
+
+
+def tell(rng: random.Random) -> Story:
+    """RETURNS (Story): A story."""
+    world = make_world(rng)
+    story = Story([], [], [])
+    n_scenes = rng.randint(5, 8)
+    for scene in (rng.choice(OPENINGS), *rng.sample(SCENES, n_scenes)):
+        scene = CHOICE.sub(lambda match: rng.choice(match[1].split("|")), scene)
+        is_start, is_open = True, False
+        for part in scene.split():
+            slot = SLOT.fullmatch(part)
+            words = [part]
+            if slot:
+                form = slot[2] or ""
+                words = world[slot[1]][form.lower()].split()
+                if form != "job":  # "a miller" says what somebody is, and names nobody
+                    begin = len(story.words)
+                    mention = (begin, begin + len(words), slot[1], not form)
+                    story.mentions.append(mention)
+            for word in words:
+                story.words.append(word[:1].upper() + word[1:] if is_start else word)
+                story.starts.append(is_start)
+                is_start = False
+            if part == '"':
+                is_open = not is_open
+            # the quotation mark that closes belongs to the sentence before it
+            is_start = part == "." and not is_open
+            if part == '"' and not is_open and story.words[-2] == ".":
+                is_start = True
+    return story
+
+
+def tell_all(seed: int, number: int) -> Iterator[Story]:
+    """YIELDS (Story): So many stories, the same for the same seed."""
+    rng = random.Random(seed)
+    for _ in range(number):
+        yield tell(rng)
+
+
+def make_doc(story: Story, vocab: Vocab, number: int) -> Doc:
+    """RETURNS (Doc): The story with named entities in `doc.ents` and all entities in
+    `doc.spans["coref_clusters_1"]` and so on."""
+    doc = Doc(vocab, words=story.words, sent_starts=story.starts)
+    named = [m for m in story.mentions if m[3] and m[2] in LABELS]
+    doc.set_ents([Span(doc, start, end, LABELS[who]) for start, end, who, _ in named])
+    clusters: Dict[str, List[Tuple[int, int]]] = {}
+    for start, end, who, _ in story.mentions:
+        clusters.setdefault(who, []).append((start, end))
+    set_clusters(doc, list(clusters.values()))
+    doc.user_data["book"] = f"story {number}"
+    return doc
+
+
+def write_stories(
+    text_dir: Path, corpus_dir: Path, n_raw: int, n_marked: Tuple[int, int, int]
+) -> List[Tuple[str, int, int]]:
+    """Write `{train,heldout}/stories.txt` and `{train,dev,test}.spacy`.
+
+    text_dir, corpus_dir (Path): Where to write raw text and marked stories.
+    n_raw (int): Stories to train a language model on.
+    n_marked (Tuple[int, int, int]): Marked stories to train, develop and test on.
+    RETURNS (List[Tuple[str, int, int]]): What was written: part, stories, tokens.
+    """
+    rows = []
+    for seed, (part, number) in enumerate({"train": n_raw, "heldout": max(n_raw // 20, 1)}.items()):
+        (text_dir / part).mkdir(parents=True, exist_ok=True)
+        texts = [" ".join(story.words) for story in tell_all(seed, number)]
+        (text_dir / part / "stories.txt").write_text("\n\n".join(texts) + "\n", encoding="utf8")
+        rows.append((f"text/{part}", number, sum(len(text.split()) for text in texts)))
+    vocab = spacy.blank("en").vocab
+    corpus_dir.mkdir(parents=True, exist_ok=True)
+    for seed, (part, number) in enumerate(zip(("train", "dev", "test"), n_marked), start=100):
+        docs = [make_doc(story, vocab, i) for i, story in enumerate(tell_all(seed, number))]
+        DocBin(docs=docs, store_user_data=True).to_disk(corpus_dir / f"{part}.spacy")
+        rows.append((f"marked/{part}", number, sum(map(len, docs))))
+    return rows
+
+
+def write_stories_cli(
+    text_dir: Annotated[Path, Arg(help="Folder to write train/ and heldout/ to")],
+    corpus_dir: Annotated[Path, Arg(help="Folder to write train.spacy and so on to")],
+    n_raw: Annotated[int, Opt(help="Stories to train a language model on")] = 3000,
+    n_train: Annotated[int, Opt(help="Marked stories to train on")] = 30,
+    n_dev: Annotated[int, Opt(help="Marked stories to develop on")] = 20,
+    n_test: Annotated[int, Opt(help="Marked stories to test on")] = 60,
+) -> None:
+    """Write stories as raw text, and others with their entities marked."""
+    rows = write_stories(text_dir, corpus_dir, n_raw, (n_train, n_dev, n_test))
+    table = [(part, f"{n_stories:,}", f"{n_tokens:,}") for part, n_stories, n_tokens in rows]
+    msg.table(table, header=("part", "stories", "tokens"), divider=True, aligns=("l", "r", "r"))
+    msg.good(f"Wrote the stories to {text_dir} and {corpus_dir}")
+
+
+if __name__ == "__main__":
+    typer.run(write_stories_cli)

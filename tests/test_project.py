@@ -1,0 +1,250 @@
+"""The project, run from end to end as a newcomer does, without a network."""
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import spacy
+import srsly
+from spacy.tokens import DocBin
+
+ROOT = Path(__file__).parent.parent
+PROJECT = ROOT / "project"
+SETTINGS = {
+    "story_minutes": "0.25",
+    "story_steps": "60",
+    "story_seeds": "0",
+}
+CONLL2003 = """-DOCSTART- -X- -X- O
+
+Anna NNP B-NP I-PER
+Berg NNP I-NP I-PER
+slept VBD B-VP O
+. . O O
+
+Bremen NNP B-NP I-LOC
+was VBD B-VP O
+far RB B-ADVP O
+. . O O
+
+"""
+ONTONOTES = """#begin document (bn/toy/00/toy_0001); part 000
+bn/toy/00/toy_0001 0 0 Anna NNP * - - - A * (0)
+bn/toy/00/toy_0001 0 1 bought VBD * buy - - A * -
+bn/toy/00/toy_0001 0 2 the DT * - - - A * (1
+bn/toy/00/toy_0001 0 3 boat NN * - - - A * 1)
+bn/toy/00/toy_0001 0 4 . . * - - - A * -
+
+bn/toy/00/toy_0001 0 0 Then RB * - - - A * -
+bn/toy/00/toy_0001 0 1 she PRP * - - - A * (0)
+bn/toy/00/toy_0001 0 2 sold VBD * sell - - A * -
+bn/toy/00/toy_0001 0 3 it PRP * - - - A * (1)
+bn/toy/00/toy_0001 0 4 . . * - - - A * -
+
+#end document
+"""
+# the first thing that Python does in each process of the project is to lose the network
+NO_NETWORK = """
+import socket
+
+class Refused(socket.socket):
+    def connect(self, address):
+        if self.family != getattr(socket, "AF_UNIX", None):
+            raise OSError(f"The project must not need the network, but connects to {address}.")
+        return super().connect(address)
+
+socket.socket = Refused
+"""
+
+
+def load(name):
+    sys.path.insert(0, str(PROJECT / "scripts"))
+    try:
+        spec = importlib.util.spec_from_file_location(name, PROJECT / "scripts" / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        spec.loader.exec_module(module)
+        return module
+    finally:
+        sys.path.pop(0)
+
+
+def make_copy(root):
+    """The project and the configs as a clone has them, and what takes the network away."""
+    shutil.copytree(ROOT / "configs", root / "configs")
+    made = ("assets", "corpus", "training", "metrics", "packages", "project.lock", "__pycache__")
+    shutil.copytree(PROJECT, root / "project", ignore=shutil.ignore_patterns(*made))
+    (root / "offline").mkdir()
+    (root / "offline" / "sitecustomize.py").write_text(NO_NETWORK)
+    return root / "project"
+
+
+def run(project, name, **settings):
+    command = [sys.executable, "-m", "spacy", "project", "run", name, str(project)]
+    for setting, value in settings.items():
+        command += [f"--vars.{setting}", value]
+    offline = project.parent / "offline"
+    path = os.pathsep.join([str(offline), str(ROOT), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A copy after the workflow `all`."""
+    copy = make_copy(tmp_path_factory.mktemp("clone"))
+    run(copy, "all", **SETTINGS)
+    return copy
+
+
+def test_the_report_has_the_scores_of_the_runs(project):
+    report = (project / "report" / "stories" / "report.md").read_text(encoding="utf8")
+    for task, key in (("ner", "ents_f"), ("coref", "coref_conll_f")):
+        for model in ("baseline", "elmo"):
+            name = f"{task}_{model}_100_0.json"
+            scores = json.loads((project / "metrics" / "stories" / name).read_text())
+            assert 0 < scores["test"][key] <= 1
+            assert f"{100 * scores['test'][key]:.1f}" in report
+    page = (project / "report" / "stories" / "report.html").read_text(encoding="utf8")
+    assert "<iframe" in page and "data:image/png;base64" in page
+    assert 'src="http' not in page
+
+
+def test_the_biLM_has_learned_the_stories(project):
+    log = list(srsly.read_jsonl(project / "training" / "stories" / "bilm" / "log.jsonl"))
+    looks = [entry for entry in log if "forward" in entry]
+    assert looks[-1]["forward"] < 60 and looks[-1]["backward"] < 60
+
+
+def test_what_is_done_is_not_done_again(project):
+    module = load("fine_tune")
+    scores = project / "metrics" / "stories" / "ner_elmo_100_0.json"
+    found = json.loads(scores.read_text())
+    settings = {k: v for k, v in found["settings"].items() if k != "text"}
+    here = os.getcwd()
+    os.chdir(project)
+    try:
+        assert module.Run(**settings).is_done()
+        assert not module.Run(**{**settings, "seed": 1}).is_done()
+        assert not module.Run(**{**settings, "overrides": {}}).is_done()
+    finally:
+        os.chdir(here)
+
+
+def test_the_package_was_installed_elsewhere_and_predicts_the_same(project):
+    assert list((project / "packages").glob("en_stories-0.1.0/dist/en_stories-0.1.0.tar.gz"))
+    nlp = spacy.load(project / "training" / "stories" / "pipeline")
+    assert nlp.pipe_names == ["elmo", "ner", "sentencizer", "coref"]
+
+
+def test_corpora_with_a_licence_are_converted(tmp_path):
+    copy = make_copy(tmp_path)
+    folder = copy / "assets" / "conll2003"
+    folder.mkdir(parents=True)
+    for part in ("train", "dev", "test"):
+        (folder / f"{part}.txt").write_text(CONLL2003, encoding="utf8")
+    run(copy, "conll2003-corpus")
+    (doc,) = read_docs(copy / "corpus" / "conll2003" / "test.spacy")
+    assert [(ent.text, ent.label_) for ent in doc.ents] == [("Anna Berg", "PER"), ("Bremen", "LOC")]
+    assert len(list(doc.sents)) == 2
+    for part in ("train", "development", "test"):
+        folder = copy / "assets" / "ontonotes" / part
+        folder.mkdir(parents=True)
+        (folder / "story.v4_gold_conll").write_text(ONTONOTES, encoding="utf8")
+    run(copy, "ontonotes-corpus")
+    (doc,) = read_docs(copy / "corpus" / "ontonotes" / "dev.spacy")
+    assert {tuple(span.text for span in group) for group in doc.spans.values()} == {
+        ("Anna", "she"),
+        ("the boat", "it"),
+    }
+
+
+def read_docs(path):
+    return list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
+
+
+def test_a_share_of_the_books_is_part_of_a_larger_one(tmp_path):
+    stories, module = load("write_stories"), load("fine_tune")
+    stories.write_stories(tmp_path / "text", tmp_path, 1, (20, 1, 1))
+    vocab = spacy.blank("en").vocab
+    books = {}
+    for share in (10, 50):
+        path = module.take_share(tmp_path / "train.spacy", share, tmp_path / f"{share}.spacy")
+        docs = DocBin().from_disk(path).get_docs(vocab)
+        books[share] = {doc.user_data["book"] for doc in docs}
+    assert len(books[10]) == 2 and len(books[50]) == 10
+    assert books[10] < books[50]
+    assert module.take_share(tmp_path / "train.spacy", 100, tmp_path / "all.spacy").stem == "train"
+
+
+def test_stories_are_the_same_each_time_and_have_what_they_mark():
+    module = load("write_stories")
+    first, again = list(module.tell_all(3, 50)), list(module.tell_all(3, 50))
+    assert first == again
+    vocab = spacy.blank("en").vocab
+    for story in first:
+        doc = module.make_doc(story, vocab, 0)
+        assert {ent.label_ for ent in doc.ents} <= set(module.LABELS.values())
+        assert all(ent[0].is_title or ent[0].lower_ == "the" for ent in doc.ents)
+        assert all(sent[0].text[0].isupper() or sent[0].text == '"' for sent in doc.sents)
+        assert all(sent[-1].text in (".", '"') for sent in doc.sents)
+
+
+def test_names_of_a_kind_are_of_no_other():
+    names = load("write_stories").make_names()
+    together = [name for group in names.values() for name in group]
+    assert len(set(together)) == len(together) == 3 * 80
+
+
+def test_files_that_are_there_are_used_without_a_network(tmp_path, monkeypatch):
+    module = load("fetch_litbank")
+    monkeypatch.setattr(module.requests, "get", None)
+    (tmp_path / "a.txt").write_bytes(b"hello\n")
+    checksums = {"a.txt": "b1946ac92492d2347c6235b4d2611184"}
+    assert module.fetch(tmp_path, checksums) == 0
+    (tmp_path / "a.txt").write_bytes(b"hullo\n")
+    with pytest.raises(ValueError, match="checksum"):
+        module.fetch(tmp_path, checksums)
+    assert (tmp_path / "a.txt").read_bytes() == b"hullo\n"
+
+
+def test_missing_files_are_fetched_and_checked(tmp_path, monkeypatch):
+    module = load("fetch_litbank")
+
+    class Answer:
+        content = b"hello\n"
+
+        def raise_for_status(self):
+            pass
+
+    monkeypatch.setattr(module.requests, "get", lambda address, timeout: Answer())
+    assert module.fetch(tmp_path, {"b/a.txt": "b1946ac92492d2347c6235b4d2611184"}) == 1
+    assert (tmp_path / "b" / "a.txt").read_bytes() == b"hello\n"
+    with pytest.raises(ValueError, match="checksum"):
+        module.fetch(tmp_path, {"c.txt": "0" * 32})
+    assert not (tmp_path / "c.txt").exists()
+
+
+def test_the_checksums_are_of_all_files_that_are_used():
+    checksums = load("fetch_litbank").read_checksums(PROJECT / "litbank.md5")
+    folders = [name.rpartition("/")[0] for name in checksums]
+    assert {folder: folders.count(folder) for folder in folders} == {
+        "original": 100,
+        "entities/tsv": 100,
+        "coref/conll": 100,
+    }
+
+
+def test_error_cut_and_spread():
+    module = load("tables")
+    baseline, elmo = module.spread([60.0, 62.0]), module.spread([70.0, 72.0])
+    assert (baseline.mean, baseline.n) == (61.0, 2)
+    assert baseline.deviation == pytest.approx(2**0.5)
+    assert module.error_cut(baseline, elmo) == pytest.approx(100 * 10 / 39)
+    assert str(module.spread([50.0])) == "50.0"
