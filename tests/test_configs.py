@@ -13,10 +13,11 @@ import spacy
 import srsly
 from spacy.cli.init_config import fill_config
 from spacy.tokens import Doc, DocBin, Span
+from spacy.training import Example
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 from spacy.util import load_config
-from thinc.api import Config
+from thinc.api import Adam, Config
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 # those of pretraining are not configs of pipelines
@@ -165,15 +166,57 @@ def test_sizes_are_references(path):
     assert load_config(path)["components"]["elmo"]["frozen"] == ("finetune" not in path.stem)
 
 
-def test_baseline_differs_by_elmo_alone():
-    elmo, baseline = (
-        load_config(CONFIGS / "ner_elmo.cfg"),
-        load_config(CONFIGS / "ner_baseline.cfg"),
+def without_elmo(block):
+    """A block in which the word features stand in place of ELMo and them."""
+    if not isinstance(block, dict):
+        return block
+    if block.get("@architectures") == "spacy-elmo.ConcatEmbed.v1":
+        return block["embed"]
+    return {key: without_elmo(value) for key, value in block.items() if key != "elmo"}
+
+
+@pytest.mark.parametrize("folder", [CONFIGS, CONFIGS / "test"], ids=["full", "tiny"])
+@pytest.mark.parametrize("task", ["ner", "spancat", "coref"])
+def test_baseline_differs_by_elmo_alone(task, folder):
+    elmo, baseline = (load_config(folder / f"{task}_{kind}.cfg") for kind in ("elmo", "baseline"))
+    expected = without_elmo(elmo)
+    expected["nlp"]["pipeline"].remove("elmo")
+    del expected["paths"]["bilm"]
+    assert baseline == expected
+
+
+@pytest.mark.parametrize("path", [path for path in FULL + TINY if "spancat" in path.stem])
+def test_sizes_and_widths_of_spans_agree(path):
+    spancat = load_config(path)["components"]["spancat"]
+    sizes, width = spancat["suggester"]["sizes"], spancat["model"]["max_span_width"]
+    assert sizes == list(range(1, width + 1))
+
+
+@pytest.mark.parametrize("path", [path for path in FULL + TINY if "ner_coref" in path.stem])
+def test_sentences_are_marked_between_ner_and_coref(path):
+    config = load_config(path)
+    order = config["nlp"]["pipeline"]
+    assert order.index("ner") < order.index("sentencizer") < order.index("coref")
+    assert config["training"]["annotating_components"] == ["sentencizer"]
+
+
+def test_an_entity_with_a_full_stop_inside_is_learned_beside_coref(tmp_path):
+    """The sentencizer ends a sentence there, and ner would take no entity across the end."""
+    corpus = make_corpus(tmp_path / "toy.spacy")
+    overrides = {"paths.train": corpus, "paths.dev": corpus}
+    nlp = init_nlp(
+        load_config(CONFIGS / "test" / "ner_coref_elmo.cfg", overrides=overrides, interpolate=False)
     )
-    assert elmo["training"] == baseline["training"]
-    tok2vec, plain = (c["components"]["ner"]["model"]["tok2vec"] for c in (elmo, baseline))
-    assert tok2vec["encode"] == plain["encode"]
-    assert tok2vec["embed"]["embed"] == plain["embed"]
+    words = "Anna saw Mr . Darcy .".split()
+    gold = Doc(nlp.vocab, words, ents=["B-PER", "O", "B-PER", "I-PER", "I-PER", "O"])
+    gold.spans["coref_clusters_1"] = [gold[0:1]]
+    optimizer = Adam(0.02)
+    for _ in range(60):
+        given = [Example(Doc(nlp.vocab, words), gold)]
+        nlp.update(given, sgd=optimizer, annotates=["sentencizer"])
+    doc = nlp(Doc(nlp.vocab, words))
+    assert [ent.text for ent in doc.ents] == ["Anna", "Mr . Darcy"]
+    assert doc[4].is_sent_start
 
 
 @each_tiny

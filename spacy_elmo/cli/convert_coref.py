@@ -1,48 +1,17 @@
 """`convert-coref`: files with coreference to training data, and back for the scorers."""
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterable, Iterator, List, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, List, Sequence, Tuple, Union
 
 from spacy.cli._util import Arg, Opt
 from wasabi import msg
 
 from . import elmo_app
-from .coref_files import FORCE, FORMAT, PREFIX, Format, check_output
+from .coref_files import FORCE, FORMAT, PREFIX, Counts, Format, check_output
 from .errors import errors_as_sentences
 
 if TYPE_CHECKING:
-    from spacy.tokens import Doc
-
     from ..coref.formats import Dropped
-
-
-@dataclass
-class Counts:
-    """What was converted."""
-
-    documents: int = 0
-    tokens: int = 0
-    entities: int = 0
-    mentions: int = 0
-    singletons: int = 0
-
-    def of(self, docs: "Iterable[Doc]", prefix: str) -> "Iterator[Doc]":
-        """Count Docs while they pass.
-
-        docs (Iterable[Doc]): The Docs.
-        prefix (str): Of the keys of their entities.
-        """
-        from ..coref.clusters import get_clusters
-
-        for doc in docs:
-            sizes = [len(cluster) for cluster in get_clusters(doc, prefix)]
-            self.documents += 1
-            self.tokens += len(doc)
-            self.entities += len(sizes)
-            self.mentions += sum(sizes)
-            self.singletons += sizes.count(1)
-            yield doc
 
 
 @elmo_app.command("convert-coref")

@@ -7,12 +7,14 @@ from spacy.cli._util import Arg, Opt
 from wasabi import msg
 
 from . import elmo_app
-from .coref_files import FORCE, FORMAT, PREFIX, Format, check_output
+from .coref_files import FORCE, FORMAT, PREFIX, Counts, Format, check_output
 from .errors import errors_as_sentences
 
 if TYPE_CHECKING:
     from spacy.language import Language
     from spacy.tokens import Doc
+
+TEXT = ".txt"
 
 
 @elmo_app.command("show-coref")
@@ -72,35 +74,43 @@ def show_coref(
     """
     import spacy
 
-    from ..coref.clusters import get_clusters
-    from ..coref.page import render_page
+    from ..coref.formats import find_files
+    from ..coref.page import page_parts
     from ..weights.atomic import atomic_file
 
     output = check_output(output, [".html"], force)
-    nlp = spacy.blank(lang) if pipeline is None else spacy.load(pipeline)
-    shown = list(_read(inputs, format, nlp, pipeline is not None, prefix))
-    with atomic_file(output) as temporary:
-        temporary.write_text(render_page(shown, prefix, output.stem), encoding="utf8")
-    return len(shown), sum(len(get_clusters(doc, prefix)) for doc in shown)
-
-
-def _read(
-    inputs: Sequence[Union[str, Path]], format: str, nlp: "Language", predict: bool, prefix: str
-) -> "Iterator[Doc]":
-    from ..coref.clusters import set_clusters
-    from ..coref.formats import find_files, read_coref
-
-    texts = [Path(path) for path in inputs if Path(path).suffix == ".txt"]
-    others = [path for path in inputs if Path(path).suffix != ".txt"]
+    predict = pipeline is not None
+    paths = find_files(inputs, format, also=(TEXT,) if predict and format == "auto" else ())
+    texts = [path for path in paths if _is_text(path, format)]
     if texts and not predict:
         raise ValueError(
             f"{texts[0]} is plain text, without entities. Give --pipeline to find them."
         )
-    for path in texts:
-        yield nlp(path.read_text(encoding="utf8"))
-    for path in find_files(others, format) if others else []:
-        for doc in read_coref(path, format, nlp.vocab, prefix):
-            if predict:
-                set_clusters(doc, [], prefix)  # those of the file are not what was found
-                doc = nlp(doc)
-            yield doc
+    nlp = spacy.blank(lang) if pipeline is None else spacy.load(pipeline)
+    docs = (doc for path in paths for doc in _read(path, format, nlp, predict, prefix))
+    counts = Counts()
+    with atomic_file(output) as temporary, temporary.open("w", encoding="utf8") as page:
+        page.writelines(page_parts(counts.of(docs, prefix), prefix, output.stem))
+    return counts.documents, counts.entities
+
+
+def _is_text(path: Path, format: str) -> bool:
+    return format == "auto" and path.suffix.lower() == TEXT
+
+
+def _read(path: Path, format: str, nlp: "Language", predict: bool, prefix: str) -> "Iterator[Doc]":
+    from ..coref.clusters import set_clusters
+    from ..coref.formats import read_coref
+    from ..coref.formats.document import NAME
+    from ..coref.formats.lines import numbered_lines
+
+    if _is_text(path, format):
+        doc = nlp.make_doc("\n".join(line for _, line in numbered_lines(path)))
+        doc.user_data[NAME] = path.stem
+        yield nlp(doc)
+        return
+    for doc in read_coref(path, format, nlp.vocab, prefix):
+        if predict:
+            set_clusters(doc, [], prefix)  # those of the file are not what was found
+            doc = nlp(doc)
+        yield doc

@@ -141,7 +141,8 @@ def cut_doc(doc: Doc, start: int, end: int, prefix: str = DEFAULT_PREFIX) -> Doc
 
 def join_docs(docs: Sequence[Doc], prefix: str = DEFAULT_PREFIX) -> Doc:
     """One Doc of several, as `Doc.from_docs` makes it, except that entities of different
-    Docs stay different.
+    Docs stay different. The whole counts as annotated if it has entities, and else if each
+    of the Docs is: to train on it, leave out Docs that are not.
 
     docs (Sequence[Doc]): The Docs, at least one, of one vocab.
     prefix (str): Entities are `<prefix>_<number>`. They are numbered anew.

@@ -105,7 +105,8 @@ class Coref(TrainablePipe):
     model (Model): As `spacy-elmo.Coref.v1` builds it.
     name (str): In the pipeline.
     span_cluster_prefix (str): Entities are `doc.spans[f"{prefix}_1"]`, ...
-    overwrite (bool): Whether entities that are there already are replaced, or left.
+    overwrite (bool): Whether entities that are there already are replaced, or left, as are
+        Docs that are marked as having none.
     keep_singletons (Optional[bool]): Whether mentions that nothing else goes back to are
         entities; None for as the training data has it.
     max_train_tokens (int): Of a longer Doc, a stretch of so many is trained on at a time.
@@ -154,7 +155,8 @@ class Coref(TrainablePipe):
         nlp: Optional[Language] = None,
     ) -> None:
         """Learn from the gold entities which words are like pronouns, whether there are
-        entities of one mention, and which genres there are; and make the head.
+        entities of one mention, and which genres there are; and make the head. There is a
+        warning if no Doc has any entities.
 
         get_examples (Callable[[], Iterable[Example]]): The training data.
         nlp (Optional[Language]): The pipeline.
@@ -163,13 +165,22 @@ class Coref(TrainablePipe):
         prefix = self.span_cluster_prefix
         references = (example.reference for example in get_examples())
         lexicon = Lexicon.learn((doc for doc in references if is_annotated(doc, prefix)), prefix)
-        singletons, entities, genres = 0, 0, set()
+        singletons, entities, genres, annotated = 0, 0, set(), False
         for example in get_examples():
+            annotated = annotated or is_annotated(example.reference, prefix)
             sizes = [len(entity) for entity in get_clusters(example.reference, prefix)]
             singletons, entities = singletons + sizes.count(1), entities + len(sizes)
             genre = example.reference.user_data.get("genre")
             if isinstance(genre, str):
                 genres.add(genre)
+        if not annotated:
+            warnings.warn(
+                f"No Doc that {self.name} is initialized with has entities: there is no span "
+                f"group {prefix}_1 in doc.spans, so that nothing can be learned. Where the "
+                f"entities have another name, set span_cluster_prefix in [components.{self.name}] "
+                f"to it, without the number.",
+                stacklevel=2,
+            )
         self.cfg.update(
             pronouns=lexicon.pronouns,
             leads=lexicon.leads,
@@ -201,7 +212,7 @@ class Coref(TrainablePipe):
         """
         keep = self.cfg["singletons"] if self.keep_singletons is None else self.keep_singletons
         for doc, found in zip(docs, links):
-            if not self.overwrite and get_clusters(doc, self.span_cluster_prefix):
+            if not self.overwrite and is_annotated(doc, self.span_cluster_prefix):
                 continue
             clusters: Clusters = []
             for (start, last), entity in zip(

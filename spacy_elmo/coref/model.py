@@ -12,6 +12,7 @@ from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d
 
+from ..forked import run_alone_after_fork
 from ..spans.shim import ModuleShim
 from ..spans.tensors import gradients, to_torch
 from .document import Document
@@ -47,8 +48,8 @@ def build_coref_v1(
     antecedent_limit (int): Antecedents of a mention that are looked at closely.
     max_span_width (int): Tokens of a mention at the most.
     spans_per_token (float): Spans that are kept, for each token of the text.
-    lstm_size (int): Of a bidirectional LSTM over each sentence before all else, in each
-        direction; 0 for none.
+    lstm_size (int): Of a bidirectional LSTM over each sentence before all else, or over 200
+        tokens at a time where none are marked, in each direction; 0 for none.
     mention_weight (float): Of the loss of mentions beside that of links. Less where mentions
         that stand alone are not annotated.
     window (int): Mentions before a mention that it is compared with in long texts.
@@ -115,6 +116,7 @@ def begin_update(
     RETURNS (Tuple[Dict[str, float], Callable[[], None]]): The losses, and a function that
         adds their gradient to the weights' and gives it to the tok2vec.
     """
+    run_alone_after_fork()
     shim = _shim(model)
     vectors, backprop_tok2vec = model.get_ref("tok2vec").begin_update(docs)
     inputs = to_torch(vectors, shim.device, is_train=True)
@@ -134,6 +136,7 @@ def resolve(
     model: CorefModel, docs: List[Doc], documents: List[Document], chunk_tokens: int
 ) -> List[Links]:
     """RETURNS (List[Links]): Mentions of each Doc and what they go back to."""
+    run_alone_after_fork()
     shim = _shim(model)
     head = shim.module
     head.eval()

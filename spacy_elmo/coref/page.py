@@ -7,7 +7,7 @@ Owns the page; it reads entities off Docs and knows no model.
 
 from collections import defaultdict
 from html import escape
-from typing import DefaultDict, Iterable, List, NamedTuple, Tuple
+from typing import DefaultDict, Iterable, Iterator, List, NamedTuple, Tuple
 
 from spacy.tokens import Doc
 
@@ -62,15 +62,30 @@ def render_page(docs: Iterable[Doc], prefix: str = DEFAULT_PREFIX, title: str = 
     title (str): Of the page.
     RETURNS (str): A whole HTML document. It loads nothing, and all text is escaped.
     """
-    sections = "".join(_section(doc, number, prefix) for number, doc in enumerate(docs, start=1))
+    return "".join(page_parts(docs, prefix, title))
+
+
+def page_parts(
+    docs: Iterable[Doc], prefix: str = DEFAULT_PREFIX, title: str = "Entities"
+) -> Iterator[str]:
+    """The page of `render_page` in parts, so that no more than one Doc need be held.
+
+    docs (Iterable[Doc]): The Docs.
+    prefix (str): Entities are `<prefix>_<number>`.
+    title (str): Of the page.
+    YIELDS (str): What comes before the Docs, a part for each of them, and what comes after.
+    """
     title = escape(title)
-    return (
-        f'<!DOCTYPE html>\n<html>\n<head>\n<meta charset="utf-8">\n'
+    # the page's own words are English, whatever the texts are
+    yield (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{title}</title>\n"
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n{sections}"
-        f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
+        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
     )
+    for number, doc in enumerate(docs, start=1):
+        yield _section(doc, number, prefix)
+    yield f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
 
 
 def _section(doc: Doc, number: int, prefix: str) -> str:
@@ -91,7 +106,7 @@ def _section(doc: Doc, number: int, prefix: str) -> str:
     listed = "".join(entry for _, entry in entries)
     return (
         f"<h2>{escape(_name(doc, number))}</h2>\n"
-        f'<div class="doc">\n<div class="text" dir="auto">'
+        f'<div class="doc" lang="{escape(doc.lang_)}">\n<div class="text" dir="auto">'
         f"{_text(doc, number, list(named.values()))}</div>\n"
         f'<ul class="entities">\n{listed}</ul>\n</div>\n'
     )
@@ -99,7 +114,7 @@ def _section(doc: Doc, number: int, prefix: str) -> str:
 
 def _name(doc: Doc, number: int) -> str:
     name, part = (str(doc.user_data.get(key) or "") for key in (NAME, PART))
-    return f"{name or f'Document {number}'}{f', part {part}' if part else ''}"
+    return f"Document {number}{f': {name}' if name else ''}{f', part {part}' if part else ''}"
 
 
 def _hue(entity: int) -> str:

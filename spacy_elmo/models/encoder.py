@@ -4,7 +4,6 @@ Owns the way from Docs to the biLM and its output back to arrays of the right ki
 It does not mix layers and does not write to Docs.
 """
 
-import os
 from dataclasses import dataclass
 from typing import Callable, List, Optional, Sequence, Tuple, cast
 
@@ -13,14 +12,13 @@ from spacy.tokens import Doc
 from thinc.api import CupyOps, Model, Ops, torch2xp, xp2torch
 
 from ..bilm.model import BiLM
+from ..forked import run_alone_after_fork
 from ..text.segments import SegmentedDocs, Segmenter, segment_docs
 from ..weights import load_bilm
 from .shim import BiLMShim
 from .types import BiLMLoader, Floats3d, LayerBatch
 
 Encoder = Model[List[Doc], LayerBatch]
-
-_process = os.getpid()
 
 
 @dataclass(frozen=True)
@@ -91,7 +89,7 @@ def load_weights(model: Encoder, bilm: BiLM, source: str) -> None:
 def forward(
     model: Encoder, docs: Sequence[Doc], is_train: bool
 ) -> Tuple[LayerBatch, Callable[[LayerBatch], List[Doc]]]:
-    _run_alone_after_fork()
+    run_alone_after_fork()
     shim, settings = shim_of(model), cast(Settings, model.attrs["settings"])
     shim.apply_frozen()
     wants_gradient = is_train and not shim.frozen
@@ -130,15 +128,6 @@ def _to_tokens(ops: Ops, words: torch.Tensor, segmented: SegmentedDocs) -> Float
     layers: Floats3d = ops.alloc3f(words.shape[0], n_tokens, words.shape[2])
     layers[:, segmented.rows] = values
     return layers
-
-
-def _run_alone_after_fork() -> None:
-    """Use one thread in a forked process, as with `nlp.pipe(n_process=2)`: torch's
-    threads do not survive a fork, and waiting for them would never end."""
-    global _process
-    if os.getpid() != _process:
-        _process = os.getpid()
-        torch.set_num_threads(1)
 
 
 def _no_backprop(output: LayerBatch) -> List[Doc]:

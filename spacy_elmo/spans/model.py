@@ -13,6 +13,7 @@ from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d, Ragged
 from torch import Tensor, nn
 
+from ..forked import run_alone_after_fork
 from .encoder import TokenEncoder
 from .scorer import SpanScorer
 from .sentences import sentence_numbers, stretches
@@ -65,7 +66,9 @@ def build_span_scorer_v1(
 ) -> SpanModel:
     """`spacy-elmo.SpanScorer.v1`: the model of `spancat_singlelabel` or `spancat`. A span's
     first and last token, its width and the attended mean of its tokens are scored together,
-    after an LSTM over the sentence, or over 200 tokens at a time where none are marked.
+    after an LSTM over the sentence, or over 200 tokens at a time where none are marked or a
+    sentence is longer. Spans may cross these bounds: each of their tokens is read in its
+    own context.
 
     tok2vec (Model[List[Doc], List[Floats2d]]): Vectors of tokens, e.g. a listener.
     hidden_size (int): Width of the hidden layers.
@@ -74,9 +77,11 @@ def build_span_scorer_v1(
     lstm_size (int): Of the bidirectional LSTM in each direction; 0 for none.
     max_span_width (int): Spans of so many tokens and longer ones are not told apart by their
         width. Which spans there are is the suggester's business.
-    exclusive_classes (bool): Whether a span has one label at most: a softmax, as
-        spancat_singlelabel wants it. Else a probability for each label by itself, as spancat
-        wants it. Either way the gradient is that of the cross-entropy.
+    exclusive_classes (bool): Whether a span has one label at most: a softmax over the labels
+        and a score for none, which only spancat_singlelabel has: it is an error to train
+        spancat so. Else a probability for each label by itself, as spancat wants it;
+        spancat_singlelabel learns with it too, and takes the likeliest. Either way the
+        gradient is that of the cross-entropy.
     nO (Optional[int]): Number of scores; the component sets it.
     CREATES (Model[Tuple[List[Doc], Ragged], Floats2d]): The model.
     """
@@ -113,6 +118,7 @@ def init(model: SpanModel, X: Any = None, Y: Any = None) -> None:
 def forward(
     model: SpanModel, inputs: Tuple[List[Doc], Ragged], is_train: bool
 ) -> Tuple[Floats2d, Callable[[Floats2d], Any]]:
+    run_alone_after_fork()
     docs, spans = inputs
     shim = _shim(model)
     network = shim.module.train(is_train)
@@ -128,11 +134,26 @@ def forward(
         scores = logits.softmax(dim=1) if exclusive else logits.sigmoid()
 
     def backprop(d_logits: Floats2d) -> Any:
+        if exclusive:
+            _check_exclusive(d_logits)
         # scores less targets, which is the gradient of the cross-entropy before the softmax
         logits.backward(gradient=xp2torch(d_logits, device=shim.device))
         return backprop_tok2vec(gradients(parts, vectors, model.ops))
 
     return model.ops.asarray2f(cast(Any, torch2xp(scores.detach()))), backprop
+
+
+def _check_exclusive(d_logits: Floats2d) -> None:
+    """Scores sum to 1, and so do targets, or to more where a span has several labels. If it
+    has none and there is no score for that, all scores would be pushed down alike, which
+    changes nothing in a softmax."""
+    if len(d_logits) and float(d_logits.sum(axis=1).max()) > 0.5:
+        raise ValueError(
+            "Some spans have no label, and there is no score for none among those of the span "
+            "scorer, as exclusive_classes = true needs it. Use the factory spancat_singlelabel, "
+            "which has one, or set exclusive_classes = false in the block of "
+            "spacy-elmo.SpanScorer.v1 for the factory spancat."
+        )
 
 
 def _places(model: SpanModel, docs: List[Doc], spans: Ragged) -> Tuple[np.ndarray, np.ndarray]:

@@ -4,7 +4,7 @@ What a span's first token, last token, width and content add to a hidden layer i
 per token and summed per span. Owns this network and nothing of what the scores mean.
 """
 
-from typing import Any, Optional
+from typing import Any, List, Optional
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,8 @@ from torch.autograd.function import once_differentiable
 # logits of attention are held within this, so that prefix sums of weights stay exact; a bound
 # that depends on the text would make a span's score depend on what else is in the batch
 ATTENTION_RANGE = 8.0
+# spans that are scored at once where no gradient is wanted, which bounds the memory
+CHUNK_SPANS = 10_000
 
 
 class SpanScorer(nn.Module):
@@ -51,12 +53,23 @@ class SpanScorer(nn.Module):
         first, last (Tensor): First and last token of each span, int64 [n_spans].
         weights (Tensor): Those of `attention_of` [n, 1].
         """
-        sums = self.first(x).index_select(0, first) + self.last(x).index_select(0, last)
-        sums = sums + self.widths(self.width_class(first, last))
-        sums = sums + attended(self.content(x), weights, first, last)
-        # spans with the same first token share what is dropped
-        found: Tensor = self.score(sums, first)
-        return found
+        of_first, of_last, content = self.first(x), self.last(x), self.content(x)
+
+        def score(first: Tensor, last: Tensor, means: Tensor) -> Tensor:
+            sums = of_first.index_select(0, first) + of_last.index_select(0, last)
+            sums = sums + self.widths(self.width_class(first, last)) + means
+            # spans with the same first token share what is dropped
+            found: Tensor = self.score(sums, first)
+            return found
+
+        if torch.is_grad_enabled():
+            return score(first, last, attended(content, weights, first, last))
+        totals, shares = prefix_sums(content * weights), prefix_sums(weights)
+        chunks: List[Tensor] = []
+        for start, end in zip(first.split(CHUNK_SPANS), last.split(CHUNK_SPANS)):
+            means = within(totals, start, end, x.dtype) / within(shares, start, end, x.dtype)
+            chunks.append(score(start, end, means))
+        return torch.cat(chunks)
 
     def width_class(self, first: Tensor, last: Tensor) -> Tensor:
         return (last - first).clamp(max=self.max_width - 1)
@@ -116,19 +129,28 @@ def attended(x: Tensor, weights: Tensor, first: Tensor, last: Tensor) -> Tensor:
     return totals / shares
 
 
-class _Within(torch.autograd.Function):
-    """Sums of [n, D] within spans [n_spans, D], by differences of prefix sums.
+def prefix_sums(x: Tensor) -> Tensor:
+    """RETURNS (Tensor): Sums of the first 0, 1, ... n rows of [n, D], float64 [n + 1, D]: in
+    double precision, as the sums are over the whole text and their differences over a few
+    tokens."""
+    sums = x.new_zeros(len(x) + 1, x.shape[1], dtype=torch.float64)
+    torch.cumsum(x, 0, dtype=torch.float64, out=sums[1:])
+    return sums
 
-    In double precision: the sums are over the whole text, the differences over a few tokens.
-    """
+
+def within(sums: Tensor, first: Tensor, last: Tensor, dtype: torch.dtype) -> Tensor:
+    """RETURNS (Tensor): Sums within spans [n_spans, D], by differences of prefix sums."""
+    return sums.index_select(0, last + 1).sub_(sums.index_select(0, first)).to(dtype)
+
+
+class _Within(torch.autograd.Function):
+    """Sums of [n, D] within spans [n_spans, D], with their gradient."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, first: Tensor, last: Tensor) -> Tensor:
         ctx.save_for_backward(first, last)
         ctx.n = len(x)
-        sums = x.new_zeros(len(x) + 1, x.shape[1], dtype=torch.float64)
-        torch.cumsum(x, 0, dtype=torch.float64, out=sums[1:])
-        return sums.index_select(0, last + 1).sub_(sums.index_select(0, first)).to(x.dtype)
+        return within(prefix_sums(x), first, last, x.dtype)
 
     @staticmethod
     @once_differentiable

@@ -1,4 +1,7 @@
+import re
+import weakref
 from pathlib import Path
+from typing import Any, List
 
 import pytest
 import spacy
@@ -7,6 +10,7 @@ from spacy.tokens import Doc, DocBin
 
 from spacy_elmo.cli.show_coref import show_coref
 from spacy_elmo.coref.clusters import set_clusters
+from spacy_elmo.coref.page import _section
 
 from .conftest import run
 
@@ -49,6 +53,60 @@ def test_entities_that_a_pipeline_finds(tmp_path: Path, docs: Path, pipeline: Pa
     assert show_coref([text, docs], output, pipeline=str(pipeline)) == (2, 2)
     page = output.read_text(encoding="utf8")
     assert "left &amp; " in page and 'id="d2e1"' in page and "e2" not in page.split("<body>")[1]
+
+
+def test_folders_and_patterns_in_the_order_of_the_inputs(
+    tmp_path: Path, docs: Path, pipeline: Path
+) -> None:
+    books, more = tmp_path / "books", tmp_path / "more"
+    for folder in (books, more):
+        folder.mkdir()
+    (books / "b.txt").write_text("\ufeffBob\r\nleft\r\n", encoding="utf8")
+    (books / "a.TXT").write_text("Ann left", encoding="utf8")
+    (books / "c.md").write_text("no text", encoding="utf8")
+    (books / ".d.txt").write_text("hidden", encoding="utf8")
+    (more / "f.txt").write_text("Fay left", encoding="utf8")
+    (more / "e.txt").write_text("Eve left", encoding="utf8")
+    output = tmp_path / "page.html"
+    inputs = [more / "*.txt", docs, books, more / "e.txt"]
+    assert show_coref(inputs, output, pipeline=str(pipeline)) == (5, 5)
+    page = output.read_text(encoding="utf8")
+    assert re.findall("<h2>(.*)</h2>", page) == [
+        "Document 1: e",
+        "Document 2: f",
+        "Document 3",
+        "Document 4: a",
+        "Document 5: b",
+    ]
+    assert "no text" not in page and "hidden" not in page and "\ufeff" not in page
+    assert re.search(r"Bob<sub>1</sub></span>\n<span [^>]*>left<sub>", page)
+
+
+def test_texts_of_a_folder_are_left_out_without_a_pipeline(tmp_path: Path, docs: Path) -> None:
+    (tmp_path / "text.txt").write_text("Text.", encoding="utf8")
+    assert show_coref([tmp_path], tmp_path / "page.html") == (1, 2)
+
+
+def test_docs_are_written_as_they_are_read(
+    tmp_path: Path, pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that large inputs are not held in memory, and nothing is left of a page that fails."""
+    for name in "abc":
+        (tmp_path / f"{name}.txt").write_text("Bob left", encoding="utf8")
+    (tmp_path / "d.txt").write_bytes(b"Bob\nleft \xe9")
+    held: List[weakref.ref] = []
+
+    def watched(doc: Doc, *args: Any) -> str:
+        # the one before is still named by whoever hands out the Docs
+        assert not any(doc() for doc in held[:-1])
+        held.append(weakref.ref(doc))
+        return _section(doc, *args)
+
+    monkeypatch.setattr("spacy_elmo.coref.page._section", watched)
+    output = tmp_path / "page.html"
+    with pytest.raises(ValueError, match="d.txt, line 2: the byte 0xe9 is not UTF-8"):
+        show_coref([tmp_path / "*.txt"], output, pipeline=str(pipeline))
+    assert len(held) == 3 and not output.exists()
 
 
 def test_prefix_without_entities(tmp_path: Path, docs: Path) -> None:

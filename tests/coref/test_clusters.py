@@ -239,6 +239,16 @@ def test_entities_of_joined_docs_stay_apart():
     assert len(get_clusters(mixed)) == 2
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_joined_doc_counts_as_annotated_if_it_has_entities(order):
+    annotated, other = make_doc(4, coref_clusters=[[(0, 1), (2, 4)]]), make_doc(3)
+    whole = join_docs([annotated, other][::order])
+    shift = 0 if order == 1 else 3
+    assert get_clusters(whole) == [[(shift, shift + 1), (shift + 2, shift + 4)]]
+    assert is_annotated(whole)
+    assert not is_annotated(other) and get_clusters(annotated) == [[(0, 1), (2, 4)]]
+
+
 @given(st.lists(clusters, min_size=1, max_size=3))
 def test_parts_of_joined_docs_are_the_docs(given_docs):
     docs = [make_doc(coref_clusters=given_clusters) for given_clusters in given_docs]

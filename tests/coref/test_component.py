@@ -1,6 +1,7 @@
 """The component in a pipeline: training, prediction, saving, and odd input."""
 
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -127,6 +128,25 @@ def test_entities_that_are_there_can_be_left(trained):
     assert len(get_clusters(coref(doc), PREFIX)) == 3
 
 
+def test_entities_that_are_there_are_left_or_replaced_in_a_pipeline(trained):
+    """Doc by Doc: those that are known to have none as well, and none but those of the prefix."""
+    gold = get_clusters(story_doc(trained, 0), PREFIX)
+    expected = {True: [gold] * 4, False: [[[(0, 1), (2, 4)], [(5, 6)]], gold, [], gold]}
+    coref = trained.get_pipe("coref")
+    for overwrite in (True, False):
+        docs = [bare(story_doc(trained, 0)) for _ in range(4)]
+        set_clusters(docs[0], expected[False][0], PREFIX)
+        mark_annotated(docs[2], PREFIX)
+        set_clusters(docs[3], [[(0, 1)]], "people")
+        coref.overwrite = overwrite
+        try:
+            found = list(trained.pipe(docs, batch_size=3))
+        finally:
+            coref.overwrite = True
+        assert [get_clusters(doc, PREFIX) for doc in found] == expected[overwrite]
+        assert get_clusters(found[3], "people") == [[(0, 1)]]
+
+
 def test_singletons_follow_the_data_or_the_setting(trained):
     assert trained.get_pipe("coref").cfg["singletons"] is False
     nlp = pipeline()
@@ -233,6 +253,22 @@ def test_docs_that_are_not_annotated_teach_nothing():
     mark_annotated(other.reference)
     assert nlp.update([other], sgd=optimizer)["coref"] > 0
     assert coref.model.shims[0].to_bytes() != before
+
+
+def test_training_data_without_entities_is_one_warning():
+    nlp = pipeline(span_cluster_prefix="people")
+    given = examples(nlp, 3)
+    with pytest.warns(UserWarning) as found:
+        nlp.initialize(lambda: given)
+    (warning,) = found
+    assert re.search(
+        r"no span group people_1 .* set span_cluster_prefix in \[components.coref\]",
+        str(warning.message),
+    )
+    mark_annotated(given[2].reference, "people")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        nlp.initialize(lambda: given)
 
 
 def test_gold_that_does_not_fit_is_counted_with_one_warning():

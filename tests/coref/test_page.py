@@ -6,9 +6,10 @@ import spacy
 from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokens import Doc
+from spacy.vocab import Vocab
 
 from spacy_elmo.coref.clusters import Clusters, set_clusters
-from spacy_elmo.coref.page import render_page
+from spacy_elmo.coref.page import page_parts, render_page
 
 VOCAB = spacy.blank("en").vocab
 WORDS = ["Anna", "saw", "the", "dog", "of", "her", "friend", "there"]
@@ -124,6 +125,30 @@ def test_docs_without_text_or_entities() -> None:
     page = render_page([Doc(VOCAB), make_doc([])])
     assert Page(page).text == " ".join(WORDS) + " "
     assert "Document 1" in page and "Document 2" in page
+
+
+def test_documents_are_numbered_and_named() -> None:
+    docs = [make_doc([]) for _ in range(3)]
+    docs[1].user_data["document_id"] = "a_b"
+    docs[2].user_data.update(document_id="a_b", part="7")
+    assert re.findall("<h2>(.*)</h2>", render_page(docs)) == [
+        "Document 1",
+        "Document 2: a_b",
+        "Document 3: a_b, part 7",
+    ]
+
+
+def test_languages_of_page_and_text() -> None:
+    german = Doc(spacy.blank("de").vocab, words=["Anna"])
+    page = render_page([german, Doc(Vocab(), words=["Anna"])])
+    assert '<html lang="en">' in page
+    assert re.findall('<div class="doc" lang="(.*)">', page) == ["de", ""]
+
+
+def test_a_page_comes_in_parts() -> None:
+    docs = [make_doc([[(0, 1)]]) for _ in range(3)]
+    parts = list(page_parts(iter(docs)))
+    assert len(parts) == 5 and "".join(parts) == render_page(docs)
 
 
 def test_entities_of_documents_are_apart() -> None:

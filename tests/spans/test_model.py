@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import spacy
+import torch
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 from thinc.api import Adam, Model, Ragged
 
 from spacy_elmo.spans.model import build_span_scorer_v1
+from spacy_elmo.spans.sentences import MAX_STRETCH
 
 MODEL = {
     "@architectures": "spacy-elmo.SpanScorer.v1",
@@ -28,15 +30,14 @@ PLACES = "Rome Paris Turin Lyon".split()
 WIDTH = 5
 
 
-def pipeline(exclusive=True):
+def pipeline(exclusive=True, factory=None):
     nlp = spacy.blank("en")
     nlp.add_pipe(
-        "spancat_singlelabel" if exclusive else "spancat",
+        factory or ("spancat_singlelabel" if exclusive else "spancat"),
         name="spancat",
         config={
             "model": {**MODEL, "exclusive_classes": exclusive},
             "suggester": {"@misc": "spacy.ngram_suggester.v1", "sizes": [1, 2, 3, 4, 5]},
-            **({} if exclusive else {"max_positive": None}),
         },
     )
     return nlp
@@ -81,6 +82,39 @@ def test_nested_spans_are_found(trained):
     for seed in range(16):
         doc = make_doc(trained, seed)
         assert spans_of(trained(bare(doc))) == spans_of(doc)
+
+
+def test_exclusive_classes_without_a_score_for_none_are_an_error():
+    nlp = pipeline(True, "spancat")
+    with pytest.raises(ValueError, match="Use the factory spancat_singlelabel.* or set exclusive"):
+        train(nlp, 1)
+
+
+@pytest.mark.parametrize("negative_weight", [0.0, 0.3, 1.0, 20.0])
+def test_exclusive_classes_take_spans_with_two_labels_and_any_weight(negative_weight):
+    nlp = pipeline()
+    nlp.get_pipe("spancat").cfg["negative_weight"] = negative_weight
+    doc = make_doc(nlp, 0)
+    doc.spans["sc"] = [*doc.spans["sc"], Span(doc, 5, 6, "PER")]
+    given = [Example(bare(doc), doc)]
+    nlp.initialize(lambda: given)
+    assert nlp.update(given)["spancat"] > 0
+
+
+def test_singlelabel_can_do_with_a_probability_for_each_label():
+    nlp = pipeline(False, "spancat_singlelabel")
+    train(nlp)
+    doc = make_doc(nlp, 0)
+    assert spans_of(nlp(bare(doc))) == spans_of(doc)
+
+
+def test_spans_are_found_across_a_cut(trained):
+    """Where no sentences are marked, tokens are read 200 at a time."""
+    words = [token.text for seed in range(45) for token in make_doc(trained, seed)][2:]
+    place = MAX_STRETCH - 2
+    assert words[place : place + 3] == ["the", "king", "of"]
+    found = spans_of(trained(Doc(trained.vocab, words)))
+    assert (place, place + 4, "PER") in found and (place + 3, place + 4, "GPE") in found
 
 
 @pytest.mark.parametrize("how", ["disk", "bytes"])
@@ -141,24 +175,40 @@ def test_gradient_is_that_of_the_cross_entropy(exclusive):
         Doc(vocab),
         Doc(vocab, ["d", "e"]),
     ]
-    vectors = [draw.normal(size=(len(doc), WIDTH)).astype("f") for doc in docs]
+    vectors = [draw.normal(size=(len(doc), WIDTH)) for doc in docs]
     spans = Ragged(
         np.array([[0, 1], [0, 3], [1, 3], [0, 2], [1, 2]], dtype="i"),
         np.array([3, 0, 2], dtype="i"),
     )
     target = np.eye(4, dtype="f")[draw.integers(0, 4, 5)]
-    taken = []
+    taken, logits = [], []
     spacy.util.fix_random_seed(0)
     model = build_span_scorer_v1(
         given_vectors(vectors, taken), 8, 2, 0.0, 4, 3, exclusive_classes=exclusive
     )
     model.initialize(X=(docs, spans), Y=target)
     assert model.get_dim("nO") == 4
+    # scores are rounded to single precision, so the loss is made of what they are made of
+    network = model.shims[0].module.double()
+    network.register_forward_hook(lambda _, inputs, output: logits.append(output.detach()))
 
     def loss():
-        scores = model.predict((docs, spans)).astype("d")
-        found = (target * np.log(scores)).sum()
-        return -found if exclusive else -found - ((1 - target) * np.log(1 - scores)).sum()
+        model.predict((docs, spans))
+        wanted = torch.from_numpy(target).double()
+        if exclusive:
+            return -(wanted * logits[-1].log_softmax(dim=1)).sum().item()
+        return torch.nn.functional.binary_cross_entropy_with_logits(
+            logits[-1], wanted, reduction="sum"
+        ).item()
+
+    def slope(values, place):
+        """Of the loss, when one of the values changes."""
+        value, size, found = float(values[place]), 1e-5, []
+        for sign in (1, -1):
+            values[place] = value + sign * size
+            found.append(loss())
+        values[place] = value
+        return (found[0] - found[1]) / (2 * size)
 
     scores, backprop = model.begin_update((docs, spans))
     assert np.allclose(scores.sum(axis=1), 1) == exclusive
@@ -167,13 +217,11 @@ def test_gradient_is_that_of_the_cross_entropy(exclusive):
     for array, gradient in zip(vectors, gradients):
         assert gradient.shape == array.shape
         for place in np.ndindex(*array.shape):
-            value, size = array[place], 1e-2
-            array[place] = value + size
-            above = loss()
-            array[place] = value - size
-            below = loss()
-            array[place] = value
-            assert gradient[place] == pytest.approx((above - below) / (2 * size), abs=5e-3)
+            assert gradient[place] == pytest.approx(slope(array, place), abs=1e-6)
+    for param in network.parameters():
+        values, gradient = param.data.view(-1), param.grad.view(-1)
+        place = int(gradient.abs().argmax())
+        assert gradient[place].item() == pytest.approx(slope(values, place), abs=1e-6)
 
 
 def test_without_weights_the_error_says_what_to_do():

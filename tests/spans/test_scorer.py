@@ -37,6 +37,21 @@ def test_scores_are_those_of_spans_one_by_one(depth):
         torch.testing.assert_close(score, made.score(sums))
 
 
+@pytest.mark.parametrize("size", [1, 5, 10_000])
+def test_chunks_change_nothing(monkeypatch, size):
+    monkeypatch.setattr("spacy_elmo.spans.scorer.CHUNK_SPANS", size)
+    made = scorer(2)
+    x = torch.randn(11, 6, dtype=torch.float64)
+    first, last = spans()
+    whole = made(x, first, last, made.attention_of(x))
+    most = []
+    made.score.register_forward_hook(lambda _, inputs, output: most.append(len(output)))
+    with torch.no_grad():
+        found = made(x, first, last, made.attention_of(x))
+    torch.testing.assert_close(found, whole.detach())
+    assert max(most) <= size and sum(most) == len(first)
+
+
 def test_scores_do_not_depend_on_what_else_is_there():
     made = scorer()
     x = torch.randn(8, 6, dtype=torch.float64)

@@ -43,20 +43,23 @@ def guess_format(path: PathLike) -> str:
     )
 
 
-def find_files(patterns: Sequence[PathLike], format: str = AUTO) -> List[Path]:
+def find_files(
+    patterns: Sequence[PathLike], format: str = AUTO, also: Sequence[str] = ()
+) -> List[Path]:
     """Find files.
 
     patterns (Sequence[Union[str, Path]]): Files, directories, or patterns such as
         "data/**/*_gold_conll".
     format (str): Which files of a directory are meant; "auto" for all that have the name
         of one of the formats.
+    also (Sequence[str]): Suffixes of other files of a directory that are meant.
     RETURNS (List[Path]): The files, each once, in the order of the patterns and sorted
         within each. Of a directory those that are directly in it.
     """
     _check(format, FORMATS)
     found: Dict[Path, Path] = {}
     for pattern in patterns:
-        for path in sorted(_match(Path(pattern).expanduser(), format)):
+        for path in sorted(_match(Path(pattern).expanduser(), format, also)):
             found.setdefault(path.resolve(), path)
     return list(found.values())
 
@@ -66,11 +69,10 @@ def _check(format: str, known: Sequence[str]) -> None:
         raise ValueError(f"There is no format {format!r} here; give one of {', '.join(known)}.")
 
 
-def _match(path: Path, format: str) -> List[Path]:
+def _match(path: Path, format: str, also: Sequence[str]) -> List[Path]:
     if path.is_dir():
-        suffixes = tuple(
-            suffix for name in SUFFIXES if format in (AUTO, name) for suffix in SUFFIXES[name]
-        )
+        wanted = [name for name in SUFFIXES if format in (AUTO, name)]
+        suffixes = (*(suffix for name in wanted for suffix in SUFFIXES[name]), *also)
         visible = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
         files = [p for p in visible if p.name.lower().endswith(suffixes)]
         if not files:

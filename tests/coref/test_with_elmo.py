@@ -1,0 +1,68 @@
+"""Coreference on an ELMo that is trained with it, from a corpus of which a part is annotated."""
+
+import numpy as np
+import pytest
+import spacy
+from spacy.training import Example
+from thinc.api import Adam
+
+from ..pipelines import (
+    LISTENER,
+    add_elmo,
+    assert_same_gradients,
+    changed,
+    gradients,
+    weights_of,
+)
+from .toys import bare, story_doc
+
+MODEL = {
+    "@architectures": "spacy-elmo.Coref.v1",
+    "hidden_size": 16,
+    "lstm_size": 8,
+    "dropout": 0.0,
+    "max_span_width": 4,
+    "tok2vec": LISTENER,
+}
+
+
+@pytest.fixture
+def nlp():
+    nlp = spacy.blank("en")
+    add_elmo(nlp, frozen=False)
+    nlp.add_pipe("coref", config={"model": MODEL})
+    spacy.util.fix_random_seed(0)
+    nlp.initialize(lambda: mixed(nlp))
+    return nlp
+
+
+def mixed(nlp):
+    """Every other Doc is annotated."""
+    docs = [story_doc(nlp, seed, 4) for seed in range(4)]
+    golds = [doc if n % 2 else bare(doc) for n, doc in enumerate(docs)]
+    return [Example(bare(doc), gold) for doc, gold in zip(docs, golds)]
+
+
+def test_gradient_of_the_annotated_docs_reaches_the_bilm(nlp):
+    nlp.update(mixed(nlp)[1::2], sgd=False)
+    expected = gradients(nlp)
+    assert expected.keys() == weights_of(nlp.get_pipe("elmo")).keys()
+    assert all(np.abs(gradient).max() > 0 for gradient in expected.values())
+    nlp.update(mixed(nlp), sgd=False)
+    assert_same_gradients(gradients(nlp), expected)
+    losses = nlp.update(mixed(nlp)[::2], sgd=False)
+    assert losses["coref"] == 0.0 and gradients(nlp) == {}
+
+
+def test_both_learn(nlp):
+    elmo = nlp.get_pipe("elmo")
+    before, optimizer, found = weights_of(elmo), Adam(0.01), []
+    for _ in range(30):
+        losses = {}
+        nlp.update(mixed(nlp), sgd=False, losses=losses)
+        found.append(losses)
+        for _, pipe in nlp.pipeline:
+            pipe.finish_update(optimizer)
+    assert changed(before, elmo) == list(before)
+    assert all(losses["elmo"] > 0 for losses in found)
+    assert found[-1]["coref"] < 0.5 * found[0]["coref"]
