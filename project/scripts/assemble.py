@@ -14,6 +14,11 @@ from spacy_elmo.weights.atomic import atomic_directory
 ENCODER = "elmo"
 
 
+def weights_of(nlp: Language) -> bytes:
+    """RETURNS (bytes): The biLM of a pipeline."""
+    return nlp.get_pipe(ENCODER).to_bytes(exclude=["vocab"])
+
+
 def assemble(first: Path, others: List[Path]) -> Language:
     """Add to a pipeline the components that others have beyond it.
 
@@ -24,7 +29,7 @@ def assemble(first: Path, others: List[Path]) -> Language:
     nlp = spacy.load(first)
     for path in others:
         other = spacy.load(path)
-        if other.get_pipe(ENCODER).to_bytes() != nlp.get_pipe(ENCODER).to_bytes():
+        if weights_of(other) != weights_of(nlp):
             raise ValueError(
                 f"{path} has another biLM than {first}: components learn from the vectors of one "
                 f"biLM. Train both with the same paths.bilm and a frozen 'elmo'."

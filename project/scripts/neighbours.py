@@ -76,7 +76,7 @@ def nearest(
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     cosines = vectors @ vectors.T
     np.fill_diagonal(cosines, -np.inf)
-    best = np.argsort(-cosines, axis=1)[:, :NEAREST]
+    best = np.argsort(-cosines, axis=1)[:, : min(NEAREST, len(occurrences) - 1)]
     shown = range(min(SHOWN, len(occurrences)))
     return [
         (occurrences[i], [(float(cosines[i, j]), occurrences[j]) for j in best[i]]) for i in shown

@@ -25,7 +25,7 @@ ENDINGS = "a an en is or ey ow et".split()
 N_NAMES = 80  # of each kind
 LABELS = {"A": "PER", "B": "PER", "P": "GPE", "S": "VEH"}
 JOBS = "miller baker doctor painter smith sailor teacher widow weaver gardener".split()
-THINGS = "lamp letter clock basket violin map coat mirror key book".split()
+THINGS = "lamp letter clock basket violin map coat mirror key watch ring".split()
 LOOKS = "old small heavy broken golden strange".split()
 
 # A scene has a sentence or more. {A} and {B} are people, {P} is a town, {S} a ship and {T} a
@@ -58,6 +58,8 @@ SCENES = (
     "The news of {S} reached {P} . {B.The} wept when {B.he} heard it .",
     "{A} had forgotten {T} . {B} brought {T.it} to {A.him} .",
     "There was a letter from {P} . {B} read it to {A} twice .",
+    "{A} liked to watch {S} from the pier . [Often|Today] {B} came to watch {S.it} too .",
+    "The bells of {P} began to ring . {B} had never heard them ring so [late|early|long] .",
     "Of {P} {B} said little . {B.He} had been unhappy in {P.the} .",
     "{B} painted {S} in red and white . {A} liked {S.it} better before .",
 )
@@ -187,7 +189,7 @@ def write_stories_cli(
     text_dir: Annotated[Path, Arg(help="Folder to write train/ and heldout/ to")],
     corpus_dir: Annotated[Path, Arg(help="Folder to write train.spacy and so on to")],
     n_raw: Annotated[int, Opt(help="Stories to train a language model on")] = 3000,
-    n_train: Annotated[int, Opt(help="Marked stories to train on")] = 30,
+    n_train: Annotated[int, Opt(help="Marked stories to train on")] = 8,
     n_dev: Annotated[int, Opt(help="Marked stories to develop on")] = 20,
     n_test: Annotated[int, Opt(help="Marked stories to test on")] = 60,
 ) -> None:

@@ -303,15 +303,9 @@ class Coref(TrainablePipe):
     def _aligned(self, example: Example) -> Clusters:
         """The gold entities over the predicted tokens."""
         reference = get_clusters(example.reference, self.span_cluster_prefix)
-        if example.alignment.x2y.lengths.shape[0] == 0:
-            return []
-        aligned: Clusters = []
-        missed = 0
-        for mentions in reference:
-            spans = [example.reference[start:end] for start, end in mentions]
-            found = example.get_aligned_spans_y2x(spans, allow_overlap=True)
-            missed += len(spans) - len(found)
-            aligned.append([(span.start, span.end) for span in found])
+        align = _by_characters if example.x.text == example.y.text else _by_alignment
+        aligned = align(example, reference)
+        missed = sum(map(len, reference)) - sum(map(len, aligned))
         if missed and not self.n_misaligned:
             warnings.warn(
                 f"{missed} gold mentions of a Doc do not fit the tokens of the pipeline and are "
@@ -321,3 +315,33 @@ class Coref(TrainablePipe):
             )
         self.n_misaligned += missed
         return [mentions for mentions in aligned if mentions]
+
+
+def _by_characters(example: Example, clusters: Clusters) -> Clusters:
+    """Mentions that begin and end with a token of the prediction, found by their place in the
+    text: spaCy's alignment would take a tenth of a training step."""
+    (starts, ends), (ours_start, ours_end) = map(_places, (example.y, example.x))
+    first = {place: token for token, place in enumerate(ours_start)}
+    final = {place: token + 1 for token, place in enumerate(ours_end)}
+    found = [
+        [(first.get(starts[start]), final.get(ends[end - 1])) for start, end in mentions]
+        for mentions in clusters
+    ]
+    return [
+        [(start, end) for start, end in mentions if start is not None and end is not None]
+        for mentions in found
+    ]
+
+
+def _by_alignment(example: Example, clusters: Clusters) -> Clusters:
+    if example.alignment.x2y.lengths.shape[0] == 0:
+        return []
+    spans = [[example.y[start:end] for start, end in mentions] for mentions in clusters]
+    found = [example.get_aligned_spans_y2x(group, allow_overlap=True) for group in spans]
+    return [[(span.start, span.end) for span in group] for group in found]
+
+
+def _places(doc: Doc) -> Tuple[List[int], List[int]]:
+    """Where in the text each token starts and ends."""
+    starts, lengths = doc.to_array(["IDX", "LENGTH"]).astype(np.int64).reshape(-1, 2).T
+    return starts.tolist(), (starts + lengths).tolist()

@@ -9,6 +9,7 @@ from ..bilm.model import MAX_TOKENS, PRECISIONS, START_STATES
 from ..text.segments import Segmenter, make_punct_segments
 from .blocks import in_blocks
 from .encoder import BiLMEncoder, Encoder, Settings
+from .products import use_fast_products
 from .standalone import Standalone, mix_for, replace_listener, replace_listener_cfg
 from .types import BiLMLoader, Floats2d
 
@@ -71,7 +72,7 @@ def build_concat_embed_v1(
     )
     model: Model[List[Doc], List[Floats2d]] = chain(both, reduce)
     model.set_dim("nO", width)
-    return model
+    return use_fast_products(model)
 
 
 def build_tok2vec_elmo_v1(
