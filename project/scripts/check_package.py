@@ -50,19 +50,22 @@ def predictions(pipeline: str, corpus: str) -> str:
     return json.dumps(found)
 
 
-def predictions_elsewhere(archive: Path, name: str, corpus: Path) -> str:
+def predictions_elsewhere(package: Path, name: str, corpus: Path) -> str:
     """RETURNS (str): The same, by the package in a new environment."""
-    with tempfile.TemporaryDirectory() as folder:
-        venv.create(folder, with_pip=True)
-        bin_dir = Path(folder) / ("Scripts" if os.name == "nt" else "bin")
-        python = str(bin_dir / "python")
-        (site,) = (p for p in Path(folder).glob("**/site-packages") if p.is_dir())
+    offline = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        build = [*offline, "--no-build-isolation", "--wheel-dir", str(folder)]
+        subprocess.run([sys.executable, "-m", "pip", "wheel", *build, str(package)], check=True)
+        (wheel,) = folder.glob("*.whl")
+        venv.create(folder / "new", with_pip=True)
+        scripts = "Scripts" if os.name == "nt" else "bin"
+        python = str(folder / "new" / scripts / "python")
         libraries = [path for path in sys.path if path.endswith("-packages")]
-        (site / "libraries.pth").write_text(
-            "".join(f"import site; site.addsitedir({path!r})\n" for path in libraries)
-        )
-        options = ["--quiet", "--no-index", "--no-deps", "--no-build-isolation"]
-        subprocess.run([python, "-m", "pip", "install", *options, str(archive)], check=True)
+        lines = [f"import site; site.addsitedir({path!r})\n" for path in libraries]
+        site = next((folder / "new").glob("**/site-packages"))
+        (site / "libraries.pth").write_text("".join(lines), encoding="utf8")
+        subprocess.run([python, "-m", "pip", "install", *offline, str(wheel)], check=True)
         command = [python, "-c", PREDICT, str(Path(__file__).parent), name, str(corpus)]
         done = subprocess.run(command, check=True, cwd=folder, stdout=subprocess.PIPE, text=True)
         return done.stdout.strip()
@@ -75,17 +78,17 @@ def check_package_cli(
     corpus: Annotated[Path, Arg(help="A .spacy file with texts to compare on")],
 ) -> None:
     """Check that an installed package predicts what the pipeline does that it is made of."""
-    archives = sorted(packages.glob(f"{name}-*/dist/{name}-*.tar.gz"))
-    if not archives:
-        msg.fail(f"{packages} holds no {name}-*/dist/{name}-*.tar.gz.", exits=1)
+    found = sorted(path.parent for path in packages.glob(f"{name}-*/setup.py"))
+    if not found:
+        msg.fail(f"{packages} holds no package {name}-*: run 'spacy package' first.", exits=1)
     here = predictions(str(pipeline), str(corpus))
-    there = predictions_elsewhere(archives[-1].resolve(), name, corpus.resolve())
+    there = predictions_elsewhere(found[-1].resolve(), name, corpus.resolve())
     if here != there:
-        msg.fail(f"{archives[-1].name} predicts other than {pipeline}.", exits=1)
+        msg.fail(f"{found[-1].name} predicts other than {pipeline}.", exits=1)
     n_spans = sum(
         len(doc["ents"]) + sum(map(len, doc["spans"].values())) for doc in json.loads(here)
     )
-    msg.good(f"{archives[-1].name}, newly installed, finds the same {n_spans:,} spans")
+    msg.good(f"{found[-1].name}, newly installed, finds the same {n_spans:,} spans")
 
 
 if __name__ == "__main__":
