@@ -2,10 +2,12 @@
 
 import importlib.util
 import json
+import math
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -93,7 +95,7 @@ def run(project, name, **settings):
     offline = project.parent / "offline"
     path = os.pathsep.join([str(offline), str(ROOT), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
 
 
@@ -111,7 +113,7 @@ def test_the_report_has_the_scores_of_the_runs(project):
         for model in ("baseline", "elmo"):
             name = f"{task}_{model}_100_0.json"
             scores = json.loads((project / "metrics" / "stories" / name).read_text())
-            assert 0 < scores["test"][key] <= 1
+            assert 0 <= scores["test"][key] <= 1
             assert f"{100 * scores['test'][key]:.1f}" in report
     page = (project / "report" / "stories" / "report.html").read_text(encoding="utf8")
     assert "<iframe" in page and "data:image/png;base64" in page
@@ -121,28 +123,107 @@ def test_the_report_has_the_scores_of_the_runs(project):
 def test_the_biLM_has_learned_the_stories(project):
     log = list(srsly.read_jsonl(project / "training" / "stories" / "bilm" / "log.jsonl"))
     looks = [entry for entry in log if "forward" in entry]
-    assert looks[-1]["forward"] < 60 and looks[-1]["backward"] < 60
+    # of some 400 words that are equally likely to begin with
+    assert looks[-1]["forward"] < 200 and looks[-1]["backward"] < 200
 
 
-def test_what_is_done_is_not_done_again(project):
-    module = load("fine_tune")
-    scores = project / "metrics" / "stories" / "ner_elmo_100_0.json"
-    found = json.loads(scores.read_text())
-    settings = {k: v for k, v in found["settings"].items() if k != "text"}
-    here = os.getcwd()
-    os.chdir(project)
-    try:
-        assert module.Run(**settings).is_done()
-        assert not module.Run(**{**settings, "seed": 1}).is_done()
-        assert not module.Run(**{**settings, "overrides": {}}).is_done()
-    finally:
-        os.chdir(here)
+def test_what_is_done_is_not_done_again(project, monkeypatch):
+    runs, module = load("runs"), load("fine_tune")
+    monkeypatch.chdir(project)
+    config = Path("../configs/ner_elmo.cfg")
+    found = json.loads((project / "metrics" / "stories" / "ner_elmo_100_0.json").read_text())
+    overrides = found["settings"]["overrides"]
+    paths = [str(config), "corpus/stories/marked", "training/stories", "metrics/stories"]
+    run = runs.Run("ner", "elmo", 0, 100, *paths, -1, overrides)
+    assert run.is_done()
+    assert not replace(run, seed=1).is_done()
+    assert not replace(run, overrides={**overrides, "training.dropout": 0.2}).is_done()
+    assert runs.Run.from_json(run.to_json()) == run
+    # another corpus in the same place, and pipelines that were removed
+    monkeypatch.setattr(runs, "checksum", lambda path: "other")
+    assert not run.is_done()
+    monkeypatch.undo()
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(runs.Run, "pipeline", Path("nowhere"))
+    assert not run.is_done()
+    assert "paths.bilm" not in module.settings_for(
+        Path("../configs/ner_baseline.cfg"), {"components.elmo.model.width": 64}, "x"
+    )
+
+
+def test_a_run_that_fails_ends_the_others(tmp_path, monkeypatch):
+    module, runs = load("fine_tune"), load("runs")
+    paths = [str(PROJECT / "nowhere.cfg"), *[str(tmp_path)] * 3]
+    many = [runs.Run("ner", "elmo", seed, 100, *paths, -1, {}) for seed in range(4)]
+    with pytest.raises(SystemExit):
+        module.carry_out_all(many, 1)
+
+
+def fabricate(folder, **changes):
+    """Scores as of trainings of three tasks with two seeds and two shares."""
+    tables = load("tables")
+    folder.mkdir()
+    for task, metrics in tables.METRICS.items():
+        for m, model in enumerate(("baseline", "elmo")):
+            for share in (25, 100):
+                for seed in (0, 1):
+                    value = 0.4 + 0.2 * m + 0.1 * (share == 100) + 0.01 * seed
+                    scores = {key: value for _, key in metrics}
+                    result = {"task": task, "model": model, "seed": seed, "share": share}
+                    result |= {"seconds": 10.0 + seed, "threads": 1, "machine": "a machine"}
+                    mix = [{"component": task, "weights": [0.2, 0.3, 0.5]}] if m else []
+                    result |= {"mix": mix, "peak_mb": 100.0, "dev": scores, "test": scores}
+                    result["settings"] = {"corpus": task, "bilm": model}
+                    path = folder / f"{task}_{model}_{share}_{seed}.json"
+                    path.write_text(json.dumps({**result, **changes}))
+                    changes = {}
+    return folder
+
+
+def test_a_report_of_seeds_shares_and_three_tasks(tmp_path):
+    report = load("report")
+    metrics = fabricate(tmp_path / "metrics")
+    report.report_cli(metrics, tmp_path, tmp_path / "report", "A title")
+    text = (tmp_path / "report" / "report.md").read_text(encoding="utf8")
+    # 50.5 without and 70.5 with ELMo: the error falls from 49.5 by 20
+    assert "| without ELMo | dev | 2 | 50.5 ± 0.7 |" in text
+    assert "| with ELMo | test | 2 | 70.5 ± 0.7 |" in text
+    assert "| error less by | test |  | 40 % |" in text
+    assert text.count("| 25 % | 40.5 ± 0.7 | 60.5 ± 0.7 | +20.0 |") == 3
+    assert "| Nested entities | 0.20 | 0.30 | 0.50 |" in text
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf8")
+    assert page.count("data:image/png;base64") == 2 and "<table>" in page
+
+
+def test_runs_of_another_corpus_are_not_counted_together(tmp_path):
+    tables = load("tables")
+    metrics = fabricate(tmp_path / "metrics", settings={"corpus": "older", "bilm": "baseline"})
+    with pytest.raises(ValueError, match="another corpus"):
+        tables.Runs.read(metrics)
+
+
+def test_words_of_a_text_are_no_markup():
+    module = load("neighbours")
+    words = ("a", "*b*", "<i>", "c|d", "watch", "_e_", "[f]")
+    shown = module.Occurrence(words, 4).snippet()
+    assert shown == r"a \*b\* \<i\> c\|d **watch** \_e\_ \[f\]"
 
 
 def test_the_package_was_installed_elsewhere_and_predicts_the_same(project):
-    assert list((project / "packages").glob("en_stories-0.1.0/dist/en_stories-0.1.0.tar.gz"))
-    nlp = spacy.load(project / "training" / "stories" / "pipeline")
+    training = project / "training" / "stories"
+    assert (project / "packages" / "en_stories-0.1.0" / "meta.json").is_file()
+    nlp = spacy.load(training / "pipeline")
     assert nlp.pipe_names == ["elmo", "ner", "sentencizer", "coref"]
+    # the whole finds what its parts find
+    docs = read_docs(project / "corpus" / "stories" / "marked" / "test.spacy")[:5]
+    parts = [
+        spacy.load(training / f"{task}_elmo_100_0" / "model-best") for task in ("ner", "coref")
+    ]
+    for text in (doc.text for doc in docs):
+        ner, coref = (part(text) for part in parts)
+        doc = nlp(text)
+        assert [(e.text, e.label_) for e in doc.ents] == [(e.text, e.label_) for e in ner.ents]
+        assert get_clusters(doc) == get_clusters(coref)
 
 
 def test_corpora_with_a_licence_are_converted(tmp_path):
@@ -170,7 +251,7 @@ def read_docs(path):
 
 
 def test_a_share_of_the_books_is_part_of_a_larger_one(tmp_path):
-    stories, module = load("write_stories"), load("fine_tune")
+    stories, module = load("write_stories"), load("train_run")
     stories.write_stories(tmp_path / "text", tmp_path, 1, (20, 1, 1))
     vocab = spacy.blank("en").vocab
     books = {}
@@ -248,3 +329,4 @@ def test_error_cut_and_spread():
     assert baseline.deviation == pytest.approx(2**0.5)
     assert module.error_cut(baseline, elmo) == pytest.approx(100 * 10 / 39)
     assert str(module.spread([50.0])) == "50.0"
+    assert math.isnan(module.error_cut(module.spread([100.0]), elmo))

@@ -58,7 +58,7 @@ def predictions_elsewhere(package: Path, name: str, corpus: Path) -> str:
         build = [*offline, "--no-build-isolation", "--wheel-dir", str(folder)]
         subprocess.run([sys.executable, "-m", "pip", "wheel", *build, str(package)], check=True)
         (wheel,) = folder.glob("*.whl")
-        venv.create(folder / "new", with_pip=True)
+        venv.create(folder / "new", with_pip=True, symlinks=os.name != "nt")
         scripts = "Scripts" if os.name == "nt" else "bin"
         python = str(folder / "new" / scripts / "python")
         libraries = [path for path in sys.path if path.endswith("-packages")]

@@ -16,7 +16,7 @@ from wasabi import msg
 
 from spacy_elmo.weights.atomic import atomic_file
 
-SOURCE = "https://raw.githubusercontent.com/dbamman/litbank/master"
+SOURCE = "https://raw.githubusercontent.com/dbamman/litbank/master"  # commit 3e50db0
 CHECKSUMS = Path(__file__).parent.parent / "litbank.md5"
 TIMEOUT = 60
 

@@ -4,6 +4,7 @@ Owns how occurrences are found and compared: by the cosine of the mean of the LS
 """
 
 import random
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, List, Tuple
@@ -19,6 +20,7 @@ MIN_TOKENS, MAX_TOKENS = 6, 40  # of a sentence
 AROUND = 6  # tokens that are shown on each side
 SHOWN, NEAREST = 2, 3
 SEED = 0
+SPECIAL = re.compile(r"[\\`*_\[\]<>&|#]")  # to Markdown
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,10 @@ class Occurrence:
 
     def snippet(self) -> str:
         """RETURNS (str): The word in bold and what is around it, as Markdown."""
-        before = self.words[max(0, self.place - AROUND) : self.place]
-        after = self.words[self.place + 1 : self.place + 1 + AROUND]
-        parts = [*before, f"**{self.words[self.place]}**", *after]
-        return " ".join(parts).replace("|", "\\|").replace("_", "\\_")
+        words = [SPECIAL.sub(r"\\\g<0>", word) for word in self.words]
+        before = words[max(0, self.place - AROUND) : self.place]
+        after = words[self.place + 1 : self.place + 1 + AROUND]
+        return " ".join([*before, f"**{words[self.place]}**", *after])
 
 
 def find(word: str, sentences: List[Tuple[str, ...]]) -> List[Occurrence]:
@@ -70,7 +72,7 @@ def nearest(
 ) -> List[Tuple[Occurrence, List[Tuple[float, Occurrence]]]]:
     """RETURNS (List[Tuple[Occurrence, List[Tuple[float, Occurrence]]]]): Some occurrences,
     and those that are most similar to each, with the cosine."""
-    embedder = ElmoEmbedder(weight_file=None if bilm == "en_small" else bilm)
+    embedder = ElmoEmbedder(weight_file=bilm)
     layers = embedder.embed_sentences([list(o.words) for o in occurrences])
     vectors = np.stack([x[1:, o.place].mean(axis=0) for x, o in zip(layers, occurrences)])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

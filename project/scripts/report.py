@@ -19,6 +19,7 @@ from plots import plot_mixes, plot_shares
 from spacy import displacy
 from spacy.cli._util import Arg, Opt
 from spacy.tokens import Doc, DocBin
+from spacy.vocab import Vocab
 from tables import TASKS, Runs, cost_table, score_table, share_table
 from wasabi import msg
 
@@ -34,8 +35,7 @@ img { max-width: 100% } iframe { width: 100%; height: 30rem; border: 1px solid #
 """
 IMAGE = re.compile(r'src="([^":]+\.png)"')
 EXAMPLE_TOKENS = 220
-# the part of a component's own pipeline that finds what is drawn
-SPAN_KEY = "sc"
+SPANS_KEY = "sc"  # of the configs for spancat
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -64,6 +64,10 @@ def on_shares(runs: Runs, folder: Path) -> Iterator[str]:
     plot_shares(runs, tasks, folder / "shares.png")
     yield "## How many books it takes"
     yield "![Learning curves](shares.png)"
+    yield (
+        "Smaller shares are parts of larger ones, the same books for all seeds. Trainings on a "
+        "share have as many steps less, though a quarter at the least."
+    )
     for task in tasks:
         yield f"### {TASKS[task]} by share of the training books"
         yield table(*share_table(runs, task))
@@ -110,7 +114,11 @@ def on_pretraining(pretrained: Path, folder: Path) -> Iterator[str]:
 
 def on_costs(runs: Runs) -> Iterator[str]:
     yield "## Time and memory"
-    yield "Mean time of a training with its evaluations and the biLM's run, and most memory."
+    machines = ", ".join(sorted({result["machine"] for result in runs.results}))
+    yield (
+        f"Mean time of a training with its evaluations and the biLM's run, and most memory, on "
+        f"{machines}. Runs with fewer threads than cores had others beside them."
+    )
     yield table(*cost_table(runs))
 
 
@@ -137,10 +145,9 @@ def find_pipeline(training: Path, task: str) -> Optional[Path]:
     return next(iter(sorted(training.glob(f"{task}_elmo_100_*/model-best"))), None)
 
 
-def example(corpus: Path) -> Optional[Doc]:
+def example(corpus: Path, vocab: Vocab) -> Optional[Doc]:
     """RETURNS (Optional[Doc]): The beginning of the first text to test on."""
-    docs = DocBin().from_disk(corpus / "test.spacy").get_docs(spacy.blank("en").vocab)
-    doc = next(docs, None)
+    doc = next(DocBin().from_disk(corpus / "test.spacy").get_docs(vocab), None)
     if doc is None:
         return None
     cut = cut_doc(doc, 0, min(len(doc), EXAMPLE_TOKENS))
@@ -152,15 +159,18 @@ def drawings(training: Path, corpora: Sequence[Tuple[str, Path]]) -> Iterator[Tu
     """YIELDS (Tuple[str, str]): Titles, and whole pages with what trained pipelines find in an
     example."""
     for task, corpus in corpora:
-        pipeline, doc = find_pipeline(training, task), example(corpus)
-        if pipeline is None or doc is None:
+        pipeline = find_pipeline(training, task)
+        if pipeline is None:
             continue
         nlp = spacy.load(pipeline)
+        doc = example(corpus, nlp.vocab)
+        if doc is None:
+            continue
         found = nlp(doc)
         if task == "coref":
             page = render_page([found], title=TASKS[task])
         elif task == "spancat":
-            page = displacy.render(found, "span", page=True, options={"spans_key": SPAN_KEY})
+            page = displacy.render(found, "span", page=True, options={"spans_key": SPANS_KEY})
         else:
             page = displacy.render(found, "ent", page=True)
         yield TASKS[task], page
@@ -173,7 +183,7 @@ def to_html(text: str, folder: Path, title: str, pages: Sequence[Tuple[str, str]
         data = base64.b64encode((folder / match[1]).read_bytes()).decode("ascii")
         return f'src="data:image/png;base64,{data}"'
 
-    body = IMAGE.sub(inline, MarkdownIt("commonmark").enable("table").render(text))
+    body = IMAGE.sub(inline, MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
     frames = "".join(
         f'<h3>{html.escape(name)}</h3>\n<iframe srcdoc="{html.escape(page)}"></iframe>\n'
         for name, page in pages

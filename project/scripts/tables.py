@@ -54,12 +54,29 @@ class Runs:
 
     @classmethod
     def read(cls, folder: Path) -> "Runs":
-        """RETURNS (Runs): All in a folder. One that is from before the last change of its
-        config is counted all the same: run `fine_tune.py` again to replace it."""
-        paths = sorted(folder.glob("*.json"))
-        if not paths:
+        """Read all runs in a folder. Those that are counted together must be of one corpus,
+        one biLM and the same settings.
+
+        folder (Path): The folder.
+        RETURNS (Runs): The runs.
+        """
+        results: List[Dict[str, Any]] = []
+        first: Dict[Any, Tuple[Path, Any]] = {}
+        for path in sorted(folder.glob("*.json")):
+            result = json.loads(path.read_text(encoding="utf8"))
+            results.append(result)
+            parts = {(result["task"], result["model"]): result["settings"]}
+            parts[result["task"]] = result["settings"]["corpus"]
+            for key, settings in parts.items():
+                other, known = first.setdefault(key, (path, settings))
+                if settings != known:
+                    raise ValueError(
+                        f"{path} is of another corpus, biLM or config than {other}: remove what is "
+                        f"out of date, or run fine_tune.py again with these seeds and shares."
+                    )
+        if not results:
             raise ValueError(f"{folder} holds no scores (*.json): run fine_tune.py first.")
-        return cls([json.loads(path.read_text(encoding="utf8")) for path in paths])
+        return cls(results)
 
     def of(self, **wanted: Any) -> "Runs":
         """RETURNS (Runs): Those of a task, a model, a share or a seed."""
@@ -85,7 +102,9 @@ class Runs:
 
 def error_cut(baseline: Spread, elmo: Spread) -> float:
     """RETURNS (float): By how many per cent ELMo makes the error smaller, the error being
-    what a score lacks to 100."""
+    what a score lacks to 100; nan where it lacks nothing without ELMo."""
+    if baseline.mean == 100:
+        return float("nan")
     return 100 * (elmo.mean - baseline.mean) / (100 - baseline.mean)
 
 
@@ -126,7 +145,7 @@ def share_table(runs: Runs, task: str) -> Tuple[List[str], List[List[str]]]:
 
 def cost_table(runs: Runs) -> Tuple[List[str], List[List[str]]]:
     """RETURNS (Tuple[List[str], List[List[str]]]): Header and rows of time and memory."""
-    header = ["", "books", "seconds", "memory, MB"]
+    header = ["", "books", "seconds", "threads", "memory, MB"]
     rows = []
     for task in runs.tasks():
         for model, title in MODELS.items():
@@ -135,7 +154,9 @@ def cost_table(runs: Runs) -> Tuple[List[str], List[List[str]]]:
                 seconds = spread(result["seconds"] for result in chosen)
                 memory = max(result["peak_mb"] for result in chosen)
                 name = f"{TASKS[task]}, {title}"
-                rows.append([name, f"{share} %", f"{seconds.mean:.0f}", f"{memory:,.0f}"])
+                threads = ", ".join(map(str, sorted({result["threads"] for result in chosen})))
+                numbers = [f"{seconds.mean:.0f}", threads, f"{memory:,.0f}"]
+                rows.append([name, f"{share} %", *numbers])
     return header, rows
 
 

@@ -1,0 +1,92 @@
+"""One training of a component: what it is, what its result depends on, and whether it is done."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Dict
+
+PARTS = ("train", "dev", "test")
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    task (str): The component: "ner", "spancat" or "coref".
+    model (str): "elmo", or "baseline" for the same without it.
+    seed (int): The seed.
+    share (int): Percentage of the training books.
+    config (str): The config file.
+    corpus (str): Folder of train.spacy, dev.spacy and test.spacy.
+    training (str): Folder for trained pipelines.
+    metrics (str): Folder for scores.
+    gpu_id (int): The GPU, -1 for the CPU.
+    overrides (Dict[str, Any]): Further settings of the config.
+    """
+
+    task: str
+    model: str
+    seed: int
+    share: int
+    config: str
+    corpus: str
+    training: str
+    metrics: str
+    gpu_id: int
+    overrides: Dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return f"{self.task}_{self.model}_{self.share}_{self.seed}"
+
+    @property
+    def output(self) -> Path:
+        return Path(self.training) / self.name
+
+    @property
+    def pipeline(self) -> Path:
+        return self.output / "model-best"
+
+    @property
+    def scores(self) -> Path:
+        return Path(self.metrics) / f"{self.name}.json"
+
+    def settings(self) -> Dict[str, Any]:
+        """RETURNS (Dict[str, Any]): All that the result depends on but seed and share: the
+        config, what is changed of it, and checksums of the corpus and of the biLM."""
+        corpus = {part: checksum(Path(self.corpus) / f"{part}.spacy") for part in PARTS}
+        bilm = self.overrides.get("paths.bilm")
+        weights = Path(str(bilm))
+        if weights.is_dir():
+            weights = weights / "model.safetensors"
+        return {
+            "config": Path(self.config).read_text(encoding="utf8"),
+            "overrides": self.overrides,
+            "corpus": corpus,
+            "bilm": checksum(weights) if weights.is_file() else bilm,
+        }
+
+    def is_done(self) -> bool:
+        """RETURNS (bool): Whether its scores and its pipeline are there, with these settings."""
+        if not (self.scores.is_file() and self.pipeline.is_dir()):
+            return False
+        found = json.loads(self.scores.read_text(encoding="utf8"))
+        return bool(found["settings"] == self.settings())
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> "Run":
+        return cls(**json.loads(text))
+
+
+def checksum(path: Path) -> str:
+    """RETURNS (str): MD5 of a file."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,125 @@
+"""Train and score one run, in the process that this starts in: a run that fails or is killed
+takes no other with it, and its memory is its own.
+
+    python train_run.py RUN        (as JSON; `fine_tune.py` starts these)
+"""
+
+import json
+import math
+import os
+import platform
+import random
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any, Dict
+
+import spacy
+import torch
+from runs import Run
+from spacy.cli.train import train
+from spacy.tokens import Doc, DocBin
+from spacy.training import Corpus
+from spacy.util import load_config
+
+from spacy_elmo.cli.mixes import collect_mixes
+from spacy_elmo.weights.atomic import atomic_file
+
+# A small share of the books is read more often: no run has fewer than this share of the steps.
+LEAST_STEPS = 0.25
+# of the books of a share; the same for all seeds
+SHUFFLE_SEED = 0
+
+
+def book_of(doc: Doc, number: int) -> str:
+    """RETURNS (str): The book that a Doc is of; without one, it is a book of its own."""
+    return str(doc.user_data.get("book", number))
+
+
+def take_share(path: Path, share: int, output: Path) -> Path:
+    """Write the Docs of a share of the books. Smaller shares are parts of larger ones.
+
+    path (Path): All training Docs.
+    share (int): The percentage.
+    output (Path): The file to write.
+    RETURNS (Path): The file to train on.
+    """
+    if share == 100:
+        return path
+    docs = list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
+    books = sorted({book_of(doc, number) for number, doc in enumerate(docs)})
+    random.Random(SHUFFLE_SEED).shuffle(books)
+    kept = set(books[: max(1, round(len(books) * share / 100))])
+    chosen = [doc for number, doc in enumerate(docs) if book_of(doc, number) in kept]
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(output) as temporary:
+        DocBin(docs=chosen, store_user_data=True).to_disk(temporary)
+    return output
+
+
+def overrides_of(run: Run) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): The settings of the config that the run changes."""
+    training = load_config(run.config, overrides=run.overrides)["training"]
+    share = max(LEAST_STEPS, run.share / 100)
+    n_steps = math.ceil(training["max_steps"] * share)
+    part = Path(run.training) / f"{run.name}.spacy"
+    return {
+        **run.overrides,
+        "paths.train": str(take_share(Path(run.corpus) / "train.spacy", run.share, part)),
+        "paths.dev": str(Path(run.corpus) / "dev.spacy"),
+        "system.seed": run.seed,
+        "training.max_steps": n_steps,
+        "training.optimizer.learn_rate.total_steps": n_steps,
+        "training.eval_frequency": math.ceil(training["eval_frequency"] * share),
+    }
+
+
+def carry_out(run: Run) -> None:
+    """Train, score, and write what came out."""
+    settings = run.settings()
+    start = time.perf_counter()
+    train(Path(run.config), run.output, use_gpu=run.gpu_id, overrides=overrides_of(run))
+    seconds = time.perf_counter() - start
+    nlp = spacy.load(run.pipeline)
+    mixes = [mix for mix in collect_mixes(nlp) if mix.learned]
+    result: Dict[str, Any] = {
+        "task": run.task,
+        "model": run.model,
+        "seed": run.seed,
+        "share": run.share,
+        "seconds": seconds,
+        "threads": torch.get_num_threads(),
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        "mix": [{"component": mix.component, "weights": mix.weights} for mix in mixes],
+        "settings": settings,
+    }
+    for part in ("dev", "test"):
+        examples = list(Corpus(Path(run.corpus) / f"{part}.spacy")(nlp))
+        result[part] = _numbers(nlp.evaluate(examples))
+    result["peak_mb"] = peak_mb()
+    shutil.rmtree(run.output / "model-last")
+    run.scores.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_file(run.scores) as temporary:
+        temporary.write_text(json.dumps(result, indent=1), encoding="utf8")
+
+
+def peak_mb() -> float:
+    """RETURNS (float): Most memory of this process; of the GPU, where there is one in use."""
+    if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
+        return torch.cuda.max_memory_allocated() / (1 << 20)
+    if os.name == "nt":
+        return math.nan
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
+
+
+def _numbers(scores: Dict[str, Any]) -> Dict[str, float]:
+    kept = {key: value for key, value in scores.items() if isinstance(value, (int, float))}
+    return {key: float(value) for key, value in kept.items() if key != "speed"}
+
+
+if __name__ == "__main__":
+    carry_out(Run.from_json(sys.argv[1]))
