@@ -23,6 +23,7 @@ from common import machine
 from spacy.util import load_config
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
+from yardsticks import kinds_of_lstm_weights
 
 from spacy_elmo.bilm.lm_head import make_head
 from spacy_elmo.pretrain.config import PretrainConfig
@@ -140,12 +141,8 @@ class PlainMuonRun(PlainRun):
     """The same with the biLM's optimizers."""
 
     def make_optimizers(self) -> List[torch.optim.Optimizer]:
-        gates, matrices = [], []
-        for name, param in self.lstms.named_parameters():
-            if param.dim() == 2:
-                (matrices if "weight_hr" in name else gates).append(param)
-        known = {id(param) for param in (*gates, *matrices)}
-        others = [param for param in self.params if id(param) not in known]
+        biases, matrices, gates = kinds_of_lstm_weights(self.lstms)
+        others = [*self.embedding.parameters(), *self.head.parameters(), *biases]
         return self.config.recipe.optimizers(others, matrices, gates)
 
 

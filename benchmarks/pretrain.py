@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from common import best_times, machine, make_words
 from torch import Tensor, nn
-from yardsticks import Textbook, TorchLSTM, matrix_products
+from yardsticks import Textbook, TorchLSTM, kinds_of_lstm_weights, matrix_products
 
 from spacy_elmo.bilm import BiLM, BiLMOptions
 from spacy_elmo.bilm.lm_head import make_head
@@ -85,10 +85,8 @@ class Bench:
         if module is self.torch_lstm:
             ours = set(self.model.bilm.layers.parameters())
             kinds = tuple([param for param in kind if param not in ours] for kind in kinds)
-            others, matrices, gates = kinds
-            for name, param in self.torch_lstm.lstms.named_parameters():
-                kind = others if "bias" in name else matrices if "weight_hr" in name else gates
-                kind.append(param)
+            theirs = kinds_of_lstm_weights(self.torch_lstm.lstms)
+            kinds = tuple(a + b for a, b in zip(kinds, theirs))
         return Modern(learn_rate=1e-4, matrix_rate=1e-4).optimizers(*kinds)
 
     def draw(self) -> None:

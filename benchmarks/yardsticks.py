@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spacy_elmo.bilm.softmax import sampled_cross_entropy
-from spacy_elmo.pretrain.model import LanguageModel
+from spacy_elmo.pretrain.model import LanguageModel, Weights
 
 Corrections = Tuple[Tensor, Tensor]
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "mv", "_linear_pointwise", "convolution", "linear")
@@ -131,6 +131,18 @@ class TorchLSTM(nn.Module):
             total = sampled_cross_entropy(x.flatten(0, 1), weight, bias, targets[d], *rest)
             found.append(total / targets.shape[1])
         return torch.stack(found)
+
+
+def kinds_of_lstm_weights(module: nn.Module) -> Tuple[Weights, Weights, Weights]:
+    """RETURNS (Tuple[List[nn.Parameter], ...]): Weights of torch's LSTMs as
+    `LanguageModel.kinds_of_weights` has them: biases, projections, and those of the gates."""
+    others: Weights = []
+    matrices: Weights = []
+    gates: Weights = []
+    for name, param in module.named_parameters():
+        kind = others if param.dim() == 1 else matrices if "weight_hr" in name else gates
+        kind.append(param)
+    return others, matrices, gates
 
 
 class _Recorder(TorchDispatchMode):

@@ -140,7 +140,7 @@ def test_what_is_done_is_not_done_again(project, monkeypatch):
     assert not replace(run, overrides={**overrides, "training.dropout": 0.2}).is_done()
     assert runs.Run.from_json(run.to_json()) == run
     # another corpus in the same place, and pipelines that were removed
-    monkeypatch.setattr(runs, "checksum", lambda path: "other")
+    monkeypatch.setattr(runs, "get_checksum", lambda path: "other")
     assert not run.is_done()
     monkeypatch.undo()
     monkeypatch.chdir(project)

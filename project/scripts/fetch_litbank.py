@@ -4,7 +4,6 @@ A file that is there already is used as it is, without a network; one with other
 an error and stays as it is.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Annotated, Dict, List
 
@@ -13,6 +12,7 @@ import typer
 from spacy.cli._util import Arg
 from tqdm import tqdm
 from wasabi import msg
+from weasel.util.hashing import get_checksum
 
 from spacy_elmo.weights.atomic import atomic_file
 
@@ -27,8 +27,8 @@ def read_checksums(path: Path) -> Dict[str, str]:
     return {name: checksum for checksum, name in (line.split("  ", 1) for line in lines)}
 
 
-def check(data: bytes, checksum: str, source: str) -> None:
-    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
+def check(path: Path, checksum: str, source: str) -> None:
+    found = get_checksum(path)
     if found != checksum:
         raise ValueError(
             f"{source} has the MD5 checksum {found}, and {checksum} is expected: it is damaged, or "
@@ -48,16 +48,16 @@ def fetch(folder: Path, checksums: Dict[str, str], source: str = SOURCE) -> int:
     for name, checksum in checksums.items():
         path = folder / name
         if path.is_file():
-            check(path.read_bytes(), checksum, str(path))
+            check(path, checksum, str(path))
         else:
             missing.append(name)
     for name in tqdm(missing, unit="file", disable=None):
         answer = requests.get(f"{source}/{name}", timeout=TIMEOUT)
         answer.raise_for_status()
-        check(answer.content, checksums[name], f"{source}/{name}")
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with atomic_file(folder / name) as temporary:
             temporary.write_bytes(answer.content)
+            check(temporary, checksums[name], f"{source}/{name}")
     return len(missing)
 
 

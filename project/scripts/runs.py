@@ -1,13 +1,13 @@
 """One training of a component: what it is, what its result depends on, and whether it is done."""
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Dict
 
+from weasel.util.hashing import get_checksum
+
 PARTS = ("train", "dev", "test")
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Run:
     def settings(self) -> Dict[str, Any]:
         """RETURNS (Dict[str, Any]): All that the result depends on but seed and share: the
         config, what is changed of it, and checksums of the corpus and of the biLM."""
-        corpus = {part: checksum(Path(self.corpus) / f"{part}.spacy") for part in PARTS}
+        corpus = {part: get_checksum(Path(self.corpus) / f"{part}.spacy") for part in PARTS}
         bilm = self.overrides.get("paths.bilm")
         weights = Path(str(bilm))
         if weights.is_dir():
@@ -65,7 +65,7 @@ class Run:
             "config": Path(self.config).read_text(encoding="utf8"),
             "overrides": self.overrides,
             "corpus": corpus,
-            "bilm": checksum(weights) if weights.is_file() else bilm,
+            "bilm": get_checksum(weights) if weights.is_file() else bilm,
         }
 
     def is_done(self) -> bool:
@@ -81,12 +81,3 @@ class Run:
     @classmethod
     def from_json(cls, text: str) -> "Run":
         return cls(**json.loads(text))
-
-
-def checksum(path: Path) -> str:
-    """RETURNS (str): MD5 of a file."""
-    digest = hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
