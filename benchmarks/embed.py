@@ -1,6 +1,7 @@
-"""Tokens per second of the biLM on the CPU, beside its matrix products alone.
+"""Tokens per second of the biLM, beside its matrix products alone.
 
-    python benchmarks/embed.py [--text FILE] [--sizes small original] [--json FILE]
+    python benchmarks/embed.py [--text FILE] [--sizes small original] [--sentences 1 32 128]
+        [--precision bfloat16] [--device cuda] [--max-tokens 8192] [--json FILE]
 
 Sentences come from a text file (one tokenized sentence a line) or are drawn with the
 word frequencies and sentence lengths of English prose. Weights are random: speed does
@@ -19,8 +20,11 @@ import torch
 from common import best_times, machine, make_words
 
 from spacy_elmo.bilm import BiLM, BiLMOptions, WordBatch
+from spacy_elmo.bilm.model import MAX_TOKENS, PRECISIONS
 from spacy_elmo.bilm.packing import pack
+from spacy_elmo.bilm.products import BatchedProducts
 from spacy_elmo.bilm.recurrence import GATE_ROWS, split_steps
+from spacy_elmo.pretrain.recorded import record
 
 FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024))
 SIZES: Dict[str, BiLMOptions] = {
@@ -43,40 +47,62 @@ def read_sentences(path: Optional[Path], n: int) -> List[List[str]]:
     return [[words[i] for i in rng.choice(len(words), size, p=chance)] for size in lengths]
 
 
-def products(bilm: BiLM, batch: WordBatch) -> Callable[[], None]:
+def products(
+    bilm: BiLM, batch: WordBatch, dtype: torch.dtype, max_tokens: int
+) -> Callable[[], None]:
     """The LSTMs' matrix products on random numbers, as the biLM does them."""
-    active = pack(batch.ids, batch.lengths).active
+    parts = [batch.lengths[part] for part in batch.parts(max_tokens)]
+    layouts = [pack(np.zeros(lengths.sum(), np.int64), lengths).active for lengths in parts]
     dim, hidden = bilm.options.projection_dim, bilm.options.hidden_dim
-    x, state, cell = (torch.randn(sum(active), width) for width in (dim, dim, hidden))
+    n_rows = max(map(sum, layouts))
+    on_gpu = bilm.device.type == "cuda"
+    front = (bilm.options.n_directions,) if on_gpu else ()
+    x, state, cell = (
+        torch.randn(*front, n_rows, width, device=bilm.device, dtype=dtype)
+        for width in (dim, dim, hidden)
+    )
+    weights = [
+        products
+        for layer in bilm.layers
+        for products in (
+            [BatchedProducts(layer._weights(), dtype)] if on_gpu else layer.packed_products(dtype)
+        )
+    ]
 
     def run() -> None:
-        for layer in bilm.layers:
-            for weights in layer.packed_products(torch.float32):
-                row = 0
-                for steps in split_steps(active, GATE_ROWS):
-                    gates = weights.inputs(x[row : row + sum(steps)])
-                    first = row
-                    for n in steps:
-                        weights.add_state(gates[row - first : row - first + n], state[:n])
-                        weights.project(cell[:n])
-                        row += n
+        for active, products in ((active, w) for active in layouts for w in weights):
+            row = 0
+            for steps in split_steps(active, GATE_ROWS):
+                first = row
+                gates = products.inputs(x[..., row : row + sum(steps), :])
+                for n in steps:
+                    products.add_state(
+                        gates[..., row - first : row - first + n, :], state[..., :n, :]
+                    )
+                    products.project(cell[..., :n, :])
+                    row += n
 
-    return run
+    return record(run) if on_gpu else run
 
 
-def measure(bilm: BiLM, sentences: List[List[str]], precision: str) -> Dict[str, float]:
+def measure(
+    bilm: BiLM, sentences: List[List[str]], precision: str, max_tokens: int
+) -> Dict[str, float]:
     batch = WordBatch.from_sentences(sentences)
+    dtype = PRECISIONS[precision] or torch.float32
+    wait = torch.cuda.synchronize if bilm.device.type == "cuda" else lambda: None
 
-    def warm() -> object:
-        return bilm(batch, precision=precision)
+    def warm() -> None:
+        bilm(batch, precision=precision, max_tokens=max_tokens)
+        wait()
 
-    def cold() -> object:
+    def cold() -> None:
         bilm.drop_caches()
-        return bilm(batch, precision=precision)
+        warm()
 
     warm()  # fills the cache and the allocator
-    runs: Dict[str, Callable[[], object]] = {"warm": warm, "products": products(bilm, batch)}
-    best = best_times(runs, REPEATS)
+    replay = products(bilm, batch, dtype, max_tokens)
+    best = best_times({"warm": warm, "products": lambda: (replay(), wait())}, REPEATS)
     best.update(best_times({"cold": cold}, REPEATS))
     speed = {name: len(batch.ids) / seconds for name, seconds in best.items()}
     speed["share"] = best["products"] / best["warm"]
@@ -87,18 +113,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--text", type=Path, help="one tokenized sentence a line")
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--sentences", nargs="+", type=int, default=SENTENCES)
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
+    parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
+    parser.add_argument("--max-tokens", type=int, default=MAX_TOKENS)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     args = parser.parse_args()
-    sentences = read_sentences(args.text, max(SENTENCES))
-    print(machine())
+    sentences = read_sentences(args.text, max(args.sentences))
+    name = machine()
+    if args.device.type == "cuda":
+        name = f"{torch.cuda.get_device_name(args.device)}, torch {torch.__version__}"
+    print(f"{name}, {args.precision}")
     print(f"{'size':10}{'sentences':>10}{'warm tok/s':>12}{'cold tok/s':>12}", end="")
     print(f"{'products tok/s':>16}{'share of products':>19}")
     rows = []
     with torch.inference_mode():
         for size in args.sizes:
-            bilm = BiLM(SIZES[size]).requires_grad_(False)
-            for n in SENTENCES:
-                row = {"size": size, "sentences": n, **measure(bilm, sentences[:n], "float32")}
+            bilm = BiLM(SIZES[size]).requires_grad_(False).to(args.device)
+            for n in args.sentences:
+                found = measure(bilm, sentences[:n], args.precision, args.max_tokens)
+                row = {"size": size, "sentences": n, **found}
                 rows.append(row)
                 print(
                     f"{size:10}{n:>10}{row['warm']:>12,.0f}{row['cold']:>12,.0f}"
@@ -106,7 +140,8 @@ def main() -> None:
                     flush=True,
                 )
     if args.json:
-        args.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+        found = {"machine": name, "precision": args.precision, "rows": rows}
+        args.json.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Words per second of a step of pretraining, beside other ways to take it.
 
-    python benchmarks/pretrain.py [--sizes small medium original] [--precision bfloat16]
+    python benchmarks/pretrain.py [--sizes small medium original] [--precision tf32]
         [--device cuda] [--json FILE] [--png FILE]
 
 A step takes a window of both directions, draws samples, makes the gradients of the sampled
@@ -20,7 +20,7 @@ products  the matrix products of our step alone
 import argparse
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -29,13 +29,17 @@ from torch import Tensor, nn
 from yardsticks import Textbook, TorchLSTM, kinds_of_lstm_weights, matrix_products
 
 from spacy_elmo.bilm import BiLM, BiLMOptions
+from spacy_elmo.bilm.devices import send
 from spacy_elmo.bilm.lm_head import make_head
 from spacy_elmo.bilm.model import PRECISIONS
+from spacy_elmo.bilm.tokens import Spelling
 from spacy_elmo.pretrain.memory import keep_freed_memory
 from spacy_elmo.pretrain.model import LanguageModel
 from spacy_elmo.pretrain.recipes import Modern
-from spacy_elmo.pretrain.sampler import LogUniformSampler
+from spacy_elmo.pretrain.recorded import RecordedLosses, can_record, record
+from spacy_elmo.pretrain.sampler import LogUniformSampler, Sample
 from spacy_elmo.pretrain.vocab import SPECIAL, Vocab
+from spacy_elmo.pretrain.workers import Workers
 
 FIVE = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256))
 SEVEN = (*FIVE, (6, 512), (7, 1024))
@@ -78,6 +82,7 @@ class Bench:
         self.chars = chars.view(options.n_directions, N_STEPS, N_ROWS, -1).to(device)
         self.optimizers = self._optimizers(self.model)
         self.other_optimizers = self._optimizers(self.torch_lstm)
+        self.recorded: Optional[RecordedLosses] = None
 
     def _optimizers(self, module: nn.Module) -> List[torch.optim.Optimizer]:
         """Those of the recipe, for the LSTMs in use."""
@@ -91,21 +96,33 @@ class Bench:
 
     def draw(self) -> None:
         drawn, self.n_draws = self.sampler.draw(self.rng)
-        self.samples = torch.from_numpy(drawn).to(self.device)
+        self.samples = send(torch.from_numpy(drawn), self.device)
 
     def ours(self) -> Tensor:
-        distinct, places = np.unique(self.read, return_inverse=True)
+        spelling, places = self._read()
         losses, _ = self.model(
-            self.spelling[distinct],
-            torch.from_numpy(places.reshape(self.read.shape)).to(self.device),
+            spelling,
+            places.flatten(1),
             self.targets,
             [N_ROWS] * N_STEPS,
             self.state,
             precision=self.precision,
-            sampler=self.sampler,
-            samples=[(self.samples, self.n_draws)] * len(self.read),
+            samples=self._samples(),
         )
         return losses
+
+    def recorded_step(self) -> None:
+        """That of ours on a GPU."""
+        self.draw()
+        spelling, places = self._read()
+        x = self.model.look_up(self.model.embed(spelling, self.precision), places.flatten(1))
+        window = x, self.targets, self.state, self._samples()
+        if self.recorded is None:
+            settings = [N_ROWS] * N_STEPS, self.precision, 0.0, 1.0
+            self.recorded = RecordedLosses(self.model, *window, *settings)
+        _, _, d_x = self.recorded(*window)
+        x.backward(d_x)
+        self.change(self.optimizers)
 
     def with_textbook(self) -> Tensor:
         return self.textbook.losses(self.chars, self.targets, self.samples, self._corrections())
@@ -120,25 +137,31 @@ class Bench:
         rest = self.targets, self.samples, self._corrections()
         return self.torch_lstm.losses(table, places, *rest)
 
-    def _words(self) -> Tuple[Tensor, Tensor]:
-        """Vectors of the distinct words [n, P], and which of them stands where [D, T, B]."""
+    def _read(self) -> Tuple[Spelling, Tensor]:
+        """The distinct words, and which of them stands where [D, T, B]."""
         distinct, places = np.unique(self.read, return_inverse=True)
         places = torch.from_numpy(places.reshape(len(self.read), N_STEPS, N_ROWS))
-        table = self.model.embed(self.spelling[distinct], self.precision)
-        return table, places.to(self.device)
+        return self.spelling[distinct], send(places, self.device)
+
+    def _words(self) -> Tuple[Tensor, Tensor]:
+        """Vectors of the distinct words [n, P], and which of them stands where [D, T, B]."""
+        spelling, places = self._read()
+        return self.model.embed(spelling, self.precision), places
 
     def _corrections(self) -> List[Any]:
-        return [
-            (
-                self.sampler.log_expected(targets, self.n_draws),
-                self.sampler.log_expected(self.samples, self.n_draws),
-            )
-            for targets in self.targets
-        ]
+        log_expected = self.sampler.log_expected
+        of_samples = log_expected(self.samples, self.n_draws)
+        return [(log_expected(targets, self.n_draws), of_samples) for targets in self.targets]
+
+    def _samples(self) -> List[Sample]:
+        return [Sample(self.samples, corrections) for corrections in self._corrections()]
 
     def step(self, losses: Callable[[], Tensor], optimizers: List[torch.optim.Optimizer]) -> None:
         self.draw()
         losses().mean().backward()
+        self.change(optimizers)
+
+    def change(self, optimizers: List[torch.optim.Optimizer]) -> None:
         params = [
             param for o in optimizers for group in o.param_groups for param in group["params"]
         ]
@@ -166,16 +189,15 @@ class Bench:
             "textbook": lambda: self.step(self.with_textbook, self.optimizers),
             "nn.LSTM": lambda: self.step(self.with_torch_lstm, self.other_optimizers),
         }
+        replay = matrix_products(runs["ours"])
+        on_gpu = self.device.type == "cuda"
+        products = record(replay) if on_gpu else replay
+        if can_record(self.model, Workers(0, 1, self.device)):
+            runs["ours"] = self.recorded_step
+        runs["products"] = lambda: (products(), torch.cuda.synchronize() if on_gpu else None)
         for run in runs.values():
             run()
-        replay = matrix_products(runs["ours"])
-
-        def products() -> None:
-            replay()
-            if self.device.type == "cuda":
-                torch.cuda.synchronize()
-
-        seconds = best_times({**runs, "products": products}, repeats)
+        seconds = best_times(runs, repeats)
         return {name: N_STEPS * N_ROWS / seconds[name] for name in COLUMNS}
 
 
@@ -193,13 +215,17 @@ def plot(rows: List[Dict[str, Any]], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
-    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
+    parser.add_argument("--precision", choices=[*PRECISIONS, "tf32"], default="float32")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     parser.add_argument("--png", type=Path, help="also draw them")
     args = parser.parse_args()
     keep_freed_memory()
+    precision = args.precision
+    if precision == "tf32":
+        torch.set_float32_matmul_precision("high")
+        precision = "float32"
     name = machine()
     if args.device.type == "cuda":
         name = f"{torch.cuda.get_device_name(args.device)}, torch {torch.__version__}"
@@ -208,7 +234,7 @@ def main() -> None:
     print(f"{'/ eager':>9}{'/ textbook':>12}{'/ nn.LSTM':>11}{'of products':>13}")
     rows = []
     for size in args.sizes:
-        row = {"size": size, **Bench(size, args.precision, args.device).measure(args.repeats)}
+        row = {"size": size, **Bench(size, precision, args.device).measure(args.repeats)}
         rows.append(row)
         print(f"{size:10}" + "".join(f"{row[name]:>10,.0f}" for name in COLUMNS), end="")
         print(

@@ -4,15 +4,17 @@ Owns the arithmetic from character ids to word features. It does not know where 
 ids come from, nor what the features are projected to.
 """
 
-from typing import Any, Iterator, List, Tuple
+from typing import Any, List
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from .devices import send
 from .options import BiLMOptions
 
-WORDS_PER_BUCKET = 256
+# of similar length; a GPU gains more from few launches than from short words
+WORDS_PER_BUCKET, WORDS_PER_BUCKET_ON_GPU = 256, 2048
 NEARLY_0 = 1e-30
 
 
@@ -61,22 +63,20 @@ class CharCNN(nn.Module):
         """
         if not len(ids):
             return self.embedding.new_zeros(0, sum(len(bias) for bias in self.biases))
-        buckets: List[Tensor] = []
+        by_length = torch.argsort(n_used, stable=True)
+        order = send(by_length, ids.device)
+        size = WORDS_PER_BUCKET_ON_GPU if ids.is_cuda else WORDS_PER_BUCKET
         parts: List[Tensor] = []
-        for rows, n_positions in self._buckets(n_used, ids.shape[1]):
-            buckets.append(rows)
-            parts.append(self._convolve(ids[rows.to(ids.device), :n_positions]))
+        for rows, used in zip(order.split(size), n_used[by_length].split(size)):
+            # the longest word, and one window of padding alone, for its value takes part in
+            # the maximum
+            n_positions = min(ids.shape[1], int(used[-1]) + max(self.widths))
+            parts.append(self._convolve(ids[rows, :n_positions]))
         unsorted = parts[0].new_empty(len(ids), parts[0].shape[1])
-        features = unsorted.index_copy(0, torch.cat(buckets).to(ids.device), torch.cat(parts))
+        features = unsorted.index_copy(0, order, torch.cat(parts))
         for highway in self.highways:
             features = highway(features)
         return features
-
-    def _buckets(self, n_used: Tensor, n_positions: int) -> Iterator[Tuple[Tensor, int]]:
-        """Words by length, and how many positions the longest of them needs: one
-        window of padding alone must remain, for its value takes part in the maximum."""
-        for rows in torch.argsort(n_used, stable=True).split(WORDS_PER_BUCKET):
-            yield rows, min(n_positions, int(n_used[rows[-1]]) + max(self.widths))
 
     def _convolve(self, ids: Tensor) -> Tensor:
         n_words, n_positions = ids.shape

@@ -10,9 +10,10 @@ from typing import Dict, List, Optional, Tuple
 import torch
 from torch import Tensor, nn
 
+from .arithmetic import Bounds
 from .lstm_grad import LSTMFunction
 from .products import BatchedProducts, PackedProducts, Weights, packing_works
-from .recurrence import Bounds, run
+from .recurrence import run
 
 
 class LSTMLayer(nn.Module):

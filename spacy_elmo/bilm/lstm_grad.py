@@ -11,15 +11,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .products import (
-    BatchedGradients,
-    BatchedProducts,
-    GradientProducts,
-    PackedGradients,
-    PackedProducts,
-    Weights,
-)
-from .recurrence import Bounds, Tape, run
+from .arithmetic import Bounds, Tape
+from .products import BatchedGradients, BatchedProducts, PackedGradients, PackedProducts, Weights
+from .recurrence import run, run_back
 
 
 class LSTMFunction(torch.autograd.Function):
@@ -81,7 +75,7 @@ class LSTMFunction(torch.autograd.Function):
             gradients = make_gradients(_of(weights, part), dtype)
             d_gates = torch.empty_like(tape.gates, dtype=dtype)
             d_projected = torch.empty_like(outputs[part], dtype=dtype)
-            d_bias[part] = _run_back(
+            d_bias[part] = run_back(
                 (d_out[part], d_h[part], d_c[part]),
                 (d_gates, d_projected),
                 c[part],
@@ -112,71 +106,6 @@ def _of(weights: Weights, part: Any) -> Weights:
         *(input_weight[part], state_weight[part], bias[part]),
         None if projection is None else projection[part],
     )
-
-
-def _run_back(
-    d_states: Tuple[Tensor, Tensor, Tensor],
-    d_rows: Tuple[Tensor, Tensor],
-    start_cell: Tensor,
-    outputs: Tensor,
-    tape: Tape,
-    gradients: GradientProducts,
-    active: List[int],
-    bounds: Bounds,
-) -> Tensor:
-    """The time loop backwards, with or without a direction axis in front.
-
-    d_states (Tuple[Tensor, Tensor, Tensor]): Gradients of the outputs [..., R, P], and of
-        the states after the last steps, which become those of the states at the start.
-    d_rows (Tuple[Tensor, Tensor]): Written: gradients of the gates before activation
-        [..., R, 4H] and of the projections before clipping [..., R, P].
-    start_cell (Tensor): Cells before the first step [..., n_sentences, H].
-    outputs (Tensor): Outputs of the forward pass [..., R, P].
-    RETURNS (Tensor): The gradient of the bias [..., 4H].
-    """
-    (d_out, d_h, d_c), (d_gates, d_projected) = d_states, d_rows
-    hidden = d_c.shape[-1]
-    # of one step, in the type of the weights, and small enough to stay in the processor's cache
-    d_step = torch.empty_like(tape.gates[..., : active[0], :])
-    d_bias = torch.zeros_like(tape.gates[..., 0, :])
-    end = outputs.shape[-2]
-    for step in reversed(range(len(active))):
-        n = active[step]
-        rows = slice(end - n, end)
-        end -= n
-        d_state, d_cell = d_h[..., :n, :], d_c[..., :n, :]
-        before = tape.cell[..., end - active[step - 1] :, :] if step else start_cell
-        d_y = d_state + d_out[..., rows, :]
-        if bounds.output is not None:
-            d_y = _through_clip(d_y, outputs[..., rows, :], bounds.output)
-        d_projected[..., rows, :] = d_y
-        d_y = gradients.projected(d_projected[..., rows, :])
-        gates = tape.gates[..., rows, :]
-        i, f, o, g = gates.split(hidden, dim=-1)
-        tanh_cell = tape.tanh_cell[..., rows, :]
-        d = d_step[..., :n, :]
-        d_i, d_f, d_o, d_g = d.split(hidden, dim=-1)
-        torch.mul(d_y, tanh_cell, out=d_o)
-        d_cell += torch.ops.aten.tanh_backward(d_y * o, tanh_cell)
-        if bounds.cell is not None:
-            d_cell.copy_(_through_clip(d_cell, tape.cell[..., rows, :], bounds.cell))
-        torch.mul(d_cell, g, out=d_i)
-        torch.mul(d_cell, before[..., :n, :], out=d_f)
-        torch.mul(d_cell, i, out=d_g)
-        d_cell *= f
-        sigmoids = gates[..., : 3 * hidden]
-        d[..., : 3 * hidden] = torch.ops.aten.sigmoid_backward(d[..., : 3 * hidden], sigmoids)
-        d_g.copy_(torch.ops.aten.tanh_backward(d_g, g))
-        d_bias += d.sum(dim=-2)
-        d_gates[..., rows, :] = d
-        d_state.copy_(gradients.state(d_gates[..., rows, :]))
-    return d_bias
-
-
-def _through_clip(gradient: Tensor, clipped: Tensor, bound: float) -> Tensor:
-    """The gradient where a clipped value lies within its bound, else zero."""
-    passed: Tensor = torch.ops.aten.hardtanh_backward(gradient, clipped, -bound, bound)
-    return passed
 
 
 def _before(outputs: Tensor, h: Tensor, active: List[int]) -> Tensor:

@@ -11,13 +11,14 @@ from typing import List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
+from .arithmetic import Bounds
 from .batch import WordBatch
 from .characters import LexiconCharacters, WordLexicon
+from .devices import send
 from .lstm import LSTMLayer
 from .options import BiLMOptions
 from .packing import Packing, pack
 from .products import warn_of_slow_bfloat16
-from .recurrence import Bounds
 from .tokens import TokenEmbedder
 
 WARM, ZERO = "warm", "zero"
@@ -151,7 +152,7 @@ class BiLM(nn.Module):
             tokens = batch.tokens_of(sentences)
             packing = pack(batch.ids[tokens], batch.lengths[sentences])
             part, _ = self._run(table, packing, start, precision)
-            where = torch.from_numpy(tokens).to(self.device)
+            where = send(torch.from_numpy(tokens), self.device)
             if torch.is_grad_enabled():
                 parts.append(part)
                 positions.append(where)
@@ -228,9 +229,9 @@ class BiLM(nn.Module):
         h, c = start
         if h.dim() == 3:  # one state for all sentences
             h, c = (x.unsqueeze(2).expand(-1, -1, n_rows, -1) for x in start)
-        rows = packing.outputs[:n_directions].to(self.device)
+        rows = send(packing.outputs[:n_directions], self.device)
         # [n_directions, R, P]
-        x = table[packing.inputs[:n_directions].to(self.device)]
+        x = table[send(packing.inputs[:n_directions], self.device)]
         layers, end = self.run_layers(x, packing.active, State(h, c), precision)
         return torch.stack([_gather(layer, rows) for layer in (x, *layers)]), end
 

@@ -21,8 +21,8 @@ TYPICAL_ROWS = 64  # only a hint for oneDNN: any number of rows may follow
 
 
 class Products(Protocol):
-    """What the recurrence multiplies. Sums for the gates have the type of the products,
-    all else has that of the weights."""
+    """What the recurrence multiplies. Results have the type of the products or that of the
+    weights."""
 
     def inputs(self, x: Tensor) -> Tensor:
         """[..., n, P] to what it adds to the gates [..., n, 4H], bias included."""
@@ -35,7 +35,8 @@ class Products(Protocol):
 
 
 class GradientProducts(Protocol):
-    """What the way back multiplies; results have the type of the weights."""
+    """What the way back multiplies. Those of the inputs have the type of the weights, the others
+    that of the products or that of the weights."""
 
     def inputs(self, d_gates: Tensor) -> Tensor:
         """[..., n, 4H] to [..., n, P]."""
@@ -56,7 +57,6 @@ class BatchedProducts:
 
     def __init__(self, weights: Weights, dtype: torch.dtype) -> None:
         input_weight, state_weight, bias, projection = weights
-        self.out_dtype = bias.dtype
         self.dtype = dtype
         self.input_weight = input_weight.to(dtype).transpose(1, 2)
         self.state_weight = state_weight.to(dtype).transpose(1, 2)
@@ -72,7 +72,7 @@ class BatchedProducts:
     def project(self, out: Tensor) -> Tensor:
         if self.projection is None:
             return out
-        return torch.bmm(out.to(self.dtype), self.projection).to(self.out_dtype)
+        return torch.bmm(out.to(self.dtype), self.projection)
 
 
 class BatchedGradients:
@@ -93,12 +93,12 @@ class BatchedGradients:
         return torch.bmm(d_gates, self.input_weight).to(self.out_dtype)
 
     def state(self, d_gates: Tensor) -> Tensor:
-        return torch.bmm(d_gates, self.state_weight).to(self.out_dtype)
+        return torch.bmm(d_gates, self.state_weight)
 
     def projected(self, d_projected: Tensor) -> Tensor:
         if self.projection is None:
-            return d_projected.to(self.out_dtype)
-        return torch.bmm(d_projected, self.projection).to(self.out_dtype)
+            return d_projected
+        return torch.bmm(d_projected, self.projection)
 
 
 class PackedProducts:

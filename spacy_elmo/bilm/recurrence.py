@@ -1,38 +1,21 @@
-"""The time loop of an LSTM layer over packed rows.
+"""The time loop of an LSTM layer over packed rows, forward and backward.
 
-Owns the elementwise arithmetic, the clipping and what the backward pass needs
-remembered. It works on one direction or on several side by side, and leaves the
-matrix products to `products`.
+Owns which rows run at which step. The arithmetic of a step is `arithmetic`'s, or `fused`'s on
+a GPU, the matrix products are those of `products`.
 """
 
-from dataclasses import dataclass
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 import torch
 from torch import Tensor
 
-from .products import Products
+from .arithmetic import Arithmetic, Bounds, PlainArithmetic, Tape
+from .fused import FusedArithmetic, is_fusible
+from .products import GradientProducts, Products
 
 # Rows of gates held at once outside of training: enough for products at full speed,
 # and little memory (4H floats a row).
-GATE_ROWS = 512
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """Where the memory cell and the projected output are clipped, if they are."""
-
-    cell: Optional[float]
-    output: Optional[float]
-
-
-@dataclass
-class Tape:
-    """What the backward pass needs of the forward pass; R packed rows."""
-
-    gates: Tensor  # [..., R, 4H] input, forget, output gate and candidate, after activation
-    cell: Tensor  # [..., R, H] after clipping
-    tanh_cell: Tensor  # [..., R, H]
+GATE_ROWS, GATE_ROWS_ON_GPU = 512, 8192
 
 
 def run(
@@ -56,9 +39,10 @@ def run(
     outputs (Tensor): [..., R, P], written.
     tape (Optional[Tape]): Filled for the backward pass, if given.
     """
-    hidden = c.shape[-1]
+    arithmetic = _arithmetic(c, bounds)
+    gate_rows = GATE_ROWS_ON_GPU if x.is_cuda else GATE_ROWS
     row = 0
-    for steps in split_steps(active, None if tape is not None else GATE_ROWS):
+    for steps in split_steps(active, None if tape is not None else gate_rows):
         begin, n_rows = row, sum(steps)
         # [..., n_rows, 4H]: what the inputs of these steps add to the gates
         chunk = products.inputs(x[..., begin : begin + n_rows, :])
@@ -68,34 +52,51 @@ def run(
             rows = slice(row, row + n)
             state, cell = h[..., :n, :], c[..., :n, :]
             sums = products.add_state(chunk[..., row - begin : row - begin + n, :], state)
-            gates = sums if tape is None else tape.gates[..., rows, :]
-            if sums.dtype != c.dtype:
-                gates = sums = sums.to(c.dtype) if tape is None else gates.copy_(sums)
-            torch.sigmoid(sums[..., : 3 * hidden], out=gates[..., : 3 * hidden])
-            i, f, o, g = gates.split(hidden, dim=-1)
-            tanh(sums[..., 3 * hidden :], g)
-            cell.mul_(f).addcmul_(i, g)
-            if bounds.cell is not None:
-                cell.clamp_(-bounds.cell, bounds.cell)
-            if tape is None:
-                out = tanh(cell, torch.empty_like(cell))
-            else:
-                tape.cell[..., rows, :] = cell
-                out = tanh(cell, tape.tanh_cell[..., rows, :])
-            out = products.project(out * o)
-            if bounds.output is not None:
-                out.clamp_(-bounds.output, bounds.output)
-            state.copy_(out)
-            outputs[..., rows, :] = out
+            out = arithmetic.cell(sums, cell, None if tape is None else tape.rows(rows))
+            arithmetic.output(products.project(out), state, outputs[..., rows, :])
             row += n
 
 
-def tanh(x: Tensor, out: Tensor) -> Tensor:
-    """tanh x = 2 sigmoid(2x) - 1, to 1e-7. On the CPU torch computes the sigmoid
-    several times as fast as the tanh."""
-    if x.is_cuda:
-        return torch.tanh(x, out=out)
-    return torch.mul(x, 2, out=out).sigmoid_().mul_(2).sub_(1)
+def run_back(
+    d_states: Tuple[Tensor, Tensor, Tensor],
+    d_rows: Tuple[Tensor, Tensor],
+    start_cell: Tensor,
+    outputs: Tensor,
+    tape: Tape,
+    gradients: GradientProducts,
+    active: List[int],
+    bounds: Bounds,
+) -> Tensor:
+    """The way back of `run`.
+
+    d_states (Tuple[Tensor, Tensor, Tensor]): Gradients of the outputs [..., R, P], and of
+        the states after the last steps, which become those of the states at the start.
+    d_rows (Tuple[Tensor, Tensor]): Written: gradients of the gates before activation
+        [..., R, 4H] and of the projections before clipping [..., R, P].
+    start_cell (Tensor): Cells before the first step [..., n_sentences, H].
+    outputs (Tensor): Outputs of the forward pass [..., R, P].
+    RETURNS (Tensor): The gradient of the bias [..., 4H].
+    """
+    (d_out, d_h, d_c), (d_gates, d_projected) = d_states, d_rows
+    arithmetic = _arithmetic(d_c, bounds)
+    end = outputs.shape[-2]
+    for step in reversed(range(len(active))):
+        n = active[step]
+        rows = slice(end - n, end)
+        end -= n
+        d_state = d_h[..., :n, :]
+        before = tape.cell[..., end - active[step - 1] :, :] if step else start_cell
+        of_step = d_projected[..., rows, :], d_gates[..., rows, :]
+        arithmetic.output_back(d_state, d_out[..., rows, :], outputs[..., rows, :], of_step[0])
+        d_y = gradients.projected(of_step[0])
+        d_cell, before = d_c[..., :n, :], before[..., :n, :]
+        arithmetic.cell_back(d_y, d_cell, before, tape.rows(rows), of_step[1])
+        d_state.copy_(gradients.state(of_step[1]))
+    return arithmetic.bias(d_gates)
+
+
+def _arithmetic(c: Tensor, bounds: Bounds) -> Arithmetic:
+    return FusedArithmetic(bounds) if is_fusible(c) else PlainArithmetic(bounds)
 
 
 def split_steps(active: List[int], max_rows: Optional[int]) -> List[List[int]]:

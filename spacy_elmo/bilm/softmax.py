@@ -71,6 +71,21 @@ def _exponentials(logits: Tensor, top: Tensor) -> Tuple[Tensor, Tensor]:
     return p, p.sum(dim=1, keepdim=True)
 
 
+def _softmax(logits: Tensor, targets: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+    """Probabilities before their division by the rows' totals, in the logits' place, what to
+    multiply them by, and -log p of the targets; targets and the latter two [N, 1]."""
+    if logits.is_cuda:
+        # nothing stays in the cache there from one pass over the logits to the next, and
+        # torch's kernel needs the fewest
+        log_p = torch.log_softmax(logits, dim=1)
+        losses = -log_p.gather(1, targets)
+        return log_p.exp_(), torch.ones_like(losses), losses
+    own = logits.gather(1, targets)
+    top = logits.amax(dim=1, keepdim=True)
+    p, totals = _exponentials(logits, top)
+    return p, totals.reciprocal(), totals.log() + top - own
+
+
 class _Full(torch.autograd.Function):
     @staticmethod
     def forward(
@@ -93,13 +108,10 @@ class _Full(torch.autograd.Function):
         for start in range(0, len(h), n_rows):
             rows = slice(start, start + n_rows)
             logits = torch.addmm(cast_bias, cast_h[rows], weight_t).to(h.dtype)
-            own = logits.gather(1, targets[rows, None])
-            top = logits.amax(dim=1, keepdim=True)
-            p, total_p = _exponentials(logits, top)
-            total += (total_p.log() + top - own).sum()
+            p, share, losses = _softmax(logits, targets[rows, None])
+            total += losses.sum()
             if wanted:
                 # of two large products, those of the rows are divided by the totals
-                share = total_p.reciprocal()
                 # torch's sum over rows that lie far apart is slow: a product does it
                 d_bias += torch.mv(p.t(), share[:, 0])
                 p = p.to(dtype)

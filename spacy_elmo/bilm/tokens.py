@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from .char_cnn import CharCNN
 from .characters import ByteCharacters, Characters, LexiconCharacters, WordLexicon
+from .devices import send
 from .options import BYTES, BiLMOptions
 from .packing import N_BOUNDARIES
 from .word_cache import WordCache
@@ -112,10 +113,11 @@ class TokenEmbedder(nn.Module):
         """RETURNS (Tensor): Vectors [n_words, P], not from the cache."""
         features: List[Tensor] = []
         if self.word_embedding is not None:
-            features.append(self.word_embedding[_tensor(spelling.ids).to(self.device)])
+            ids = send(_tensor(spelling.ids), self.device).long()
+            features.append(self.word_embedding[ids])
         if self.char_cnn is not None:
             chars, n_used = _tensor(spelling.chars), _tensor(spelling.n_used)
-            features.append(self.char_cnn(chars.to(self.device), n_used))
+            features.append(self.char_cnn(send(chars, self.device).long(), n_used))
         vectors = torch.cat(features, dim=1) if len(features) > 1 else features[0]
         return vectors if self.projection is None else self.projection(vectors)
 
@@ -147,7 +149,7 @@ def _small(ids: np.ndarray) -> np.ndarray:
 
 def _tensor(array: Optional[np.ndarray]) -> Tensor:
     assert array is not None
-    return torch.from_numpy(array).long()
+    return torch.from_numpy(array)
 
 
 def _checked(kind, lexicon, n_rows):  # type: ignore[no-untyped-def]

@@ -74,8 +74,8 @@ def evaluate(
     totals = torch.zeros(n_directions + 2, dtype=torch.float64)
     for active, read, follows in passage:
         read, targets = read[:n_directions], ids[follows[:n_directions]]
-        places = torch.from_numpy(read).to(model.device)
-        top, state = model.outputs(table, places, active, state, precision)
+        x = model.look_up(table, torch.from_numpy(read).to(model.device))
+        top, state = model.outputs(x, active, state, precision)
         for d, (h, row) in enumerate(zip(top, torch.from_numpy(targets).to(model.device))):
             totals[d] += model.head(h, row).item()
         totals[-2] += read.shape[1]

@@ -7,7 +7,7 @@ own. Where words come from and what happens with the gradients is not known here
 
 import json
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import Any, List, Optional, Tuple
 
 import numpy as np
 import safetensors
@@ -23,14 +23,12 @@ from ..bilm.tokens import Spelling
 from ..weights import load_bilm, store
 from ..weights.atomic import PathLike
 from ..weights.build import check_tensors
-from .sampler import LogUniformSampler
+from .sampler import Sample
 from .vocab import Vocab
 
 WORDS_AT_ONCE = 4096
 
 Weights = List[nn.Parameter]
-Samples = Tuple[Tensor, int]
-"""Classes drawn for the sampled softmax, int64 [S], and the number of draws."""
 
 
 class LanguageModel(nn.Module):
@@ -81,10 +79,18 @@ class LanguageModel(nn.Module):
         starts = range(0, 2 + len(words), WORDS_AT_ONCE)
         return torch.cat([self.embed(spelling[i : i + WORDS_AT_ONCE], precision) for i in starts])
 
+    def look_up(self, table: Tensor, places: Tensor) -> Tensor:
+        """RETURNS (Tensor): Inputs of the layers [n_directions, R, P].
+
+        table (Tensor): Vectors of words [n_words, P].
+        places (Tensor): Which of them each position reads, int64 [n_directions, R].
+        """
+        # the backward pass of index_select is far faster than that of indexing
+        return table.index_select(0, places.flatten()).view(*places.shape, -1)
+
     def outputs(
         self,
-        table: Tensor,
-        places: Tensor,
+        x: Tensor,
         active: List[int],
         state: State,
         precision: str = "float32",
@@ -92,60 +98,63 @@ class LanguageModel(nn.Module):
     ) -> Tuple[Tensor, State]:
         """The top layer over packed rows.
 
-        table (Tensor): Vectors of words [n_words, P].
-        places (Tensor): Which of them each position reads, int64 [n_directions, R].
+        x (Tensor): Vectors of the words read [n_directions, R, P].
         active (List[int]): Rows running at each step; they sum to R.
         state (State): The rows' states before the first step.
         precision (str): "float32", or "bfloat16" for the matrix products.
         dropout (float): Share of each layer's inputs, and of the outputs, to drop.
         RETURNS (Tuple[Tensor, State]): float32 [n_directions, R, P] and the states after it.
         """
-        # the backward pass of index_select is far faster than that of indexing
-        x = table.index_select(0, places.flatten()).view(*places.shape, -1)
         layers, state = self.bilm.run_layers(x, active, state, precision, dropout)
         top = nn.functional.dropout(layers[-1], dropout) if dropout else layers[-1]
         return top, state
+
+    def losses(
+        self,
+        x: Tensor,
+        targets: Tensor,
+        active: List[int],
+        state: State,
+        precision: str = "float32",
+        dropout: float = 0.0,
+        samples: Optional[List[Sample]] = None,
+    ) -> Tuple[Tensor, State]:
+        """Losses of the directions. Parameters as for `outputs`, and:
+
+        targets (Tensor): The class that follows each position, int64 [n_directions, R].
+        samples (Optional[List[Sample]]): The classes that each direction's targets are told
+            from, where these are not all.
+        RETURNS (Tuple[Tensor, State]): Mean negative log-likelihood of each direction
+            [n_directions], and the states after the last step.
+        """
+        top, state = self.outputs(x, active, state, precision, dropout)
+        dtype = PRECISIONS[precision]
+        losses: List[Tensor] = []
+        for d, (h, follows) in enumerate(zip(top, targets)):
+            if samples is None:
+                losses.append(self.head(h, follows, dtype))
+                continue
+            weight, bias = self.head.weight, self.head.bias
+            sample = samples[d].classes, samples[d].corrections
+            losses.append(sampled_cross_entropy(h, weight, bias, follows, *sample, dtype))
+        return torch.stack(losses) / targets.shape[1], state
 
     def forward(
         self,
         spelling: Spelling,
         places: Tensor,
-        targets: Tensor,
-        active: List[int],
-        state: State,
-        *,
+        *args: Any,
         precision: str = "float32",
-        dropout: float = 0.0,
-        sampler: Optional[LogUniformSampler] = None,
-        samples: Optional[List[Samples]] = None,
+        **kwargs: Any,
     ) -> Tuple[Tensor, State]:
-        """Losses of the directions. Parameters as for `outputs`, and:
+        """Losses of words that are read as they are spelled.
 
-        spelling (Spelling): The words of the table.
-        targets (Tensor): The class that follows each position, int64 [n_directions, R].
-        sampler (Optional[LogUniformSampler]): Given to train on samples of the classes.
-        samples (Optional[List[Samples]]): Those drawn for each direction.
-        RETURNS (Tuple[Tensor, State]): Mean negative log-likelihood of each direction
-            [n_directions], and the states after the last step.
+        spelling (Spelling): The words that are read.
+        places (Tensor): Which of them each position reads, int64 [n_directions, R].
+        *args, precision, **kwargs: As for `losses`, whose result is returned.
         """
-        table = self.embed(spelling, precision)
-        top, state = self.outputs(table, places, active, state, precision, dropout)
-        dtype = PRECISIONS[precision]
-        losses: List[Tensor] = []
-        for d, (h, follows) in enumerate(zip(top, targets)):
-            if sampler is None or samples is None:
-                losses.append(self.head(h, follows, dtype))
-                continue
-            drawn, n_draws = samples[d]
-            corrections = (
-                sampler.log_expected(follows, n_draws),
-                sampler.log_expected(drawn, n_draws),
-            )
-            weight, bias = self.head.weight, self.head.bias
-            losses.append(
-                sampled_cross_entropy(h, weight, bias, follows, drawn, corrections, dtype)
-            )
-        return torch.stack(losses) / targets.shape[1], state
+        x = self.look_up(self.embed(spelling, precision), places)
+        return self.losses(x, *args, precision=precision, **kwargs)
 
     def save(self, path: PathLike) -> None:
         """Write a directory that loads as a biLM everywhere, with `lm_head.safetensors` and

@@ -4,11 +4,25 @@ Owns the log-uniform distribution over ranks. Words must be in the order of thei
 frequency. It knows nothing of models.
 """
 
-from typing import Tuple
+from typing import NamedTuple, Tuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from ..bilm.devices import send
+
+
+class Sample(NamedTuple):
+    """Classes that the targets of one direction are told from.
+
+    classes (Tensor): Distinct classes, int64 [S].
+    corrections (Tuple[Tensor, Tensor]): ln Q of the targets, float32 [R], and of the classes,
+        float32 [S].
+    """
+
+    classes: Tensor
+    corrections: Tuple[Tensor, Tensor]
 
 
 class LogUniformSampler:
@@ -48,3 +62,10 @@ class LogUniformSampler:
         k = classes.to(torch.float64)
         p = torch.log1p(1 / (k + 1)) / self.log_range
         return torch.log(-torch.expm1(n_draws * torch.log1p(-p))).float()
+
+    def sample(self, generator: np.random.Generator, targets: Tensor) -> Sample:
+        """RETURNS (Sample): Classes drawn for targets [R], where these are."""
+        drawn, n_draws = self.draw(generator)
+        classes = send(torch.from_numpy(drawn), targets.device)
+        corrections = (self.log_expected(targets, n_draws), self.log_expected(classes, n_draws))
+        return Sample(classes, corrections)

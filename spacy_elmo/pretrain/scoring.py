@@ -159,9 +159,9 @@ class LanguageScorer:
         for part in batch.parts(max_tokens):
             lengths = batch.lengths[part]
             packing = pack(batch.ids[batch.tokens_of(part)], lengths)
-            places = packing.inputs[:n_directions].to(model.device)
+            x = model.look_up(table, packing.inputs[:n_directions].to(model.device))
             state = _start(model, self.start_state, len(part))
-            top, _ = model.outputs(table, places, packing.active, state, self.precision)
+            top, _ = model.outputs(x, packing.active, state, self.precision)
             # what is read at step t is in the rows from offsets[t] on, longest sentence first
             offsets = np.concatenate([[0], np.cumsum(packing.active)])
             rank = np.empty_like(lengths)

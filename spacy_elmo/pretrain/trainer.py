@@ -11,12 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from ..bilm.devices import send
 from ..bilm.model import State
+from ..bilm.tokens import Spelling
 from . import checkpoint
 from .config import PretrainConfig
 from .corpus import Corpus
-from .model import LanguageModel, Samples, codes_to_ids
-from .sampler import LogUniformSampler
+from .model import LanguageModel, codes_to_ids
+from .recorded import RecordedLosses, can_record
+from .sampler import LogUniformSampler, Sample
 from .windows import InDocuments, Order, Shuffled, Window, Windows
 from .workers import Workers
 
@@ -69,6 +72,9 @@ class Trainer:
             self.parallel = DistributedDataParallel(
                 self.model, broadcast_buffers=False, gradient_as_bucket_view=True
             )
+        # on a GPU the time loop is recorded at the first window
+        self.recorded: Optional[RecordedLosses] = None
+        self.records = can_record(self.model, workers)
         self.n_rows = batches.n_rows // workers.size
         self.rows = slice(workers.rank * self.n_rows, (workers.rank + 1) * self.n_rows)
         self.state = model.bilm.zero_state(self.n_rows)
@@ -119,22 +125,48 @@ class Trainer:
             torch.manual_seed(self._seed(DRAW_DROPOUT, index).integers(2**62) + self.workers.rank)
         if isinstance(self.parallel, DistributedDataParallel):
             self.parallel.require_backward_grad_sync = synchronize
+        places = send(torch.from_numpy(places.reshape(read.shape)), device)
+        targets = send(torch.from_numpy(self.ids[follows]), device)
+        samples = self._samples(targets, index)
+        factor = self.config.recipe.loss_factor(batches.n_steps) / batches.accumulate
+        if self.records:
+            losses, self.state = self._add_recorded(
+                self.spelling[distinct], places, targets, samples, factor
+            )
+            return losses
         losses, state = self.parallel(
             self.spelling[distinct],
-            torch.from_numpy(places.reshape(read.shape)).to(device),
-            torch.from_numpy(self.ids[follows]).to(device),
+            places,
+            targets,
             [self.n_rows] * batches.n_steps,
             self.state,
             precision=self.precision,
             dropout=training.dropout,
-            sampler=self.sampler,
-            samples=self._samples(index),
+            samples=samples,
         )
-        factor = self.config.recipe.loss_factor(batches.n_steps) / batches.accumulate
         (losses.mean() * factor).backward()
         self.state = State(state.h.detach(), state.c.detach())
         detached: Tensor = losses.detach()
         return detached
+
+    def _add_recorded(
+        self,
+        spelling: Spelling,
+        places: Tensor,
+        targets: Tensor,
+        samples: Optional[List[Sample]],
+        factor: float,
+    ) -> Tuple[Tensor, State]:
+        """As the plain way of `add_gradient`, the LSTMs and the softmax from a recording."""
+        batches, training = self.config.batches, self.config.training
+        x = self.model.look_up(self.model.embed(spelling, self.precision), places)
+        if self.recorded is None:
+            active = [self.n_rows] * batches.n_steps
+            settings = (active, self.precision, training.dropout, factor)
+            self.recorded = RecordedLosses(self.model, x, targets, self.state, samples, *settings)
+        losses, state, d_x = self.recorded(x, targets, self.state, samples)
+        x.backward(d_x)
+        return losses, state
 
     def update(self) -> Tensor:
         """Clip the gradient and change the weights by it.
@@ -166,17 +198,16 @@ class Trainer:
             return
         shape = (len(self.windows), batches.n_rows)
         kept = self._seed(DRAW_RESET, index).random(shape) >= batches.reset
-        mask = torch.from_numpy(kept[None, :, self.rows, None]).to(self.workers.device)
+        mask = send(torch.from_numpy(kept[None, :, self.rows, None]), self.workers.device)
         self.state = State(self.state.h * mask, self.state.c * mask)
 
-    def _samples(self, index: int) -> Optional[List[Samples]]:
+    def _samples(self, targets: Tensor, index: int) -> Optional[List[Sample]]:
         if self.sampler is None:
             return None
-        samples: List[Samples] = []
-        for direction in range(len(self.windows)):
-            drawn, n_draws = self.sampler.draw(self._seed(DRAW_SAMPLES, index, direction))
-            samples.append((torch.from_numpy(drawn).to(self.workers.device), n_draws))
-        return samples
+        return [
+            self.sampler.sample(self._seed(DRAW_SAMPLES, index, direction), follows)
+            for direction, follows in enumerate(targets)
+        ]
 
     def save(self) -> Tuple[Dict[str, Tensor], Dict[str, Any]]:
         """What is needed to go on, from all processes; each of them must call it.

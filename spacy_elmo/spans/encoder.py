@@ -5,8 +5,8 @@ from typing import List, Tuple
 import torch
 from torch import Tensor, nn
 
+from ..bilm.arithmetic import Bounds
 from ..bilm.lstm import LSTMLayer
-from ..bilm.recurrence import Bounds
 
 N_DIRECTIONS = 2
 

@@ -3,10 +3,10 @@ import torch
 from torch import Tensor
 
 from spacy_elmo.bilm import BiLM, WordBatch, recurrence
+from spacy_elmo.bilm.arithmetic import Bounds
 from spacy_elmo.bilm.lstm import LSTMLayer
 from spacy_elmo.bilm.lstm_grad import LSTMFunction
 from spacy_elmo.bilm.model import make_layer
-from spacy_elmo.bilm.recurrence import Bounds
 
 from ..samples import SENTENCES, tiny_bilm, tiny_options
 from . import plain

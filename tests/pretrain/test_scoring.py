@@ -43,7 +43,7 @@ def log_probs_one_by_one(scorer, words, direction):
     for place in (direction, *range(2, 2 + len(read))):
         # both directions read the same, and one of them is looked at
         places = torch.full((bilm.options.n_directions, 1), place)
-        top, state = model.outputs(table, places, [1], state)
+        top, state = model.outputs(model.look_up(table, places), [1], state)
         found.append(model.head.log_probs(top[direction]))
     return torch.cat(found).numpy()
 

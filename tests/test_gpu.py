@@ -1,0 +1,167 @@
+"""On a GPU everything is as on the CPU, to the last digits. Skipped where there is none."""
+
+import numpy as np
+import pytest
+import spacy
+import torch
+from thinc.api import Adam, get_current_ops
+from thinc.util import has_cupy_gpu
+
+from spacy_elmo.bilm import WordBatch
+from spacy_elmo.pretrain.corpus import Corpus
+from spacy_elmo.pretrain.evaluate import evaluate
+from spacy_elmo.pretrain.initial import make_model
+from spacy_elmo.pretrain.loop import Pretraining
+from spacy_elmo.pretrain.trainer import Trainer
+from spacy_elmo.pretrain.workers import Workers
+
+from .coref import test_component as coref
+from .pipelines import examples, pipeline
+from .pretrain.toys import ONE, config, documents, write_text
+from .samples import SENTENCES, tiny_bilm
+from .spans import test_model as spans
+
+pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
+GPU = Workers(0, 1, torch.device("cuda", 0))
+CORPUS = Corpus.from_sentences(documents(60))
+SOFTMAXES = [
+    {"kind": "full"},
+    {"kind": "sampled", "n_samples": 8},
+    {"kind": "adaptive", "cutoffs": [8, 16]},
+]
+needs_cupy = pytest.mark.skipif(not has_cupy_gpu, reason="cupy finds no GPU")
+
+
+@pytest.fixture
+def gpu_ops():
+    """spaCy on the GPU, for one test."""
+    before = get_current_ops()
+    spacy.require_gpu()
+    yield get_current_ops()
+    spacy.require_cpu()
+    assert type(get_current_ops()) is type(before)
+
+
+@pytest.mark.parametrize("scale", [1.5, 6.0])
+@pytest.mark.parametrize("changes", [{}, {"cell_clip": None, "proj_clip": None}])
+def test_vectors_of_the_bilm(scale, changes):
+    bilm = tiny_bilm(scale=scale, **changes)
+    batches = [WordBatch.from_sentences(SENTENCES[:n]) for n in (1, 3, 5)]
+    with torch.no_grad():
+        expected = [bilm(batch) for batch in batches]
+        bilm.cuda()
+        for batch, layers in zip(batches, expected):
+            torch.testing.assert_close(bilm(batch).cpu(), layers, rtol=1e-4, atol=1e-5)
+            half = bilm(batch, precision="bfloat16").cpu()
+            torch.testing.assert_close(half, layers, rtol=0.1, atol=0.1)
+
+
+def gradients(bilm, precision="float32"):
+    bilm.requires_grad_(True)
+    layers = bilm(WordBatch.from_sentences(SENTENCES), precision=precision)
+    layers.square().mean().backward()
+    return {name: p.grad.cpu() for name, p in bilm.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("scale", [1.5, 6.0])
+def test_gradients_of_the_bilm(scale):
+    expected = gradients(tiny_bilm(scale=scale))
+    found = gradients(tiny_bilm(scale=scale).cuda())
+    half = gradients(tiny_bilm(scale=scale).cuda(), "bfloat16")
+    for name, gradient in expected.items():
+        size = float(gradient.abs().max())
+        torch.testing.assert_close(found[name], gradient, rtol=1e-3, atol=1e-4 * size, msg=name)
+        assert float((half[name] - gradient).norm()) < 0.1 * float(gradient.norm()), name
+
+
+@pytest.mark.parametrize("softmax", SOFTMAXES)
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_training_steps(softmax, accumulate):
+    batches = {"accumulate": accumulate, "reset": 0.2}
+    recipe = {"learn_rate": 1e-3, "matrix_rate": 1e-3}
+    settings = config(softmax=softmax, batches=batches, recipe=recipe)
+    cpu, gpu = (
+        Trainer(settings, make_model(settings, CORPUS), CORPUS, workers) for workers in (ONE, GPU)
+    )
+    for _ in range(5):
+        expected, found = cpu.train_step(), gpu.train_step()
+        torch.testing.assert_close(found.losses.cpu(), expected.losses, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(found.norm.cpu(), expected.norm, rtol=1e-3, atol=1e-4)
+    assert (gpu.recorded is not None) == (softmax["kind"] != "adaptive")
+    found, expected = (
+        evaluate(t.model, CORPUS, workers) for t, workers in ((gpu, GPU), (cpu, ONE))
+    )
+    assert found.geometric == pytest.approx(expected.geometric, rel=1e-3)
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
+def test_a_pretraining_learns_and_goes_on(tmp_path, precision):
+    write_text(tmp_path, 200)
+    training = {"epochs": 8.0, "precision": precision, "dropout": 0.1, "checkpoint_every": 20}
+    settings = config(tmp_path, training=training, recipe={"learn_rate": 0.02})
+    try:
+        whole = Pretraining(settings, tmp_path / "out", GPU, progress=False)
+        look = whole.run()
+        again = Pretraining(settings, tmp_path / "out", GPU, progress=False)
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    assert again.over and again.trainer.step == whole.trainer.step
+    assert look is not None and look.geometric < 12
+
+
+@needs_cupy
+def test_vectors_on_docs_and_a_pipeline_that_moves(gpu_ops):
+    spacy.require_cpu()
+    nlp = pipeline("tagger", "ner")
+    text = "Ann saw the old town of Rome ."
+    expected = nlp(text)
+    data = nlp.to_bytes()
+    spacy.require_gpu()
+    moved = pipeline("tagger", "ner").from_bytes(data)
+    for doc in (moved(text), *moved.pipe([text, "", text], batch_size=2)):
+        if len(doc):
+            assert isinstance(doc.tensor, gpu_ops.xp.ndarray)
+            np.testing.assert_allclose(gpu_ops.to_numpy(doc.tensor), expected.tensor, atol=1e-5)
+            assert [t.tag_ for t in doc] == [t.tag_ for t in expected]
+    data = moved.to_bytes()
+    spacy.require_cpu()
+    back = pipeline("tagger", "ner").from_bytes(data)
+    np.testing.assert_allclose(back(text).tensor, expected.tensor, atol=1e-5)
+
+
+@needs_cupy
+@pytest.mark.parametrize("frozen", [True, False])
+def test_training_a_tagger(gpu_ops, frozen):
+    nlp = pipeline("tagger", elmo={"frozen": frozen})
+    optimizer = Adam(0.01)
+    losses = [nlp.update(examples(nlp), sgd=optimizer)["tagger"] for _ in range(20)]
+    assert losses[-1] < losses[0]
+
+
+@needs_cupy
+def test_training_coref(gpu_ops):
+    nlp = coref.pipeline()
+    given = coref.examples(nlp)
+    losses = coref.train(nlp, given, 40)
+    assert losses[-1] < 0.5 * losses[0]
+    found = coref.get_clusters(coref.predicted(nlp, 0), coref.PREFIX)
+    data = nlp.to_bytes()
+    spacy.require_cpu()
+    moved = coref.pipeline()
+    moved.initialize(lambda: given)
+    moved.from_bytes(data)
+    assert coref.get_clusters(coref.predicted(moved, 0), coref.PREFIX) == found
+
+
+@needs_cupy
+def test_training_the_span_scorer(gpu_ops):
+    nlp = spans.pipeline()
+    given = [
+        spacy.training.Example(spans.bare(doc), doc)
+        for doc in (spans.make_doc(nlp, seed) for seed in range(6))
+    ]
+    nlp.initialize(lambda: given)
+    optimizer = Adam(0.01)
+    losses = [nlp.update(given, sgd=optimizer)["spancat"] for _ in range(30)]
+    assert losses[-1] < 0.5 * losses[0]
+    assert len(nlp(spans.bare(spans.make_doc(nlp, 0))).spans["sc"])
