@@ -12,6 +12,7 @@ from spacy_elmo.pretrain.corpus import Corpus
 from spacy_elmo.pretrain.evaluate import evaluate
 from spacy_elmo.pretrain.initial import make_model
 from spacy_elmo.pretrain.loop import Pretraining
+from spacy_elmo.pretrain.recorded import RecordedUpdate
 from spacy_elmo.pretrain.trainer import Trainer
 from spacy_elmo.pretrain.workers import Workers
 
@@ -42,7 +43,7 @@ def gpu_ops():
     assert type(get_current_ops()) is type(before)
 
 
-@pytest.mark.parametrize("scale", [1.5, 6.0])
+@pytest.mark.parametrize("scale", [1.5, 3.0])
 @pytest.mark.parametrize("changes", [{}, {"cell_clip": None, "proj_clip": None}])
 def test_vectors_of_the_bilm(scale, changes):
     bilm = tiny_bilm(scale=scale, **changes)
@@ -53,7 +54,7 @@ def test_vectors_of_the_bilm(scale, changes):
         for batch, layers in zip(batches, expected):
             torch.testing.assert_close(bilm(batch).cpu(), layers, rtol=1e-4, atol=1e-5)
             half = bilm(batch, precision="bfloat16").cpu()
-            torch.testing.assert_close(half, layers, rtol=0.1, atol=0.1)
+            assert float((half - layers).norm()) < 0.05 * float(layers.norm())
 
 
 def gradients(bilm, precision="float32"):
@@ -63,7 +64,7 @@ def gradients(bilm, precision="float32"):
     return {name: p.grad.cpu() for name, p in bilm.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("scale", [1.5, 6.0])
+@pytest.mark.parametrize("scale", [1.0, 1.5])
 def test_gradients_of_the_bilm(scale):
     expected = gradients(tiny_bilm(scale=scale))
     found = gradients(tiny_bilm(scale=scale).cuda())
@@ -88,6 +89,7 @@ def test_training_steps(softmax, accumulate):
         torch.testing.assert_close(found.losses.cpu(), expected.losses, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(found.norm.cpu(), expected.norm, rtol=1e-3, atol=1e-4)
     assert (gpu.recorded is not None) == (softmax["kind"] != "adaptive")
+    assert isinstance(gpu.change, RecordedUpdate) == (gpu.recorded is not None)
     found, expected = (
         evaluate(t.model, CORPUS, workers) for t, workers in ((gpu, GPU), (cpu, ONE))
     )

@@ -14,7 +14,7 @@ from .devices import send
 from .options import BiLMOptions
 
 # of similar length; a GPU gains more from few launches than from short words
-WORDS_PER_BUCKET, WORDS_PER_BUCKET_ON_GPU = 256, 2048
+WORDS_PER_BUCKET, WORDS_PER_BUCKET_ON_GPU = 256, 8192
 NEARLY_0 = 1e-30
 
 

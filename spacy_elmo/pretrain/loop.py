@@ -195,7 +195,7 @@ class Pretraining:
         speed = len(results) * self.trainer.positions_per_step / (now - self.logged)
         self.logged = now
         loss, norm = float(means.mean()), float(norms.mean())
-        rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+        rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         if self.log is not None:
             self.log.add(
                 step=self.trainer.step,

@@ -4,7 +4,7 @@ Owns the optimizer for weights that are matrices or stacks of them. Which ones t
 the trainer's business.
 """
 
-from typing import Any, Iterable
+from typing import Any, Iterable, Union
 
 import torch
 from torch import Tensor
@@ -22,7 +22,8 @@ class Muon(torch.optim.Optimizer):
     params (Iterable[nn.Parameter]): The weights [..., rows, columns], or groups of them as
         in torch's optimizers; each matrix of a stack is treated by itself. Weights in a
         group with `n_parts` hold so many matrices of equal size below each other.
-    lr (float): The learning rate, on the scale of AdamW's.
+    lr (Union[float, Tensor]): The learning rate, on the scale of AdamW's; a tensor where steps
+        are to be recorded as a CUDA graph.
     momentum (float): Share of the gradients' average that is kept at a step.
     weight_decay (float): Decay of the weights, in units of the learning rate.
     """
@@ -30,7 +31,7 @@ class Muon(torch.optim.Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float,
+        lr: Union[float, Tensor],
         momentum: float = 0.95,
         weight_decay: float = 0.0,
     ) -> None:
@@ -50,9 +51,10 @@ class Muon(torch.optim.Optimizer):
                 average = state["average"].lerp_(param.grad, 1 - momentum)
                 update = torch.lerp(param.grad, average, momentum)
                 update = orthogonal(update.unflatten(-2, (group["n_parts"], -1)))
-                param.mul_(1 - lr * group["weight_decay"])
-                scale = lr * ADAMW_RMS * max(update.shape[-2:]) ** 0.5
-                param.add_(update.flatten(-3, -2), alpha=-scale)
+                scale = lr * (ADAMW_RMS * max(update.shape[-2:]) ** 0.5)
+                if group["weight_decay"]:
+                    param.mul_(1 - lr * group["weight_decay"])
+                param.sub_(update.mul_(scale).flatten(-3, -2))
 
 
 def orthogonal(x: Tensor) -> Tensor:

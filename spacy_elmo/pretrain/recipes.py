@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import List, Tuple, Union
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from .muon import Muon
 
 Params = List[nn.Parameter]
+Rate = Union[float, Tensor]
 N_GATES = 4  # of an LSTM, their weights below each other
 
 
@@ -41,20 +42,29 @@ class Modern:
 
     #: the softmax starts at the words' frequencies, so that no step is spent on learning them
     starts_at_frequencies = True
+    #: whether the optimizers' steps on a GPU can be recorded: all that changes is in tensors
+    recordable = True
 
     def optimizers(
         self, params: Params, matrices: Params, gates: Params
     ) -> List[torch.optim.Optimizer]:
+        device = params[0].device
+        rates: List[Rate] = [self.learn_rate, self.matrix_rate]
+        if device.type == "cuda":
+            rates = [torch.tensor(rate, device=device) for rate in rates]
         adamw = torch.optim.AdamW(
             params,
-            lr=self.learn_rate,
+            lr=rates[0],
             betas=(self.beta1, self.beta2),
             eps=1e-8,
             weight_decay=self.weight_decay,
             fused=True,
+            capturable=device.type == "cuda",
         )
+        # torch would warn where a step is not recorded, as the first one never is
+        adamw._warned_capturable_if_run_uncaptured = True
         groups = [{"params": matrices}, {"params": gates, "n_parts": N_GATES}]
-        return [adamw, Muon(groups, lr=self.matrix_rate, weight_decay=self.weight_decay)]
+        return [adamw, Muon(groups, lr=rates[1], weight_decay=self.weight_decay)]
 
     def rates(self, done: float) -> Tuple[float, ...]:
         """RETURNS (Tuple[float, ...]): The optimizers' learning rates when a share of the
@@ -84,6 +94,7 @@ class Paper:
     clip: float = 10.0
 
     starts_at_frequencies = False
+    recordable = False
 
     def optimizers(
         self, params: Params, matrices: Params, gates: Params

@@ -1,9 +1,9 @@
-"""The LSTMs and the softmax of a training step, recorded once and played again.
+"""The parts of a training step that are the same each time, recorded once and played again.
 
 A step is some thousand small operations, and to launch them one by one takes a GPU's host
-longer than the GPU takes for them. All windows have the same shape: their forward and backward
-pass is recorded as a CUDA graph, which is launched as a whole. Reading the words, of which
-there are more or fewer each time, and the optimizers stay outside.
+longer than the GPU takes for them. What has the same shapes at each step is recorded as CUDA
+graphs, which are launched as a whole: the LSTMs and the softmax forward and backward, and the
+change of the weights. Only the words that are read are more or fewer each time.
 """
 
 from typing import Callable, List, Optional, Tuple
@@ -16,7 +16,7 @@ from .model import LanguageModel
 from .sampler import Sample
 from .workers import Workers
 
-# before a recording: libraries allocate what they need at the first calls
+# before a recording: libraries prepare themselves at the first calls
 N_REHEARSALS = 3
 
 
@@ -106,6 +106,31 @@ class RecordedLosses:
         self.losses, self.end = losses.detach(), State(end.h.detach(), end.c.detach())
 
 
+class RecordedUpdate:
+    """A change of the weights by their gradients, which lie where they lay before.
+
+    change (Callable[[], Tensor]): Makes it, and returns something to be told of it. Called
+        plainly the first time, when optimizers make what they remember.
+    """
+
+    def __init__(self, change: Callable[[], Tensor]) -> None:
+        self.change = change
+        self.replay: Optional[Callable[[], None]] = None
+        self.n_calls = 0
+
+    def __call__(self) -> Tensor:
+        self.n_calls += 1
+        if self.n_calls == 1:
+            return self.change()
+        if self.replay is None:
+            self.replay = record(self._run, n_rehearsals=0)
+        self.replay()
+        return self.told.clone()
+
+    def _run(self) -> None:
+        self.told = self.change()
+
+
 def _flat(
     x: Tensor, targets: Tensor, state: State, samples: Optional[List[Sample]]
 ) -> List[Tensor]:
@@ -115,15 +140,16 @@ def _flat(
     return parts
 
 
-def record(run: Callable[[], None]) -> Callable[[], None]:
+def record(run: Callable[[], None], n_rehearsals: int = N_REHEARSALS) -> Callable[[], None]:
     """RETURNS (Callable[[], None]): Does on the GPU what a function did there, in the same
     memory, without the function."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(stream):
-        for _ in range(N_REHEARSALS):
-            run()
-    torch.cuda.current_stream().wait_stream(stream)
+    if n_rehearsals:
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(n_rehearsals):
+                run()
+        torch.cuda.current_stream().wait_stream(stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         run()

@@ -4,7 +4,7 @@ Owns the weights, the optimizers, the rows' states and the windows that are read
 How long it goes on, what is watched and what is written is the loop's business.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from . import checkpoint
 from .config import PretrainConfig
 from .corpus import Corpus
 from .model import LanguageModel, codes_to_ids
-from .recorded import RecordedLosses, can_record
+from .recorded import RecordedLosses, RecordedUpdate, can_record
 from .sampler import LogUniformSampler, Sample
 from .windows import InDocuments, Order, Shuffled, Window, Windows
 from .workers import Workers
@@ -75,6 +75,9 @@ class Trainer:
         # on a GPU the time loop is recorded at the first window
         self.recorded: Optional[RecordedLosses] = None
         self.records = can_record(self.model, workers)
+        self.change: Callable[[], Tensor] = self._change
+        if self.records and config.recipe.recordable:
+            self.change = RecordedUpdate(self._change)
         self.n_rows = batches.n_rows // workers.size
         self.rows = slice(workers.rank * self.n_rows, (workers.rank + 1) * self.n_rows)
         self.state = model.bilm.zero_state(self.n_rows)
@@ -173,19 +176,28 @@ class Trainer:
 
         RETURNS (Tensor): Norm of the gradient before clipping, a scalar.
         """
+        done = max((self.step + 0.5) / self.n_steps, self.share_of_time)
+        rates = self.config.recipe.rates(done)
+        for optimizer, rate in zip(self.optimizers, rates):
+            for group in optimizer.param_groups:
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(rate)
+                else:
+                    group["lr"] = rate
+        norm = self.change()
+        self.step += 1
+        return norm
+
+    def _change(self) -> Tensor:
         gradients = [param.grad for param in self.params if param.grad is not None]
         norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
         scale = self.config.recipe.clip / norm.clamp(min=self.config.recipe.clip)
         for gradient in gradients:
             gradient.mul_(scale)
-        done = max((self.step + 0.5) / self.n_steps, self.share_of_time)
-        rates = self.config.recipe.rates(done)
-        for optimizer, rate in zip(self.optimizers, rates):
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+        for optimizer in self.optimizers:
             optimizer.step()
-            optimizer.zero_grad()
-        self.step += 1
+            # a recording finds the gradients where they were
+            optimizer.zero_grad(set_to_none=not self.records)
         return norm
 
     def _seed(self, draw: int, index: int, *more: int) -> np.random.Generator:

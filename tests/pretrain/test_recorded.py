@@ -7,7 +7,7 @@ import torch
 
 from spacy_elmo.pretrain import recorded
 from spacy_elmo.pretrain.corpus import Corpus
-from spacy_elmo.pretrain.recorded import can_record
+from spacy_elmo.pretrain.recorded import RecordedUpdate, can_record
 from spacy_elmo.pretrain.workers import Workers
 
 from .toys import assert_same, documents, toy_trainer
@@ -16,9 +16,18 @@ CORPUS = Corpus.from_sentences(documents(60))
 SAMPLED = {"kind": "sampled", "n_samples": 8}
 
 
-def run_again(run):
-    run()
+def run_again(run, n_rehearsals=0):
+    """In place of `record`."""
+    for _ in range(n_rehearsals):
+        run()
     return run
+
+
+def make_recording(trainer):
+    """As on a GPU."""
+    trainer.records = True
+    trainer.change = RecordedUpdate(trainer._change)
+    return trainer
 
 
 @pytest.mark.parametrize("softmax", [{"kind": "full"}, SAMPLED])
@@ -34,7 +43,7 @@ def test_weights_are_those_of_plain_steps(monkeypatch, softmax, name, accumulate
         )
         for _ in range(2)
     )
-    other.records = True
+    make_recording(other)
     for _ in range(4):
         expected, found = plain.train_step(), other.train_step()
         torch.testing.assert_close(found.losses, expected.losses, rtol=1e-6, atol=1e-6)
@@ -49,7 +58,7 @@ def test_a_recording_goes_on_from_a_checkpoint(monkeypatch):
     monkeypatch.setattr(recorded, "record", run_again)
     trainers = [toy_trainer(CORPUS, batches={"reset": 0.2}) for _ in range(2)]
     for trainer in trainers:
-        trainer.records = True
+        make_recording(trainer)
     first, second = trainers
     for _ in range(3):
         first.train_step()
