@@ -17,7 +17,7 @@ from spacy_elmo.pretrain.trainer import Trainer
 from spacy_elmo.pretrain.workers import Workers
 
 from .coref import test_component as coref
-from .pipelines import examples, pipeline
+from .pipelines import blank, examples, pipeline
 from .pretrain.toys import ONE, config, documents, write_text
 from .samples import SENTENCES, tiny_bilm
 from .spans import test_model as spans
@@ -134,7 +134,8 @@ def test_vectors_on_docs_and_a_pipeline_that_moves(gpu_ops):
 @needs_cupy
 @pytest.mark.parametrize("frozen", [True, False])
 def test_training_a_tagger(gpu_ops, frozen):
-    nlp = pipeline("tagger", elmo={"frozen": frozen})
+    nlp = blank("tagger", elmo={"frozen": frozen})
+    nlp.initialize(lambda: examples(nlp))
     optimizer = Adam(0.01)
     losses = [nlp.update(examples(nlp), sgd=optimizer)["tagger"] for _ in range(20)]
     assert losses[-1] < losses[0]

@@ -28,7 +28,9 @@ class Modern:
     matrix_rate (float): That of Muon.
     warmup (float): Share of the steps in which the rate rises to it.
     beta1, beta2 (float): AdamW's averages of the gradient and of its square.
-    weight_decay (float): Decay of the weights, in units of the learning rate.
+    weight_decay (float): Decay of the weights but biases, in units of the learning rates. Muon's
+        steps have the same size all along: over many of them weights grow without it, until
+        gradients explode.
     clip (float): Greatest norm of the gradient over all weights.
     """
 
@@ -52,8 +54,10 @@ class Modern:
         rates: List[Rate] = [self.learn_rate, self.matrix_rate]
         if device.type == "cuda":
             rates = [torch.tensor(rate, device=device) for rate in rates]
+        vectors = [param for param in params if param.dim() == 1]
+        tables = [param for param in params if param.dim() > 1]
         adamw = torch.optim.AdamW(
-            params,
+            [{"params": tables}, {"params": vectors, "weight_decay": 0.0}],
             lr=rates[0],
             betas=(self.beta1, self.beta2),
             eps=1e-8,

@@ -231,7 +231,7 @@ class Trainer:
         # [n_layers, n_directions, n_rows of all processes, P or H]
         for name, value in vars(self.state).items():
             tensors[f"state.{name}"] = self.workers.gather(value.transpose(0, 2), 0).transpose(0, 2)
-        windows = [windows.state() for windows in self.windows]
+        windows = [windows.order.state() for windows in self.windows]
         return tensors, {"step": self.step, "windows": windows}
 
     def restore(self, tensors: Dict[str, Tensor], info: Dict[str, Any]) -> None:
@@ -243,7 +243,7 @@ class Trainer:
         self.state = State(h.contiguous(), c.contiguous())
         self.step = info["step"]
         for windows, at in zip(self.windows, info["windows"]):
-            windows.restore(at)
+            windows.order.restore(at)
 
 
 def make_windows(config: PretrainConfig, corpus: Corpus, reverse: bool) -> Windows:
@@ -252,7 +252,7 @@ def make_windows(config: PretrainConfig, corpus: Corpus, reverse: bool) -> Windo
     seed = (config.training.seed, DRAW_ORDER, int(reverse))
     order: Order
     if batches.order == "shuffled":
-        order = Shuffled(corpus.n_sentences, seed)
+        order = Shuffled(corpus, batches.n_rows, seed)
     else:
         order = InDocuments(corpus, batches.n_rows, reverse, seed)
-    return Windows(corpus, order, batches.n_rows, batches.n_steps, reverse)
+    return Windows(corpus, order, batches.n_steps, reverse)

@@ -18,41 +18,74 @@ Window = Tuple[np.ndarray, np.ndarray]
 
 
 class Order(Protocol):
-    """Which sentence a row reads next."""
+    """Which sentences each row reads, one after the other."""
 
-    def next(self, row: int) -> int: ...
+    n_rows: int
+
+    def next(self, n_steps: int) -> Tuple[np.ndarray, np.ndarray]:
+        """RETURNS (Tuple[ndarray, ndarray]): The sentence that each row is in at its next
+        steps, and the position there, both int64 [n_rows, n_steps]. A sentence of n words has
+        n + 1 positions."""
 
     def state(self) -> Dict[str, Any]:
-        """RETURNS (Dict[str, Any]): Where it is, as JSON can hold it."""
+        """RETURNS (Dict[str, Any]): Where the rows are, as JSON can hold it."""
 
-    def restore(self, state: Dict[str, Any]) -> None: ...
+    def restore(self, state: Dict[str, Any]) -> None:
+        """Go on from a state."""
 
 
 class Shuffled:
     """All rows take from one pass over the sentences, shuffled anew each time.
 
-    n_sentences (int): Sentences of the corpus.
+    corpus (Corpus): The text.
+    n_rows (int): Rows B.
     seed (Tuple[int, ...]): With the number of the pass, decides the order.
     """
 
-    def __init__(self, n_sentences: int, seed: Tuple[int, ...]) -> None:
-        self.n_sentences, self.seed = n_sentences, seed
-        self.restore({"passes": 0, "taken": 0})
+    def __init__(self, corpus: Corpus, n_rows: int, seed: Tuple[int, ...]) -> None:
+        self.corpus, self.n_rows, self.seed = corpus, n_rows, seed
+        # of each row: the sentence it is in, the next position there, the positions left
+        self.rows: List[Tuple[int, int, int]] = [(0, 0, 0)] * n_rows
+        self._shuffle(0)
 
-    def next(self, row: int) -> int:
-        if self.taken == self.n_sentences:
-            self.restore({"passes": self.passes + 1, "taken": 0})
+    def next(self, n_steps: int) -> Tuple[np.ndarray, np.ndarray]:
+        parts: List[Tuple[int, int, int]] = []  # sentence, first position, positions
+        starts = self.corpus.starts
+        for row, (sentence, position, left) in enumerate(self.rows):
+            room = n_steps
+            while room:
+                if not left:
+                    sentence, position = self._take(), 0
+                    left = int(starts[sentence + 1] - starts[sentence]) + 1
+                taken = min(room, left)
+                parts.append((sentence, position, taken))
+                position, left, room = position + taken, left - taken, room - taken
+            self.rows[row] = (sentence, position, left)
+        sentences, positions, lengths = np.array(parts, dtype=np.int64).T
+        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        shape = (self.n_rows, n_steps)
+        positions = np.repeat(positions, lengths) + within
+        return np.repeat(sentences, lengths).reshape(shape), positions.reshape(shape)
+
+    def _take(self) -> int:
+        if self.taken == self.corpus.n_sentences:
+            self._shuffle(self.passes + 1)
         self.taken += 1
         return int(self.order[self.taken - 1])
 
+    def _shuffle(self, passes: int) -> None:
+        self.passes, self.taken, n = passes, 0, self.corpus.n_sentences
+        dtype = np.int32 if n < 2**31 else np.int64
+        generator = np.random.default_rng([*self.seed, passes])
+        self.order = generator.permutation(np.arange(n, dtype=dtype))
+
     def state(self) -> Dict[str, Any]:
-        return {"passes": self.passes, "taken": self.taken}
+        return {"rows": self.rows, "passes": self.passes, "taken": self.taken}
 
     def restore(self, state: Dict[str, Any]) -> None:
-        self.passes, self.taken = state["passes"], state["taken"]
-        generator = np.random.default_rng([*self.seed, self.passes])
-        dtype = np.int32 if self.n_sentences < 2**31 else np.int64
-        self.order = generator.permutation(np.arange(self.n_sentences, dtype=dtype))
+        self.rows = [(row[0], row[1], row[2]) for row in state["rows"]]
+        self._shuffle(state["passes"])
+        self.taken = state["taken"]
 
 
 class InDocuments:
@@ -61,12 +94,13 @@ class InDocuments:
     Documents are shuffled once. Backwards, they are read from their ends.
 
     corpus (Corpus): The text.
-    n_rows (int): Rows.
+    n_rows (int): Rows B.
     reverse (bool): Whether to read backwards.
     seed (Tuple[int, ...]): Decides the order of the documents.
     """
 
     def __init__(self, corpus: Corpus, n_rows: int, reverse: bool, seed: Tuple[int, ...]) -> None:
+        self.n_rows = n_rows
         lengths = np.diff(corpus.documents)
         shuffled = np.random.default_rng(list(seed)).permutation(len(lengths))
         first, n = np.asarray(corpus.documents)[shuffled], lengths[shuffled]
@@ -74,14 +108,19 @@ class InDocuments:
         self.order = np.repeat(first, n) + within
         if reverse:
             self.order = self.order[::-1]
+        # where each sentence of the order begins and ends among all positions
+        n_positions = np.diff(corpus.starts)[self.order] + 1
+        self.ends = np.cumsum(n_positions)
+        self.begins = self.ends - n_positions
         # stretches of the same number of positions, to a sentence
-        ends = np.cumsum(np.diff(corpus.starts)[self.order] + 1)
-        self.at = np.searchsorted(ends, np.arange(n_rows) * ends[-1] // n_rows, side="right")
+        cuts = np.arange(n_rows) * self.ends[-1] // n_rows
+        self.at = self.begins[np.searchsorted(self.ends, cuts, side="right")]
 
-    def next(self, row: int) -> int:
-        at = self.at[row] % len(self.order)
-        self.at[row] = at + 1
-        return int(self.order[at])
+    def next(self, n_steps: int) -> Tuple[np.ndarray, np.ndarray]:
+        at = (self.at[:, None] + np.arange(n_steps)) % self.ends[-1]
+        self.at = (self.at + n_steps) % self.ends[-1]
+        places = np.searchsorted(self.ends, at, side="right")
+        return self.order[places], at - self.begins[places]
 
     def state(self) -> Dict[str, Any]:
         return {"at": self.at.tolist()}
@@ -99,53 +138,20 @@ class Windows:
     that do not fit continue in the row's next window.
 
     corpus (Corpus): The text.
-    order (Order): Which sentences come next.
-    n_rows (int): Rows B.
+    order (Order): Which sentences each row reads.
     n_steps (int): Steps T of a window.
     reverse (bool): Whether to read backwards.
     """
 
-    def __init__(
-        self, corpus: Corpus, order: Order, n_rows: int, n_steps: int, reverse: bool
-    ) -> None:
+    def __init__(self, corpus: Corpus, order: Order, n_steps: int, reverse: bool) -> None:
         if not corpus.n_sentences:
             raise ValueError("There is no sentence in the text to train on.")
-        self.corpus, self.order = corpus, order
-        self.n_rows, self.n_steps, self.reverse = n_rows, n_steps, reverse
-        # of each row: the sentence it is in, the next position there, the positions left
-        self.rows: List[Tuple[int, int, int]] = [(0, 0, 0)] * n_rows
+        self.corpus, self.order, self.n_steps, self.reverse = corpus, order, n_steps, reverse
 
     def next(self) -> Window:
         """RETURNS (Window): The next window of all rows."""
-        parts: List[Tuple[int, int, int]] = []  # sentence, first position, positions
-        starts = self.corpus.starts
-        for row, (sentence, position, left) in enumerate(self.rows):
-            room = self.n_steps
-            while room:
-                if not left:
-                    sentence, position = self.order.next(row), 0
-                    left = int(starts[sentence + 1] - starts[sentence]) + 1
-                taken = min(room, left)
-                parts.append((sentence, position, taken))
-                position, left, room = position + taken, left - taken, room - taken
-            self.rows[row] = (sentence, position, left)
-        sentences, positions, lengths = np.array(parts, dtype=np.int64).T
-        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        position = np.repeat(positions, lengths) + within
-        read, follows = read_positions(
-            self.corpus, np.repeat(sentences, lengths), position, self.reverse
-        )
-        shape = (self.n_rows, self.n_steps)
-        return read.reshape(shape).T, follows.reshape(shape).T
-
-    def state(self) -> Dict[str, Any]:
-        """RETURNS (Dict[str, Any]): Where the rows are, as JSON can hold it."""
-        return {"rows": self.rows, "order": self.order.state()}
-
-    def restore(self, state: Dict[str, Any]) -> None:
-        """Go on from a state."""
-        self.rows = [(row[0], row[1], row[2]) for row in state["rows"]]
-        self.order.restore(state["order"])
+        sentences, positions = (part.T for part in self.order.next(self.n_steps))
+        return read_positions(self.corpus, sentences, positions, self.reverse)
 
 
 def read_positions(
@@ -154,10 +160,10 @@ def read_positions(
     """The words at positions of sentences, and those that follow.
 
     corpus (Corpus): The text.
-    sentences (ndarray): Sentences, int64 [n].
+    sentences (ndarray): Sentences, int64 of any shape.
     positions (ndarray): The position in each, 0 for the word around the sentence.
     reverse (bool): Whether to read backwards.
-    RETURNS (Tuple[ndarray, ndarray]): Codes read and codes that follow, int64 [n].
+    RETURNS (Tuple[ndarray, ndarray]): Codes read and codes that follow, int64 of that shape.
     """
     tokens, starts = corpus.tokens, corpus.starts
     begin, end = starts[sentences], starts[sentences + 1]

@@ -19,15 +19,12 @@ shapes = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=5), min_size=
 counts = st.integers(1, 6)
 
 
-class InTurn:
+class InTurn(Shuffled):
     """One sentence after the other, whichever row asks."""
 
-    def __init__(self, n_sentences):
-        self.n_sentences, self.taken = n_sentences, 0
-
-    def next(self, row):
-        self.taken += 1
-        return (self.taken - 1) % self.n_sentences
+    def _shuffle(self, passes):
+        self.passes, self.taken = passes, 0
+        self.order = np.arange(self.corpus.n_sentences)
 
 
 def corpus_of(shape):
@@ -80,13 +77,13 @@ def test_the_worked_example():
     corpus = Corpus.from_sentences([[line.split() for line in lines]])
     vocab = Vocab(["<S>", "</S>", "<UNK>", "a", ".", "never"])
     ids = np.concatenate([[vocab.start, vocab.end], vocab.ids(corpus.words)])
-    windows = Windows(corpus, InTurn(3), n_rows=2, n_steps=3, reverse=False)
+    windows = Windows(corpus, InTurn(corpus, 2, ()), n_steps=3, reverse=False)
     found = [[ids[codes].T.tolist() for codes in windows.next()] for _ in range(2)]
     assert found == [
         [[[0, 3, 2], [0, 2, 4]], [[3, 2, 4], [2, 4, 1]]],
         [[[4, 0, 3], [0, 3, 2]], [[1, 3, 1], [3, 2, 4]]],
     ]
-    windows = Windows(corpus, InTurn(3), n_rows=1, n_steps=7, reverse=True)
+    windows = Windows(corpus, InTurn(corpus, 1, ()), n_steps=7, reverse=True)
     read, follows = (ids[codes].T.tolist() for codes in windows.next())
     assert (read, follows) == ([[1, 4, 2, 3, 1, 4, 2]], [[4, 2, 3, 0, 4, 2, 0]])
 
@@ -97,7 +94,7 @@ def test_the_worked_example():
 def test_a_pass_reads_each_position_once(reverse, shape, n_steps, seed):
     corpus = corpus_of(shape)
     n = corpus.n_positions
-    windows = Windows(corpus, Shuffled(corpus.n_sentences, (seed,)), 1, n_steps, reverse)
+    windows = Windows(corpus, Shuffled(corpus, 1, (seed,)), n_steps, reverse)
     (stream,) = streams(windows, 3 * n // n_steps + 1)
     for begin in (0, n, 2 * n):
         assert sorted(stream[begin : begin + n]) == all_pairs(corpus, reverse)
@@ -108,7 +105,7 @@ def test_a_pass_reads_each_position_once(reverse, shape, n_steps, seed):
 @given(shape=shapes, n_rows=counts, n_steps=counts, n_windows=st.integers(1, 30))
 def test_rows_share_the_passes(reverse, shape, n_rows, n_steps, n_windows):
     corpus = corpus_of(shape)
-    windows = Windows(corpus, Shuffled(corpus.n_sentences, (3,)), n_rows, n_steps, reverse)
+    windows = Windows(corpus, Shuffled(corpus, n_rows, (3,)), n_steps, reverse)
     rows = streams(windows, n_windows)
     assert {len(row) for row in rows} == {n_steps * n_windows}
     begun = [s for row in rows for s in sentences_in(corpus, row, reverse)]
@@ -140,12 +137,12 @@ def test_windows_go_on_from_a_state(reverse, order, shape, n_rows, n_steps, befo
     windows = make_windows(settings, corpus, reverse)
     for _ in range(before):
         windows.next()
-    state = json.loads(json.dumps(windows.state()))
+    state = json.loads(json.dumps(windows.order.state()))
     expected = streams(windows, 10)
     again = make_windows(settings, corpus, reverse)
-    again.restore(state)
+    again.order.restore(state)
     assert streams(again, 10) == expected
-    assert again.state() == windows.state()
+    assert again.order.state() == windows.order.state()
 
 
 @DIRECTIONS
@@ -154,7 +151,7 @@ def test_windows_go_on_from_a_state(reverse, order, shape, n_rows, n_steps, befo
 def test_rows_read_on_in_documents(reverse, shape, n_rows, n_steps):
     corpus = corpus_of(shape)
     order = InDocuments(corpus, n_rows, reverse, (5,))
-    windows = Windows(corpus, order, n_rows, n_steps, reverse)
+    windows = Windows(corpus, order, n_steps, reverse)
     n_windows = 2 * corpus.n_positions // n_steps + 1
     ends = set((corpus.documents[:-1] if reverse else corpus.documents[1:] - 1).tolist())
     for row in streams(windows, n_windows):
@@ -171,24 +168,28 @@ def test_rows_read_on_in_documents(reverse, shape, n_rows, n_steps):
 def test_stretches_of_rows_divide_the_text_evenly(reverse, shape, n_rows):
     corpus = corpus_of(shape)
     order = InDocuments(corpus, n_rows, reverse, (5,))
-    ends = np.cumsum(np.diff(corpus.starts)[order.order] + 1)
-    begins = np.concatenate([[0], ends])
-    for row, at in enumerate(order.at):
+    firsts = np.searchsorted(order.begins, order.at)
+    for row, (place, at) in enumerate(zip(firsts, order.at)):
         # the sentence with the position where an even division would begin the row
-        assert begins[at] * n_rows <= row * corpus.n_positions < ends[at] * n_rows
-    bounds = [*order.at.tolist(), corpus.n_sentences]
-    stretches = [
-        [order.next(row) for _ in range(end - begin)]
+        assert order.begins[place] == at
+        assert at * n_rows <= row * corpus.n_positions < order.ends[place] * n_rows
+    bounds = [*order.at.tolist(), corpus.n_positions]
+    sentences, positions = order.next(corpus.n_positions)
+    # until the next row's begins
+    read = [
+        (int(sentence), int(position))
         for row, (begin, end) in enumerate(zip(bounds, bounds[1:]))
+        for sentence, position in zip(sentences[row, : end - begin], positions[row])
     ]
-    assert sorted(sum(stretches, [])) == list(range(corpus.n_sentences))
+    lengths = np.diff(corpus.starts)
+    assert sorted(read) == [(n, k) for n, size in enumerate(lengths) for k in range(size + 1)]
 
 
 @DIRECTIONS
 def test_rows_of_equal_sentences_read_different_ones(reverse):
     for n_rows in (2, 3, 6, 7, 49):
         order = InDocuments(corpus_of([[2] * n_rows]), n_rows, reverse, (0,))
-        assert sorted(order.next(row) for row in range(n_rows)) == list(range(n_rows))
+        assert sorted(order.next(1)[0][:, 0]) == list(range(n_rows))
 
 
 def test_documents_are_shuffled():
@@ -202,4 +203,4 @@ def test_documents_are_shuffled():
 def test_no_text_is_an_error():
     corpus = Corpus.from_sentences([])
     with pytest.raises(ValueError, match="no sentence in the text to train on"):
-        Windows(corpus, InTurn(1), 1, 1, False)
+        Windows(corpus, InTurn(corpus, 1, ()), 1, False)
