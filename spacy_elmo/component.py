@@ -34,7 +34,7 @@ cache_mb = 1024
 
 [elmo.model]
 @architectures = "spacy-elmo.BiLM.v1"
-width = 256
+width = 512
 depth = 2
 segmenter = {"@misc": "spacy-elmo.punct_segments.v1"}
 start_state = "warm"

@@ -43,7 +43,7 @@ def original_vectors(fixtures, batch):
 
 def test_shapes_of_the_packaged_model():
     embedder = ElmoEmbedder()
-    assert embedder.embed_sentence(["The", "bank", "."]).shape == (3, 3, 256)
+    assert embedder.embed_sentence(["The", "bank", "."]).shape == (3, 3, 512)
 
 
 def test_methods_and_shapes_of_allennlp(embedder):

@@ -1,5 +1,7 @@
 """On a GPU everything is as on the CPU, to the last digits. Skipped where there is none."""
 
+import copy
+
 import numpy as np
 import pytest
 import spacy
@@ -94,6 +96,18 @@ def test_training_steps(softmax, accumulate):
         evaluate(t.model, CORPUS, workers) for t, workers in ((gpu, GPU), (cpu, ONE))
     )
     assert found.geometric == pytest.approx(expected.geometric, rel=1e-3)
+
+
+def test_vectors_are_those_of_the_weights_after_a_recorded_step():
+    settings = config(recipe={"learn_rate": 0.1})
+    trainer = Trainer(settings, make_model(settings, CORPUS), CORPUS, GPU)
+    batch = WordBatch.from_sentences(SENTENCES)
+    for _ in range(4):
+        trainer.train_step()
+        with torch.no_grad():
+            found = trainer.model.bilm(batch)
+            expected = copy.deepcopy(trainer.model.bilm)(batch)
+        torch.testing.assert_close(found, expected)
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])

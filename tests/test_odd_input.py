@@ -102,7 +102,7 @@ def test_lone_surrogates_cannot_be_in_a_doc_and_are_left_out_of_words():
     bilm = tiny_bilm()
     found = bilm(WordBatch.from_sentences([["a\ud800", "\udfff"]]))
     torch.testing.assert_close(found, bilm(WordBatch.from_sentences([["a", ""]])))
-    assert ElmoEmbedder().embed_sentence(["a\ud800", "b"]).shape == (3, 2, 256)
+    assert ElmoEmbedder().embed_sentence(["a\ud800", "b"]).shape == (3, 2, 512)
 
 
 def test_100000_tokens_without_punctuation():

@@ -63,11 +63,11 @@ def test_default_config_builds_and_loads_the_packaged_weights():
     assert isinstance(elmo, Elmo) and not elmo.loaded
     nlp.initialize()
     doc = nlp("The bank of the river.")
-    assert doc.tensor.shape == (6, 256) and doc._.elmo.shape == (3, 6, 256)
+    assert doc.tensor.shape == (6, 512) and doc._.elmo.shape == (3, 6, 512)
 
 
 def test_settings_that_are_left_out_have_the_defaults():
-    model = {"@architectures": "spacy-elmo.BiLM.v1", "width": 256}
+    model = {"@architectures": "spacy-elmo.BiLM.v1", "width": 512}
     config = {
         "nlp": {"lang": "en", "pipeline": ["elmo"]},
         "components": {"elmo": {"factory": "elmo", "model": model}},

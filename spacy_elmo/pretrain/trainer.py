@@ -185,6 +185,9 @@ class Trainer:
                 else:
                     group["lr"] = rate
         norm = self.change()
+        if self.records:
+            # torch does not count what a recording changes
+            self.model.bilm.drop_caches()
         self.step += 1
         return norm
 
