@@ -223,8 +223,9 @@ def main() -> None:
     args = parser.parse_args()
     keep_freed_memory()
     precision = args.precision
+    if precision == "tf32" or (precision == "bfloat16" and args.device.type == "cuda"):
+        torch.set_float32_matmul_precision("high")  # as the trainer does
     if precision == "tf32":
-        torch.set_float32_matmul_precision("high")
         precision = "float32"
     name = machine()
     if args.device.type == "cuda":

@@ -28,6 +28,7 @@ from .clusters import (
     set_clusters,
 )
 from .document import Document
+from .gold import align_clusters
 from .head import Links
 from .lexicon import Lexicon
 from .linking import entities_of
@@ -303,8 +304,7 @@ class Coref(TrainablePipe):
     def _aligned(self, example: Example) -> Clusters:
         """The gold entities over the predicted tokens."""
         reference = get_clusters(example.reference, self.span_cluster_prefix)
-        align = _by_characters if example.x.text == example.y.text else _by_alignment
-        aligned = align(example, reference)
+        aligned = align_clusters(example, reference)
         missed = sum(map(len, reference)) - sum(map(len, aligned))
         if missed and not self.n_misaligned:
             warnings.warn(
@@ -315,33 +315,3 @@ class Coref(TrainablePipe):
             )
         self.n_misaligned += missed
         return [mentions for mentions in aligned if mentions]
-
-
-def _by_characters(example: Example, clusters: Clusters) -> Clusters:
-    """Mentions that begin and end with a token of the prediction, found by their place in the
-    text: spaCy's alignment would take a tenth of a training step."""
-    (starts, ends), (ours_start, ours_end) = map(_places, (example.y, example.x))
-    first = {place: token for token, place in enumerate(ours_start)}
-    final = {place: token + 1 for token, place in enumerate(ours_end)}
-    found = [
-        [(first.get(starts[start]), final.get(ends[end - 1])) for start, end in mentions]
-        for mentions in clusters
-    ]
-    return [
-        [(start, end) for start, end in mentions if start is not None and end is not None]
-        for mentions in found
-    ]
-
-
-def _by_alignment(example: Example, clusters: Clusters) -> Clusters:
-    if example.alignment.x2y.lengths.shape[0] == 0:
-        return []
-    spans = [[example.y[start:end] for start, end in mentions] for mentions in clusters]
-    found = [example.get_aligned_spans_y2x(group, allow_overlap=True) for group in spans]
-    return [[(span.start, span.end) for span in group] for group in found]
-
-
-def _places(doc: Doc) -> Tuple[List[int], List[int]]:
-    """Where in the text each token starts and ends."""
-    starts, lengths = doc.to_array(["IDX", "LENGTH"]).astype(np.int64).reshape(-1, 2).T
-    return starts.tolist(), (starts + lengths).tolist()

@@ -60,8 +60,12 @@ class Trainer:
         # of the time that there is, for the learning rates: the loop's to set
         self.share_of_time = 0.0
         self.precision = config.training.precision
-        if self.precision == "tf32":  # a way to multiply float32
+        if self.precision == "tf32" or (
+            self.precision == "bfloat16" and workers.device.type == "cuda"
+        ):
+            # a way to multiply float32, good enough for what bfloat16 leaves in it
             torch.set_float32_matmul_precision("high")
+        if self.precision == "tf32":
             self.precision = "float32"
         self.model = model.to(workers.device).requires_grad_(True)
         self.params = list(self.model.parameters())

@@ -13,7 +13,8 @@ from spacy.training import Example
 from thinc.api import Adam, get_current_ops
 
 from spacy_elmo.coref.clusters import get_clusters, mark_annotated, set_clusters
-from spacy_elmo.coref.component import Coref, _by_alignment, _by_characters
+from spacy_elmo.coref.component import Coref
+from spacy_elmo.coref.gold import by_alignment, by_characters
 
 from .toys import bare, examples, story_doc
 
@@ -289,7 +290,7 @@ def test_gold_that_does_not_fit_is_counted_with_one_warning():
     assert coref.n_misaligned == 2 * first
 
 
-def test_gold_is_aligned_by_characters_as_by_spacy():
+def test_gold_is_alignedby_characters_as_by_spacy():
     nlp = spacy.blank("en")
     gold = Doc(nlp.vocab, ["Mr.", "Berg", "can", "not", "see", "the", "boat-house", "."])
     set_clusters(gold, [[(0, 2), (5, 7)], [(1, 2), (3, 4), (0, 8)]])
@@ -298,14 +299,14 @@ def test_gold_is_aligned_by_characters_as_by_spacy():
     example = Example(Doc(nlp.vocab, words, spaces), gold)
     assert example.x.text == example.y.text.strip()
     clusters = get_clusters(gold)
-    found = _by_characters(example, clusters)
+    found = by_characters(example, clusters)
     assert found == [[(0, 3), (6, 10)], [(0, 11), (2, 3), (4, 5)]]
-    assert found == _by_alignment(example, clusters)
+    assert found == by_alignment(example, clusters)
     # a token of the prediction that holds more than the mention is none
     joined = Doc(nlp.vocab, ["Mr.", "Berg", "cannot", "see", "the", "boat-house", "."])
     split = Doc(nlp.vocab, ["Mr.", "Berg", "can", "not"], [True, True, False, False])
     set_clusters(split, [[(1, 2)], [(3, 4)]])
-    assert _by_characters(Example(joined, split), get_clusters(split)) == [[(1, 2)], []]
+    assert by_characters(Example(joined, split), get_clusters(split)) == [[(1, 2)], []]
 
 
 def test_averages_reach_the_head(trained):
