@@ -7,7 +7,7 @@ own. Where words come from and what happens with the gradients is not known here
 
 import json
 from pathlib import Path
-from typing import Any, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 import safetensors
@@ -143,18 +143,20 @@ class LanguageModel(nn.Module):
         self,
         spelling: Spelling,
         places: Tensor,
-        *args: Any,
+        targets: Tensor,
+        active: List[int],
+        state: State,
         precision: str = "float32",
-        **kwargs: Any,
+        dropout: float = 0.0,
+        samples: Optional[List[Sample]] = None,
     ) -> Tuple[Tensor, State]:
-        """Losses of words that are read as they are spelled.
+        """As `losses`, from words as they are spelled.
 
         spelling (Spelling): The words that are read.
         places (Tensor): Which of them each position reads, int64 [n_directions, R].
-        *args, precision, **kwargs: As for `losses`, whose result is returned.
         """
         x = self.look_up(self.embed(spelling, precision), places)
-        return self.losses(x, *args, precision=precision, **kwargs)
+        return self.losses(x, targets, active, state, precision, dropout, samples)
 
     def save(self, path: PathLike) -> None:
         """Write a directory that loads as a biLM everywhere, with `lm_head.safetensors` and

@@ -5,7 +5,7 @@ model it knows which weights are matrices, and which of these hold an LSTM's fou
 """
 
 from dataclasses import dataclass
-from typing import List, Tuple, Union
+from typing import Any, Dict, List, Tuple, Union
 
 import torch
 from torch import Tensor, nn
@@ -28,9 +28,9 @@ class Modern:
     matrix_rate (float): That of Muon.
     warmup (float): Share of the steps in which the rate rises to it.
     beta1, beta2 (float): AdamW's averages of the gradient and of its square.
-    weight_decay (float): Decay of the weights but biases, in units of the learning rates. Muon's
-        steps have the same size all along: over many of them weights grow without it, until
-        gradients explode.
+    weight_decay (float): Decay of all weights with more than one dimension, in units of the
+        learning rates. Muon's steps have the same size all along: over many of them weights grow
+        without it, until gradients explode.
     clip (float): Greatest norm of the gradient over all weights.
     """
 
@@ -56,8 +56,9 @@ class Modern:
             rates = [torch.tensor(rate, device=device) for rate in rates]
         vectors = [param for param in params if param.dim() == 1]
         tables = [param for param in params if param.dim() > 1]
+        kinds: List[Dict[str, Any]] = [{"params": tables}, {"params": vectors, "weight_decay": 0.0}]
         adamw = torch.optim.AdamW(
-            [{"params": tables}, {"params": vectors, "weight_decay": 0.0}],
+            kinds,
             lr=rates[0],
             betas=(self.beta1, self.beta2),
             eps=1e-8,

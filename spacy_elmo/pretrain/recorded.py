@@ -53,7 +53,8 @@ class RecordedLosses:
         self.inputs = [torch.empty_like(part) for part in _flat(x, targets, state, samples)]
         self.x, self.targets, *rest = self.inputs
         self.x.requires_grad_(True)
-        self.d_x = self.x.grad = torch.zeros_like(self.x)
+        self.d_x = torch.zeros_like(self.x)
+        self.x.grad = self.d_x
         self.state = State(rest[0], rest[1])
         self.samples: Optional[List[Sample]] = None
         if samples is not None:
@@ -63,13 +64,13 @@ class RecordedLosses:
         params = [*model.bilm.layers.parameters(), *model.head.parameters()]
         self.gradients = [(param, torch.zeros_like(param)) for param in params]
         self.losses, self.end = x.new_empty(0), state
-        before = [param.grad for param in params]
+        before: List[Optional[Tensor]] = [param.grad for param in params]
         for param, gradient in self.gradients:
             param.grad = gradient
         self._fill(x, targets, state, samples)
         self.replay = record(self._run)
-        for param, gradient in zip(params, before):
-            param.grad = gradient
+        for param, there in zip(params, before):
+            param.grad = there
 
     def __call__(
         self, x: Tensor, targets: Tensor, state: State, samples: Optional[List[Sample]]

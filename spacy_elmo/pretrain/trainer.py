@@ -126,13 +126,13 @@ class Trainer:
         read, follows = (
             np.stack([part[:, self.rows].reshape(-1) for part in parts]) for parts in zip(*windows)
         )
-        distinct, places = np.unique(read, return_inverse=True)
+        distinct, inverse = np.unique(read, return_inverse=True)
         self._reset_states(index)
         if training.dropout:
             torch.manual_seed(self._seed(DRAW_DROPOUT, index).integers(2**62) + self.workers.rank)
         if isinstance(self.parallel, DistributedDataParallel):
             self.parallel.require_backward_grad_sync = synchronize
-        places = send(torch.from_numpy(places.reshape(read.shape)), device)
+        places = send(torch.from_numpy(inverse.reshape(read.shape)), device)
         targets = send(torch.from_numpy(self.ids[follows]), device)
         samples = self._samples(targets, index)
         factor = self.config.recipe.loss_factor(batches.n_steps) / batches.accumulate
