@@ -31,8 +31,10 @@ def best_times(runs: Dict[str, Callable[[], object]], repeats: int) -> Dict[str,
     return best
 
 
-def machine() -> str:
-    """RETURNS (str): The processor, the threads used, and the version of torch."""
+def machine(device: torch.device = torch.device("cpu")) -> str:  # noqa: B008
+    """RETURNS (str): The processor with the threads used, or the GPU, and the version of torch."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():

@@ -120,9 +120,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     args = parser.parse_args()
     sentences = read_sentences(args.text, max(args.sentences))
-    name = machine()
-    if args.device.type == "cuda":
-        name = f"{torch.cuda.get_device_name(args.device)}, torch {torch.__version__}"
+    name = machine(args.device)
     print(f"{name}, {args.precision}")
     print(f"{'size':10}{'sentences':>10}{'warm tok/s':>12}{'cold tok/s':>12}", end="")
     print(f"{'products tok/s':>16}{'share of products':>19}")

@@ -227,9 +227,7 @@ def main() -> None:
         torch.set_float32_matmul_precision("high")  # as the trainer does
     if precision == "tf32":
         precision = "float32"
-    name = machine()
-    if args.device.type == "cuda":
-        name = f"{torch.cuda.get_device_name(args.device)}, torch {torch.__version__}"
+    name = machine(args.device)
     print(f"{name}, {args.precision}")
     print(f"{'size':10}" + "".join(f"{name:>10}" for name in COLUMNS), end="")
     print(f"{'/ eager':>9}{'/ textbook':>12}{'/ nn.LSTM':>11}{'of products':>13}")
