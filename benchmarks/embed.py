@@ -23,7 +23,7 @@ from spacy_elmo.bilm import BiLM, BiLMOptions, WordBatch
 from spacy_elmo.bilm.model import MAX_TOKENS, PRECISIONS
 from spacy_elmo.bilm.packing import pack
 from spacy_elmo.bilm.products import BatchedProducts
-from spacy_elmo.bilm.recurrence import GATE_ROWS, split_steps
+from spacy_elmo.bilm.recurrence import gate_rows, split_steps
 from spacy_elmo.pretrain.recorded import record
 
 FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024))
@@ -72,7 +72,7 @@ def products(
     def run() -> None:
         for active, products in ((active, w) for active in layouts for w in weights):
             row = 0
-            for steps in split_steps(active, GATE_ROWS):
+            for steps in split_steps(active, gate_rows(bilm.device)):
                 first = row
                 gates = products.inputs(x[..., row : row + sum(steps), :])
                 for n in steps:
@@ -82,7 +82,7 @@ def products(
                     products.project(cell[..., :n, :])
                     row += n
 
-    return record(run) if on_gpu else run
+    return record(run, bilm.device) if on_gpu else run
 
 
 def measure(

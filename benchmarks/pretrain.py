@@ -191,7 +191,7 @@ class Bench:
         }
         replay = matrix_products(runs["ours"])
         on_gpu = self.device.type == "cuda"
-        products = record(replay) if on_gpu else replay
+        products = record(replay, self.device) if on_gpu else replay
         if can_record(self.model, Workers(0, 1, self.device)):
             runs["ours"] = self.recorded_step
         runs["products"] = lambda: (products(), torch.cuda.synchronize() if on_gpu else None)

@@ -98,6 +98,19 @@ def test_training_steps(softmax, accumulate):
     assert found.geometric == pytest.approx(expected.geometric, rel=1e-3)
 
 
+@pytest.mark.parametrize("softmax", SOFTMAXES)
+def test_training_goes_on_from_what_was_saved(softmax):
+    settings = config(softmax=softmax, batches={"reset": 0.2}, training={"dropout": 0.3})
+    first, second = (Trainer(settings, make_model(settings, CORPUS), CORPUS, GPU) for _ in range(2))
+    for _ in range(3):
+        first.train_step()
+    second.train_step()  # what it has recorded is forgotten
+    second.restore(*copy.deepcopy(first.save()))
+    for _ in range(3):
+        expected, found = first.train_step(), second.train_step()
+        torch.testing.assert_close(found.losses, expected.losses, rtol=1e-3, atol=1e-3)
+
+
 def test_vectors_are_those_of_the_weights_after_a_recorded_step():
     settings = config(recipe={"learn_rate": 0.1})
     trainer = Trainer(settings, make_model(settings, CORPUS), CORPUS, GPU)

@@ -97,6 +97,7 @@ class PlainArithmetic:
         return tanh(cell, tape.tanh_cell) * o
 
     def output(self, projected: Tensor, state: Tensor, outputs: Tensor) -> None:
+        projected = projected.to(state.dtype)
         if self.bounds.output is not None:
             projected.clamp_(-self.bounds.output, self.bounds.output)
         state.copy_(projected)

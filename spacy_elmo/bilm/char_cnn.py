@@ -13,8 +13,11 @@ from torch.autograd.function import once_differentiable
 from .devices import send
 from .options import BiLMOptions
 
-# of similar length; a GPU gains more from few launches than from short words
-WORDS_PER_BUCKET, WORDS_PER_BUCKET_ON_GPU = 256, 8192
+# of similar length
+WORDS_PER_BUCKET = 256
+# a GPU gains more from few launches than from short words: as many as outputs of the widest
+# filter fit
+MAX_OUTPUTS_ON_GPU = 2**27
 NEARLY_0 = 1e-30
 
 
@@ -65,7 +68,10 @@ class CharCNN(nn.Module):
             return self.embedding.new_zeros(0, sum(len(bias) for bias in self.biases))
         by_length = torch.argsort(n_used, stable=True)
         order = send(by_length, ids.device)
-        size = WORDS_PER_BUCKET_ON_GPU if ids.is_cuda else WORDS_PER_BUCKET
+        size = WORDS_PER_BUCKET
+        if ids.is_cuda:
+            of_word = ids.shape[1] * max(len(bias) for bias in self.biases)
+            size = max(size, MAX_OUTPUTS_ON_GPU // of_word)
         parts: List[Tensor] = []
         for rows, used in zip(order.split(size), n_used[by_length].split(size)):
             # the longest word, and one window of padding alone, for its value takes part in

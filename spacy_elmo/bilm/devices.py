@@ -8,5 +8,6 @@ def send(tensor: Tensor, device: torch.device) -> Tensor:
     """RETURNS (Tensor): The tensor on a device. A GPU is not waited for: what it has still to
     do goes on while the next is made ready."""
     if device.type == "cuda" and tensor.device.type == "cpu":
-        tensor = tensor.pin_memory()
-    return tensor.to(device, non_blocking=True)
+        # from pinned memory, which torch does not give away before it has been read
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

@@ -85,8 +85,8 @@ class LSTMLayer(nn.Module):
         if torch.is_grad_enabled() and (x.requires_grad or self.bias.requires_grad):
             settings = active, self.bounds, dtype, self._packs(dtype)
             return LSTMFunction.apply(x, h, c, *self._weights(), *settings)
-        h, c = h.clone(), c.clone()
-        outputs = torch.empty_like(x)
+        h, c = (state.clone(memory_format=torch.contiguous_format) for state in (h, c))
+        outputs = torch.empty_like(x, memory_format=torch.contiguous_format)
         packed = self.packed_products(dtype)
         for d, products in enumerate(packed):
             run(x[d], h[d], c[d], products, active, self.bounds, outputs[d])

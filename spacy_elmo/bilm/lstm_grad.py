@@ -41,8 +41,8 @@ class LSTMFunction(torch.autograd.Function):
     ) -> Tuple[Tensor, Tensor, Tensor]:
         weights = input_weight, state_weight, bias, projection
         make_products = PackedProducts if packed else BatchedProducts
-        end_h, end_c = h.clone(), c.clone()
-        outputs = torch.empty_like(x)
+        end_h, end_c = (x.clone(memory_format=torch.contiguous_format) for x in (h, c))
+        outputs = torch.empty_like(x, memory_format=torch.contiguous_format)
         tapes: List[Tensor] = []
         for part in _parts(len(bias), packed):
             tape = Tape(
@@ -64,7 +64,7 @@ class LSTMFunction(torch.autograd.Function):
         weights, tapes = tuple(saved[:4]), saved[4:]
         active, bounds, dtype, packed = ctx.settings
         make_gradients = PackedGradients if packed else BatchedGradients
-        d_h, d_c = d_h.clone(), d_c.clone()
+        d_h, d_c = (d.clone(memory_format=torch.contiguous_format) for d in (d_h, d_c))
         d_x, dim = torch.empty_like(x), x.shape[2]
         d_input_weight, d_state_weight, d_bias = (torch.empty_like(w) for w in weights[:3])
         d_projection = None if weights[3] is None else torch.empty_like(weights[3])

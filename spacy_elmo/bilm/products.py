@@ -21,8 +21,12 @@ TYPICAL_ROWS = 64  # only a hint for oneDNN: any number of rows may follow
 
 
 class Products(Protocol):
-    """What the recurrence multiplies. Results have the type of the products or that of the
-    weights."""
+    """What the recurrence multiplies. Results may have the type of the products.
+
+    projects (bool): Whether `project` multiplies, or passes on what it is given.
+    """
+
+    projects: bool
 
     def inputs(self, x: Tensor) -> Tensor:
         """[..., n, P] to what it adds to the gates [..., n, 4H], bias included."""
@@ -35,8 +39,8 @@ class Products(Protocol):
 
 
 class GradientProducts(Protocol):
-    """What the way back multiplies. Those of the inputs have the type of the weights, the others
-    that of the products or that of the weights."""
+    """What the way back multiplies. Results may have the type of the products, but for those of
+    `inputs`, which have that of the weights."""
 
     def inputs(self, d_gates: Tensor) -> Tensor:
         """[..., n, 4H] to [..., n, P]."""
@@ -61,6 +65,7 @@ class BatchedProducts:
         self.input_weight = input_weight.to(dtype).transpose(1, 2)
         self.state_weight = state_weight.to(dtype).transpose(1, 2)
         self.bias = bias.to(dtype).unsqueeze(1)
+        self.projects = projection is not None
         self.projection = None if projection is None else projection.to(dtype).transpose(1, 2)
 
     def inputs(self, x: Tensor) -> Tensor:
@@ -114,6 +119,7 @@ class PackedProducts:
         self.input_weight = _pack(input_weight.to(dtype))
         self.state_weight = _pack(state_weight.to(dtype))
         self.bias = bias.to(dtype)
+        self.projects = projection is not None
         self.projection = None if projection is None else _pack(projection.to(dtype))
 
     def inputs(self, x: Tensor) -> Tensor:

@@ -39,10 +39,9 @@ def run(
     outputs (Tensor): [..., R, P], written.
     tape (Optional[Tape]): Filled for the backward pass, if given.
     """
-    arithmetic = _arithmetic(c, bounds)
-    gate_rows = GATE_ROWS_ON_GPU if x.is_cuda else GATE_ROWS
+    arithmetic = _arithmetic(c, bounds, products.projects)
     row = 0
-    for steps in split_steps(active, None if tape is not None else gate_rows):
+    for steps in split_steps(active, None if tape is not None else gate_rows(x.device)):
         begin, n_rows = row, sum(steps)
         # [..., n_rows, 4H]: what the inputs of these steps add to the gates
         chunk = products.inputs(x[..., begin : begin + n_rows, :])
@@ -95,8 +94,13 @@ def run_back(
     return arithmetic.bias(d_gates)
 
 
-def _arithmetic(c: Tensor, bounds: Bounds) -> Arithmetic:
-    return FusedArithmetic(bounds) if is_fusible(c) else PlainArithmetic(bounds)
+def _arithmetic(c: Tensor, bounds: Bounds, projects: bool = False) -> Arithmetic:
+    return FusedArithmetic(bounds, projects) if is_fusible(c) else PlainArithmetic(bounds)
+
+
+def gate_rows(device: torch.device) -> int:
+    """RETURNS (int): Rows of gates that are held at once outside of training."""
+    return GATE_ROWS_ON_GPU if device.type == "cuda" else GATE_ROWS
 
 
 def split_steps(active: List[int], max_rows: Optional[int]) -> List[List[int]]:

@@ -72,8 +72,8 @@ def _exponentials(logits: Tensor, top: Tensor) -> Tuple[Tensor, Tensor]:
 
 
 def _softmax(logits: Tensor, targets: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
-    """Probabilities before their division by the rows' totals, in the logits' place, what to
-    multiply them by, and -log p of the targets; targets and the latter two [N, 1]."""
+    """Probabilities before their division by the rows' totals, what to multiply them by, and
+    -log p of the targets; targets and the latter two [N, 1]. The logits may be overwritten."""
     if logits.is_cuda:
         # nothing stays in the cache there from one pass over the logits to the next, and
         # torch's kernel needs the fewest

@@ -18,6 +18,8 @@ from ..weights.store import DAMAGED
 
 FOLDER, SUFFIX = "checkpoints", ".safetensors"
 KEPT = 2
+# to be raised when what is in one changes
+FORMAT = 2
 
 Content = Tuple[Dict[str, Tensor], Dict[str, Any]]
 
@@ -40,7 +42,8 @@ def write(output: Path, step: int, tensors: Dict[str, Tensor], info: Dict[str, A
     path.parent.mkdir(parents=True, exist_ok=True)
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_file(path) as temporary:
-        safetensors.torch.save_file(held, temporary, {"info": json.dumps(info)})
+        metadata = {"format": str(FORMAT), "info": json.dumps(info)}
+        safetensors.torch.save_file(held, temporary, metadata)
     for old in find(output)[:-KEPT]:
         old.unlink()
     return path
@@ -50,7 +53,8 @@ def read(path: Path) -> Content:
     """RETURNS (Content): What `write` was given."""
     try:
         with safetensors.safe_open(path, "pt") as file:
-            info = json.loads(file.metadata()["info"])
+            metadata = file.metadata()
+            info, written = json.loads(metadata["info"]), metadata.get("format", "1")
             # copies: what is mapped would end with the file
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
     except (*DAMAGED, OSError) as error:
@@ -58,6 +62,12 @@ def read(path: Path) -> Content:
             f"The checkpoint {path} is damaged: {error}. Remove it, and training goes on from "
             f"the one before it."
         ) from error
+    if written != str(FORMAT):
+        raise ValueError(
+            f"The checkpoint {path} was written by another version of spacy-elmo (format "
+            f"{written}, not {FORMAT}). Train in a new directory, where [init] path can be a "
+            f"model of the old one."
+        )
     return tensors, info
 
 

@@ -68,7 +68,7 @@ class RecordedLosses:
         for param, gradient in self.gradients:
             param.grad = gradient
         self._fill(x, targets, state, samples)
-        self.replay = record(self._run)
+        self.replay = record(self._run, x.device)
         for param, there in zip(params, before):
             param.grad = there
 
@@ -112,10 +112,11 @@ class RecordedUpdate:
 
     change (Callable[[], Tensor]): Makes it, and returns something to be told of it. Called
         plainly the first time, when optimizers make what they remember.
+    device (torch.device): Where.
     """
 
-    def __init__(self, change: Callable[[], Tensor]) -> None:
-        self.change = change
+    def __init__(self, change: Callable[[], Tensor], device: torch.device) -> None:
+        self.change, self.device = change, device
         self.replay: Optional[Callable[[], None]] = None
         self.n_calls = 0
 
@@ -124,7 +125,7 @@ class RecordedUpdate:
         if self.n_calls == 1:
             return self.change()
         if self.replay is None:
-            self.replay = record(self._run, n_rehearsals=0)
+            self.replay = record(self._run, self.device, n_rehearsals=0)
         self.replay()
         return self.told.clone()
 
@@ -141,17 +142,20 @@ def _flat(
     return parts
 
 
-def record(run: Callable[[], None], n_rehearsals: int = N_REHEARSALS) -> Callable[[], None]:
-    """RETURNS (Callable[[], None]): Does on the GPU what a function did there, in the same
+def record(
+    run: Callable[[], None], device: torch.device, n_rehearsals: int = N_REHEARSALS
+) -> Callable[[], None]:
+    """RETURNS (Callable[[], None]): Does on a GPU what a function did there, in the same
     memory, without the function."""
-    if n_rehearsals:
-        stream = torch.cuda.Stream()
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(n_rehearsals):
-                run()
-        torch.cuda.current_stream().wait_stream(stream)
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        run()
+    with torch.cuda.device(device):
+        if n_rehearsals:
+            stream = torch.cuda.Stream()
+            stream.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(stream):
+                for _ in range(n_rehearsals):
+                    run()
+            torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            run()
     return graph.replay

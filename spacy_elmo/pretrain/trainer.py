@@ -76,12 +76,8 @@ class Trainer:
             self.parallel = DistributedDataParallel(
                 self.model, broadcast_buffers=False, gradient_as_bucket_view=True
             )
-        # on a GPU the time loop is recorded at the first window
-        self.recorded: Optional[RecordedLosses] = None
         self.records = can_record(self.model, workers)
-        self.change: Callable[[], Tensor] = self._change
-        if self.records and config.recipe.recordable:
-            self.change = RecordedUpdate(self._change)
+        self._forget_recordings()
         self.n_rows = batches.n_rows // workers.size
         self.rows = slice(workers.rank * self.n_rows, (workers.rank + 1) * self.n_rows)
         self.state = model.bilm.zero_state(self.n_rows)
@@ -98,6 +94,13 @@ class Trainer:
         n_samples = config.softmax.n_samples
         if config.softmax.kind == "sampled" and n_samples <= len(model.vocab) // 2:
             self.sampler = LogUniformSampler(len(model.vocab), n_samples)
+
+    def _forget_recordings(self) -> None:
+        """They are made at the first step, of the memory that is in use then."""
+        self.recorded: Optional[RecordedLosses] = None
+        self.change: Callable[[], Tensor] = self._change
+        if self.records and self.config.recipe.recordable:
+            self.change = RecordedUpdate(self._change, self.workers.device)
 
     def train_step(self) -> StepResult:
         """Read the next windows and change the weights once."""
@@ -128,8 +131,7 @@ class Trainer:
         )
         distinct, inverse = np.unique(read, return_inverse=True)
         self._reset_states(index)
-        if training.dropout:
-            torch.manual_seed(self._seed(DRAW_DROPOUT, index).integers(2**62) + self.workers.rank)
+        self._seed_dropout(index)
         if isinstance(self.parallel, DistributedDataParallel):
             self.parallel.require_backward_grad_sync = synchronize
         places = send(torch.from_numpy(inverse.reshape(read.shape)), device)
@@ -137,9 +139,8 @@ class Trainer:
         samples = self._samples(targets, index)
         factor = self.config.recipe.loss_factor(batches.n_steps) / batches.accumulate
         if self.records:
-            losses, self.state = self._add_recorded(
-                self.spelling[distinct], places, targets, samples, factor
-            )
+            spelled = self.spelling[distinct], places
+            losses, self.state = self._add_recorded(*spelled, targets, samples, factor, index)
             return losses
         losses, state = self.parallel(
             self.spelling[distinct],
@@ -163,6 +164,7 @@ class Trainer:
         targets: Tensor,
         samples: Optional[List[Sample]],
         factor: float,
+        index: int,
     ) -> Tuple[Tensor, State]:
         """As the plain way of `add_gradient`, the LSTMs and the softmax from a recording."""
         batches, training = self.config.batches, self.config.training
@@ -171,6 +173,7 @@ class Trainer:
             active = [self.n_rows] * batches.n_steps
             settings = (active, self.precision, training.dropout, factor)
             self.recorded = RecordedLosses(self.model, x, targets, self.state, samples, *settings)
+            self._seed_dropout(index)  # again, after the rehearsals
         losses, state, d_x = self.recorded(x, targets, self.state, samples)
         x.backward(d_x)
         return losses, state
@@ -210,6 +213,10 @@ class Trainer:
     def _seed(self, draw: int, index: int, *more: int) -> np.random.Generator:
         return np.random.default_rng([self.config.training.seed, draw, self.step, index, *more])
 
+    def _seed_dropout(self, index: int) -> None:
+        if self.config.training.dropout:
+            torch.manual_seed(self._seed(DRAW_DROPOUT, index).integers(2**62) + self.workers.rank)
+
     def _reset_states(self, index: int) -> None:
         """Let some rows start anew. Which ones is drawn for the rows of all processes."""
         batches = self.config.batches
@@ -243,6 +250,7 @@ class Trainer:
 
     def restore(self, tensors: Dict[str, Tensor], info: Dict[str, Any]) -> None:
         """Go on from what `save` returned, also with another number of processes."""
+        self._forget_recordings()
         self.model.load_state_dict(checkpoint.subset(tensors, "model."))
         checkpoint.restore_optimizers(self.optimizers, tensors)
         state = checkpoint.subset(tensors, "state.")

@@ -2,18 +2,19 @@
 TRITON_INTERPRET=1 python -m pytest tests/bilm/test_fused.py"""
 
 import os
+from importlib.util import find_spec
 
 import pytest
 import torch
 
 from spacy_elmo.bilm import recurrence
 from spacy_elmo.bilm.arithmetic import Bounds, PlainArithmetic, Tape
-from spacy_elmo.bilm.fused import FusedArithmetic, has_triton, is_fusible
+from spacy_elmo.bilm.fused import FusedArithmetic, is_fusible
 from spacy_elmo.bilm.lstm import LSTMLayer
 
 imitated = os.environ.get("TRITON_INTERPRET") == "1"
 pytestmark = pytest.mark.skipif(
-    not has_triton() or not (torch.cuda.is_available() or imitated),
+    not find_spec("triton") or not (torch.cuda.is_available() or imitated),
     reason="there is no GPU for Triton",
 )
 DEVICE = "cuda" if torch.cuda.is_available() and not imitated else "cpu"
@@ -104,6 +105,19 @@ def test_only_float32_on_gpus_is_fused():
     cells = random(D, N, WIDTH)
     assert is_fusible(cells) == (DEVICE == "cuda")
     assert not is_fusible(cells.double()) and not is_fusible(cells[0])
+
+
+def test_what_is_projected_has_the_type_of_the_products():
+    sums, cells = random(D, N, 4 * WIDTH, dtype=torch.bfloat16), random(D, N, WIDTH)
+    for projects, dtype in ((True, torch.bfloat16), (False, torch.float32)):
+        out = FusedArithmetic(Bounds(None, None), projects).cell(sums, cells.clone(), None)
+        assert out.dtype == dtype
+
+
+def test_rows_that_lie_apart_are_an_error_where_they_are_written():
+    state = random(D, DIM, N).transpose(1, 2)
+    with pytest.raises(ValueError, match="output was given a tensor .*rows must follow each other"):
+        FusedArithmetic(Bounds(None, None)).output(random(D, N, DIM), state, random(D, N, DIM))
 
 
 @pytest.mark.parametrize("projects", [True, False])

@@ -290,7 +290,7 @@ def test_gold_that_does_not_fit_is_counted_with_one_warning():
     assert coref.n_misaligned == 2 * first
 
 
-def test_gold_is_alignedby_characters_as_by_spacy():
+def test_gold_is_aligned_by_characters_as_by_spacy():
     nlp = spacy.blank("en")
     gold = Doc(nlp.vocab, ["Mr.", "Berg", "can", "not", "see", "the", "boat-house", "."])
     set_clusters(gold, [[(0, 2), (5, 7)], [(1, 2), (3, 4), (0, 8)]])

@@ -81,15 +81,15 @@ def test_inline_model_survives_a_directory(tmp_path, frozen):
 
 
 def test_inline_model_without_a_loader_takes_the_packaged_weights():
-    encoder = build_bilm_v1(width=256)
+    encoder = build_bilm_v1(width=512)
     model = build_tok2vec_elmo_v1(encoder)
     model.initialize()
     doc = spacy.blank("en")("Ann saw Rome .")
-    assert model.predict([doc])[0].shape == (4, 256)
+    assert model.predict([doc])[0].shape == (4, 512)
 
 
 def test_weights_are_loaded_once_if_no_loader_is_named():
-    model = build_tok2vec_elmo_v1(build_bilm_v1(width=256))
+    model = build_tok2vec_elmo_v1(build_bilm_v1(width=512))
     model.initialize()
     bilm = bilm_of(model)
     model.initialize()

@@ -10,13 +10,13 @@ from spacy_elmo.pretrain.corpus import Corpus
 from spacy_elmo.pretrain.recorded import RecordedUpdate, can_record
 from spacy_elmo.pretrain.workers import Workers
 
-from .toys import assert_same, documents, toy_trainer
+from .toys import ONE, assert_same, documents, toy_trainer
 
 CORPUS = Corpus.from_sentences(documents(60))
 SAMPLED = {"kind": "sampled", "n_samples": 8}
 
 
-def run_again(run, n_rehearsals=0):
+def run_again(run, device, n_rehearsals=3):
     """In place of `record`."""
     for _ in range(n_rehearsals):
         run()
@@ -26,13 +26,14 @@ def run_again(run, n_rehearsals=0):
 def make_recording(trainer):
     """As on a GPU."""
     trainer.records = True
-    trainer.change = RecordedUpdate(trainer._change)
+    trainer.change = RecordedUpdate(trainer._change, ONE.device)
     return trainer
 
 
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
 @pytest.mark.parametrize("softmax", [{"kind": "full"}, SAMPLED])
 @pytest.mark.parametrize("name, accumulate", [("modern", 1), ("modern", 2), ("paper", 1)])
-def test_weights_are_those_of_plain_steps(monkeypatch, softmax, name, accumulate):
+def test_weights_are_those_of_plain_steps(monkeypatch, softmax, name, accumulate, dropout):
     monkeypatch.setattr(recorded, "record", run_again)
     plain, other = (
         toy_trainer(
@@ -40,6 +41,7 @@ def test_weights_are_those_of_plain_steps(monkeypatch, softmax, name, accumulate
             softmax=softmax,
             recipe={"name": name},
             batches={"accumulate": accumulate, "reset": 0.2},
+            training={"dropout": dropout},
         )
         for _ in range(2)
     )
@@ -62,6 +64,7 @@ def test_a_recording_goes_on_from_a_checkpoint(monkeypatch):
     first, second = trainers
     for _ in range(3):
         first.train_step()
+    second.train_step()  # what it has recorded is forgotten
     second.restore(*copy.deepcopy(first.save()))
     for trainer in trainers:
         trainer.train_step()

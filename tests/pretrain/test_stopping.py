@@ -255,3 +255,10 @@ def test_the_log_keeps_rows_up_to_a_step(tmp_path):
         log.add(step=step, loss=0.1 * step)
     assert [row["step"] for row in Log(tmp_path, 2).rows] == [1, 2, 2]
     assert [row["step"] for row in read(tmp_path)] == [1, 2, 2]
+
+
+def test_a_checkpoint_of_another_version_says_so(tmp_path, monkeypatch):
+    path = checkpoint.write(tmp_path, 1, {"x": torch.zeros(1)}, {})
+    monkeypatch.setattr(checkpoint, "FORMAT", checkpoint.FORMAT + 1)
+    with pytest.raises(ValueError, match="written by another version .* in a new directory"):
+        checkpoint.read(path)
