@@ -19,6 +19,8 @@ from spacy.cli._util import Arg, Opt, parse_config_overrides
 from spacy.util import load_config
 from wasabi import msg
 
+from spacy_elmo import load_bilm
+
 MODELS = ("baseline", "elmo")
 SCRIPT = Path(__file__).parent / "train_run.py"
 # how torch, numpy's BLAS and others are told how many cores they have
@@ -47,7 +49,10 @@ def carry_out_all(runs: List[Run], n_jobs: int) -> None:
 def settings_for(config: Path, overrides: Dict[str, Any], bilm: str) -> Dict[str, Any]:
     """RETURNS (Dict[str, Any]): Settings for a config, those of ELMo for the one with it."""
     if "elmo" in load_config(config)["components"]:
-        return {**overrides, "paths.bilm": bilm}
+        options = load_bilm(bilm).options
+        sizes = {"width": options.width, "depth": options.n_layers}
+        model = {f"components.elmo.model.{name}": value for name, value in sizes.items()}
+        return {"paths.bilm": bilm, **model, **overrides}
     return {key: value for key, value in overrides.items() if ".elmo." not in key}
 
 
