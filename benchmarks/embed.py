@@ -11,6 +11,7 @@ nothing else, measured in turn with the rest.
 """
 
 import argparse
+import itertools
 import json
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
@@ -61,25 +62,25 @@ def products(
         torch.randn(*front, n_rows, width, device=bilm.device, dtype=dtype)
         for width in (dim, dim, hidden)
     )
-    weights = [
-        products
+    multipliers = [
+        multiplier
         for layer in bilm.layers
-        for products in (
+        for multiplier in (
             [BatchedProducts(layer._weights(), dtype)] if on_gpu else layer.packed_products(dtype)
         )
     ]
 
     def run() -> None:
-        for active, products in ((active, w) for active in layouts for w in weights):
+        for active, multiplier in itertools.product(layouts, multipliers):
             row = 0
             for steps in split_steps(active, gate_rows(bilm.device)):
                 first = row
-                gates = products.inputs(x[..., row : row + sum(steps), :])
+                gates = multiplier.inputs(x[..., row : row + sum(steps), :])
                 for n in steps:
-                    products.add_state(
+                    multiplier.add_state(
                         gates[..., row - first : row - first + n, :], state[..., :n, :]
                     )
-                    products.project(cell[..., :n, :])
+                    multiplier.project(cell[..., :n, :])
                     row += n
 
     return record(run, bilm.device) if on_gpu else run

@@ -38,6 +38,7 @@ from spacy_elmo.pretrain.model import LanguageModel
 from spacy_elmo.pretrain.recipes import Modern
 from spacy_elmo.pretrain.recorded import RecordedLosses, can_record, record
 from spacy_elmo.pretrain.sampler import LogUniformSampler, Sample
+from spacy_elmo.pretrain.trainer import use_precision
 from spacy_elmo.pretrain.vocab import SPECIAL, Vocab
 from spacy_elmo.pretrain.workers import Workers
 
@@ -222,11 +223,7 @@ def main() -> None:
     parser.add_argument("--png", type=Path, help="also draw them")
     args = parser.parse_args()
     keep_freed_memory()
-    precision = args.precision
-    if precision == "tf32" or (precision == "bfloat16" and args.device.type == "cuda"):
-        torch.set_float32_matmul_precision("high")  # as the trainer does
-    if precision == "tf32":
-        precision = "float32"
+    precision = use_precision(args.precision, args.device)
     name = machine(args.device)
     print(f"{name}, {args.precision}")
     print(f"{'size':10}" + "".join(f"{name:>10}" for name in COLUMNS), end="")

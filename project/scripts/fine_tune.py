@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Dict, List
 
@@ -46,13 +47,18 @@ def carry_out_all(runs: List[Run], n_jobs: int) -> None:
             msg.good(f"{run.name} is done: {run.scores}")
 
 
+@cache
+def sizes_of(bilm: str) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): Those settings of `elmo` that follow from a biLM."""
+    options = load_bilm(bilm).options
+    sizes = {"width": options.width, "depth": options.n_layers}
+    return {f"components.elmo.model.{name}": value for name, value in sizes.items()}
+
+
 def settings_for(config: Path, overrides: Dict[str, Any], bilm: str) -> Dict[str, Any]:
     """RETURNS (Dict[str, Any]): Settings for a config, those of ELMo for the one with it."""
     if "elmo" in load_config(config)["components"]:
-        options = load_bilm(bilm).options
-        sizes = {"width": options.width, "depth": options.n_layers}
-        model = {f"components.elmo.model.{name}": value for name, value in sizes.items()}
-        return {"paths.bilm": bilm, **model, **overrides}
+        return {"paths.bilm": bilm, **sizes_of(bilm), **overrides}
     return {key: value for key, value in overrides.items() if ".elmo." not in key}
 
 

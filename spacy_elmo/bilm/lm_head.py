@@ -21,8 +21,6 @@ class FullSoftmax(nn.Module):
     """
 
     cutoffs: Tuple[int, ...] = ()
-    #: whether the shapes of all products follow from those of the inputs
-    fixed_shapes = True
 
     def __init__(self, n_words: int, dim: int) -> None:
         super().__init__()
@@ -64,8 +62,6 @@ class AdaptiveSoftmax(nn.Module):
     dim (int): Width P of the outputs.
     cutoffs (Sequence[int]): First word of each cluster, ascending.
     """
-
-    fixed_shapes = False
 
     def __init__(self, n_words: int, dim: int, cutoffs: Sequence[int]) -> None:
         super().__init__()

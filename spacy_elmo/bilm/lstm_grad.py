@@ -41,7 +41,7 @@ class LSTMFunction(torch.autograd.Function):
     ) -> Tuple[Tensor, Tensor, Tensor]:
         weights = input_weight, state_weight, bias, projection
         make_products = PackedProducts if packed else BatchedProducts
-        end_h, end_c = (x.clone(memory_format=torch.contiguous_format) for x in (h, c))
+        end_h, end_c = (s.clone(memory_format=torch.contiguous_format) for s in (h, c))
         outputs = torch.empty_like(x, memory_format=torch.contiguous_format)
         tapes: List[Tensor] = []
         for part in _parts(len(bias), packed):

@@ -22,8 +22,8 @@ N_REHEARSALS = 3
 
 def can_record(model: LanguageModel, workers: Workers) -> bool:
     """RETURNS (bool): Whether a training step can be recorded: on a GPU, by one process, with
-    a softmax whose products have the same shapes at each step."""
-    return workers.device.type == "cuda" and workers.size == 1 and model.head.fixed_shapes
+    a softmax that is not in clusters, of which each gets more or fewer words at each step."""
+    return workers.device.type == "cuda" and workers.size == 1 and not model.head.cutoffs
 
 
 class RecordedLosses:
@@ -118,11 +118,11 @@ class RecordedUpdate:
     def __init__(self, change: Callable[[], Tensor], device: torch.device) -> None:
         self.change, self.device = change, device
         self.replay: Optional[Callable[[], None]] = None
-        self.n_calls = 0
+        self.called = False
 
     def __call__(self) -> Tensor:
-        self.n_calls += 1
-        if self.n_calls == 1:
+        if not self.called:
+            self.called = True
             return self.change()
         if self.replay is None:
             self.replay = record(self._run, self.device, n_rehearsals=0)

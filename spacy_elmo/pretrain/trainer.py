@@ -59,14 +59,7 @@ class Trainer:
         self.config, self.workers, self.step = config, workers, 0
         # of the time that there is, for the learning rates: the loop's to set
         self.share_of_time = 0.0
-        self.precision = config.training.precision
-        if self.precision == "tf32" or (
-            self.precision == "bfloat16" and workers.device.type == "cuda"
-        ):
-            # a way to multiply float32, good enough for what bfloat16 leaves in it
-            torch.set_float32_matmul_precision("high")
-        if self.precision == "tf32":
-            self.precision = "float32"
+        self.precision = use_precision(config.training.precision, workers.device)
         self.model = model.to(workers.device).requires_grad_(True)
         self.params = list(self.model.parameters())
         self.optimizers = config.recipe.optimizers(*model.kinds_of_weights())
@@ -259,6 +252,19 @@ class Trainer:
         self.step = info["step"]
         for windows, at in zip(self.windows, info["windows"]):
             windows.order.restore(at)
+
+
+def use_precision(precision: str, device: torch.device) -> str:
+    """Set how torch multiplies float32 in this process.
+
+    precision (str): "float32", "tf32" or "bfloat16".
+    device (torch.device): Where the model is.
+    RETURNS (str): The precision that the model is told, which knows no tf32.
+    """
+    # tf32 is good enough for what bfloat16 leaves in float32
+    if precision == "tf32" or (precision == "bfloat16" and device.type == "cuda"):
+        torch.set_float32_matmul_precision("high")
+    return "float32" if precision == "tf32" else precision
 
 
 def make_windows(config: PretrainConfig, corpus: Corpus, reverse: bool) -> Windows:

@@ -20,8 +20,6 @@ Window = Tuple[np.ndarray, np.ndarray]
 class Order(Protocol):
     """Which sentences each row reads, one after the other."""
 
-    n_rows: int
-
     def next(self, n_steps: int) -> Tuple[np.ndarray, np.ndarray]:
         """RETURNS (Tuple[ndarray, ndarray]): The sentence that each row is in at its next
         steps, and the position there, both int64 [n_rows, n_steps]. A sentence of n words has
@@ -100,7 +98,6 @@ class InDocuments:
     """
 
     def __init__(self, corpus: Corpus, n_rows: int, reverse: bool, seed: Tuple[int, ...]) -> None:
-        self.n_rows = n_rows
         lengths = np.diff(corpus.documents)
         shuffled = np.random.default_rng(list(seed)).permutation(len(lengths))
         first, n = np.asarray(corpus.documents)[shuffled], lengths[shuffled]
