@@ -53,20 +53,22 @@ def build_bilm_v1(
 
 
 def build_concat_embed_v1(
-    width: int,
+    width: Optional[int],
     elmo: Model[List[Doc], List[Floats2d]],
     embed: Model[List[Doc], List[Floats2d]],
 ) -> Model[List[Doc], List[Floats2d]]:
-    """ELMo beside trained word features, for the `embed` of spacy.Tok2Vec.v2.
+    """ELMo beside trained word features, for the `embed` of spacy.Tok2Vec.v2 or for a head.
 
-    width (int): Width of the output: that of the encoder above it.
+    width (Optional[int]): Width of the output: that of the encoder above it, if there is one.
     elmo (Model[List[Doc], List[Floats2d]]): A listener, or spacy-elmo.Tok2VecElmo.v1.
     embed (Model[List[Doc], List[Floats2d]]): The word features, for example
         spacy.MultiHashEmbed.v2.
-    CREATES (Model[List[Doc], List[Floats2d]]): Both side by side, brought to the
-        width by a maxout layer with layer normalization.
+    CREATES (Model[List[Doc], List[Floats2d]]): Both side by side; with a width, brought to it
+        by a maxout layer with layer normalization.
     """
     both: Model[List[Doc], List[Floats2d]] = concatenate(elmo, embed)
+    if width is None:
+        return both
     reduce: Model[List[Floats2d], List[Floats2d]] = with_array(
         in_blocks(Maxout(nO=width, nP=3, dropout=0.0, normalize=True))
     )

@@ -20,6 +20,9 @@ from .sentences import sentence_numbers, stretches
 from .shim import ModuleShim
 from .tensors import gradients, to_torch
 
+# of the scores of a label and of none at the start, the difference
+RARE = 4.0
+
 SpanModel = Model[Tuple[List[Doc], Ragged], Floats2d]
 
 
@@ -35,12 +38,18 @@ class SpanNetwork(nn.Module):
         dropout: float,
         lstm_size: int,
         max_span_width: int,
+        exclusive_classes: bool,
     ) -> None:
         super().__init__()
         self.tokens = TokenEncoder(width, lstm_size, dropout)
         self.spans = SpanScorer(
             self.tokens.width, hidden_size, depth, dropout, max_span_width, n_scores
         )
+        # next to all spans are nothing; where that is not known from the start, the gradients of
+        # the first batches are so large that the optimizer takes small steps long after them
+        with torch.no_grad():
+            bias = self.spans.score.output.bias.zero_()
+            (bias[-1:] if exclusive_classes else bias).add_(RARE if exclusive_classes else -RARE)
 
     def forward(self, x: Tensor, lengths: Tensor, first: Tensor, last: Tensor) -> Tensor:
         """RETURNS (Tensor): Scores [n_spans, n_scores].
@@ -92,6 +101,7 @@ def build_span_scorer_v1(
         dropout=dropout,
         lstm_size=lstm_size,
         max_span_width=max_span_width,
+        exclusive_classes=exclusive_classes,
     )
     return Model(
         "span_scorer",

@@ -1,0 +1,93 @@
+"""A word's vectors in one place beside their mean over all places of the word in the Doc.
+
+What one sentence leaves open, another one may tell: that "Blackwater" is a house and "Laura" no
+town. After Akbik et al. 2019, "Pooled Contextualized Embeddings for Named Entity Recognition",
+but the memory is the Doc, so that vectors depend on nothing that was read before.
+"""
+
+from typing import Any, Callable, List, Tuple
+
+import numpy as np
+from spacy.attrs import LOWER
+from spacy.tokens import Doc
+from thinc.api import Model, Ops
+
+from .types import Floats2d, split_rows
+
+
+def build_pool_words_v1(
+    tok2vec: Model[List[Doc], List[Floats2d]],
+) -> Model[List[Doc], List[Floats2d]]:
+    """`spacy-elmo.PoolWords.v1`: the vectors of tokens, and beside them the means over all
+    tokens of the Doc that are the same word, capital or not. It wants Docs that are texts,
+    not single sentences.
+
+    tok2vec (Model[List[Doc], List[Floats2d]]): Vectors of tokens, e.g. a listener.
+    CREATES (Model[List[Doc], List[Floats2d]]): The model, twice as wide.
+    """
+    return Model(
+        "pool_words",
+        forward,
+        init=init,
+        layers=[tok2vec],
+        dims={"nO": None},
+        attrs={"dropout_rate": 0.0},
+    )
+
+
+def init(model: Model, X: Any = None, Y: Any = None) -> None:
+    tok2vec = model.layers[0]
+    tok2vec.initialize(X)
+    model.set_dim("nO", 2 * tok2vec.get_dim("nO"))
+
+
+def forward(
+    model: Model, docs: List[Doc], is_train: bool
+) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], Any]]:
+    parts, backprop_tok2vec = model.layers[0](docs, is_train)
+    if not docs:
+        return [], backprop_tok2vec
+    xp, lengths = model.ops.xp, [len(doc) for doc in docs]
+    words, counts = _words(docs)
+    words, counts = model.ops.asarray1i(words), model.ops.asarray2f(counts)
+    vectors = xp.concatenate(parts)
+    rate = model.attrs["dropout_rate"] if is_train else 0.0
+    mask = model.ops.get_dropout_mask(vectors.shape, rate)
+    means = _means(model.ops, vectors, words, counts) * mask
+
+    def backprop(d_parts: List[Floats2d]) -> Any:
+        d_own, d_means = xp.split(xp.concatenate(d_parts), 2, axis=1)
+        # a symmetric matrix makes means of vectors, so its transpose is itself
+        d_vectors = d_own + _means(model.ops, d_means * mask, words, counts)
+        return backprop_tok2vec(split_rows(d_vectors, lengths))
+
+    return split_rows(xp.concatenate([vectors, means], axis=1), lengths), backprop
+
+
+def _words(docs: List[Doc]) -> Tuple[np.ndarray, np.ndarray]:
+    """RETURNS (Tuple[ndarray, ndarray]): A number for each token, int64 [n], the same for the
+    same words of a Doc and for no others, and how often each number occurs, float32
+    [n_words, 1]."""
+    words: List[np.ndarray] = []
+    counts: List[np.ndarray] = []
+    n_words = 0
+    for doc in docs:
+        _, numbers, often = np.unique(
+            doc.to_array([LOWER]).reshape(-1), return_inverse=True, return_counts=True
+        )
+        words.append(numbers.reshape(-1) + n_words)
+        counts.append(often)
+        n_words += len(often)
+    return np.concatenate(words), np.concatenate(counts).astype("f")[:, None]
+
+
+def _means(ops: Ops, vectors: Floats2d, words: Any, counts: Floats2d) -> Floats2d:
+    """RETURNS (Floats2d): Of each token the mean over all tokens of its word [n, D].
+
+    vectors (Floats2d): [n, D].
+    words (Ints1d): Number of the word of each token [n].
+    counts (Floats2d): Tokens of each word [n_words, 1].
+    """
+    sums = ops.alloc2f(len(counts), vectors.shape[1])
+    ops.scatter_add(sums, words, ops.as_contig(vectors))
+    return (sums / counts)[words]

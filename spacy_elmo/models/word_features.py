@@ -1,0 +1,146 @@
+"""Trained vectors of what words look like, with one for all that training has not met.
+
+`spacy.MultiHashEmbed` gives a word that it has never seen the sum of other words' vectors. In a
+new book most names are such words, and it is the context that must tell what they are: here
+they share a vector, which is learned where known words are taken for unknown ones now and then.
+"""
+
+from typing import Any, Callable, Dict, Iterable, List, Tuple
+
+import numpy as np
+import srsly
+from spacy.tokens import Doc
+from thinc.api import Model, uniform_init
+from thinc.model import deserialize_attr, serialize_attr
+
+from .types import Floats2d, split_rows
+
+UNKNOWN = 0
+# uniform vectors with a standard deviation of 0.3
+INITIAL_RANGE = 0.5
+
+
+class Lexicon:
+    """Values of an attribute, in the order in which they were met, and the row of each in a
+    table.
+
+    n_rows (int): Rows of the table, that of unknown values, 0, included.
+    known (Iterable[int]): The values of rows 1, 2, ...
+    """
+
+    def __init__(self, n_rows: int, known: Iterable[int] = ()) -> None:
+        self.n_rows = n_rows
+        self.rows: Dict[int, int] = {value: row for row, value in enumerate(known, start=1)}
+
+    def look_up(self, values: np.ndarray, learn: bool) -> np.ndarray:
+        """RETURNS (ndarray): The row of each value, int64 [n].
+
+        values (ndarray): uint64 [n].
+        learn (bool): Whether values that were never met get a row, if there is one left.
+        """
+        distinct, firsts, places = np.unique(values, return_index=True, return_inverse=True)
+        order = firsts.argsort()
+        found = np.empty(len(distinct), dtype=np.int64)
+        found[order] = [self._row(value, learn) for value in distinct[order].tolist()]
+        rows: np.ndarray = found[places.reshape(-1)]
+        return rows
+
+    def _row(self, value: int, learn: bool) -> int:
+        row = self.rows.get(value, UNKNOWN)
+        if row == UNKNOWN and learn and len(self.rows) + 1 < self.n_rows:
+            row = self.rows[value] = len(self.rows) + 1
+        return row
+
+
+class Lexicons(List[Lexicon]):
+    """One for each attribute; a type by itself, for thinc to serialize."""
+
+
+@serialize_attr.register(Lexicons)
+def _to_bytes(attr: Lexicons, value: Lexicons, name: str, model: Model) -> bytes:
+    data: bytes = srsly.msgpack_dumps([[one.n_rows, *one.rows] for one in value])
+    return data
+
+
+@deserialize_attr.register(Lexicons)
+def _from_bytes(attr: Lexicons, value: bytes, name: str, model: Model) -> Lexicons:
+    return Lexicons(Lexicon(n_rows, known) for n_rows, *known in srsly.msgpack_loads(value))
+
+
+def build_word_features_v1(
+    attrs: List[str], widths: List[int], rows: List[int], unknown: float = 0.1
+) -> Model[List[Doc], List[Floats2d]]:
+    """`spacy-elmo.WordFeatures.v1`: attributes of words, each with a table of its own, side by
+    side. Training gives each value that it meets a row, as long as there are any; all others
+    are unknown and share one.
+
+    attrs (List[str]): Attributes of tokens, e.g. NORM, PREFIX, SUFFIX, SHAPE.
+    widths (List[int]): Of the vectors of each.
+    rows (List[int]): How many values of each are told apart.
+    unknown (float): How often training takes a known value for an unknown one, 0 to 1.
+    CREATES (Model[List[Doc], List[Floats2d]]): The model; its width is the sum of the widths.
+    """
+    if not attrs or not len(attrs) == len(widths) == len(rows):
+        raise ValueError(
+            f"There are {len(attrs)} attrs, {len(widths)} widths and {len(rows)} rows; give each "
+            f"attribute one of both."
+        )
+    return Model(
+        "word_features",
+        forward,
+        init=init,
+        params=dict.fromkeys(_param(n) for n in range(len(attrs))),
+        dims={"nO": sum(widths)},
+        attrs={
+            "attrs": attrs,
+            "widths": widths,
+            "unknown": unknown,
+            "dropout_rate": 0.0,
+            "lexicons": Lexicons(Lexicon(n + 1) for n in rows),
+        },
+    )
+
+
+def _param(n: int) -> str:
+    return f"E{n}"
+
+
+def init(model: Model, X: Any = None, Y: Any = None) -> None:
+    for n, (width, lexicon) in enumerate(zip(model.attrs["widths"], model.attrs["lexicons"])):
+        shape = (lexicon.n_rows, width)
+        model.set_param(
+            _param(n), uniform_init(model.ops, shape, lo=-INITIAL_RANGE, hi=INITIAL_RANGE)
+        )
+
+
+def forward(
+    model: Model, docs: List[Doc], is_train: bool
+) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    attrs, widths = model.attrs["attrs"], model.attrs["widths"]
+    if not docs:
+        return [], lambda d_parts: []
+    # a column for each attribute, also where there is one alone
+    values = np.concatenate([doc.to_array(attrs).reshape(-1, len(attrs)) for doc in docs])
+    tables: List[Floats2d] = [model.get_param(_param(n)) for n in range(len(attrs))]
+    ids: List[Any] = []
+    for n, lexicon in enumerate(model.attrs["lexicons"]):
+        found = lexicon.look_up(values[:, n], learn=is_train)
+        if is_train:
+            found[np.random.random(len(found)) < model.attrs["unknown"]] = UNKNOWN
+        ids.append(model.ops.asarray1i(found))
+    vectors = model.ops.xp.concatenate([table[rows] for table, rows in zip(tables, ids)], axis=1)
+    rate = model.attrs["dropout_rate"] if is_train else 0.0
+    mask = model.ops.get_dropout_mask(vectors.shape, rate)
+    lengths = [len(doc) for doc in docs]
+
+    def backprop(d_parts: List[Floats2d]) -> List[Doc]:
+        d_vectors = model.ops.xp.concatenate(d_parts) * mask
+        ends = np.cumsum(widths)
+        for n, (end, width) in enumerate(zip(ends, widths)):
+            d_table = model.ops.alloc2f(*tables[n].shape)
+            d_column = model.ops.as_contig(d_vectors[:, end - width : end])
+            model.ops.scatter_add(d_table, ids[n], d_column)
+            model.inc_grad(_param(n), d_table)
+        return []
+
+    return split_rows(vectors * mask, lengths), backprop

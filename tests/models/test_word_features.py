@@ -1,0 +1,137 @@
+import numpy as np
+import pytest
+import spacy
+from spacy.tokens import Doc
+from thinc.api import set_dropout_rate
+
+from spacy_elmo.models.word_features import UNKNOWN, Lexicon, build_word_features_v1
+
+VOCAB = spacy.blank("en").vocab
+
+
+def doc_of(text):
+    return Doc(VOCAB, words=text.split())
+
+
+def make(rows=(50, 50), unknown=0.0):
+    model = build_word_features_v1(["NORM", "SUFFIX"], [4, 3], list(rows), unknown)
+    model.initialize()
+    return model
+
+
+def test_words_that_training_never_met_share_a_vector():
+    model = make()
+    model([doc_of("Ann met Bob")], is_train=True)
+    ann, zoe, kim = model.predict([doc_of("Ann Zoë Kim")])[0][:, :4]
+    assert (zoe == kim).all() and (ann != zoe).any()
+    assert (zoe == model.get_param("E0")[UNKNOWN]).all()
+
+
+def test_a_known_suffix_of_an_unknown_word_is_known():
+    model = make()
+    model([doc_of("walking")], is_train=True)
+    walking, reading = model.predict([doc_of("walking reading")])[0]
+    assert (walking[:4] != reading[:4]).any() and (walking[4:] == reading[4:]).all()
+
+
+def test_prediction_learns_no_words():
+    model = make()
+    before = model.to_bytes()
+    model.predict([doc_of("Ann met Bob")])
+    assert model.to_bytes() == before
+
+
+def test_words_without_a_row_are_unknown():
+    model = make(rows=(2, 50))
+    model([doc_of("Ann met Bob")], is_train=True)
+    assert list(model.attrs["lexicons"][0].rows.values()) == [1, 2]
+    assert (model.predict([doc_of("Bob")])[0][0, :4] == model.get_param("E0")[UNKNOWN]).all()
+
+
+def test_known_words_are_taken_for_unknown_ones_in_training_alone():
+    model = make(unknown=1.0)
+    vectors, _ = model([doc_of("Ann met Bob")], is_train=True)
+    assert (vectors[0][:, :4] == model.get_param("E0")[UNKNOWN]).all()
+    assert (model.predict([doc_of("Ann")])[0][0, :4] == model.get_param("E0")[1]).all()
+
+
+def test_the_share_of_words_taken_for_unknown_ones():
+    model = make(unknown=0.2)
+    np.random.seed(0)
+    vectors, _ = model([doc_of("Ann " * 4000)], is_train=True)
+    share = (vectors[0][:, :4] == model.get_param("E0")[UNKNOWN]).all(axis=1).mean()
+    assert 0.17 < share < 0.23
+
+
+def test_the_gradient_is_the_numerical_one():
+    model = make()
+    docs = [doc_of("Ann met Ann"), doc_of(""), doc_of("Bob met")]
+    vectors, backprop = model(docs, is_train=True)
+    random = np.random.default_rng(0)
+    weights = [random.normal(size=part.shape).astype("f") for part in vectors]
+    backprop(weights)
+
+    def loss():
+        parts = model.predict(docs)
+        return sum(float((part * weight).sum()) for part, weight in zip(parts, weights))
+
+    for name in ("E0", "E1"):
+        table, gradient = model.get_param(name), model.get_grad(name)
+        for place in [(0, 0), (1, 1), (2, 2), (3, 0), (40, 0)]:
+            start = table[place]
+            table[place] = start + 0.5
+            above = loss()
+            table[place] = start - 0.5
+            below = loss()
+            table[place] = start
+            assert above - below == pytest.approx(gradient[place], abs=1e-4)
+
+
+def test_what_is_dropped_takes_no_gradient():
+    model = make()
+    set_dropout_rate(model, 0.5)
+    vectors, backprop = model([doc_of("a b c d e f g h")], is_train=True)
+    dropped = vectors[0] == 0
+    assert dropped.any() and not dropped.all()
+    backprop([np.ones_like(vectors[0])])
+    gradient = np.hstack([model.get_grad("E0")[1:9], model.get_grad("E1")[1:9]])
+    assert ((gradient == 0) == dropped).all()
+    assert (model.predict([doc_of("a b c")])[0] != 0).all()
+
+
+def test_bytes_keep_the_words():
+    model, other = make(), make()
+    docs = [doc_of("Ann met Bob"), doc_of("an unknown word"), doc_of("")]
+    model(docs[:1], is_train=True)
+    other.from_bytes(model.to_bytes())
+    assert other.attrs["lexicons"][0].rows == model.attrs["lexicons"][0].rows
+    for mine, theirs in zip(model.predict(docs), other.predict(docs)):
+        assert (mine == theirs).all()
+    # training goes on where it was
+    other([doc_of("Zoë")], is_train=True)
+    assert list(other.attrs["lexicons"][0].rows.values()) == [1, 2, 3, 4]
+
+
+def test_a_copy_learns_words_by_itself():
+    model = make()
+    other = model.copy()
+    other([doc_of("Ann")], is_train=True)
+    assert not model.attrs["lexicons"][0].rows
+
+
+def test_no_words():
+    model = make()
+    for docs in ([], [doc_of("")]):
+        vectors, backprop = model(docs, is_train=True)
+        assert [part.shape for part in vectors] == [(0, 7)] * len(docs)
+        backprop(vectors)
+
+
+def test_the_greatest_value_has_a_row():
+    values = np.array([2**64 - 1, 5, 2**64 - 1], dtype=np.uint64)
+    assert Lexicon(3).look_up(values, learn=True).tolist() == [1, 2, 1]
+
+
+def test_as_many_widths_and_rows_as_attributes():
+    with pytest.raises(ValueError, match="2 attrs, 1 widths and 2 rows"):
+        build_word_features_v1(["NORM", "SHAPE"], [4], [5, 5])
