@@ -5,12 +5,12 @@ town. After Akbik et al. 2019, "Pooled Contextualized Embeddings for Named Entit
 but the memory is the Doc, so that vectors depend on nothing that was read before.
 """
 
-from typing import Any, Callable, List, Tuple
+from typing import Any, Callable, List, Tuple, cast
 
 import numpy as np
 from spacy.attrs import LOWER
 from spacy.tokens import Doc
-from thinc.api import Model, Ops
+from thinc.api import Dropout, Model, Ops
 
 from .types import Floats2d, split_rows
 
@@ -29,9 +29,8 @@ def build_pool_words_v1(
         "pool_words",
         forward,
         init=init,
-        layers=[tok2vec],
+        layers=[tok2vec, Dropout()],
         dims={"nO": None},
-        attrs={"dropout_rate": 0.0},
     )
 
 
@@ -44,30 +43,27 @@ def init(model: Model, X: Any = None, Y: Any = None) -> None:
 def forward(
     model: Model, docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], Any]]:
-    parts, backprop_tok2vec = model.layers[0](docs, is_train)
+    tok2vec, dropout = model.layers
+    parts, backprop_tok2vec = tok2vec(docs, is_train)
     if not docs:
         return [], backprop_tok2vec
     xp, lengths = model.ops.xp, [len(doc) for doc in docs]
-    words, counts = _words(docs)
-    words, counts = model.ops.asarray1i(words), model.ops.asarray2f(counts)
+    words, counts = _words(model.ops, docs)
     vectors = xp.concatenate(parts)
-    rate = model.attrs["dropout_rate"] if is_train else 0.0
-    mask = model.ops.get_dropout_mask(vectors.shape, rate)
-    means = _means(model.ops, vectors, words, counts) * mask
+    means, backprop_dropout = dropout(_means(model.ops, vectors, words, counts), is_train)
 
     def backprop(d_parts: List[Floats2d]) -> Any:
         d_own, d_means = xp.split(xp.concatenate(d_parts), 2, axis=1)
         # a symmetric matrix makes means of vectors, so its transpose is itself
-        d_vectors = d_own + _means(model.ops, d_means * mask, words, counts)
+        d_vectors = d_own + _means(model.ops, backprop_dropout(d_means), words, counts)
         return backprop_tok2vec(split_rows(d_vectors, lengths))
 
     return split_rows(xp.concatenate([vectors, means], axis=1), lengths), backprop
 
 
-def _words(docs: List[Doc]) -> Tuple[np.ndarray, np.ndarray]:
-    """RETURNS (Tuple[ndarray, ndarray]): A number for each token, int64 [n], the same for the
-    same words of a Doc and for no others, and how often each number occurs, float32
-    [n_words, 1]."""
+def _words(ops: Ops, docs: List[Doc]) -> Tuple[Any, Floats2d]:
+    """RETURNS (Tuple[Ints1d, Floats2d]): A number for each token [n], the same for the same
+    words of a Doc and for no others, and how often each number occurs [n_words, 1]."""
     words: List[np.ndarray] = []
     counts: List[np.ndarray] = []
     n_words = 0
@@ -78,7 +74,9 @@ def _words(docs: List[Doc]) -> Tuple[np.ndarray, np.ndarray]:
         words.append(numbers.reshape(-1) + n_words)
         counts.append(often)
         n_words += len(often)
-    return np.concatenate(words), np.concatenate(counts).astype("f")[:, None]
+    # thinc's types know no arrays of numpy
+    known = cast(Any, (np.concatenate(words), np.concatenate(counts)[:, None]))
+    return ops.asarray1i(known[0]), ops.asarray2f(known[1])
 
 
 def _means(ops: Ops, vectors: Floats2d, words: Any, counts: Floats2d) -> Floats2d:

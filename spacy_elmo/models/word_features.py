@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterable, List, Tuple
 import numpy as np
 import srsly
 from spacy.tokens import Doc
-from thinc.api import Model, uniform_init
+from thinc.api import Dropout, Model, uniform_init
 from thinc.model import deserialize_attr, serialize_attr
 
 from .types import Floats2d, split_rows
@@ -20,7 +20,7 @@ UNKNOWN = 0
 INITIAL_RANGE = 0.5
 
 
-class Lexicon:
+class KnownValues:
     """Values of an attribute, in the order in which they were met, and the row of each in a
     table.
 
@@ -52,19 +52,21 @@ class Lexicon:
         return row
 
 
-class Lexicons(List[Lexicon]):
-    """One for each attribute; a type by itself, for thinc to serialize."""
+class KnownByAttribute(List[KnownValues]):
+    """Those of each attribute; a type by itself, for thinc to serialize."""
 
 
-@serialize_attr.register(Lexicons)
-def _to_bytes(attr: Lexicons, value: Lexicons, name: str, model: Model) -> bytes:
+@serialize_attr.register(KnownByAttribute)
+def _to_bytes(attr: KnownByAttribute, value: KnownByAttribute, name: str, model: Model) -> bytes:
     data: bytes = srsly.msgpack_dumps([[one.n_rows, *one.rows] for one in value])
     return data
 
 
-@deserialize_attr.register(Lexicons)
-def _from_bytes(attr: Lexicons, value: bytes, name: str, model: Model) -> Lexicons:
-    return Lexicons(Lexicon(n_rows, known) for n_rows, *known in srsly.msgpack_loads(value))
+@deserialize_attr.register(KnownByAttribute)
+def _from_bytes(attr: KnownByAttribute, value: bytes, name: str, model: Model) -> KnownByAttribute:
+    return KnownByAttribute(
+        KnownValues(n_rows, known) for n_rows, *known in srsly.msgpack_loads(value)
+    )
 
 
 def build_word_features_v1(
@@ -89,14 +91,14 @@ def build_word_features_v1(
         "word_features",
         forward,
         init=init,
+        layers=[Dropout()],
         params=dict.fromkeys(_param(n) for n in range(len(attrs))),
         dims={"nO": sum(widths)},
         attrs={
             "attrs": attrs,
             "widths": widths,
             "unknown": unknown,
-            "dropout_rate": 0.0,
-            "lexicons": Lexicons(Lexicon(n + 1) for n in rows),
+            "known": KnownByAttribute(KnownValues(n + 1) for n in rows),
         },
     )
 
@@ -106,8 +108,8 @@ def _param(n: int) -> str:
 
 
 def init(model: Model, X: Any = None, Y: Any = None) -> None:
-    for n, (width, lexicon) in enumerate(zip(model.attrs["widths"], model.attrs["lexicons"])):
-        shape = (lexicon.n_rows, width)
+    for n, (width, known) in enumerate(zip(model.attrs["widths"], model.attrs["known"])):
+        shape = (known.n_rows, width)
         model.set_param(
             _param(n), uniform_init(model.ops, shape, lo=-INITIAL_RANGE, hi=INITIAL_RANGE)
         )
@@ -123,18 +125,16 @@ def forward(
     values = np.concatenate([doc.to_array(attrs).reshape(-1, len(attrs)) for doc in docs])
     tables: List[Floats2d] = [model.get_param(_param(n)) for n in range(len(attrs))]
     ids: List[Any] = []
-    for n, lexicon in enumerate(model.attrs["lexicons"]):
-        found = lexicon.look_up(values[:, n], learn=is_train)
+    for n, known in enumerate(model.attrs["known"]):
+        found = known.look_up(values[:, n], learn=is_train)
         if is_train:
             found[np.random.random(len(found)) < model.attrs["unknown"]] = UNKNOWN
         ids.append(model.ops.asarray1i(found))
     vectors = model.ops.xp.concatenate([table[rows] for table, rows in zip(tables, ids)], axis=1)
-    rate = model.attrs["dropout_rate"] if is_train else 0.0
-    mask = model.ops.get_dropout_mask(vectors.shape, rate)
-    lengths = [len(doc) for doc in docs]
+    kept, backprop_dropout = model.layers[0](vectors, is_train)
 
     def backprop(d_parts: List[Floats2d]) -> List[Doc]:
-        d_vectors = model.ops.xp.concatenate(d_parts) * mask
+        d_vectors = backprop_dropout(model.ops.xp.concatenate(d_parts))
         ends = np.cumsum(widths)
         for n, (end, width) in enumerate(zip(ends, widths)):
             d_table = model.ops.alloc2f(*tables[n].shape)
@@ -143,4 +143,4 @@ def forward(
             model.inc_grad(_param(n), d_table)
         return []
 
-    return split_rows(vectors * mask, lengths), backprop
+    return split_rows(kept, [len(doc) for doc in docs]), backprop

@@ -49,7 +49,10 @@ class SpanNetwork(nn.Module):
         # the first batches are so large that the optimizer takes small steps long after them
         with torch.no_grad():
             bias = self.spans.score.output.bias.zero_()
-            (bias[-1:] if exclusive_classes else bias).add_(RARE if exclusive_classes else -RARE)
+            if exclusive_classes:
+                bias[-1] = RARE
+            else:
+                bias.fill_(-RARE)
 
     def forward(self, x: Tensor, lengths: Tensor, first: Tensor, last: Tensor) -> Tensor:
         """RETURNS (Tensor): Scores [n_spans, n_scores].

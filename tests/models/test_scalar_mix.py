@@ -6,6 +6,8 @@ from thinc.api import Model, get_current_ops, set_dropout_rate
 from spacy_elmo.models.scalar_mix import ScalarMix, fixed_mix
 from spacy_elmo.models.types import LayerBatch
 
+from ..numeric import numeric
+
 LENGTHS = [3, 0, 2]
 WIDTH = 4
 
@@ -36,19 +38,6 @@ def plain_mix(layers, w, gamma, layer_norm=False):
         mean = layers.mean(axis=2, keepdims=True)
         layers = (layers - mean) / np.sqrt(layers.var(axis=2, keepdims=True) + 1e-12)
     return gamma * np.einsum("l,ltd->td", softmax(w), layers)
-
-
-def numeric(function, array, step=1e-5):
-    """The gradient of a scalar function by central differences."""
-    gradient = np.zeros_like(array)
-    for index in np.ndindex(array.shape):
-        values = []
-        for sign in (1, -1):
-            moved = array.copy()
-            moved[index] += sign * step
-            values.append(function(moved))
-        gradient[index] = (values[0] - values[1]) / (2 * step)
-    return gradient
 
 
 @pytest.mark.parametrize("layer_norm", [False, True])
