@@ -40,7 +40,7 @@ def epoch(nlp: Language, docs: List[Doc]) -> float:
     start = time.perf_counter()
     for doc in docs:
         example = Example(bare(doc), doc)
-        nlp.update([example], sgd=False, annotates=["sentencizer"])
+        nlp.update([example], sgd=False, annotates=["punct_sentencizer"])
         for _, pipe in nlp.pipeline:
             if hasattr(pipe, "finish_update"):
                 pipe.finish_update(optimizer)

@@ -197,12 +197,12 @@ def test_sizes_and_widths_of_spans_agree(path):
 def test_sentences_are_marked_between_ner_and_coref(path):
     config = load_config(path)
     order = config["nlp"]["pipeline"]
-    assert order.index("ner") < order.index("sentencizer") < order.index("coref")
-    assert config["training"]["annotating_components"] == ["sentencizer"]
+    assert order.index("ner") < order.index("punct_sentencizer") < order.index("coref")
+    assert config["training"]["annotating_components"] == ["punct_sentencizer"]
 
 
 def test_an_entity_with_a_full_stop_inside_is_learned_beside_coref(tmp_path):
-    """The sentencizer ends a sentence there, and ner would take no entity across the end."""
+    """punct_sentencizer ends a sentence there, and ner would take no entity across the end."""
     corpus = make_corpus(tmp_path / "toy.spacy")
     overrides = {"paths.train": corpus, "paths.dev": corpus}
     nlp = init_nlp(
@@ -214,7 +214,7 @@ def test_an_entity_with_a_full_stop_inside_is_learned_beside_coref(tmp_path):
     optimizer = Adam(0.02)
     for _ in range(60):
         given = [Example(Doc(nlp.vocab, words), gold)]
-        nlp.update(given, sgd=optimizer, annotates=["sentencizer"])
+        nlp.update(given, sgd=optimizer, annotates=["punct_sentencizer"])
     doc = nlp(Doc(nlp.vocab, words))
     assert [ent.text for ent in doc.ents] == ["Anna", "Mr . Darcy"]
     assert doc[4].is_sent_start

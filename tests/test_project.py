@@ -213,7 +213,7 @@ def test_the_package_was_installed_elsewhere_and_predicts_the_same(project):
     training = project / "training" / "stories"
     assert (project / "packages" / "en_stories-0.1.0" / "meta.json").is_file()
     nlp = spacy.load(training / "pipeline")
-    assert nlp.pipe_names == ["elmo", "ner", "sentencizer", "coref"]
+    assert nlp.pipe_names == ["elmo", "ner", "punct_sentencizer", "coref"]
     # the whole finds what its parts find
     docs = read_docs(project / "corpus" / "stories" / "marked" / "test.spacy")[:5]
     parts = [
