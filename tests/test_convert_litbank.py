@@ -9,6 +9,7 @@ import pytest
 import spacy
 import typer
 from spacy.tokens import DocBin
+from spacy.training import Corpus
 from typer.testing import CliRunner
 
 SCRIPT = Path(__file__).parent.parent / "project" / "scripts" / "convert_litbank.py"
@@ -99,38 +100,27 @@ def test_damaged_lines_are_errors_that_name_the_file(script, lines, match):
         list(script.read_sentences(lines, "book.tsv"))
 
 
-def test_docs_hold_runs_of_sentences(script):
-    lines = tsv("Tom B-PER", "ran", ".") * 5
-    sentences = list(script.read_sentences(lines))
+def test_doc_of_a_book(script):
+    sentences = list(script.read_sentences(tsv("Tom B-PER", "ran", ".") * 5))
     vocab = spacy.blank("en").vocab
-    docs = list(script.make_docs(sentences, vocab, "1_tom", nested=False, n_sents=2))
-    assert [len(list(doc.sents)) for doc in docs] == [2, 2, 1]
-    assert [ent.start for ent in docs[0].ents] == [0, 3]
-    assert docs[2].text == "Tom ran."
-    assert docs[0].user_data["book"] == "1_tom"
-    assert not docs[0].spans
-    nested = next(script.make_docs(sentences, vocab, "1_tom", nested=True))
+    doc = script.make_doc(sentences, vocab, "1_tom", nested=False)
+    assert [sent.text for sent in doc.sents] == ["Tom ran ."] * 5
+    assert [ent.start for ent in doc.ents] == [0, 3, 6, 9, 12]
+    assert doc.user_data["book"] == "1_tom"
+    assert not doc.spans
+    nested = script.make_doc(sentences, vocab, "1_tom", nested=True)
     assert [span.start for span in nested.spans["sc"]] == [0, 3, 6, 9, 12]
     assert not nested.has_annotation("ENT_IOB")
-    with pytest.raises(ValueError, match="'n_sents' is 0"):
-        list(script.make_docs(sentences, vocab, "1_tom", nested=True, n_sents=0))
 
 
-@pytest.mark.parametrize(
-    "text, expected",
-    [
-        ("It was n't Tom 's , was it ?", "It wasn't Tom's, was it?"),
-        ('" Come , " said he , " come ! "', '"Come," said he, "come!"'),
-        ("“ Come ( or do ) , ” he said", "“Come (or do),” he said"),
-        ("the boys ' room -- and mine", "the boys' room--and mine"),
-        ("' Come ! '", "'Come!'"),
-        ("", ""),
-    ],
-)
-def test_text_reads_well(script, text, expected):
-    words = text.split()
-    spaces = script.find_spaces(words, [i == 0 for i in range(len(words))])
-    assert "".join(word + " " * space for word, space in zip(words, spaces)) == expected
+def test_tokens_stay_as_they_are(script, tmp_path):
+    """As in the corpora that `spacy convert` makes."""
+    nlp = spacy.blank("en")
+    rows = ("Mr.--Tom B-PER", "cannot", "St B-FAC", ". I-FAC")
+    doc = script.make_doc(list(script.read_sentences(tsv(*rows))), nlp.vocab, "1", nested=True)
+    DocBin(docs=[doc]).to_disk(tmp_path / "one.spacy")
+    (example,) = Corpus(tmp_path / "one.spacy")(nlp)
+    assert [token.text for token in example.predicted] == ["Mr.--Tom", "cannot", "St", "."]
 
 
 def test_folds(script):

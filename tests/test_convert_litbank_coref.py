@@ -57,7 +57,7 @@ def test_command_writes_files_and_prints_counts(script, tmp_path):
     vocab = spacy.blank("en").vocab
     for part, name in (("train", "Cara"), ("dev", "Beth"), ("test", "Anna")):
         (doc,) = DocBin().from_disk(tmp_path / f"out/coref/{part}.spacy").get_docs(vocab)
-        assert doc.text == f"{name} of Rome saw her dog."
+        assert doc.has_unknown_spaces
         assert get_clusters(doc) == [[(0, 3), (4, 5)], [(2, 3)]]
         assert doc.user_data["book"].endswith(name.lower())
         assert [token.is_sent_start for token in doc] == [True] + [False] * 6

@@ -1,10 +1,12 @@
 """Convert the entity layers of LitBank (TSV) to spaCy's binary training data.
 
-Owns the format, the split by book and the cut into Docs. It writes the outermost
-entities as `doc.ents` for `ner` and all of them as `doc.spans["sc"]` for `spancat`.
+Owns the format and the split by book. A Doc is a whole excerpt, of some 2,000 words, with the
+outermost entities as `doc.ents` for `ner`, or all of them as `doc.spans["sc"]` for `spancat`.
+
+The corpus does not say where its text has spaces, so the Docs do not either, and spaCy keeps
+the tokens as they are, in training and in evaluation.
 """
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +21,6 @@ from wasabi import msg
 
 LABELS = ("PER", "FAC", "LOC", "GPE", "VEH", "ORG")
 SPANS_KEY = "sc"
-N_SENTS = 10
 
 # Test books of the ten published folds, by Gutenberg id. The dev books of a fold are
 # the test books of the fold before it.
@@ -35,10 +36,6 @@ TEST_FOLDS = (
     (24, 27, 219, 367, 1327, 1695, 2166, 5348, 9830, 12677),
     (44, 60, 158, 208, 351, 768, 940, 2814, 6053, 15265),
 )
-
-JOINED_LEFT = re.compile(r"[.,;:!?)\]}”…%]+|--+|[—–]|(?i:[’'](s|ll|d|m|re|ve)|n[’']t)")
-JOINED_RIGHT = re.compile(r"[(\[{“‘`$£#]|--+|[—–]")
-QUOTES = ('"', "'", "’")
 
 Entity = Tuple[int, int, str]
 """First token, the token after the last, label."""
@@ -118,75 +115,45 @@ def keep_outermost(entities: Iterable[Entity]) -> List[Entity]:
     return kept
 
 
-def find_spaces(words: Sequence[str], sent_starts: Sequence[bool]) -> List[bool]:
-    """Guess where the text had spaces, which the corpus does not say.
-
-    words (Sequence[str]): The tokens of a Doc.
-    sent_starts (Sequence[bool]): Whether a sentence starts at each.
-    RETURNS (List[bool]): Whether a space follows each token.
-    """
-    left = [bool(JOINED_LEFT.fullmatch(word)) for word in words]
-    right = [bool(JOINED_RIGHT.fullmatch(word)) for word in words]
-    is_open = dict.fromkeys(QUOTES, False)
-    for i, word in enumerate(words):
-        if word in QUOTES:  # at the edge of a sentence it is clear which one it is
-            is_last = i + 1 == len(words) or sent_starts[i + 1]
-            after_word = word != '"' and i > 0 and words[i - 1][-1].isalnum()
-            left[i] = not sent_starts[i] and (is_last or after_word or is_open[word])
-            right[i] = not left[i]
-            is_open[word] = right[i]
-    return [not (a or b) for a, b in zip(right, [*left[1:], True])]
-
-
-def make_docs(
-    sentences: Sequence[Sentence], vocab: Vocab, book: str, *, nested: bool, n_sents: int = N_SENTS
-) -> Iterator[Doc]:
-    """Make Docs of consecutive sentences of a book.
+def make_doc(sentences: Sequence[Sentence], vocab: Vocab, book: str, *, nested: bool) -> Doc:
+    """Make the Doc of a book.
 
     sentences, vocab: The sentences of the book and the vocabulary.
     book (str): Name of the book, stored in `doc.user_data["book"]`.
     nested (bool): Whether to set `doc.spans["sc"]`, or `doc.ents` to the outermost ones.
-    n_sents (int): Sentences in a Doc at the most.
-    YIELDS (Doc): The Docs.
+    RETURNS (Doc): The Doc.
     """
-    if n_sents < 1:
-        raise ValueError(f"'n_sents' is {n_sents}; a Doc needs at least 1 sentence.")
-    for first in range(0, len(sentences), n_sents):
-        words: List[str] = []
-        sent_starts: List[bool] = []
-        entities: List[Entity] = []
-        for sent in sentences[first : first + n_sents]:
-            offset = len(words)
-            words.extend(sent.words)
-            sent_starts.extend(i == 0 for i in range(len(sent.words)))
-            entities.extend((a + offset, b + offset, label) for a, b, label in sent.entities)
-        spaces = find_spaces(words, sent_starts)
-        doc = Doc(vocab, words=words, spaces=spaces, sent_starts=sent_starts)
-        doc.user_data["book"] = book
-        if nested:
-            doc.spans[SPANS_KEY] = [Span(doc, *entity) for entity in entities]
-        else:
-            doc.set_ents([Span(doc, *entity) for entity in keep_outermost(entities)])
-        yield doc
+    words: List[str] = []
+    sent_starts: List[bool] = []
+    entities: List[Entity] = []
+    for sent in sentences:
+        offset = len(words)
+        words.extend(sent.words)
+        sent_starts.extend(i == 0 for i in range(len(sent.words)))
+        entities.extend((a + offset, b + offset, label) for a, b, label in sent.entities)
+    doc = Doc(vocab, words=words, sent_starts=sent_starts)
+    doc.user_data["book"] = book
+    if nested:
+        doc.spans[SPANS_KEY] = [Span(doc, *entity) for entity in entities]
+    else:
+        doc.set_ents([Span(doc, *entity) for entity in keep_outermost(entities)])
+    return doc
 
 
-def read_books(
-    tsv_dir: Path, vocab: Vocab, *, nested: bool, n_sents: int = N_SENTS
-) -> Dict[int, List[Doc]]:
+def read_books(tsv_dir: Path, vocab: Vocab, *, nested: bool) -> Dict[int, List[Doc]]:
     """Read all books.
 
     tsv_dir (Path): Folder of `<Gutenberg id>_<title>_brat.tsv` files.
     vocab (Vocab): The vocabulary.
-    nested, n_sents: See `make_docs`.
-    RETURNS (Dict[int, List[Doc]]): The Docs of each book, by Gutenberg id.
+    nested (bool): See `make_doc`.
+    RETURNS (Dict[int, List[Doc]]): The Doc of each book, by Gutenberg id.
     """
     books: Dict[int, List[Doc]] = {}
     for path in sorted(tsv_dir.glob("*.tsv"), key=lambda path: int(path.name.split("_")[0])):
         book = path.stem.removesuffix("_brat")
         with path.open(encoding="utf8", newline="\n") as file_:
             sentences = list(read_sentences(file_, path.name))
-        docs = make_docs(sentences, vocab, book, nested=nested, n_sents=n_sents)
-        books[int(book.split("_")[0])] = list(docs)
+        books[int(book.split("_")[0])] = [make_doc(sentences, vocab, book, nested=nested)]
     return books
 
 
@@ -206,13 +173,11 @@ def split_books(books: Dict[int, List[Doc]], fold: int) -> Dict[str, List[Doc]]:
     return parts
 
 
-def convert_litbank(
-    tsv_dir: Path, output_dir: Path, fold: int = 0, n_sents: int = N_SENTS
-) -> List[List[str]]:
+def convert_litbank(tsv_dir: Path, output_dir: Path, fold: int = 0) -> List[List[str]]:
     """Write `flat/{train,dev,test}.spacy` and `nested/{train,dev,test}.spacy`.
 
     tsv_dir, output_dir (Path): Folder of the TSV files, and where to write.
-    fold, n_sents (int): Which of the ten folds; sentences in a Doc at the most.
+    fold (int): Which of the ten folds.
     RETURNS (List[List[str]]): A table of what was written: kind and part, Docs, tokens,
         entities, entities of each label.
     """
@@ -220,7 +185,7 @@ def convert_litbank(
     rows = []
     for kind in ("flat", "nested"):
         (output_dir / kind).mkdir(parents=True, exist_ok=True)
-        books = read_books(tsv_dir, vocab, nested=kind == "nested", n_sents=n_sents)
+        books = read_books(tsv_dir, vocab, nested=kind == "nested")
         for part, docs in split_books(books, fold).items():
             if not docs:
                 raise ValueError(f"{tsv_dir} holds no book of the {part} part of fold {fold}.")
@@ -237,10 +202,9 @@ def convert_litbank_cli(
     tsv_dir: Annotated[Path, Arg(help="Folder of the TSV files", exists=True, file_okay=False)],
     output_dir: Annotated[Path, Arg(help="Folder to write flat/ and nested/ to")],
     fold: Annotated[int, Opt(help="Which of the ten published folds, 0 to 9")] = 0,
-    n_sents: Annotated[int, Opt(help="Sentences in a Doc at the most")] = N_SENTS,
 ) -> None:
     """Convert LitBank's entity layers to .spacy files for ner (flat) and spancat (nested)."""
-    rows = convert_litbank(tsv_dir, output_dir, fold, n_sents)
+    rows = convert_litbank(tsv_dir, output_dir, fold)
     header = ("part", "docs", "tokens", "entities", *LABELS)
     msg.table(rows, header=header, divider=True, aligns=("l", *"r" * (len(header) - 1)))
     msg.good(f"Wrote fold {fold} to {output_dir}")

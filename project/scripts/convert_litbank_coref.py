@@ -1,7 +1,7 @@
 """Convert the coreference layer of LitBank (CoNLL) to spaCy's binary training data.
 
 Owns the split by book, which is that of `convert_litbank.py`. A Doc is a whole excerpt,
-with its entities in `doc.spans["coref_clusters_1"]` and so on.
+with its entities in `doc.spans["coref_clusters_1"]` and so on, and its tokens as they are.
 """
 
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import Annotated, Dict, List
 
 import spacy
 import typer
-from convert_litbank import find_spaces, split_books
+from convert_litbank import split_books
 from spacy.cli._util import Arg, Opt
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
@@ -34,7 +34,6 @@ def read_books(conll_dir: Path, vocab: Vocab, dropped: Dropped) -> Dict[int, Lis
         book = path.stem.removesuffix("_brat")
         docs = books[int(book.split("_")[0])] = []
         for document in read_documents(path):
-            document.spaces = find_spaces(document.words, document.sent_starts)
             doc = document.to_doc(vocab, dropped=dropped)
             doc.user_data["book"] = book
             docs.append(doc)
