@@ -87,8 +87,10 @@ def on_mixes(runs: Runs, folder: Path) -> Iterator[str]:
 
 
 def on_pretraining(pretrained: Path, folder: Path) -> Iterator[str]:
-    log = (pretrained / "log.jsonl").read_text(encoding="utf8").splitlines()
-    entries = [json.loads(line) for line in log]
+    log = pretrained / "log.jsonl"
+    if not log.is_file():
+        return  # a model that was pretrained elsewhere
+    entries = [json.loads(line) for line in log.read_text(encoding="utf8").splitlines()]
     looks = [entry for entry in entries if "forward" in entry]
     yield "## The language model"
     if (pretrained / "curves.png").is_file():
