@@ -30,6 +30,11 @@ def test_the_command_line_imports_no_more_than_spacy_does():
     assert set(modules_after("import spacy.cli, spacy_elmo.cli", *HEAVY)) == before
 
 
+def test_loading_a_bilm_does_not_import_the_compiler_of_torch():
+    code = "import spacy_elmo; spacy_elmo.load_bilm('en_small')"
+    assert modules_after(code, "torch._dynamo", "spacy_elmo.bilm") == ["spacy_elmo.bilm"]
+
+
 def test_unknown_names_are_an_error():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         spacy_elmo.nothing  # noqa: B018

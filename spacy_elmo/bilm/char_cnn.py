@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from .devices import send
+from .initial import normal_
 from .options import BiLMOptions
 
 # of similar length
@@ -54,7 +55,7 @@ class CharCNN(nn.Module):
             if self.activation is torch.relu:
                 nn.init.uniform_(weight, -0.05, 0.05)
             else:
-                nn.init.normal_(weight, std=(weight.shape[1] * weight.shape[2]) ** -0.5)
+                normal_(weight, std=(weight.shape[1] * weight.shape[2]) ** -0.5)
             nn.init.zeros_(bias)
 
     def forward(self, ids: Tensor, n_used: Tensor) -> Tensor:
@@ -138,7 +139,7 @@ class Highway(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        nn.init.normal_(self.weight, std=self.dim**-0.5)
+        normal_(self.weight, std=self.dim**-0.5)
         with torch.no_grad():
             self.bias[: self.dim] = 0.0
             self.bias[self.dim :] = -2.0  # start by passing the input through

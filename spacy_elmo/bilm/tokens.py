@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from .char_cnn import CharCNN
 from .characters import ByteCharacters, Characters, LexiconCharacters, WordLexicon
 from .devices import send
+from .initial import normal_
 from .options import BYTES, BiLMOptions
 from .packing import N_BOUNDARIES
 from .word_cache import WordCache
@@ -60,7 +61,7 @@ class TokenEmbedder(nn.Module):
             nn.init.xavier_uniform_(self.word_embedding)
         if options.token_projection:
             self.projection = nn.Linear(options.n_features, options.projection_dim)
-            nn.init.normal_(self.projection.weight, std=options.n_features**-0.5)
+            normal_(self.projection.weight, std=options.n_features**-0.5)
             nn.init.zeros_(self.projection.bias)
 
     @property
