@@ -52,7 +52,7 @@ def find(word: str, sentences: List[Tuple[str, ...]]) -> List[Occurrence]:
 def read_sentences(folder: Path) -> List[Tuple[str, ...]]:
     """RETURNS (List[Tuple[str, ...]]): Sentences of the texts in a folder, without repetition."""
     nlp = spacy.blank("en")
-    nlp.add_pipe("sentencizer")
+    nlp.add_pipe("punct_sentencizer")
 
     def paragraphs() -> Iterator[str]:
         left = MAX_CHARACTERS

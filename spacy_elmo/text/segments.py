@@ -84,7 +84,7 @@ class SentenceSegments:
         if not doc.has_annotation("SENT_START"):
             raise ValueError(
                 "spacy-elmo.sentence_segments.v1 needs sentence boundaries, but a Doc has none. "
-                "Add 'sentencizer' or another component that sets them before 'elmo' (and list "
+                "Add 'punct_sentencizer' or another component that sets them before 'elmo' (and list "
                 "it under annotating_components for training), or use "
                 "spacy-elmo.punct_segments.v1, which needs none."
             )
