@@ -84,8 +84,8 @@ class SentenceSegments:
         if not doc.has_annotation("SENT_START"):
             raise ValueError(
                 "spacy-elmo.sentence_segments.v1 needs sentence boundaries, but a Doc has none. "
-                "Add 'punct_sentencizer' or another component that sets them before 'elmo' (and list "
-                "it under annotating_components for training), or use "
+                "Add 'punct_sentencizer' or another component that sets them before 'elmo' (and "
+                "list it under annotating_components for training), or use "
                 "spacy-elmo.punct_segments.v1, which needs none."
             )
         starts = np.array([sent.start for sent in doc.sents], dtype=np.int64)
