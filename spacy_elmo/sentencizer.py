@@ -84,9 +84,9 @@ def sentence_starts(doc: Doc) -> np.ndarray:
     tokens = Tokens.of([doc])
     segment = np.cumsum(find_starts(tokens, SEGMENTER))
     words = np.flatnonzero(~tokens.is_space)
-    starts = np.zeros(len(doc), dtype=bool)
     # the first word of each segment that has one
-    starts[words[np.flatnonzero(np.diff(segment[words], prepend=0))]] = True
-    starts[: words[0] + 1 if len(words) else 1] = False
+    firsts = words[np.flatnonzero(np.diff(segment[words], prepend=0))]
+    starts = np.zeros(len(doc), dtype=bool)
+    starts[firsts[1:]] = True
     starts[0] = True
     return starts
