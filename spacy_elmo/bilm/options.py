@@ -81,6 +81,7 @@ class BiLMOptions:
             "at least one [width, count] pair, because the model has no word vectors either",
         )
         if self.filters:
+            _require(self.char_dim >= 1, "char_dim", self.char_dim, "at least 1")
             widest = max(width for width, _ in self.filters)
             _require(
                 all(width >= 1 and count >= 1 for width, count in self.filters),

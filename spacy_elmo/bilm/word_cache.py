@@ -70,6 +70,7 @@ class WordCache:
         return row
 
     def _add(self, words: List[str], vectors: Tensor, wanted: Sequence[str]) -> None:
+        self._make_writable()
         if len(self._rows) + len(words) > self.capacity:
             self._make_room(set(wanted))
         used = len(self._rows)
@@ -82,6 +83,13 @@ class WordCache:
             self._vectors = grown
         self._vectors[used:needed] = vectors
         self._rows.update(zip(words, range(used, needed)))
+
+    def _make_writable(self) -> None:
+        """What was made in torch.inference_mode cannot be changed outside of it."""
+        vectors = self._vectors
+        if vectors is None or torch.is_inference_mode_enabled() or not vectors.is_inference():
+            return
+        self._vectors = vectors.clone()
 
     def _make_room(self, wanted: Set[str]) -> None:
         """Keep the later half, and what the caller is about to read."""

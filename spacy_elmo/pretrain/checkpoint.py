@@ -24,9 +24,14 @@ FORMAT = 2
 Content = Tuple[Dict[str, Tensor], Dict[str, Any]]
 
 
+def is_checkpoint(path: Path) -> bool:
+    """RETURNS (bool): Whether a path has the name of a checkpoint."""
+    return path.suffix == SUFFIX and path.stem.isdigit()
+
+
 def find(output: Path) -> List[Path]:
     """RETURNS (List[Path]): The checkpoints of a training, oldest first."""
-    return sorted((output / FOLDER).glob(f"[0-9]*{SUFFIX}"))
+    return sorted(filter(is_checkpoint, (output / FOLDER).glob(f"*{SUFFIX}")))
 
 
 def write(output: Path, step: int, tensors: Dict[str, Tensor], info: Dict[str, Any]) -> Path:

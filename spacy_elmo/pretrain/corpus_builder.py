@@ -10,17 +10,19 @@ import warnings
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Dict, List, Sequence, Tuple, Union
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from tqdm import tqdm
 
 from .corpus import FORMAT, Corpus, PathLike
 from .corpus_writer import CorpusWriter
+from .lock import locked
 from .readers import LINES, TextReader, TextSettings, find_texts
 
 # To be raised when the same files and settings give other sentences than before, be it by
 # a change here, in the segments or in the pieces.
 RULES = 1
+LOCK = ".lock"
 
 
 def open_corpus(
@@ -44,15 +46,40 @@ def open_corpus(
     before = [_stamp(path) for path in paths]
     key = _key(paths, reader)
     folder = Path(cache) / key
+    corpus = _opened(folder)
+    if corpus is None:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        # another process that makes the same is waited for
+        with locked(folder.with_name(LOCK), wait=True):
+            corpus = _opened(folder) or _make(folder, key, paths, reader, before, progress)
+    return corpus
+
+
+def _opened(folder: Path) -> Optional[Corpus]:
+    """RETURNS (Optional[Corpus]): What the cache has there, if it is whole."""
     if folder.exists():
         try:
             return Corpus.open(folder)
         except ValueError as error:
-            warnings.warn(f"A tokenized text is made again. {error}", stacklevel=2)
-    # torch comes with it
-    from ..weights.atomic import atomic_directory
+            warnings.warn(f"A tokenized text is made again. {error}", stacklevel=3)
+    return None
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
+
+def _make(
+    folder: Path,
+    key: str,
+    paths: List[Path],
+    reader: TextReader,
+    before: List[Tuple[int, int]],
+    progress: bool,
+) -> Corpus:
+    """Tokenize files into a folder."""
+    # torch comes with it
+    from ..weights.atomic import atomic_directory, clean_up, meant_for
+
+    for path in folder.parent.iterdir():
+        if meant_for(path) == folder:  # a killed process left it
+            clean_up(path)
     with atomic_directory(folder) as temporary, CorpusWriter(temporary) as writer:
         _read(paths, reader, writer, progress)
         for path, stamp in zip(paths, before):

@@ -120,7 +120,7 @@ class Pretraining:
                         bar.write(self._describe(look))
                         if self.over and trainer.step < trainer.n_steps:
                             bar.write(f"The time is over, at step {trainer.step:,}")
-                    self.over = self.over or self._no_longer_better()
+                    self.over = self.over or self._is_complete()
                 if self.over and self.first:
                     # before the last checkpoint, which says that nothing is left to do
                     trainer.model.save(self.output / LAST)
@@ -161,8 +161,10 @@ class Pretraining:
         self.trainer.restore(tensors, info)
         self.seconds_before = info["seconds"]
         self.best, self.looks_since_best = info["best"] or math.inf, info["looks_since_best"]
-        limit = self.config.training.max_minutes * 60
-        self.over = info["over"] or bool(limit and self.seconds_before >= limit)
+        if limit := self.config.training.max_minutes * 60:
+            self.trainer.share_of_time = self.seconds_before / limit
+        # a training that its time has ended goes on where it is given more
+        self.over = info["over"] and (self._is_complete() or self.trainer.share_of_time >= 1)
 
     def _fingerprints(self) -> Dict[str, str]:
         """Of what a training must be gone on with."""
@@ -177,8 +179,7 @@ class Pretraining:
         tensors, info = self.trainer.save()
         best = self.best if math.isfinite(self.best) else None
         info.update(seconds=self.seconds, best=best, looks_since_best=self.looks_since_best)
-        finished = self.trainer.step >= self.trainer.n_steps or self._no_longer_better()
-        info.update(over=finished, fingerprints=self._fingerprints())
+        info.update(over=self.over, fingerprints=self._fingerprints())
         if self.first:
             self.last_checkpoint = checkpoint.write(self.output, self.trainer.step, tensors, info)
         self.workers.wait()
@@ -253,9 +254,11 @@ class Pretraining:
             f"forward {look.forward:.2f}, backward {look.backward:.2f}"
         )
 
-    def _no_longer_better(self) -> bool:
+    def _is_complete(self) -> bool:
+        """RETURNS (bool): Whether there is nothing to do, however much time there is."""
         patience = self.config.training.patience
-        return bool(patience) and self.looks_since_best >= patience
+        no_longer_better = bool(patience) and self.looks_since_best >= patience
+        return no_longer_better or self.trainer.step >= self.trainer.n_steps
 
     def _share_time(self) -> None:
         """Tell the trainers of all processes how much of the time is used up."""

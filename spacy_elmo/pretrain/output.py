@@ -6,18 +6,20 @@ files is other modules' business.
 """
 
 import json
-import os
-import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
-from ..weights.atomic import OLD, atomic_file, is_part
+from ..weights.atomic import atomic_file, clean_up, meant_for
 from ..weights.store import check_replaceable
-from .checkpoint import FOLDER
+from .checkpoint import FOLDER, is_checkpoint
 from .config import PretrainConfig
+from .lock import Locked, locked
+from .log import CURVES, LOG
 
 CONFIG, LOCK, BEST, LAST = "config.json", ".lock", "model-best", "model-last"
+# besides the checkpoints
+WRITTEN = (CONFIG, BEST, LAST, LOG, CURVES)
 # what may be otherwise when a training goes on: its text has a fingerprint of its own, and the
 # rest decides of no weight
 FREE = {
@@ -38,8 +40,8 @@ def check_output(output: Path, config: PretrainConfig) -> None:
     path = output / CONFIG
     if not path.is_file():
         found = output.iterdir() if output.is_dir() else ()
-        # a run that was killed at its first file left a part of it
-        others = [p.name for p in found if not is_part(p) and p.name != LOCK]
+        # hidden files are our lock, parts of a first file, and those of file managers
+        others = [p.name for p in found if not p.name.startswith(".")]
         if others:
             raise ValueError(
                 f"{output} holds {others[0]!r}, but no pretraining to go on with. Give a new or "
@@ -77,37 +79,24 @@ def taken(output: Path) -> Iterator[None]:
     """Make the directory, keep other processes out of it while the block runs, and remove what
     killed ones left behind."""
     output.mkdir(parents=True, exist_ok=True)
-    with (output / LOCK).open("w") as lock:
-        try:
-            import fcntl
-
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(
-                f"Another process is training in {output}. Wait for its end, or give a new "
-                f"directory."
-            ) from error
-        except (ImportError, OSError):
-            pass  # a system, or a file system, without locks
-        tidy(output)
-        yield
+    try:
+        with locked(output / LOCK, wait=False):
+            tidy(output)
+            yield
+    except Locked as error:
+        raise ValueError(
+            f"Another process is training in {output}. Wait for its end, or give a new directory."
+        ) from error
 
 
 def tidy(output: Path) -> None:
-    """Remove what killed processes left behind, and put back a model that one of them was about
-    to replace."""
+    """Remove what killed trainings left behind, and put back a model that one of them was about
+    to replace. What other programs hide in a directory stays."""
     for folder in (output, output / FOLDER):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if not is_part(path):
-                continue
-            # ".model-best.<random>.old" was model-best
-            original = path.with_name(path.name[1:].rsplit(".", 2)[0])
-            if path.suffix == OLD and not original.exists():
-                os.replace(path, original)
-            elif path.is_dir():
-                shutil.rmtree(path, ignore_errors=True)
-            else:
-                path.unlink(missing_ok=True)
+            original = meant_for(path)
+            if original is not None and (original.name in WRITTEN or is_checkpoint(original)):
+                clean_up(path)
 
 
 def _text(config: PretrainConfig) -> str:

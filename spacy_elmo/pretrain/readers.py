@@ -169,7 +169,7 @@ def _read_text(stream: BinaryIO, path: Path, *, lines: bool) -> Iterator[str]:
         try:
             text = decode(data, first=not number)
         except UnicodeDecodeError as error:
-            line = n_lines + 1 + decode(data[: error.start], first=False).count("\n")
+            line = n_lines + 1 + decode(error.object[: error.start], first=False).count("\n")
             raise _not_utf8(path, line, error) from error
         n_lines += text.count("\n")
         yield text

@@ -29,8 +29,9 @@ class Modern:
     warmup (float): Share of the steps in which the rate rises to it.
     beta1, beta2 (float): AdamW's averages of the gradient and of its square.
     weight_decay (float): Decay of all weights with more than one dimension, in units of the
-        learning rates. Muon's steps have the same size all along: over many of them weights grow
-        without it, until gradients explode.
+        learning rates; the LSTMs' biases, a row for each direction, are among them. Muon's steps
+        have the same size all along: over many of them weights grow without it, until gradients
+        explode.
     clip (float): Greatest norm of the gradient over all weights.
     """
 

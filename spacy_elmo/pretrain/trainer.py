@@ -262,8 +262,8 @@ def use_precision(precision: str, device: torch.device) -> str:
     RETURNS (str): The precision that the model is told, which knows no tf32.
     """
     # tf32 is good enough for what bfloat16 leaves in float32
-    if precision == "tf32" or (precision == "bfloat16" and device.type == "cuda"):
-        torch.set_float32_matmul_precision("high")
+    tf32 = precision == "tf32" or (precision == "bfloat16" and device.type == "cuda")
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
     return "float32" if precision == "tf32" else precision
 
 

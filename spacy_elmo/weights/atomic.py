@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Union
+from typing import Iterator, Optional, Union
 
 PathLike = Union[str, Path]
 PART, OLD = ".part", ".old"
@@ -65,9 +65,23 @@ def atomic_directory(path: PathLike) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def is_part(path: Path) -> bool:
-    """RETURNS (bool): Whether a path is a neighbour that a killed process left behind."""
-    return path.name.startswith(".") and path.suffix in (PART, OLD)
+def meant_for(path: Path) -> Optional[Path]:
+    """RETURNS (Optional[Path]): What was being written or replaced, if a path is the temporary
+    neighbour that a killed process left of it."""
+    if not path.name.startswith(".") or path.suffix not in (PART, OLD):
+        return None
+    return path.with_name(path.name[1:].rsplit(".", 2)[0])
+
+
+def clean_up(path: Path) -> None:
+    """Remove what `meant_for` tells, or put it back where it was about to be replaced."""
+    original = meant_for(path)
+    if path.suffix == OLD and original is not None and not original.exists():
+        os.replace(path, original)
+    elif path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:

@@ -143,7 +143,7 @@ def find_vocab(weights: Path) -> Path:
 def read_vocab(path: Path) -> List[str]:
     """RETURNS (List[str]): One word a line, in the order of their ids."""
     try:
-        lines = path.read_text(encoding="utf8").rstrip("\n").split("\n")
+        lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
     except (OSError, ValueError) as error:
         raise ValueError(
             f"The vocabulary {path} cannot be read: {error}. It must be UTF-8 text, one word a "

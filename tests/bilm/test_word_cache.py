@@ -150,3 +150,12 @@ def test_vectors_after_other_weights_were_loaded():
     run(bilm)
     bilm.load_state_dict(other.state_dict())
     torch.testing.assert_close(run(bilm), run(other))
+
+
+def test_vectors_made_in_inference_mode_serve_outside_of_it():
+    cache = WordCache(4)
+    with torch.inference_mode():
+        cache.get(["a", "b"], compute)
+    # new words beside those in the table, and so many that older ones go
+    for words in (["c"], ["b", "d"], ["e", "f"], ["a", "f"]):
+        torch.testing.assert_close(cache.get(words, compute), compute(words))

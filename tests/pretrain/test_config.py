@@ -56,6 +56,7 @@ WRONG = [
     ("recipe", {"learn_rate": "0.1"}, r"\[recipe\] learn_rate is '0.1'; it must be a number"),
     ("training", {"epochs": True}, r"\[training\] epochs is True; it must be a number"),
     ("model", {"hidden_dim": "12"}, r"\[model\] hidden_dim is '12'; it must be a whole number"),
+    ("model", {"char_dim": 0}, r"'char_dim' is 0; it must be at least 1"),
     ("model", {"n_layers": 1.5}, r"\[model\] n_layers is 1.5; it must be a whole number"),
     ("model", {"cell_clip": "no"}, r"\[model\] cell_clip is 'no'; it must be a number, or null"),
     ("model", {"filters": [1, 2]}, r"\[model\] filters is .*list of \[width, count\] pairs"),

@@ -3,6 +3,8 @@ import shutil
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYet
 
 import numpy as np
 import pytest
@@ -85,7 +87,7 @@ def test_text_is_read_once(two_files, tmp_path, monkeypatch):
     second = read(str(two_files / "*.txt"), tmp_path / "cache")
     assert second.key == first.key
     assert list(second.sentences()) == list(first.sentences())
-    assert [p.name for p in (tmp_path / "cache").iterdir()] == [first.key]
+    assert {p.name for p in (tmp_path / "cache").iterdir()} == {".lock", first.key}
 
 
 def test_the_key_follows_content_and_settings_and_not_the_place(two_files, tmp_path):
@@ -150,18 +152,49 @@ def test_a_killed_build_leaves_nothing_that_is_mistaken_for_a_corpus(two_files, 
     command = [sys.executable, "-c", code, str(two_files), str(cache)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 9, done.stderr
-    (left,) = cache.iterdir()
-    assert left.suffix == ".part"
+    left = {path.suffix or path.name for path in cache.iterdir()}
+    assert left == {".part", ".lock"}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert read(two_files, cache).n_tokens == 7
+        corpus = read(two_files, cache)
+    assert corpus.n_tokens == 7
+    assert sorted(path.name for path in cache.iterdir()) == [".lock", corpus.key]
+
+
+def test_a_text_that_another_process_reads_is_waited_for(two_files, tmp_path):
+    code = (
+        "import sys, time\n"
+        "from spacy_elmo.pretrain import corpus_builder\n"
+        "from spacy_elmo.pretrain.readers import TextSettings\n"
+        "finish = corpus_builder.CorpusWriter.finish\n"
+        "def slowly(self, key):\n"
+        "    print('reading', flush=True)\n"
+        "    sys.stdin.read()\n"
+        "    finish(self, key)\n"
+        "corpus_builder.CorpusWriter.finish = slowly\n"
+        "corpus_builder.open_corpus(*sys.argv[1:2], TextSettings(tokenized=True), sys.argv[2])\n"
+    )
+    cache = tmp_path / "cache"
+    command = [sys.executable, "-c", code, str(two_files), str(cache)]
+    pipe = subprocess.PIPE
+    with (
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as other,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        assert other.stdout.readline() == "reading\n"
+        ours = pool.submit(read, two_files, cache)
+        with pytest.raises(NotYet):
+            ours.result(timeout=0.5)
+        other.stdin.close()
+        assert ours.result(timeout=60).n_tokens == 7
+    assert sorted(path.name for path in cache.iterdir()) == [".lock", ours.result().key]
 
 
 def test_an_error_leaves_nothing(tmp_path):
     bad = write(tmp_path / "a.jsonl", '{"tokens": ["a"]}\n{"tokens": "b"}\n')
     with pytest.raises(ValueError, match="line 2"):
         read(bad, tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
 def test_a_file_that_changes_while_it_is_read_is_an_error(two_files, tmp_path, monkeypatch):

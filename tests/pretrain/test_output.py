@@ -49,6 +49,22 @@ def test_parts_of_killed_processes_are_removed(tmp_path):
     assert sorted(found) == sorted(kept)
 
 
+def test_what_others_hide_is_left_alone(tmp_path):
+    output = tmp_path / "out"
+    (output / ".notes.old").mkdir(parents=True)
+    (output / "notes").mkdir()
+    names = (".film.mkv.part", ".bashrc.old", ".lock", ".DS_Store", ".notes.old/a")
+    for name in names:
+        (output / name).write_text(name)
+    with taken(output):
+        pass
+    assert all((output / name).read_text() == name for name in names)
+    with pytest.raises(ValueError, match="holds 'notes', but no pretraining"):
+        check_output(output, config(tmp_path))
+    (output / "notes").rmdir()
+    check_output(output, config(tmp_path))
+
+
 def test_a_model_that_was_about_to_be_replaced_is_put_back(tmp_path):
     for name, content in ((".model-best.a1.old", "old"), (".model-last.b2.old", "older")):
         (tmp_path / name).mkdir()

@@ -160,6 +160,13 @@ def test_bad_utf8_is_named_with_the_line(tmp_path, settings, ending):
         read(path, settings)
 
 
+@pytest.mark.parametrize("text, line", [("a\n", 2), ("\n\n", 3), ("", 1)])
+def test_bad_utf8_after_a_mark_is_named_with_the_line(tmp_path, text, line):
+    path = write(tmp_path / "a.txt", b"\xef\xbb\xbf" + text.encode() + b"\xe9")
+    with pytest.raises(ValueError, match=f"a.txt, line {line}: the byte 0xe9 is not UTF-8"):
+        read(path)
+
+
 def test_bad_utf8_in_records_is_named_with_the_line(tmp_path):
     path = write(tmp_path / "a.jsonl", b'{"text": "a"}\n{"text": "\xff"}')
     with pytest.raises(ValueError, match="a.jsonl, line 2: the byte 0xff is not UTF-8"):

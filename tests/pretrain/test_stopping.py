@@ -25,6 +25,11 @@ class Lost(Exception):
     """Whatever ends a run without asking it."""
 
 
+def lose(training, step):
+    if training.trainer.step >= step:
+        raise Lost
+
+
 def lose_at(monkeypatch, step, change=None):
     """End the run at a step, or change what its steps give."""
     train_step = Trainer.train_step
@@ -220,6 +225,31 @@ def test_more_time_goes_on(folder):
     pretraining(settings(folder), folder / "out").run()
     rows = read(folder / "out")
     assert [row["step"] for row in rows if "forward" in row] == [1, 10, 20, 28]
+
+
+def test_a_run_that_was_killed_after_its_time_ends_as_others_do(folder, monkeypatch):
+    # the time ends during the look at step 10, and the process after the checkpoint of that step
+    clock = {"seconds": 0.0}
+    monkeypatch.setattr(Pretraining, "seconds", property(lambda self: clock["seconds"]))
+    look = Pretraining._look
+
+    def slow_look(self):
+        found = look(self)
+        clock["seconds"] = 61.0
+        return found
+
+    given = settings(folder, training={"max_minutes": 1.0})
+    with monkeypatch.context() as patched, pytest.raises(Lost):
+        patched.setattr(Pretraining, "_look", slow_look)
+        patched.setattr(Pretraining, "_stop_if_asked", lambda self: lose(self, 10))
+        pretraining(given, folder / "out").run()
+    assert not (folder / "out" / "model-last").exists()
+    training = pretraining(given, folder / "out")
+    assert training.trainer.share_of_time > 1
+    assert training.run() is not None
+    assert training.trainer.step == 11
+    assert (folder / "out" / "model-last").is_dir()
+    assert pretraining(given, folder / "out").run() is None
 
 
 def test_learning_rates_follow_the_time(folder, monkeypatch):

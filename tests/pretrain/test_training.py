@@ -5,7 +5,7 @@ import torch
 
 from spacy_elmo.pretrain.corpus import Corpus
 from spacy_elmo.pretrain.evaluate import evaluate
-from spacy_elmo.pretrain.trainer import Trainer
+from spacy_elmo.pretrain.trainer import Trainer, use_precision
 from spacy_elmo.pretrain.workers import Workers
 
 from .toys import ONE, assert_same, config, documents, sentences, toy_trainer
@@ -162,3 +162,14 @@ def test_rows_must_be_shared_evenly():
     three = Workers(0, 3, torch.device("cpu"))
     with pytest.raises(ValueError, match=r"\[batches\] n_rows is 4, which 3 processes cannot"):
         Trainer(config(), model, CORPUS, three)
+
+
+def test_a_precision_does_not_last_into_the_next_training():
+    before = torch.get_float32_matmul_precision()
+    try:
+        assert use_precision("tf32", torch.device("cpu")) == "float32"
+        assert torch.get_float32_matmul_precision() == "high"
+        assert use_precision("float32", torch.device("cpu")) == "float32"
+        assert torch.get_float32_matmul_precision() == "highest"
+    finally:
+        torch.set_float32_matmul_precision(before)
