@@ -55,10 +55,11 @@ class ElmoEmbedder:
             )
         if weight_file is None and options_file is not None:
             raise ValueError("options_file is given without weight_file: give both or neither.")
-        if cuda_device >= 0 and not torch.cuda.is_available():
+        if cuda_device >= torch.cuda.device_count():
             raise ValueError(
-                f"cuda_device is {cuda_device}, but torch {torch.__version__} finds no GPU here. "
-                f"Use cuda_device=-1 or install a CUDA build of torch."
+                f"cuda_device is {cuda_device}, but torch {torch.__version__} finds "
+                f"{torch.cuda.device_count()} GPUs here. Use cuda_device=-1 for the CPU; a GPU "
+                f"takes a CUDA build of torch."
             )
         self.start_state = start_state
         self.precision = precision

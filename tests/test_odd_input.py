@@ -180,12 +180,12 @@ def test_error_handler_is_honoured_by_pipe():
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
 def test_gpu_that_is_not_there(tmp_path):
     nlp = blank(elmo={"model": {"device": "cuda:0"}})
-    with pytest.raises(ValueError, match="no GPU here"):
+    with pytest.raises(ValueError, match="0 GPUs here"):
         nlp.initialize()
     pipeline().to_disk(tmp_path)
     with pytest.raises(ValueError, match="Set the device to null"):
         spacy.load(tmp_path, config={"components.elmo.model.device": "cuda:0"})
-    with pytest.raises(ValueError, match="finds no GPU here"):
+    with pytest.raises(ValueError, match="finds 0 GPUs here"):
         ElmoEmbedder(cuda_device=0)
 
 

@@ -330,3 +330,28 @@ def test_error_cut_and_spread():
     assert module.error_cut(baseline, elmo) == pytest.approx(100 * 10 / 39)
     assert str(module.spread([50.0])) == "50.0"
     assert math.isnan(module.error_cut(module.spread([100.0]), elmo))
+
+
+def test_assembled_components_stand_where_they_were_trained(tmp_path):
+    assemble = load("assemble")
+    for name, factories in {
+        "sentences": ["punct_sentencizer", "entity_ruler"],
+        "plain": ["attribute_ruler"],
+        "more": ["punct_sentencizer", "span_ruler"],
+    }.items():
+        nlp = spacy.blank("en")
+        nlp.add_pipe("elmo")
+        for factory in factories:
+            nlp.add_pipe(factory)
+        nlp.initialize()
+        nlp.to_disk(tmp_path / name)
+    found = assemble.assemble(tmp_path / "sentences", [tmp_path / "plain", tmp_path / "more"])
+    assert found.pipe_names == [
+        "elmo",
+        "attribute_ruler",
+        "punct_sentencizer",
+        "span_ruler",
+        "entity_ruler",
+    ]
+    with pytest.raises(ValueError, match="more marks sentences, by 'punct_sentencizer'"):
+        assemble.assemble(tmp_path / "plain", [tmp_path / "more"])

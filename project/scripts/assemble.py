@@ -1,7 +1,7 @@
 """Put components that were trained apart, each on the same frozen biLM, into one pipeline."""
 
 from pathlib import Path
-from typing import Annotated, List
+from typing import Annotated, Any, Dict, List
 
 import spacy
 import typer
@@ -34,10 +34,17 @@ def assemble(first: Path, others: List[Path]) -> Language:
                 f"{path} has another biLM than {first}: components learn from the vectors of one "
                 f"biLM. Train both with the same paths.bilm and a frozen 'elmo'."
             )
-        for name in other.pipe_names:
-            if name not in nlp.pipe_names:
-                # right behind the biLM, as it was trained: before sentences are marked
-                nlp.add_pipe(name, source=other, after=ENCODER)
+        for before, name in zip([None, *other.pipe_names], other.pipe_names):
+            if name in nlp.pipe_names:
+                continue
+            if "token.is_sent_start" in other.get_pipe_meta(name).assigns:
+                raise ValueError(
+                    f"{path} marks sentences, by {name!r}, and {first} does not: its components "
+                    f"were trained without them. Name {path} first."
+                )
+            # where it was trained: with what was marked by then, and nothing else
+            place: Dict[str, Any] = {"after": before} if before else {"first": True}
+            nlp.add_pipe(name, source=other, **place)
     return nlp
 
 

@@ -29,8 +29,8 @@ def convert_coref_cli(
     .spacy file to train with, and from there to .conll for the official scorers, or to
     .jsonl.
 
-    Words, sentences, entities, speakers, and names and parts of documents are kept. What
-    the formats do not share is counted and left out.
+    Words, sentences, entities, speakers, and names and parts of documents are kept, and
+    genres but in CoNLL. What a format cannot hold is counted and left out.
     """
     with errors_as_sentences():
         counts, dropped = convert_coref(
@@ -67,7 +67,10 @@ def convert_coref(
     from ..weights.atomic import atomic_file
 
     output = check_output(output, OUTPUTS, force)
-    paths = find_files(inputs, format)
+    # a directory may hold what was written into it before
+    paths = [path for path in find_files(inputs, format) if path.resolve() != output.resolve()]
+    if not paths:
+        raise ValueError(f"The only input is {output}, which is the output. Give another name.")
     vocab = spacy.blank(lang).vocab
     counts, dropped = Counts(), Dropped()
     docs = (doc for path in paths for doc in read_coref(path, format, vocab, prefix, dropped))

@@ -128,6 +128,9 @@ def cut_doc(doc: Doc, start: int, end: int, prefix: str = DEFAULT_PREFIX) -> Doc
             f"token and an end with 0 <= start <= end <= {len(doc)}."
         )
     part = doc[start:end].as_doc() if start < end else Doc(doc.vocab)
+    part.has_unknown_spaces = doc.has_unknown_spaces
+    # of the document; keys of extensions are tuples, with places of tokens in them
+    part.user_data.update((k, v) for k, v in doc.user_data.items() if isinstance(k, str))
     entities = set(cluster_keys(doc, prefix))
     for key in doc.spans:
         if key not in entities:
@@ -152,6 +155,7 @@ def join_docs(docs: Sequence[Doc], prefix: str = DEFAULT_PREFIX) -> Doc:
     if not docs:
         raise ValueError("There are no Docs to join: give at least one.")
     whole = Doc.from_docs(docs, exclude=["spans"])  # type: ignore[call-arg]
+    whole.has_unknown_spaces = any(doc.has_unknown_spaces for doc in docs)
     groups: Dict[str, List[Span]] = {}
     clusters: Clusters = []
     offset = 0

@@ -119,10 +119,10 @@ def find_device(name: Optional[str], ops: Ops) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"device = {name!r} is not a torch device: {error}.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ValueError(
-            f"device = {name!r}, but torch {torch.__version__} finds no GPU here. Set the device "
-            f'to null, for example by spacy.load(path, config={{"components.elmo.model.device": '
-            f"None}}), or install a CUDA build of torch."
+            f"device = {name!r}, but torch {torch.__version__} finds {torch.cuda.device_count()} "
+            f"GPUs here. Set the device to null, for example by spacy.load(path, config="
+            f'{{"components.elmo.model.device": None}}), or install a CUDA build of torch.'
         )
     return device

@@ -109,6 +109,8 @@ def _param(n: int) -> str:
 
 def init(model: Model, X: Any = None, Y: Any = None) -> None:
     for n, (width, known) in enumerate(zip(model.attrs["widths"], model.attrs["known"])):
+        # words of a former training would be known, by vectors that nothing has trained
+        known.rows.clear()
         shape = (known.n_rows, width)
         model.set_param(
             _param(n), uniform_init(model.ops, shape, lo=-INITIAL_RANGE, hi=INITIAL_RANGE)

@@ -59,11 +59,12 @@ class ModuleShim(PyTorchShim, Generic[Module]):
         return next(self.module.parameters()).device
 
     def finish_update(self, optimizer: Optimizer) -> None:
+        if self._model is None:
+            return
         super().finish_update(optimizer)
         # not zero, by which the optimizer's momentum would move weights in a batch of which
         # nothing is learned
-        if self._model is not None:
-            self._model.zero_grad(set_to_none=True)
+        self._model.zero_grad(set_to_none=True)
 
     @contextmanager
     def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:

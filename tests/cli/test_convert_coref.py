@@ -129,6 +129,27 @@ def test_what_conll_cannot_hold_is_counted(tmp_path: Path) -> None:
     assert "1 words with whitespace" in printed
 
 
+def test_docs_without_entities_are_counted_and_left_out(tmp_path: Path) -> None:
+    vocab = spacy.blank("en").vocab
+    plain, annotated = Doc(vocab, words=["a"]), Doc(vocab, words=["b"])
+    annotated.spans["coref_clusters_1"] = [Span(annotated, 0, 1)]
+    DocBin(docs=[plain, annotated]).to_disk(tmp_path / "a.spacy")
+    for output in ("a.jsonl", "a.conll"):
+        printed = run("convert-coref", tmp_path / "a.spacy", tmp_path / output)
+        assert "1 Docs without annotated entities, left out" in printed
+    (document,) = read_documents(tmp_path / "a.jsonl")
+    assert document.words == ["b"]
+
+
+def test_a_directory_is_converted_into_itself_again_and_again(tmp_path: Path, conll: Path) -> None:
+    output = conll.parent / "all.spacy"
+    for _ in range(3):
+        counts, _ = convert_coref([conll.parent], output, force=True)
+        assert counts.documents == 2
+    with pytest.raises(ValueError, match="which is the output"):
+        convert_coref([output], output, force=True)
+
+
 def test_nothing_is_replaced_unasked(tmp_path: Path, conll: Path) -> None:
     other = conll.with_name("other.conll")
     other.write_text(CONLL, encoding="utf8")

@@ -200,6 +200,19 @@ def test_cut():
     assert len(doc.spans["coref_clusters_1"]) == 3  # the Doc itself is as it was
 
 
+def test_parts_and_joined_docs_keep_what_is_known_of_the_document():
+    doc = Doc(VOCAB, words=["a", "b"])
+    doc.user_data.update(document_id="tale", part="000", genre="nw")
+    assert doc.has_unknown_spaces
+    part = cut_doc(doc, 0, 1)
+    assert part.has_unknown_spaces
+    assert part.user_data == {"document_id": "tale", "part": "000", "genre": "nw"}
+    spaced = Doc(VOCAB, words=["a"], spaces=[False])
+    assert join_docs([spaced, doc]).has_unknown_spaces
+    assert not join_docs([spaced, spaced]).has_unknown_spaces
+    assert not cut_doc(spaced, 0, 1).has_unknown_spaces
+
+
 @given(clusters, st.integers(0, N_TOKENS), st.integers(0, N_TOKENS))
 def test_a_part_has_the_mentions_that_are_inside(given_clusters, start, end):
     start, end = sorted((start, end))

@@ -16,7 +16,14 @@ from spacy_elmo.coref.formats.conll_writer import (
     without_crossing,
     write_conll,
 )
-from spacy_elmo.coref.formats.dropped import CROSSING, DUPLICATE, SHARED, WHITESPACE
+from spacy_elmo.coref.formats.dropped import (
+    CROSSING,
+    DUPLICATE,
+    GENRES,
+    SHARED,
+    SPEAKER_NAMES,
+    WHITESPACE,
+)
 
 from .partitions import crosses, documents, no_crossing
 
@@ -252,10 +259,18 @@ def test_whitespace_in_words_is_counted(tmp_path: Path) -> None:
     dropped, file = Dropped(), io.StringIO()
     document = CorefDocument(["a b", "\n\n", "c"], [], speakers=["A B"] * 3, name="d e")
     write_conll([document], file, dropped)
-    assert dict(dropped.rows()) == {WHITESPACE: 2}
+    assert dict(dropped.rows()) == {WHITESPACE: 2, SPEAKER_NAMES: 3}
     (found,) = read(tmp_path, file.getvalue())
     assert (found.words, found.speakers) == (["a_b", "__", "c"], ["A_B"] * 3)
     assert found.name == "d e" and "\nd_e\t" in file.getvalue()
+
+
+def test_genres_that_the_name_does_not_tell_are_counted() -> None:
+    dropped = Dropped()
+    for name, genre in (("nw/a", "nw"), ("nw/a", "news"), ("a", "news"), ("a", "")):
+        document = CorefDocument(["a"], [], name=name, genre=genre)
+        write_conll([document], io.StringIO(), dropped)
+    assert dict(dropped.rows()) == {GENRES: 2}
 
 
 def test_a_doc_without_sentences_is_one() -> None:

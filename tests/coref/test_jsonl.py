@@ -73,10 +73,24 @@ def test_blank_lines_empty_sentences_and_empty_documents(tmp_path: Path) -> None
     assert (second.words, second.sent_starts) == (["a"], [True])
 
 
-def test_parts_have_names_of_their_own() -> None:
+def test_parts_have_names_of_their_own(tmp_path: Path) -> None:
     found = [CorefDocument(["a"], [], name="x", part=part) for part in ("000", "012", "b", "")]
-    keys = [make_record(document)["doc_key"] for document in found]
-    assert keys == ["x_0", "x_12", "x_b", "x"]
+    records = [make_record(document) for document in found]
+    assert [record["doc_key"] for record in records] == ["x_0", "x_12", "x_b", "x"]
+    again = read(tmp_path, *records)
+    assert [(document.name, document.part) for document in again] == [
+        ("x", "000"),
+        ("x", "012"),
+        ("x", "b"),
+        ("x", ""),
+    ]
+
+
+def test_a_doc_without_sentences_stays_one(tmp_path: Path) -> None:
+    document = CorefDocument(["a", "b"], [], speakers=["A", ""])
+    (again,) = read(tmp_path, make_record(document))
+    assert (again.sent_starts, again.speakers) == (None, ["A", "-"])
+    assert not again.to_doc(Vocab()).has_annotation("SENT_START")
 
 
 def test_halves_of_letters_do_not_stop_a_conversion(tmp_path: Path) -> None:
@@ -93,6 +107,7 @@ def test_halves_of_letters_do_not_stop_a_conversion(tmp_path: Path) -> None:
         ({}, "has no keys, but no 'tokens'"),
         ({"sentences": [["a"]]}, "has 'sentences', but no 'clusters'"),
         ({"sentences": "a b", "clusters": []}, "other things than lists of words"),
+        ({"sentences": ["Anna", "ran"], "clusters": []}, "other things than lists of words"),
         ({"sentences": [["a", 1]], "clusters": []}, "other things than lists of words"),
         ({"sentences": [["a", ""]], "clusters": []}, "an empty word under 'sentences'"),
         ({"sentences": [["a"]], "clusters": [[[0, 1]]]}, r"\[0, 1\] as a mention.*1 words"),
@@ -117,8 +132,6 @@ def test_damaged_records_are_errors_that_name_file_and_line(
 @given(st.lists(documents(words=WORDS | st.just(" \n")), min_size=1, max_size=3))
 def test_round_trip(folder: Path, found: List[CorefDocument]) -> None:
     path = folder / "text.jsonl"
-    for document in found:
-        document.part = ""
     docs = [document.to_doc(Vocab()) for document in found]
     with path.open("w", encoding="utf8", newline="\n") as file:
         write_jsonl(map(CorefDocument.from_doc, docs), file)
@@ -128,7 +141,7 @@ def test_round_trip(folder: Path, found: List[CorefDocument]) -> None:
         assert (other.words, other.clusters) == (document.words, document.clusters)
         assert list(other.sentences()) == list(document.sentences())
         assert (other.speakers or [""] * len(other.words)) == document.speakers
-        assert other.name == document.name
+        assert (other.name, other.part) == (document.name, document.part)
 
 
 def test_conll_and_json_hold_the_same(tmp_path: Path) -> None:

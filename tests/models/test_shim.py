@@ -129,10 +129,10 @@ def test_gradients_left_from_before_freezing_are_not_applied_later():
 
 @needs_no_gpu
 def test_a_gpu_that_is_not_there():
-    with pytest.raises(ValueError, match="finds no GPU here.*components.elmo.model.device"):
+    with pytest.raises(ValueError, match="finds 0 GPUs here.*components.elmo.model.device"):
         find_device("cuda:0", NumpyOps())
     nlp = blank(elmo={"model": {"device": "cuda:0"}})
-    with pytest.raises(ValueError, match="finds no GPU here"):
+    with pytest.raises(ValueError, match="finds 0 GPUs here"):
         nlp.initialize()
 
 

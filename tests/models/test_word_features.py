@@ -135,3 +135,11 @@ def test_the_greatest_value_has_a_row():
 def test_as_many_widths_and_rows_as_attributes():
     with pytest.raises(ValueError, match="2 attrs, 1 widths and 2 rows"):
         build_word_features_v1(["NORM", "SHAPE"], [4], [5, 5])
+
+
+def test_a_new_training_knows_no_words():
+    model = make(rows=(2, 50))
+    model([doc_of("Ann met Bob")], is_train=True)
+    model.initialize()
+    model([doc_of("Zoë Kim")], is_train=True)
+    assert list(model.attrs["known"][0].rows) == [VOCAB.strings["zoë"], VOCAB.strings["kim"]]

@@ -229,3 +229,8 @@ def test_without_weights_the_error_says_what_to_do():
     nlp.get_pipe("spancat").add_label("PER")
     with pytest.raises(ValueError, match=r"span scorer has no weights yet. Call nlp.initialize"):
         nlp.get_pipe("spancat").predict([Doc(nlp.vocab, ["a"])])
+
+
+def test_without_weights_an_update_has_nothing_to_finish():
+    nlp = pipeline()
+    nlp.get_pipe("spancat").model.finish_update(Adam(0.001))

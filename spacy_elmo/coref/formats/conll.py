@@ -86,6 +86,12 @@ def read_word(cell: str, lang: str = "en") -> str:
     return ESCAPED.get(cell, cell)
 
 
+def genre_of(name: str) -> str:
+    """RETURNS (str): The genre that the name of a document begins with; "" for none."""
+    found = GENRE.match(name)
+    return found[1] if found else ""
+
+
 class _Part:
     """A part of a document while it is read.
 
@@ -151,7 +157,6 @@ class _Part:
                     f"{self.path}, line {line}: '({entity}' begins a mention that has no end. "
                     f"Expected '{entity})' before the document ends in line {number}."
                 )
-        genre = GENRE.match(self.name)
         return CorefDocument(
             words=self.words,
             clusters=list(self.clusters.values()),
@@ -159,5 +164,5 @@ class _Part:
             speakers=self.speakers,
             name=self.name,
             part=self.part,
-            genre=genre[1] if genre else "",
+            genre=genre_of(self.name),
         )

@@ -9,8 +9,9 @@ from collections import Counter
 from typing import Iterable, Iterator, List, Sequence, TextIO, Tuple
 
 from ..clusters import Clusters, Mention
+from .conll import genre_of
 from .document import NOBODY, CorefDocument
-from .dropped import CROSSING, WHITESPACE, Dropped
+from .dropped import CROSSING, GENRES, SPEAKER_NAMES, WHITESPACE, Dropped
 
 # ends a cell or a line
 BREAK = re.compile(r"[ \t\r\n\f\v]")
@@ -25,11 +26,13 @@ def write_conll(documents: Iterable[CorefDocument], file: TextIO, dropped: Dropp
         tell documents apart by both.
     file (TextIO): Where to write.
     dropped (Dropped): Counts mentions that cross another one of their entity, for which the
-        format has no brackets, and words that were changed: whitespace becomes "_".
+        format has no brackets; words and speakers that were changed, as whitespace becomes "_";
+        and genres with which the name does not begin.
     """
     n_parts: Counter[str] = Counter()
     for number, document in enumerate(documents, start=1):
         name = document.name.replace("\r", "_").replace("\n", "_") or f"doc_{number}"
+        dropped[GENRES] += document.genre not in ("", genre_of(name))
         part = BREAK.sub("_", document.part) or f"{n_parts[name]:03}"
         n_parts[name] += 1
         file.write(f"#begin document ({name}); part {part}\n")
@@ -47,6 +50,7 @@ def _lines(document: CorefDocument, first: List[str], dropped: Dropped) -> Itera
             word = BREAK.sub("_", document.words[i])
             dropped[WHITESPACE] += word != document.words[i]
             speaker = UNKNOWN if speakers[i] in NOBODY else BREAK.sub("_", speakers[i])
+            dropped[SPEAKER_NAMES] += speaker not in (speakers[i], UNKNOWN)
             # part of speech, parse, lemma, frameset, sense; then the entity after the speaker
             middle = [*[UNKNOWN] * 5, speaker, UNKNOWN]
             yield "\t".join([*first, str(i - sentence.start), word, *middle, cells[i]])

@@ -14,6 +14,9 @@ EMPTY_NODES = "mentions of empty nodes, left out"
 SHORTENED = "mentions without the empty nodes in them, kept"
 CROSSING = "mentions that cross another of their entity, left out"
 WHITESPACE = "words with whitespace in them, written with _"
+SPEAKER_NAMES = "words of speakers whose names have whitespace, written with _"
+GENRES = "genres, left out"
+UNANNOTATED = "Docs without annotated entities, left out"
 
 
 class Dropped(Counter[str]):

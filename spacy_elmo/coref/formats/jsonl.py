@@ -27,7 +27,8 @@ def read_jsonl(path: PathLike) -> Iterator[CorefDocument]:
         words) or "tokens" (one list, with the numbers of the first words of sentences under
         "sentence_starts" where they are known), "clusters" (for each entity the first and
         last word of its mentions, counted over the document), and optionally "doc_key",
-        "genre" and "speakers" (a name for each word, in lists as the words are).
+        "genre", "speakers" (a name for each word, in lists as the words are), and "document" and
+        "part" where "doc_key" is made of both.
     YIELDS (CorefDocument): Each document.
     """
     for number, line in numbered_lines(path):
@@ -72,13 +73,15 @@ def _read_record(record: Any, place: str) -> CorefDocument:
         clusters=_read_clusters(record["clusters"], len(words), place),
         sent_starts=_sent_starts(record, key, len(words), place),
         speakers=speakers,
-        name=str(record.get("doc_key", "")),
+        name=str(record.get("document", record.get("doc_key", ""))),
+        part=str(record.get("part", "")),
         genre=str(record.get("genre", "")),
     )
 
 
 def _flatten(value: Any, key: str, place: str) -> List[str]:
-    if key == "tokens" or (isinstance(value, list) and all(isinstance(w, str) for w in value)):
+    flat = isinstance(value, list) and all(isinstance(word, str) for word in value)
+    if key == "tokens" or (key == "speakers" and flat):
         value = [value]
     if isinstance(value, list) and all(isinstance(words, list) for words in value):
         found = [word for words in value for word in words]
@@ -129,7 +132,8 @@ def _read_mention(value: Any, n_words: int, place: str) -> Mention:
 def write_jsonl(documents: Iterable[CorefDocument], file: TextIO) -> None:
     """Write documents, a line each; see `read_jsonl`.
 
-    documents (Iterable[CorefDocument]): The documents. A part is named as in "name_0".
+    documents (Iterable[CorefDocument]): The documents. A part has a "doc_key" of its own, as in
+        "name_0", beside the name of its "document" and its "part".
     file (TextIO): Where to write.
     """
     for document in documents:
@@ -142,9 +146,14 @@ def make_record(document: CorefDocument) -> Dict[str, Any]:
     clusters: Clusters = document.clusters
     record: Dict[str, Any] = {
         "doc_key": "_".join(filter(None, (document.name, part))),
-        "sentences": [[document.words[i] for i in sent] for sent in document.sentences()],
         "clusters": [[[start, end - 1] for start, end in cluster] for cluster in clusters],
     }
+    if document.sent_starts is None:
+        record["tokens"] = document.words
+    else:
+        record["sentences"] = [[document.words[i] for i in s] for s in document.sentences()]
+    if document.part:
+        record.update(document=document.name, part=document.part)
     if document.speakers:
         speakers = document.speakers
         record["speakers"] = [[speakers[i] or "-" for i in sent] for sent in document.sentences()]

@@ -10,12 +10,12 @@ from typing import Dict, Iterable, Iterator, List, Optional, Sequence
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-from ..clusters import DEFAULT_PREFIX
+from ..clusters import DEFAULT_PREFIX, is_annotated
 from .conll import read_conll
 from .conll_writer import write_conll
 from .corefud import read_corefud
 from .document import CorefDocument
-from .dropped import Dropped
+from .dropped import UNANNOTATED, Dropped
 from .jsonl import read_jsonl, write_jsonl
 from .lines import PathLike
 
@@ -160,7 +160,8 @@ def write_coref(
     docs (Iterable[Doc]): The Docs.
     path (Union[str, Path]): The file.
     format (str): "spacy", "conll" or "jsonl", or "auto" for what its name tells. CoNLL and JSON
-        hold words, sentences, entities and speakers.
+        hold words, sentences, entities, speakers, and names and parts of documents, JSON the
+        genre as well; neither can tell that a Doc is not annotated, so that such are left out.
     prefix (str): Of the keys of `doc.spans` that have the entities.
     dropped (Optional[Dropped]): Counts what the format cannot hold.
     """
@@ -170,9 +171,17 @@ def write_coref(
     if format == DOCS:
         DocBin(docs=docs, store_user_data=True).to_disk(path)
         return
-    documents = (CorefDocument.from_doc(doc, prefix) for doc in docs)
+    documents = (CorefDocument.from_doc(doc, prefix) for doc in _annotated(docs, prefix, dropped))
     with Path(path).open("w", encoding="utf8", newline="\n") as file:
         if format == CONLL:
             write_conll(documents, file, dropped)
         else:
             write_jsonl(documents, file)
+
+
+def _annotated(docs: Iterable[Doc], prefix: str, dropped: Dropped) -> Iterator[Doc]:
+    for doc in docs:
+        if is_annotated(doc, prefix):
+            yield doc
+        else:
+            dropped[UNANNOTATED] += 1
