@@ -166,12 +166,15 @@ class Coref(TrainablePipe):
         prefix = self.span_cluster_prefix
         references = (example.reference for example in get_examples())
         lexicon = Lexicon.learn((doc for doc in references if is_annotated(doc, prefix)), prefix)
-        singletons, entities, genres, annotated = 0, 0, set(), False
+        singletons, entities, annotated = 0, 0, False
+        speak, genres = False, set()
         for example in get_examples():
             annotated = annotated or is_annotated(example.reference, prefix)
             sizes = [len(entity) for entity in get_clusters(example.reference, prefix)]
             singletons, entities = singletons + sizes.count(1), entities + len(sizes)
-            genre = example.reference.user_data.get("genre")
+            # what training will see: the Docs to predict on, not the annotated ones
+            speak = speak or "speakers" in example.predicted.spans
+            genre = example.predicted.user_data.get("genre")
             if isinstance(genre, str):
                 genres.add(genre)
         if not annotated:
@@ -189,8 +192,21 @@ class Coref(TrainablePipe):
         )
         self.model.initialize(X=[example.predicted for example in islice(get_examples(), 10)])
         coref_model.set_new_head(self.model, len(lexicon.pronouns), sorted(genres))
+        wanted = coref_model.sizes_of(self.model)
+        self._warn_unless(speak or not wanted.speakers, "use_speakers", 'doc.spans["speakers"]')
+        self._warn_unless(genres or not wanted.genres, "use_genres", 'doc.user_data["genre"]')
         self._random = random.Random(0)
         self.n_misaligned = 0
+
+    def _warn_unless(self, is_met: Any, setting: str, place: str) -> None:
+        if not is_met:
+            warnings.warn(
+                f"{setting} is true, but no Doc that {self.name} is initialized with has {place}, "
+                f"so that nothing can be learned of it. spaCy's corpora give components bare "
+                f"words: where the annotated Docs have it, put spacy-elmo.MetadataCorpus.v1 "
+                f"around the readers of [corpora].",
+                stacklevel=3,
+            )
 
     def predict(self, docs: Iterable[Doc]) -> List[Links]:
         """Find mentions and what they go back to.

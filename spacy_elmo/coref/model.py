@@ -99,6 +99,11 @@ def set_new_head(model: CorefModel, n_pronouns: int, genres: List[str]) -> None:
     _shim(model).set_new(model.ops, width=width, n_pronouns=n_pronouns, genres=genres)
 
 
+def sizes_of(model: CorefModel) -> Sizes:
+    """RETURNS (Sizes): The settings of the head."""
+    return _shim(model).module.sizes
+
+
 def begin_update(
     model: CorefModel,
     docs: List[Doc],
