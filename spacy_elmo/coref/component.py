@@ -27,7 +27,7 @@ from .clusters import (
     is_annotated,
     set_clusters,
 )
-from .document import Document
+from .document import GENRE, SPEAKERS, Document
 from .gold import align_clusters
 from .head import Links
 from .lexicon import Lexicon
@@ -173,8 +173,8 @@ class Coref(TrainablePipe):
             sizes = [len(entity) for entity in get_clusters(example.reference, prefix)]
             singletons, entities = singletons + sizes.count(1), entities + len(sizes)
             # what training will see: the Docs to predict on, not the annotated ones
-            speak = speak or "speakers" in example.predicted.spans
-            genre = example.predicted.user_data.get("genre")
+            speak = speak or SPEAKERS in example.predicted.spans
+            genre = example.predicted.user_data.get(GENRE)
             if isinstance(genre, str):
                 genres.add(genre)
         if not annotated:

@@ -9,7 +9,7 @@ from typing import Callable, Iterator
 from spacy.language import Language
 from spacy.training import Example
 
-GENRE, SPEAKERS = "genre", "speakers"
+from .document import GENRE, SPEAKERS
 
 Reader = Callable[[Language], Iterator[Example]]
 

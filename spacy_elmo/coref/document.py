@@ -14,6 +14,8 @@ from spacy.tokens import Doc
 from ..spans.sentences import sentence_numbers
 from .lexicon import Lexicon, hashes
 
+# where a Doc has what is known of it beforehand: a span group, and a key of `doc.user_data`
+SPEAKERS, GENRE = "speakers", "genre"
 # kinds of mentions
 PRONOUN, OTHER, NAME = range(3)
 N_KINDS = 3
@@ -70,10 +72,10 @@ class Document:
         """
         lower = doc.to_array([LOWER]).astype(np.uint64).reshape(len(doc))
         speaker = np.zeros(len(doc), dtype=np.uint64)
-        if "speakers" in doc.spans:
-            for span in doc.spans["speakers"]:
+        if SPEAKERS in doc.spans:
+            for span in doc.spans[SPEAKERS]:
                 speaker[span.start : span.end] = span.label
-        genre = doc.user_data.get("genre")
+        genre = doc.user_data.get(GENRE)
         return cls(
             lower=lower,
             capital=np.array([token.text[:1].isupper() for token in doc], dtype=bool),

@@ -19,11 +19,11 @@ from ..clusters import (
     mark_annotated,
     set_clusters,
 )
+from ..document import GENRE, SPEAKERS
 from .dropped import DUPLICATE, SHARED, Dropped
 
-SPEAKERS = "speakers"
-# keys of `doc.user_data`
-NAME, PART, GENRE = "document_id", "part", "genre"
+# further keys of `doc.user_data`
+NAME, PART = "document_id", "part"
 # what corpora write where nobody is known to speak
 NOBODY = ("", "-", "_")
 
