@@ -355,3 +355,16 @@ def test_assembled_components_stand_where_they_were_trained(tmp_path):
     ]
     with pytest.raises(ValueError, match="more marks sentences, by 'punct_sentencizer'"):
         assemble.assemble(tmp_path / "plain", [tmp_path / "more"])
+
+
+def test_the_rate_of_a_share_falls_to_zero_with_its_last_step(tmp_path):
+    stories, module, runs = load("write_stories"), load("train_run"), load("runs")
+    stories.write_stories(tmp_path / "text", tmp_path, 1, (20, 1, 1))
+    config = str(ROOT / "configs" / "spancat_baseline.cfg")
+    paths = [config, *[str(tmp_path)] * 3]
+    for overrides, n_steps in (({}, 1000), ({"training.max_steps": 30}, 30)):
+        run = runs.Run("spancat", "baseline", 0, 25, *paths, -1, overrides)
+        changed = module.overrides_of(run)
+        training = spacy.util.load_config(config, overrides=changed)["training"]
+        assert training["max_steps"] == n_steps
+        assert training["optimizer"]["learn_rate"]["total_steps"] == n_steps

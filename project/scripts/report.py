@@ -66,7 +66,7 @@ def on_shares(runs: Runs, folder: Path) -> Iterator[str]:
     yield "![Learning curves](shares.png)"
     yield (
         "Smaller shares are parts of larger ones, the same books for all seeds. Trainings on a "
-        "share have as many steps less, though a quarter at the least."
+        "share have as many steps as those on all books."
     )
     for task in tasks:
         yield f"### {TASKS[task]} by share of the training books"

@@ -26,8 +26,6 @@ from spacy.util import load_config
 from spacy_elmo.cli.mixes import collect_mixes
 from spacy_elmo.weights.atomic import atomic_file
 
-# A small share of the books is read more often: no run has fewer than this share of the steps.
-LEAST_STEPS = 0.25
 # of the books of a share; the same for all seeds
 SHUFFLE_SEED = 0
 
@@ -61,17 +59,13 @@ def take_share(path: Path, share: int, output: Path) -> Path:
 def overrides_of(run: Run) -> Dict[str, Any]:
     """RETURNS (Dict[str, Any]): The settings of the config that the run changes."""
     training = load_config(run.config, overrides=run.overrides)["training"]
-    share = max(LEAST_STEPS, run.share / 100)
-    n_steps = math.ceil(training["max_steps"] * share)
     part = Path(run.training) / f"{run.name}.spacy"
     return {
         **run.overrides,
         "paths.train": str(take_share(Path(run.corpus) / "train.spacy", run.share, part)),
         "paths.dev": str(Path(run.corpus) / "dev.spacy"),
         "system.seed": run.seed,
-        "training.max_steps": n_steps,
-        "training.optimizer.learn_rate.total_steps": n_steps,
-        "training.eval_frequency": math.ceil(training["eval_frequency"] * share),
+        "training.optimizer.learn_rate.total_steps": training["max_steps"],
     }
 
 
