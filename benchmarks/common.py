@@ -1,9 +1,9 @@
-"""What the benchmarks share: words to read, best times, and the name of the machine."""
+"""What the benchmarks share: words, best times, most memory, the machine's name, pictures."""
 
 import platform
 import time
 from pathlib import Path
-from typing import Callable, Dict, List, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ def make_words(rng: np.random.Generator) -> Tuple[List[str], np.ndarray]:
     return words, chance / chance.sum()
 
 
-def best_times(runs: Dict[str, Callable[[], object]], repeats: int) -> Dict[str, float]:
+def best_times(runs: Mapping[str, Callable[[], object]], repeats: int) -> Dict[str, float]:
     """Best time of each, taken in turn so that a disturbance hits all alike."""
     best = dict.fromkeys(runs, float("inf"))
     for _ in range(repeats):
@@ -29,6 +29,14 @@ def best_times(runs: Dict[str, Callable[[], object]], repeats: int) -> Dict[str,
             run()
             best[name] = min(best[name], time.perf_counter() - start)
     return best
+
+
+def peak_mb(anew: bool = False) -> float:
+    """Most memory of the process so far, or from now on (on Linux)."""
+    if anew:
+        Path("/proc/self/clear_refs").write_text("5")
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def machine(device: torch.device = torch.device("cpu")) -> str:  # noqa: B008
@@ -44,3 +52,17 @@ def machine(device: torch.device = torch.device("cpu")) -> str:  # noqa: B008
         model = names[0].strip() if names else model
     capability = torch.backends.cpu.get_cpu_capability()
     return f"{model} ({capability}), {torch.get_num_threads()} threads, torch {torch.__version__}"
+
+
+def plot(rows: Sequence[Tuple[str, Dict[str, Any]]], columns: Sequence[str], path: Path) -> None:
+    """Draw words per second, a picture for each titled row and a bar for each column. What is
+    measured comes first; products alone, its limit, last."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(3 * len(rows), 3.5), layout="constrained")
+    for axes, (title, row) in zip(np.atleast_1d(figure.subplots(1, len(rows))), rows):
+        colours = ["C0", *["C7"] * (len(columns) - 2), "C1"]
+        axes.bar(columns, [row[name] for name in columns], color=colours)
+        axes.set(title=title, ylabel="words per second")
+        axes.tick_params(axis="x", rotation=45)
+    figure.savefig(path, dpi=120)

@@ -18,48 +18,22 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import spacy
-from common import machine
+from common import machine, peak_mb
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.util import load_config, load_model_from_config
+from training import bare, epoch
 
 from spacy_elmo.coref.component import Coref
 
 NOVEL_TOKENS = 200_000
 
 
-def bare(doc: Doc) -> Doc:
-    """The same words, without annotations."""
-    return Doc(doc.vocab, [token.text for token in doc], [bool(t.whitespace_) for t in doc])
-
-
-def epoch(nlp: Language, docs: List[Doc]) -> float:
-    """Seconds of a training step for each Doc, in the manner of `spacy train`."""
-    optimizer = nlp.create_optimizer()
-    start = time.perf_counter()
-    for doc in docs:
-        example = Example(bare(doc), doc)
-        nlp.update([example], sgd=False, annotates=["punct_sentencizer"])
-        for _, pipe in nlp.pipeline:
-            if hasattr(pipe, "finish_update"):
-                pipe.finish_update(optimizer)
-    return time.perf_counter() - start
-
-
-def peak_mb(anew: bool = False) -> float:
-    """Most memory so far, or from now on (on Linux)."""
-    if anew:
-        Path("/proc/self/clear_refs").write_text("5")
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-
-
 def measure_training(nlp: Language, docs: List[Doc]) -> Dict[str, Any]:
     nlp.initialize(lambda: [Example(bare(doc), doc) for doc in docs])
     found: Dict[str, Any] = {"documents": len(docs), "tokens": sum(map(len, docs))}
-    found["first epoch, s"] = epoch(nlp, docs)
-    found["later epoch, s"] = epoch(nlp, docs)
+    found["first epoch, s"], found["later epoch, s"] = epoch(nlp, docs), epoch(nlp, docs)
     return found
 
 

@@ -1,24 +1,36 @@
-"""Tokens per second of the biLM, beside its matrix products alone.
+"""Words per second of the biLM, beside other ways to embed the same sentences.
 
-    python benchmarks/embed.py [--text FILE] [--sizes small original] [--sentences 1 32 128]
-        [--precision bfloat16] [--device cuda] [--max-tokens 8192] [--json FILE]
+    python benchmarks/embed.py [--text FILE] [--sizes small original]
+        [--sentences 1 32 128 512] [--precision bfloat16] [--device cuda]
+        [--max-tokens 8192] [--repeats 3] [--json FILE] [--png FILE]
 
-Sentences come from a text file (one tokenized sentence a line) or are drawn with the
-word frequencies and sentence lengths of English prose. Weights are random: speed does
-not depend on them. "warm" means that every word is in the word cache, "cold" that
-none is. "products" is the time of the LSTMs' matrix products of the same shapes and
-nothing else, measured in turn with the rest.
+Sentences come from a text file (one tokenized sentence a line) or are drawn with the word
+frequencies and sentence lengths of English prose. Weights are random: speed does not depend
+on them. All ways take the same sentences in turn:
+
+warm      the biLM with every word in the word cache
+cold      the biLM with none there
+textbook  its formulas: padded batches of 32 sentences, one direction after the other, a Python
+          loop over the steps, the CNN over every token at all positions of characters
+nn.LSTM   ours with torch's own LSTM, which does not clip; every word in the cache
+roberta   a transformer encoder of the size of roberta-base in torch, in padded batches of 32
+products  the matrix products of the biLM's LSTMs alone
+
+The textbook must give what ours gives, which is checked. Where there are more than 512
+sentences, textbook, nn.LSTM and roberta are timed on 512 of them.
 """
 
 import argparse
 import itertools
 import json
 from pathlib import Path
-from typing import Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import numpy as np
 import torch
-from common import best_times, machine, make_words
+from common import best_times, machine, make_words, plot
+from embedders import RobertaBase, TorchLSTMs, draw_pieces
+from textbook import TextbookBiLM
 
 from spacy_elmo.bilm import BiLM, BiLMOptions, WordBatch
 from spacy_elmo.bilm.model import MAX_TOKENS, PRECISIONS
@@ -32,8 +44,12 @@ SIZES: Dict[str, BiLMOptions] = {
     "small": BiLMOptions(hidden_dim=1024, projection_dim=128, filters=FILTERS, n_highway=1),
     "original": BiLMOptions(hidden_dim=4096, projection_dim=512, filters=FILTERS, n_highway=2),
 }
-SENTENCES = (1, 32, 128)
-REPEATS = 5
+SENTENCES = (1, 32, 128, 512)
+COLUMNS = ("warm", "cold", "textbook", "nn.LSTM", "roberta", "products")
+OTHERS = COLUMNS[2:5]
+MAX_SENTENCES = 512  # of the others
+# of ours and the textbook's vectors, on average, relative to the size of a vector
+TOLERANCE = {"float32": 1e-4, "bfloat16": 0.05}
 
 
 def read_sentences(path: Optional[Path], n: int) -> List[List[str]]:
@@ -86,28 +102,65 @@ def products(
     return record(run, bilm.device) if on_gpu else run
 
 
-def measure(
-    bilm: BiLM, sentences: List[List[str]], precision: str, max_tokens: int
-) -> Dict[str, float]:
-    batch = WordBatch.from_sentences(sentences)
-    dtype = PRECISIONS[precision] or torch.float32
-    wait = torch.cuda.synchronize if bilm.device.type == "cuda" else lambda: None
+class Bench:
+    """A biLM and the others, in one precision."""
 
-    def warm() -> None:
-        bilm(batch, precision=precision, max_tokens=max_tokens)
-        wait()
+    def __init__(self, size: str, precision: str, device: torch.device, max_tokens: int) -> None:
+        torch.manual_seed(0)
+        self.bilm = BiLM(SIZES[size]).requires_grad_(False).to(device).warm_up()
+        self.precision, self.device, self.max_tokens = precision, device, max_tokens
+        self.dtype = PRECISIONS[precision] or torch.float32
+        self.textbook = TextbookBiLM(self.bilm, self.dtype)
+        self.torch_lstms = TorchLSTMs(self.bilm, self.dtype)
+        self.roberta = RobertaBase(self.dtype).to(device)
 
-    def cold() -> None:
-        bilm.drop_caches()
-        warm()
+    def measure(self, sentences: List[List[str]], repeats: int) -> Dict[str, float]:
+        """RETURNS (Dict[str, float]): Words per second of each way."""
+        batch = WordBatch.from_sentences(sentences)
+        fewer = sentences[:MAX_SENTENCES]
+        small = WordBatch.from_sentences(fewer)
+        pieces = draw_pieces(small.lengths, self.device)
+        self._check(fewer, small)
+        replay = products(self.bilm, batch, self.dtype, self.max_tokens)
+        runs: Dict[str, Callable[[], object]] = {
+            "warm": lambda: self._embed(batch),
+            "textbook": lambda: self.textbook(fewer),
+            "nn.LSTM": lambda: self.torch_lstms(small, self.max_tokens),
+            "roberta": lambda: self.roberta(pieces),
+            "products": replay,
+        }
+        for run in runs.values():
+            run()
+        best = best_times({name: self._finished(run) for name, run in runs.items()}, repeats)
+        best.update(best_times({"cold": self._finished(lambda: self._cold(batch))}, repeats))
+        n_words = {name: len(small.ids if name in OTHERS else batch.ids) for name in COLUMNS}
+        return {name: n_words[name] / best[name] for name in COLUMNS}
 
-    warm()  # fills the cache and the allocator
-    replay = products(bilm, batch, dtype, max_tokens)
-    best = best_times({"warm": warm, "products": lambda: (replay(), wait())}, REPEATS)
-    best.update(best_times({"cold": cold}, REPEATS))
-    speed = {name: len(batch.ids) / seconds for name, seconds in best.items()}
-    speed["share"] = best["products"] / best["warm"]
-    return speed
+    def _embed(self, batch: WordBatch) -> torch.Tensor:
+        return self.bilm(batch, precision=self.precision, max_tokens=self.max_tokens)
+
+    def _cold(self, batch: WordBatch) -> None:
+        self.bilm.drop_caches()
+        self._embed(batch)
+
+    def _finished(self, run: Callable[[], object]) -> Callable[[], None]:
+        """RETURNS (Callable[[], None]): The run, and the wait for the GPU."""
+
+        def finish() -> None:
+            run()
+            if self.device.type == "cuda":
+                torch.cuda.synchronize()
+
+        return finish
+
+    def _check(self, sentences: List[List[str]], batch: WordBatch) -> None:
+        """The vectors of the formulas must be ours."""
+        ours, formulas = self._embed(batch), self.textbook(sentences)
+        error = float((ours - formulas).norm() / formulas.norm())
+        if error > TOLERANCE[self.precision]:
+            raise SystemExit(
+                f"The textbook's vectors differ from ours by {error:.2g} of their size."
+            )
 
 
 def main() -> None:
@@ -118,29 +171,34 @@ def main() -> None:
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--max-tokens", type=int, default=MAX_TOKENS)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--png", type=Path, help="also draw them")
     args = parser.parse_args()
     sentences = read_sentences(args.text, max(args.sentences))
     name = machine(args.device)
     print(f"{name}, {args.precision}")
-    print(f"{'size':10}{'sentences':>10}{'warm tok/s':>12}{'cold tok/s':>12}", end="")
-    print(f"{'products tok/s':>16}{'share of products':>19}")
-    rows = []
+    print(f"{'size':10}{'sentences':>10}" + "".join(f"{name:>11}" for name in COLUMNS), end="")
+    print(f"{'/ textbook':>12}{'cold / t.':>11}{'of products':>13}")
+    rows: List[Dict[str, Any]] = []
     with torch.inference_mode():
         for size in args.sizes:
-            bilm = BiLM(SIZES[size]).requires_grad_(False).to(args.device)
+            bench = Bench(size, args.precision, args.device, args.max_tokens)
             for n in args.sentences:
-                found = measure(bilm, sentences[:n], args.precision, args.max_tokens)
-                row = {"size": size, "sentences": n, **found}
-                rows.append(row)
+                found = bench.measure(sentences[:n], args.repeats)
+                rows.append({"size": size, "sentences": n, **found})
+                print(f"{size:10}{n:>10}" + "".join(f"{found[c]:>11,.0f}" for c in COLUMNS), end="")
                 print(
-                    f"{size:10}{n:>10}{row['warm']:>12,.0f}{row['cold']:>12,.0f}"
-                    f"{row['products']:>16,.0f}{row['share']:>19.0%}",
+                    f"{found['warm'] / found['textbook']:>12.2f}"
+                    f"{found['cold'] / found['textbook']:>11.2f}"
+                    f"{found['warm'] / found['products']:>13.0%}",
                     flush=True,
                 )
     if args.json:
-        found = {"machine": name, "precision": args.precision, "rows": rows}
-        args.json.write_text(json.dumps(found, indent=1) + "\n")
+        report = {"machine": name, "precision": args.precision, "rows": rows}
+        args.json.write_text(json.dumps(report, indent=1) + "\n")
+    if args.png:
+        plot([(f"{row['size']}, {row['sentences']}", row) for row in rows], COLUMNS, args.png)
 
 
 if __name__ == "__main__":

@@ -24,9 +24,10 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 import torch
-from common import best_times, machine, make_words
+from common import best_times, machine, make_words, plot
+from textbook import TextbookLosses
 from torch import Tensor, nn
-from yardsticks import Textbook, TorchLSTM, kinds_of_lstm_weights, matrix_products
+from yardsticks import TorchLSTM, kinds_of_lstm_weights, matrix_products
 
 from spacy_elmo.bilm import BiLM, BiLMOptions
 from spacy_elmo.bilm.devices import send
@@ -76,7 +77,8 @@ class Bench:
         self.draw()
         self.state = self.model.bilm.zero_state(N_ROWS)
         dtype = PRECISIONS[precision] or torch.float32
-        self.textbook, self.torch_lstm = Textbook(self.model, dtype), TorchLSTM(self.model, dtype)
+        self.textbook = TextbookLosses(self.model, dtype)
+        self.torch_lstm = TorchLSTM(self.model, dtype)
         self.torch_lstm.to(device)
         assert self.spelling.chars is not None
         chars = torch.from_numpy(self.spelling.chars[self.read]).long()
@@ -126,12 +128,12 @@ class Bench:
         self.change(self.optimizers)
 
     def with_textbook(self) -> Tensor:
-        return self.textbook.losses(self.chars, self.targets, self.samples, self._corrections())
+        return self.textbook(self.chars, self.targets, self.samples, self._corrections())
 
     def with_eager(self) -> Tensor:
         table, places = self._words()
         rest = self.targets, self.samples, self._corrections()
-        return self.textbook.losses(places, *rest, table)
+        return self.textbook(places, *rest, table)
 
     def with_torch_lstm(self) -> Tensor:
         table, places = self._words()
@@ -202,17 +204,6 @@ class Bench:
         return {name: N_STEPS * N_ROWS / seconds[name] for name in COLUMNS}
 
 
-def plot(rows: List[Dict[str, Any]], path: Path) -> None:
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(3 * len(rows), 3.5), layout="constrained")
-    for axes, row in zip(np.atleast_1d(figure.subplots(1, len(rows))), rows):
-        axes.bar(COLUMNS, [row[name] for name in COLUMNS], color=["C0", *["C7"] * 3, "C1"])
-        axes.set(title=row["size"], ylabel="words per second")
-        axes.tick_params(axis="x", rotation=30)
-    figure.savefig(path, dpi=120)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
@@ -243,7 +234,7 @@ def main() -> None:
         found = {"machine": name, "precision": args.precision, "rows": rows}
         args.json.write_text(json.dumps(found, indent=1) + "\n")
     if args.png:
-        plot(rows, args.png)
+        plot([(row["size"], row) for row in rows], COLUMNS, args.png)
 
 
 if __name__ == "__main__":

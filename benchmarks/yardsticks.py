@@ -1,94 +1,20 @@
 """Other ways to take a training step, to compare ours with.
 
-`Textbook` is the step as the formulas read, under autograd, with or without a table of the
-distinct words. `TorchLSTM` is ours with torch's own LSTM in it. `matrix_products` is what is
-left of a step when there is nothing but its matrix products.
+`TorchLSTM` is ours with torch's own LSTM in it. `matrix_products` is what is left of a step
+when there is nothing but its matrix products. `textbook` has the formulas.
 """
 
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, List, Tuple
 
 import torch
+from textbook import Corrections
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spacy_elmo.bilm.softmax import sampled_cross_entropy
 from spacy_elmo.pretrain.model import LanguageModel, Weights
 
-Corrections = Tuple[Tensor, Tensor]
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "mv", "_linear_pointwise", "convolution", "linear")
-
-
-class Textbook:
-    """With the weights of a language model: the CNN over every token at all positions of
-    characters, one direction after the other, a Python loop over the steps with all
-    products inside, and the sampled softmax as one large matrix of logits.
-
-    model (LanguageModel): The weights, which get the gradients.
-    dtype (torch.dtype): Type of the matrix products, by autocast.
-    """
-
-    def __init__(self, model: LanguageModel, dtype: torch.dtype) -> None:
-        self.model, self.dtype = model, dtype
-
-    def losses(
-        self,
-        words: Tensor,
-        targets: Tensor,
-        samples: Tensor,
-        corrections: List[Corrections],
-        table: Optional[Tensor] = None,
-    ) -> Tensor:
-        """words: characters [D, T, B, C], or places in the table [D, T, B] if there is one;
-        targets [D, T * B], samples [S], table [n, P]; RETURNS mean losses [D]."""
-        found = []
-        half = self.dtype == torch.bfloat16
-        with torch.autocast(words.device.type, torch.bfloat16, enabled=half):
-            for d, (rows, follows) in enumerate(zip(words, targets)):
-                x = self._embed(rows) if table is None else nn.functional.embedding(rows, table)
-                top = self._layers(x, d)
-                found.append(self._softmax(top.flatten(0, 1), follows, samples, corrections[d]))
-        return torch.stack(found)
-
-    def _embed(self, chars: Tensor) -> Tensor:
-        tokens = self.model.bilm.tokens
-        cnn = tokens.char_cnn
-        assert cnn is not None and tokens.projection is not None
-        # [N, E, C]
-        x = nn.functional.embedding(chars.flatten(0, 1), cnn.embedding).transpose(1, 2)
-        peaks = [
-            cnn.activation(nn.functional.conv1d(x, weight.transpose(1, 2), bias).amax(dim=2))
-            for weight, bias in zip(cnn.filters, cnn.biases)
-        ]
-        features = torch.cat(peaks, dim=1)
-        for highway in cnn.highways:
-            features = highway(features)
-        return tokens.projection(features).view(*chars.shape[:2], -1)
-
-    def _layers(self, x: Tensor, d: int) -> Tensor:
-        n_rows = x.shape[1]
-        for index, layer in enumerate(self.model.bilm.layers):
-            h = x.new_zeros(n_rows, x.shape[2])
-            c = x.new_zeros(n_rows, layer.hidden_dim)
-            outputs = []
-            for x_t in x:
-                sums = x_t @ layer.input_weight[d].t() + h @ layer.state_weight[d].t()
-                i, f, o, g = (sums + layer.bias[d]).chunk(4, dim=1)
-                c = torch.sigmoid(f + 1) * c + torch.sigmoid(i) * torch.tanh(g)
-                c = c.clamp(-layer.bounds.cell, layer.bounds.cell)
-                h = (torch.sigmoid(o) * torch.tanh(c)) @ layer.projection[d].t()
-                h = h.clamp(-layer.bounds.output, layer.bounds.output)
-                outputs.append(h)
-            output = torch.stack(outputs)
-            x = output + x if index else output
-        return x
-
-    def _softmax(self, h: Tensor, targets: Tensor, samples: Tensor, log_q: Corrections) -> Tensor:
-        weight, bias = self.model.head.weight, self.model.head.bias
-        own = (h * weight[targets]).sum(dim=1) + bias[targets] - log_q[0]
-        others = h @ weight[samples].t() + bias[samples] - log_q[1]
-        others = others.masked_fill(samples == targets[:, None], -1e4)
-        logits = torch.cat([own[:, None], others], dim=1).float()
-        return nn.functional.cross_entropy(logits, torch.zeros_like(targets))
 
 
 class TorchLSTM(nn.Module):

@@ -1,0 +1,97 @@
+"""Other ways to embed sentences, to compare the biLM with."""
+
+import math
+from typing import List, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.rnn import PackedSequence
+
+from spacy_elmo.bilm import BiLM, WordBatch
+from spacy_elmo.bilm.packing import pack
+
+# roberta-base
+WIDTH, DEPTH, HEADS, FEED_FORWARD, PIECES = 768, 12, 12, 3072, 50_265
+PIECES_PER_WORD = 1.3  # of English prose
+N_SPECIAL = 2
+BATCH_SENTENCES = 32
+
+
+class TorchLSTMs(nn.Module):
+    """The biLM with `torch.nn.LSTM(proj_size=...)` for its layers, which does not clip. The
+    words' vectors and the layout of the batch are ours.
+
+    bilm (BiLM): The words' vectors and the sizes.
+    dtype (torch.dtype): Type of the layers.
+    """
+
+    def __init__(self, bilm: BiLM, dtype: torch.dtype) -> None:
+        super().__init__()
+        options = bilm.options
+        dim, hidden = options.projection_dim, options.hidden_dim
+        self.bilm, self.dtype = bilm, dtype
+        self.lstms = nn.ModuleList(
+            nn.ModuleList(nn.LSTM(dim, hidden, proj_size=dim) for _ in range(options.n_layers))
+            for _ in range(options.n_directions)
+        )
+        self.lstms.to(bilm.device, dtype)
+
+    def forward(self, batch: WordBatch, max_tokens: int) -> Tensor:
+        """RETURNS (Tensor): All layers [n_layers + 1, n_tokens, 2 * P]."""
+        tokens = self.bilm.tokens
+        table = torch.cat([tokens.boundaries(), tokens(batch.words)])
+        options = self.bilm.options
+        found = table.new_empty(options.n_reported, len(batch.ids), options.width)
+        for sentences in batch.parts(max_tokens):
+            positions = batch.tokens_of(sentences)
+            packing = pack(batch.ids[positions], batch.lengths[sentences])
+            n_running = torch.tensor(packing.active)
+            directions = []
+            for rows, places, layers in zip(packing.inputs, packing.outputs, self.lstms):
+                x = table[rows.to(table.device)]
+                outputs = [x]
+                for index, lstm in enumerate(layers):
+                    output, _ = lstm(PackedSequence(x.to(self.dtype), n_running))
+                    x = output.data.float() + x if index else output.data.float()
+                    outputs.append(x)
+                directions.append(torch.stack(outputs)[:, places.to(table.device)])
+            found[:, torch.from_numpy(positions).to(table.device)] = torch.cat(directions, dim=2)
+        return found
+
+
+class RobertaBase(nn.Module):
+    """A transformer encoder of the size of roberta-base, on pieces drawn at random: as many
+    for each sentence as its words would have.
+
+    dtype (torch.dtype): Type of the layers.
+    """
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        layer = nn.TransformerEncoderLayer(
+            WIDTH, HEADS, FEED_FORWARD, activation="gelu", batch_first=True
+        )
+        self.pieces = nn.Embedding(PIECES, WIDTH)
+        self.encoder = nn.TransformerEncoder(layer, DEPTH)
+        self.to(dtype).eval().requires_grad_(False)
+
+    def forward(self, batches: Sequence[Tensor]) -> List[Tensor]:
+        """Pieces of sentences, each batch [B, T] and padded with -1; RETURNS [B, T, 768]."""
+        return [
+            self.encoder(self.pieces(batch.clamp(min=0)), src_key_padding_mask=batch < 0)
+            for batch in batches
+        ]
+
+
+def draw_pieces(lengths: np.ndarray, device: torch.device) -> List[Tensor]:
+    """RETURNS (List[Tensor]): Batches of random pieces for sentences of so many words, of
+    similar length."""
+    n_pieces = [math.ceil(PIECES_PER_WORD * n) + N_SPECIAL for n in sorted(lengths, reverse=True)]
+    batches = []
+    for start in range(0, len(n_pieces), BATCH_SENTENCES):
+        part = n_pieces[start : start + BATCH_SENTENCES]
+        pieces = torch.randint(PIECES, (len(part), part[0]))
+        pieces[torch.arange(part[0]) >= torch.tensor(part)[:, None]] = -1
+        batches.append(pieces.to(device))
+    return batches

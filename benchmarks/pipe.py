@@ -1,0 +1,131 @@
+"""`nlp.pipe` with `elmo` beside the bare biLM, and a novel.
+
+    python benchmarks/pipe.py [--text FILE] [--size original] [--precision bfloat16]
+        [--tokens 20000] [--novel 200000] [--json FILE]
+
+Both embed the same sentences, in Docs of 20 sentences or bare, with all words in the cache.
+The pipeline makes the mix, too, and stores mix and layers on the Docs, which are made before.
+The novel is one Doc; what it takes of memory beside the vectors that it ends with is the
+growth of the process (read from Linux's /proc).
+"""
+
+import argparse
+import json
+import time
+from itertools import chain
+from pathlib import Path
+from typing import Any, Dict, List
+
+import spacy
+import torch
+from common import best_times, machine, peak_mb
+from embed import SIZES, read_sentences
+from spacy.language import Language
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from spacy_elmo.bilm import BiLM, WordBatch
+from spacy_elmo.bilm.model import PRECISIONS
+from spacy_elmo.component import Elmo
+
+SENTENCES_PER_DOC = 20
+REPEATS = 5
+
+
+def make_doc(nlp: Language, sentences: List[List[str]]) -> Doc:
+    words = list(chain.from_iterable(sentences))
+    starts: List[Any] = [n == 0 for sentence in sentences for n in range(len(sentence))]
+    return Doc(nlp.vocab, words, sent_starts=starts)
+
+
+def make_pipeline(bilm: BiLM, precision: str) -> Language:
+    nlp = spacy.blank("en")
+    sizes = {"width": bilm.options.width, "depth": bilm.options.n_layers}
+    elmo = nlp.add_pipe("elmo", config={"model": {**sizes, "precision": precision}})
+    assert isinstance(elmo, Elmo)
+    example = Example(nlp.make_doc("Words"), nlp.make_doc("Words"))
+    elmo.initialize(lambda: [example], loader=lambda: bilm)
+    return nlp
+
+
+def measure_pipe(
+    nlp: Language, bilm: BiLM, sentences: List[List[str]], precision: str
+) -> Dict[str, float]:
+    """RETURNS (Dict[str, float]): Words per second."""
+    batch = WordBatch.from_sentences(sentences)
+    parts = range(0, len(sentences), SENTENCES_PER_DOC)
+    made = iter(
+        [
+            [make_doc(nlp, sentences[start : start + SENTENCES_PER_DOC]) for start in parts]
+            for _ in range(REPEATS + 1)
+        ]
+    )
+
+    def bare() -> None:
+        with torch.inference_mode():
+            bilm(batch, precision=precision)
+
+    def pipe() -> None:
+        for _ in nlp.pipe(next(made)):
+            pass
+
+    runs = {"bare": bare, "pipe": pipe}
+    for run in runs.values():
+        run()  # fills the cache and the allocator
+    best = best_times(runs, REPEATS)
+    return {name: len(batch.ids) / seconds for name, seconds in best.items()}
+
+
+def measure_novel(nlp: Language, sentences: List[List[str]]) -> Dict[str, float]:
+    """RETURNS (Dict[str, float]): Words, seconds, and megabytes beside the vectors."""
+    elmo = nlp.get_pipe("elmo")
+    assert isinstance(elmo, Elmo)
+    elmo.store_layers = False
+    doc = make_doc(nlp, sentences)
+    before = peak_mb(anew=True)
+    start = time.perf_counter()
+    doc = elmo(doc)
+    seconds, grown = time.perf_counter() - start, peak_mb() - before
+    return {"words": len(doc), "seconds": seconds, "MB beside": grown - doc.tensor.nbytes / 2**20}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--text", type=Path, help="one tokenized sentence a line")
+    parser.add_argument("--size", choices=SIZES, default="small")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
+    parser.add_argument("--tokens", type=int, default=20_000)
+    parser.add_argument("--novel", type=int, default=200_000, help="words of the novel, or 0")
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    args = parser.parse_args()
+    print(f"{machine()}, {args.size}, {args.precision}")
+    sentences = read_sentences(args.text, max(args.tokens, args.novel) // 15)
+    bilm = BiLM(SIZES[args.size]).requires_grad_(False)
+    nlp = make_pipeline(bilm, args.precision)
+    found: Dict[str, Any] = {}
+    found.update(measure_pipe(nlp, bilm, first_words(sentences, args.tokens), args.precision))
+    print(f"words per second: {found['bare']:,.0f} bare, {found['pipe']:,.0f} in nlp.pipe")
+    print(f"nlp.pipe reaches {found['pipe'] / found['bare']:.0%}")
+    if args.novel:
+        novel = measure_novel(nlp, first_words(sentences, args.novel))
+        print(f"a novel of {novel['words']:,} words: {novel['seconds']:.1f} s", end="")
+        print(f", {novel['MB beside']:,.0f} MB beside its vectors")
+        found["novel"] = novel
+    if args.json:
+        report = {"machine": machine(), "size": args.size, "precision": args.precision, **found}
+        args.json.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def first_words(sentences: List[List[str]], n_words: int) -> List[List[str]]:
+    """RETURNS (List[List[str]]): The first sentences, until there are so many words."""
+    found: List[List[str]] = []
+    for sentence in sentences:
+        if n_words <= 0:
+            break
+        found.append(sentence)
+        n_words -= len(sentence)
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""The biLM as its formulas read, to compare ours with.
+
+The char-CNN over every token at all positions of characters, sentences padded to the longest
+of a batch, one direction after the other, a Python loop over the steps with all products
+inside. The weights are those of our model, so the results must be the same.
+"""
+
+from typing import List, Optional, Sequence, Tuple
+
+import torch
+from torch import Tensor, nn
+
+from spacy_elmo.bilm import BiLM
+from spacy_elmo.bilm.packing import END, N_BOUNDARIES, START
+from spacy_elmo.pretrain.model import LanguageModel
+
+Corrections = Tuple[Tensor, Tensor]
+# sentences padded together, after sorting by length: more waste more on the longest of them
+BATCH_SENTENCES = 32
+
+
+class TextbookBiLM:
+    """The layers of sentences.
+
+    bilm (BiLM): The weights; of a biLM with characters and projections.
+    dtype (torch.dtype): Type of the matrix products, by autocast.
+    """
+
+    def __init__(self, bilm: BiLM, dtype: torch.dtype) -> None:
+        self.bilm, self.dtype = bilm, dtype
+
+    def __call__(self, sentences: Sequence[Sequence[str]]) -> Tensor:
+        """RETURNS (Tensor): All layers [n_layers + 1, n_tokens, 2 * P], as `BiLM.forward`."""
+        order = sorted(range(len(sentences)), key=lambda k: -len(sentences[k]))
+        found: List[Optional[Tensor]] = [None] * len(sentences)
+        for start in range(0, len(order), BATCH_SENTENCES):
+            part = order[start : start + BATCH_SENTENCES]
+            for k, layers in zip(part, self._batch([sentences[k] for k in part])):
+                found[k] = layers
+        return torch.cat([layers for layers in found if layers is not None], dim=1)
+
+    def _batch(self, sentences: Sequence[Sequence[str]]) -> List[Tensor]:
+        """RETURNS (List[Tensor]): The layers of each sentence [n_layers + 1, n, 2 * P]."""
+        bilm = self.bilm
+        lengths = torch.tensor([len(sentence) + N_BOUNDARIES for sentence in sentences])
+        spelling = bilm.tokens.spell([word for sentence in sentences for word in sentence])
+        assert spelling.chars is not None
+        # [T, B], any word where a sentence is over
+        words = torch.full((int(lengths.max()), len(sentences)), START)
+        row = N_BOUNDARIES
+        for b, sentence in enumerate(sentences):
+            words[1 : len(sentence) + 1, b] = torch.arange(row, row + len(sentence))
+            words[len(sentence) + 1, b] = END
+            row += len(sentence)
+        # the steps as the backward direction takes them, and back
+        steps = torch.arange(len(words))[:, None]
+        reverse = torch.where(steps < lengths, lengths - 1 - steps, steps)
+        chars = torch.from_numpy(spelling.chars)[words].long().to(bilm.device)
+        reverse = reverse.to(bilm.device)
+        with autocast(bilm, self.dtype):
+            x = self.embed(chars)
+            forward = torch.stack(self.layers(x, 0))
+            turned = torch.stack(self.layers(_reorder(x, reverse), 1))
+        backward = torch.stack([_reorder(layer, reverse) for layer in turned])
+        both = torch.cat([forward, backward], dim=3).float()
+        return [both[:, 1 : length - 1, b] for b, length in enumerate(lengths.tolist())]
+
+    def embed(self, chars: Tensor) -> Tensor:
+        """Characters of words [..., C]; RETURNS their vectors [..., P]."""
+        cnn, projection = self.bilm.tokens.char_cnn, self.bilm.tokens.projection
+        assert cnn is not None and projection is not None
+        # [N, E, C]
+        x = nn.functional.embedding(chars.flatten(0, -2), cnn.embedding).transpose(1, 2)
+        peaks = [
+            cnn.activation(nn.functional.conv1d(x, weight.transpose(1, 2), bias).amax(dim=2))
+            for weight, bias in zip(cnn.filters, cnn.biases)
+        ]
+        features = torch.cat(peaks, dim=1)
+        for highway in cnn.highways:
+            features = highway(features)
+        vectors: Tensor = projection(features)
+        return vectors.view(*chars.shape[:-1], -1)
+
+    def layers(self, x: Tensor, d: int, from_zeros: bool = False) -> List[Tensor]:
+        """One direction, over the words in its own order [T, B, P]; RETURNS the words and the
+        outputs of each layer."""
+        found = [x]
+        for index, layer in enumerate(self.bilm.layers):
+            h = self.bilm.start_h[index, d].expand(x.shape[1], -1)
+            c = self.bilm.start_c[index, d].expand(x.shape[1], -1)
+            if from_zeros:
+                h, c = torch.zeros_like(h), torch.zeros_like(c)
+            outputs = []
+            for x_t in x:
+                sums = x_t @ layer.input_weight[d].t() + h @ layer.state_weight[d].t()
+                i, f, o, g = (sums + layer.bias[d]).chunk(4, dim=1)
+                c = torch.sigmoid(f + 1) * c + torch.sigmoid(i) * torch.tanh(g)
+                c = c.clamp(-layer.bounds.cell, layer.bounds.cell)
+                h = (torch.sigmoid(o) * torch.tanh(c)) @ layer.projection[d].t()
+                h = h.clamp(-layer.bounds.output, layer.bounds.output)
+                outputs.append(h)
+            output = torch.stack(outputs)
+            x = output + x if index else output
+            found.append(x)
+        return found
+
+
+class TextbookLosses:
+    """Those of a language model: the biLM as above under autograd, with or without a table of
+    the distinct words, and the sampled softmax as one large matrix of logits.
+
+    model (LanguageModel): The weights, which get the gradients.
+    dtype (torch.dtype): Type of the matrix products, by autocast.
+    """
+
+    def __init__(self, model: LanguageModel, dtype: torch.dtype) -> None:
+        self.model, self.bilm = model, TextbookBiLM(model.bilm, dtype)
+
+    def __call__(
+        self,
+        words: Tensor,
+        targets: Tensor,
+        samples: Tensor,
+        corrections: List[Corrections],
+        table: Optional[Tensor] = None,
+    ) -> Tensor:
+        """words: characters [D, T, B, C], or places in the table [D, T, B] if there is one;
+        targets [D, T * B], samples [S], table [n, P]; RETURNS mean losses [D]."""
+        found = []
+        with autocast(self.bilm.bilm, self.bilm.dtype):
+            for d, (rows, follows) in enumerate(zip(words, targets)):
+                embed = self.bilm.embed
+                x = embed(rows) if table is None else nn.functional.embedding(rows, table)
+                top = self.bilm.layers(x, d, from_zeros=True)[-1]
+                found.append(self._softmax(top.flatten(0, 1), follows, samples, corrections[d]))
+        return torch.stack(found)
+
+    def _softmax(self, h: Tensor, targets: Tensor, samples: Tensor, log_q: Corrections) -> Tensor:
+        weight, bias = self.model.head.weight, self.model.head.bias
+        own = (h * weight[targets]).sum(dim=1) + bias[targets] - log_q[0]
+        others = h @ weight[samples].t() + bias[samples] - log_q[1]
+        others = others.masked_fill(samples == targets[:, None], -1e4)
+        logits = torch.cat([own[:, None], others], dim=1).float()
+        return nn.functional.cross_entropy(logits, torch.zeros_like(targets))
+
+
+def autocast(bilm: BiLM, dtype: torch.dtype) -> torch.autocast:
+    """RETURNS (autocast): Products in bfloat16, if that is the type."""
+    half = dtype == torch.bfloat16
+    return torch.autocast(bilm.device.type, torch.bfloat16, enabled=half)
+
+
+def _reorder(x: Tensor, steps: Tensor) -> Tensor:
+    """[T, B, P], each column by its own order of the steps [T, B]."""
+    return x.gather(0, steps[:, :, None].expand(-1, -1, x.shape[2]))

@@ -1,0 +1,66 @@
+"""Seconds of an epoch of training: the first, in which the frozen biLM runs, and those after.
+
+    python benchmarks/training.py train.spacy [--configs configs/ner_elmo.cfg ...] [--json FILE]
+
+A step takes one Doc of `train.spacy`, in the manner of `spacy train`. The baselines, the same
+without ELMo, tell what is left of an epoch when there is no biLM at all.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any, Dict, List
+
+from common import machine
+from spacy.language import Language
+from spacy.tokens import Doc, DocBin
+from spacy.training import Example
+from spacy.util import load_config, load_model_from_config
+
+CONFIGS = [Path("configs/ner_elmo.cfg"), Path("configs/ner_baseline.cfg")]
+
+
+def bare(doc: Doc) -> Doc:
+    """RETURNS (Doc): The same words, without annotations."""
+    return Doc(doc.vocab, [token.text for token in doc], [bool(t.whitespace_) for t in doc])
+
+
+def epoch(nlp: Language, docs: List[Doc]) -> float:
+    """RETURNS (float): Seconds of a step for each Doc."""
+    optimizer = nlp.create_optimizer()
+    annotates = nlp.config["training"]["annotating_components"]
+    start = time.perf_counter()
+    for doc in docs:
+        nlp.update([Example(bare(doc), doc)], sgd=False, annotates=annotates)
+        for _, pipe in nlp.pipeline:
+            if hasattr(pipe, "finish_update"):
+                pipe.finish_update(optimizer)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("docs", type=Path, help="annotated Docs")
+    parser.add_argument("--configs", nargs="+", type=Path, default=CONFIGS)
+    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    args = parser.parse_args()
+    print(machine())
+    print(f"{'config':20}{'first epoch':>13}{'later ones':>13}{'ratio':>8}{'words/s later':>15}")
+    rows: List[Dict[str, Any]] = []
+    for config in args.configs:
+        nlp = load_model_from_config(load_config(config), auto_fill=True)
+        docs = list(DocBin().from_disk(args.docs).get_docs(nlp.vocab))
+        nlp.initialize(lambda: [Example(bare(doc), doc) for doc in docs])  # noqa: B023
+        first, later = epoch(nlp, docs), min(epoch(nlp, docs) for _ in range(2))
+        rows.append({"config": config.stem, "first": first, "later": later})
+        speed = sum(map(len, docs)) / later
+        print(
+            f"{config.stem:20}{first:>11.1f} s{later:>11.1f} s{first / later:>8.2f}{speed:>15,.0f}"
+        )
+    if args.json:
+        args.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
