@@ -35,7 +35,6 @@ from textbook import TextbookBiLM
 from spacy_elmo.bilm import BiLM, BiLMOptions, WordBatch
 from spacy_elmo.bilm.model import MAX_TOKENS, PRECISIONS
 from spacy_elmo.bilm.packing import pack
-from spacy_elmo.bilm.products import BatchedProducts
 from spacy_elmo.bilm.recurrence import gate_rows, split_steps
 from spacy_elmo.pretrain.recorded import record
 
@@ -72,34 +71,27 @@ def products(
     layouts = [pack(np.zeros(lengths.sum(), np.int64), lengths).active for lengths in parts]
     dim, hidden = bilm.options.projection_dim, bilm.options.hidden_dim
     n_rows = max(map(sum, layouts))
-    on_gpu = bilm.device.type == "cuda"
-    front = (bilm.options.n_directions,) if on_gpu else ()
+    front = (bilm.options.n_directions, n_rows)
     x, state, cell = (
-        torch.randn(*front, n_rows, width, device=bilm.device, dtype=dtype)
-        for width in (dim, dim, hidden)
+        torch.randn(*front, width, device=bilm.device, dtype=dtype) for width in (dim, dim, hidden)
     )
-    multipliers = [
-        multiplier
-        for layer in bilm.layers
-        for multiplier in (
-            [BatchedProducts(layer._weights(), dtype)] if on_gpu else layer.packed_products(dtype)
-        )
-    ]
+    n_sentences = len(batch.lengths)
+    multipliers = [part for layer in bilm.layers for part in layer.products(dtype, n_sentences)]
 
     def run() -> None:
-        for active, multiplier in itertools.product(layouts, multipliers):
+        for active, (part, multiplier) in itertools.product(layouts, multipliers):
             row = 0
             for steps in split_steps(active, gate_rows(bilm.device)):
                 first = row
-                gates = multiplier.inputs(x[..., row : row + sum(steps), :])
+                gates = multiplier.inputs(x[part][..., row : row + sum(steps), :])
                 for n in steps:
                     multiplier.add_state(
-                        gates[..., row - first : row - first + n, :], state[..., :n, :]
+                        gates[..., row - first : row - first + n, :], state[part][..., :n, :]
                     )
-                    multiplier.project(cell[..., :n, :])
+                    multiplier.project(cell[part][..., :n, :])
                     row += n
 
-    return record(run, bilm.device) if on_gpu else run
+    return record(run, bilm.device) if bilm.device.type == "cuda" else run
 
 
 class Bench:
@@ -140,7 +132,7 @@ class Bench:
         return self.bilm(batch, precision=self.precision, max_tokens=self.max_tokens)
 
     def _cold(self, batch: WordBatch) -> None:
-        self.bilm.drop_caches()
+        self.bilm.tokens.drop_caches()
         self._embed(batch)
 
     def _finished(self, run: Callable[[], object]) -> Callable[[], None]:

@@ -40,8 +40,13 @@ def make_doc(nlp: Language, sentences: List[List[str]]) -> Doc:
 
 def make_pipeline(bilm: BiLM, precision: str) -> Language:
     nlp = spacy.blank("en")
-    sizes = {"width": bilm.options.width, "depth": bilm.options.n_layers}
-    elmo = nlp.add_pipe("elmo", config={"model": {**sizes, "precision": precision}})
+    model = {
+        "width": bilm.options.width,
+        "depth": bilm.options.n_layers,
+        "precision": precision,
+        "segmenter": {"@misc": "spacy-elmo.sentence_segments.v1"},
+    }
+    elmo = nlp.add_pipe("elmo", config={"model": model})
     assert isinstance(elmo, Elmo)
     example = Example(nlp.make_doc("Words"), nlp.make_doc("Words"))
     elmo.initialize(lambda: [example], loader=lambda: bilm)

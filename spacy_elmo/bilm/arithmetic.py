@@ -139,6 +139,29 @@ class PlainArithmetic:
         return d_gates.sum(dim=-2) if self.d_bias is None else self.d_bias
 
 
+class SigmoidArithmetic(PlainArithmetic):
+    """As `PlainArithmetic` where there is no tape, in half as many operations.
+
+    As tanh x = 2 sigmoid(2x) - 1, all gates are one sigmoid where the sums for the candidate g
+    come twice as large. Cells are held twice as large as well, and what is returned is half of
+    the output, for a projection that is twice as large:
+
+        2c' = f 2c + 4i sigmoid(2g) - 2i
+        o tanh(c') / 2 = o (sigmoid(2c') - 1/2)
+
+    To double and to halve is exact. `products.doubled` are the weights for it.
+    """
+
+    def cell(self, sums: Tensor, cell: Tensor, tape: Optional[Tape]) -> Tensor:
+        assert tape is None
+        gates = sums.to(cell.dtype).sigmoid_()
+        i, f, o, g = gates.split(cell.shape[-1], dim=-1)
+        cell.mul_(f).addcmul_(i, g, value=4).sub_(i, alpha=2)
+        if self.bounds.cell is not None:
+            cell.clamp_(-2 * self.bounds.cell, 2 * self.bounds.cell)
+        return torch.sigmoid(cell).sub_(0.5).mul_(o)
+
+
 def tanh(x: Tensor, out: Tensor) -> Tensor:
     """tanh x = 2 sigmoid(2x) - 1, to 1e-7. On the CPU torch computes the sigmoid
     several times as fast as the tanh."""

@@ -5,15 +5,31 @@ packed weights. It works on packed rows (see `packing`) and knows nothing of wor
 of other layers.
 """
 
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple, Union
 
 import torch
 from torch import Tensor, nn
 
 from .arithmetic import Bounds
 from .lstm_grad import LSTMFunction
-from .products import BatchedProducts, PackedProducts, Weights, packing_works
+from .products import (
+    BatchedProducts,
+    LoneProducts,
+    PackedProducts,
+    Products,
+    Weights,
+    doubled,
+    packing_works,
+)
 from .recurrence import run
+
+PartProducts = List[Tuple[Union[int, slice], Products]]
+"""Products of a direction, or of all."""
+
+# A lone sentence reads the weights of a step once, so packing is of no use to it, and its time
+# goes into calls of operators: both directions share them, while their weights of a step stay in
+# the processor's cache together.
+LONE_BYTES = 2**24
 
 
 class LSTMLayer(nn.Module):
@@ -87,12 +103,8 @@ class LSTMLayer(nn.Module):
             return LSTMFunction.apply(x, h, c, *self._weights(), *settings)
         h, c = (state.clone(memory_format=torch.contiguous_format) for state in (h, c))
         outputs = torch.empty_like(x, memory_format=torch.contiguous_format)
-        packed = self.packed_products(dtype)
-        for d, products in enumerate(packed):
-            run(x[d], h[d], c[d], products, active, self.bounds, outputs[d])
-        if not packed:
-            together = BatchedProducts(self._weights(), dtype)
-            run(x, h, c, together, active, self.bounds, outputs)
+        for part, products in self.products(dtype, h.shape[1]):
+            run(x[part], h[part], c[part], products, active, self.bounds, outputs[part])
         return outputs, h, c
 
     def _weights(self) -> Weights:
@@ -104,30 +116,43 @@ class LSTMLayer(nn.Module):
         on_cpu = self.bias.device.type == "cpu" and self.bias.dtype == torch.float32
         return on_cpu and packing_works(dtype)
 
-    def packed_products(self, dtype: torch.dtype) -> List[PackedProducts]:
-        """For each direction, kept until the weights change; none where packing does not pay
-        or is not to be had."""
+    def products(self, dtype: torch.dtype, n_sentences: int) -> PartProducts:
+        """What multiplies for some sentences where no gradient is wanted; packed weights are
+        kept until the weights change.
+
+        dtype (torch.dtype): Type to multiply in.
+        n_sentences (int): Sentences of the batch.
+        RETURNS (List[Tuple[Union[int, slice], Products]]): For a direction, or for all.
+        """
         if not self._packs(dtype):
-            return []
-        if dtype not in self.packed:
-            input_weight, state_weight, bias, projection = self._weights()
-            self.packed[dtype] = [
-                PackedProducts(
-                    (
-                        input_weight[d],
-                        state_weight[d],
-                        bias[d],
-                        None if projection is None else projection[d],
-                    ),
-                    dtype,
-                )
-                for d in range(len(bias))
-            ]
-        return self.packed[dtype]
+            return [(slice(None), BatchedProducts(self._weights(), dtype))]
+        lone = n_sentences == 1 and dtype == torch.float32 and self._suits_lone_sentences()
+        if (dtype, lone) not in self.packed:
+            self.packed[dtype, lone] = self._pack(dtype, lone)
+        return self.packed[dtype, lone]
+
+    def _pack(self, dtype: torch.dtype, lone: bool) -> PartProducts:
+        weights = self._weights()
+        if lone:
+            return [(slice(None), LoneProducts(weights, dtype))]
+        projects = self.projection is not None
+        input_weight, state_weight, bias, projection = doubled(weights) if projects else weights
+        found: PartProducts = []
+        for d in range(len(bias)):
+            of_projection = None if projection is None else projection[d]
+            of_direction = input_weight[d], state_weight[d], bias[d], of_projection
+            found.append((d, PackedProducts(of_direction, dtype, projects)))
+        return found
+
+    def _suits_lone_sentences(self) -> bool:
+        if self.projection is None:
+            return False
+        return self.state_weight.nbytes + self.projection.nbytes <= LONE_BYTES
 
 
-class PackedCache(Dict[torch.dtype, List[PackedProducts]]):
-    """Packed weights by type. They follow from the weights, so copies start empty."""
+class PackedCache(Dict[Tuple[torch.dtype, bool], PartProducts]):
+    """Packed weights by type, and for lone sentences or not. They follow from the weights, so
+    copies start empty."""
 
     def __deepcopy__(self, memo: object) -> "PackedCache":
         return PackedCache()

@@ -24,9 +24,11 @@ class Products(Protocol):
     """What the recurrence multiplies. Results may have the type of the products.
 
     projects (bool): Whether `project` multiplies, or passes on what it is given.
+    doubled (bool): Whether the weights are those for `SigmoidArithmetic`.
     """
 
     projects: bool
+    doubled: bool
 
     def inputs(self, x: Tensor) -> Tensor:
         """[..., n, P] to what it adds to the gates [..., n, 4H], bias included."""
@@ -59,6 +61,8 @@ class BatchedProducts:
     dtype (torch.dtype): Type to multiply in.
     """
 
+    doubled = False
+
     def __init__(self, weights: Weights, dtype: torch.dtype) -> None:
         input_weight, state_weight, bias, projection = weights
         self.dtype = dtype
@@ -78,6 +82,24 @@ class BatchedProducts:
         if self.projection is None:
             return out
         return torch.bmm(out.to(self.dtype), self.projection)
+
+
+class LoneProducts(BatchedProducts):
+    """`BatchedProducts` for a lone sentence on a CPU, which reads its way through the weights
+    at each step: they are kept in the order that it reads them in.
+
+    weights (Weights): With a direction axis and a projection.
+    dtype (torch.dtype): Type to multiply in.
+    """
+
+    doubled = True
+
+    def __init__(self, weights: Weights, dtype: torch.dtype) -> None:
+        super().__init__(doubled(weights), dtype)
+        self.input_weight = self.input_weight.contiguous()
+        self.state_weight = self.state_weight.contiguous()
+        assert self.projection is not None
+        self.projection = self.projection.contiguous()
 
 
 class BatchedGradients:
@@ -111,10 +133,12 @@ class PackedProducts:
 
     weights (Weights): Without a direction axis.
     dtype (torch.dtype): Type to multiply in, float32 or bfloat16.
+    doubled (bool): Whether the weights are those for `SigmoidArithmetic`.
     """
 
-    def __init__(self, weights: Weights, dtype: torch.dtype) -> None:
+    def __init__(self, weights: Weights, dtype: torch.dtype, doubled: bool = False) -> None:
         input_weight, state_weight, bias, projection = weights
+        self.doubled = doubled
         self.dtype = dtype
         self.input_weight = _pack(input_weight.to(dtype))
         self.state_weight = _pack(state_weight.to(dtype))
@@ -157,6 +181,20 @@ class PackedGradients:
         if self.projection is None:
             return d_projected.float()
         return _linear(d_projected, self.projection).float()
+
+
+def doubled(weights: Weights) -> Weights:
+    """RETURNS (Weights): Those for `SigmoidArithmetic`: what makes the candidate and the
+    projection twice as large.
+
+    weights (Weights): With a projection.
+    """
+    input_weight, state_weight, bias, projection = weights
+    assert projection is not None
+    factors = torch.ones_like(bias)
+    factors[..., 3 * bias.shape[-1] // 4 :] = 2
+    rows = factors.unsqueeze(-1)
+    return input_weight * rows, state_weight * rows, bias * factors, projection * 2
 
 
 @cache

@@ -9,7 +9,7 @@ from typing import List, Optional, Tuple
 import torch
 from torch import Tensor
 
-from .arithmetic import Arithmetic, Bounds, PlainArithmetic, Tape
+from .arithmetic import Arithmetic, Bounds, PlainArithmetic, SigmoidArithmetic, Tape
 from .fused import FusedArithmetic, is_fusible
 from .products import GradientProducts, Products
 
@@ -39,21 +39,30 @@ def run(
     outputs (Tensor): [..., R, P], written.
     tape (Optional[Tape]): Filled for the backward pass, if given.
     """
-    arithmetic = _arithmetic(c, bounds, products.projects)
+    arithmetic: Arithmetic
+    if products.doubled:
+        arithmetic = SigmoidArithmetic(bounds)
+        c.mul_(2)
+    else:
+        arithmetic = _arithmetic(c, bounds, products.projects)
+    state, cell = h, c
     row = 0
     for steps in split_steps(active, None if tape is not None else gate_rows(x.device)):
-        begin, n_rows = row, sum(steps)
+        n_rows = sum(steps)
         # [..., n_rows, 4H]: what the inputs of these steps add to the gates
-        chunk = products.inputs(x[..., begin : begin + n_rows, :])
+        chunk = products.inputs(x[..., row : row + n_rows, :])
         if tape is not None:
             tape.gates = chunk if chunk.dtype == c.dtype else torch.empty_like(chunk, dtype=c.dtype)
-        for n in steps:
-            rows = slice(row, row + n)
-            state, cell = h[..., :n, :], c[..., :n, :]
-            sums = products.add_state(chunk[..., row - begin : row - begin + n, :], state)
-            out = arithmetic.cell(sums, cell, None if tape is None else tape.rows(rows))
-            arithmetic.output(products.project(out), state, outputs[..., rows, :])
+        parts = (x.split(steps, dim=-2) for x in (chunk, outputs[..., row : row + n_rows, :]))
+        for n, gates, output in zip(steps, *parts):
+            if n < state.shape[-2]:
+                state, cell = h[..., :n, :], c[..., :n, :]
+            sums = products.add_state(gates, state)
+            of_step = None if tape is None else tape.rows(slice(row, row + n))
+            arithmetic.output(products.project(arithmetic.cell(sums, cell, of_step)), state, output)
             row += n
+    if products.doubled:
+        c.mul_(0.5)
 
 
 def run_back(

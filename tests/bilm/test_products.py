@@ -5,11 +5,13 @@ import pytest
 import torch
 
 from spacy_elmo.bilm import BiLM, WordBatch, lstm
+from spacy_elmo.bilm.arithmetic import Bounds, PlainArithmetic, SigmoidArithmetic
 from spacy_elmo.bilm.products import packing_works, warn_of_slow_bfloat16
 
 from ..samples import SENTENCES, tiny_bilm
 
 BATCH = WordBatch.from_sentences([*SENTENCES, [], SENTENCES[1] * 9])
+LONE = WordBatch.from_sentences([SENTENCES[1]])
 VARIANTS = {
     "usual": {},
     "clip-heavy": {"scale": 4.0, "cell_clip": 0.4, "proj_clip": 0.2},
@@ -19,15 +21,58 @@ VARIANTS = {
 }
 
 
+@pytest.mark.parametrize("batch", [BATCH, LONE], ids=["batch", "lone"])
 @pytest.mark.parametrize("precision, tolerance", [("float32", 1e-5), ("bfloat16", 0.05)])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_packed_weights_give_what_batched_products_give(variant, precision, tolerance, monkeypatch):
+def test_kept_weights_give_what_batched_products_give(
+    variant, precision, tolerance, batch, monkeypatch
+):
     bilm = tiny_bilm(**VARIANTS[variant])
     with torch.no_grad():
-        packed = bilm(BATCH, precision=precision)
+        kept = bilm(batch, precision=precision)
         monkeypatch.setattr(lstm, "packing_works", lambda dtype: False)
-        batched = bilm(BATCH, precision=precision)
-    torch.testing.assert_close(packed, batched, atol=tolerance, rtol=tolerance)
+        batched = bilm(batch, precision=precision)
+    torch.testing.assert_close(kept, batched, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize(
+    "changes, n_sentences, precision, n_parts",
+    [
+        ({}, 1, torch.float32, 1),
+        ({}, 2, torch.float32, 2),
+        ({}, 1, torch.bfloat16, 2),
+        ({"hidden_dim": 6, "state_projection": False}, 1, torch.float32, 2),
+    ],
+)
+def test_directions_of_a_lone_sentence_run_together(changes, n_sentences, precision, n_parts):
+    if not packing_works(precision):
+        pytest.skip(f"torch packs no weights of {precision} here")
+    layer = tiny_bilm(**changes).layers[0]
+    with torch.no_grad():
+        assert len(layer.products(precision, n_sentences)) == n_parts
+
+
+def test_lone_sentence_with_weights_too_large_for_the_cache(monkeypatch):
+    bilm = tiny_bilm()
+    with torch.no_grad():
+        together = bilm(LONE)
+        bilm.drop_caches()
+        monkeypatch.setattr(lstm, "LONE_BYTES", 0)
+        assert len(bilm.layers[0].products(torch.float32, 1)) == 2
+        torch.testing.assert_close(bilm(LONE), together)
+
+
+@pytest.mark.parametrize("bounds", [Bounds(None, None), Bounds(0.4, 0.3)], ids=str)
+@pytest.mark.parametrize("scale", [0.1, 3.0, 100.0])
+def test_arithmetic_by_sigmoids_alone(scale, bounds):
+    generator = torch.Generator().manual_seed(0)
+    sums, cells = (scale * torch.randn(5, n, generator=generator) for n in (4 * 6, 6))
+    expected_cells, doubled_cells, doubled_sums = cells.clone(), 2 * cells, sums.clone()
+    doubled_sums[:, 18:] *= 2
+    expected = PlainArithmetic(bounds).cell(sums, expected_cells, None)
+    half = SigmoidArithmetic(bounds).cell(doubled_sums, doubled_cells, None)
+    torch.testing.assert_close(2 * half, expected, atol=2e-6, rtol=1e-5)
+    torch.testing.assert_close(doubled_cells / 2, expected_cells, atol=2e-6, rtol=1e-5)
 
 
 def test_packed_weights_follow_the_weights():
