@@ -75,8 +75,7 @@ class PlainArithmetic:
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        # of the gates' gradient of one step, in the type of the weights, and small enough to
-        # stay in the processor's cache
+        # the gates' gradient of one step, where the products have another type than the weights
         self.scratch: Optional[Tensor] = None
         self.d_bias: Optional[Tensor] = None
 
@@ -108,7 +107,7 @@ class PlainArithmetic:
     ) -> None:
         d_y = d_state + d_out
         if self.bounds.output is not None:
-            d_y = _through_clip(d_y, outputs, self.bounds.output)
+            _through_clip(d_y, outputs, self.bounds.output, out=d_y)
         d_projected.copy_(d_y)
 
     def cell_back(
@@ -116,24 +115,29 @@ class PlainArithmetic:
     ) -> None:
         n, hidden = d_cell.shape[-2:]
         i, f, o, g = tape.gates.split(hidden, dim=-1)
-        if self.scratch is None or self.scratch.shape[-2] < n:
-            self.scratch = torch.empty_like(tape.gates)
-        d = self.scratch[..., :n, :]
+        # [..., n, 4H] in the type of the weights
+        d = d_gates if d_gates.dtype == d_cell.dtype else self._scratch_rows(tape.gates, n)
         d_i, d_f, d_o, d_g = d.split(hidden, dim=-1)
         torch.mul(d_y, tape.tanh_cell, out=d_o)
         d_cell += torch.ops.aten.tanh_backward(d_y * o, tape.tanh_cell)
         if self.bounds.cell is not None:
-            d_cell.copy_(_through_clip(d_cell, tape.cell, self.bounds.cell))
+            _through_clip(d_cell, tape.cell, self.bounds.cell, out=d_cell)
         torch.mul(d_cell, g, out=d_i)
         torch.mul(d_cell, before, out=d_f)
         torch.mul(d_cell, i, out=d_g)
         d_cell *= f
-        sigmoids = tape.gates[..., : 3 * hidden]
-        d[..., : 3 * hidden] = torch.ops.aten.sigmoid_backward(d[..., : 3 * hidden], sigmoids)
-        d_g.copy_(torch.ops.aten.tanh_backward(d_g, g))
+        d_sigmoids, sigmoids = d[..., : 3 * hidden], tape.gates[..., : 3 * hidden]
+        torch.ops.aten.sigmoid_backward.grad_input(d_sigmoids, sigmoids, grad_input=d_sigmoids)
+        torch.ops.aten.tanh_backward.grad_input(d_g, g, grad_input=d_g)
         of_step = d.sum(dim=-2)
         self.d_bias = of_step if self.d_bias is None else self.d_bias.add_(of_step)
-        d_gates.copy_(d)
+        if d is not d_gates:
+            d_gates.copy_(d)
+
+    def _scratch_rows(self, gates: Tensor, n: int) -> Tensor:
+        if self.scratch is None or self.scratch.shape[-2] < n:
+            self.scratch = torch.empty_like(gates)
+        return self.scratch[..., :n, :]
 
     def bias(self, d_gates: Tensor) -> Tensor:
         return d_gates.sum(dim=-2) if self.d_bias is None else self.d_bias
@@ -170,7 +174,6 @@ def tanh(x: Tensor, out: Tensor) -> Tensor:
     return torch.mul(x, 2, out=out).sigmoid_().mul_(2).sub_(1)
 
 
-def _through_clip(gradient: Tensor, clipped: Tensor, bound: float) -> Tensor:
-    """The gradient where a clipped value lies within its bound, else zero."""
-    passed: Tensor = torch.ops.aten.hardtanh_backward(gradient, clipped, -bound, bound)
-    return passed
+def _through_clip(gradient: Tensor, clipped: Tensor, bound: float, out: Tensor) -> None:
+    """Write the gradient where a clipped value lies within its bound, else zero."""
+    torch.ops.aten.hardtanh_backward.grad_input(gradient, clipped, -bound, bound, grad_input=out)
