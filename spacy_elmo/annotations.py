@@ -91,7 +91,10 @@ def read(ops: Any, docs: Sequence[Doc], n_layers: int, width: int) -> Optional[L
             )
         return None
     lengths = [len(doc) for doc in docs]
-    joined = ops.xp.concatenate(found, axis=1) if found else ops.alloc3f(n_layers, 0, width)
+    if not found:
+        return LayerBatch(ops.alloc3f(n_layers, 0, width), lengths)
+    # those of a single Doc, which may be a novel, are not copied
+    joined = found[0] if len(found) == 1 else ops.xp.concatenate(found, axis=1)
     return LayerBatch(joined, lengths)
 
 

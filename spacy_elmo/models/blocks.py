@@ -1,6 +1,6 @@
 """A layer in bounded memory, where nothing has to be kept for a backward pass."""
 
-from typing import Any, Callable, List, Tuple, cast
+from typing import Any, Callable, Tuple, cast
 
 from thinc.api import Model
 from thinc.types import Floats2d
@@ -34,8 +34,8 @@ def forward(model: Layer, X: Floats2d, is_train: bool) -> Tuple[Floats2d, Callab
     output[:ROWS] = first
     for start in range(ROWS, len(X), ROWS):
         output[start : start + ROWS] = layer.predict(X[start : start + ROWS])
-    return output, _no_backprop
+    return output, no_backprop
 
 
-def _no_backprop(d_output: Floats2d) -> List[Any]:
-    raise ValueError("A layer in blocks has no backward pass outside of training.")
+def no_backprop(d_output: Any) -> Any:
+    raise ValueError("A layer in bounded memory has no backward pass outside of training.")

@@ -7,11 +7,14 @@ the optimizer and need no round trip through torch.
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Sequence, Tuple, cast
 
-from thinc.api import Model, Ops
+from thinc.api import Model, Ops, get_array_module
 
+from .blocks import no_backprop
 from .types import Floats1d, Floats2d, Floats3d, LayerBatch, split_rows
 
 NORM_EPSILON = 1e-12
+# tokens whose layers are normalized at once where nothing is kept for a backward pass
+BLOCK_TOKENS = 4096
 
 
 @dataclass(frozen=True)
@@ -139,12 +142,15 @@ def forward(
     xp, settings = model.ops.xp, settings_of(model)
     n_layers, n_tokens, width = X.layers.shape
     s, gamma = mix_weights(model)
+    if not is_train:
+        mix = _mix_normalized if settings.layer_norm else mix_layers
+        return split_rows(mix(X.layers, s, gamma), X.lengths), no_backprop
     layers, deviation = X.layers, None
     if settings.layer_norm:
         layers, deviation = _normalize(xp, layers)
     mixed = mix_layers(layers, s, gamma)
     mask: Optional[Floats2d] = None
-    if is_train and settings.dropout:
+    if settings.dropout:
         mask = model.ops.get_dropout_mask(mixed.shape, settings.dropout)
         mixed = mixed * mask
 
@@ -175,6 +181,17 @@ def forward(
 def _softmax(xp, w: Floats1d) -> Floats1d:  # type: ignore[no-untyped-def]
     exp = xp.exp(w - w.max())
     return exp / exp.sum()
+
+
+def _mix_normalized(layers: Floats3d, weights: Floats1d, gamma: float) -> Floats2d:
+    """As `mix_layers`, of normalized layers, which are never there for all tokens."""
+    xp = get_array_module(layers)
+    mixed: Floats2d = xp.empty(layers.shape[1:], dtype="f")
+    for start in range(0, len(mixed), BLOCK_TOKENS):
+        rows = slice(start, start + BLOCK_TOKENS)
+        normalized, _ = _normalize(xp, layers[:, rows])
+        mixed[rows] = mix_layers(normalized, weights, gamma)
+    return mixed
 
 
 def _normalize(xp, layers: Floats3d) -> Tuple[Floats3d, Floats3d]:  # type: ignore[no-untyped-def]
