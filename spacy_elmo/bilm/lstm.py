@@ -131,6 +131,7 @@ class LSTMLayer(nn.Module):
             self.packed[dtype, lone] = self._pack(dtype, lone)
         return self.packed[dtype, lone]
 
+    @torch.no_grad()
     def _pack(self, dtype: torch.dtype, lone: bool) -> PartProducts:
         weights = self._weights()
         if lone:
