@@ -32,6 +32,17 @@ def is_hdf5(path: Path) -> bool:
     return path.is_file() and bool(h5py.is_hdf5(path))
 
 
+def holds_bilm(path: Path) -> bool:
+    """RETURNS (bool): Whether a file has the groups of a biLM's LSTMs, by their names."""
+    if not is_hdf5(path):
+        return False
+    try:
+        with h5py.File(path, "r") as file:
+            return any(root.split("/")[0] in file for roots in ROOTS.values() for root in roots)
+    except DAMAGED:
+        return False
+
+
 def find_weights(folder: Path) -> Path:
     """RETURNS (Path): The weight file of a directory, `model.hdf5` if there are more."""
     found = sorted(folder.glob("*.hdf5"))

@@ -17,7 +17,7 @@ from ..bilm.lstm import LSTMLayer
 from ..bilm.model import BiLM
 from ..bilm.options import BYTES, N_BYTE_CHARACTERS, BiLMOptions
 from .atomic import PathLike, atomic_file
-from .hdf5 import BIAS, CELLS, KERNEL, PROJECTION, ROOTS
+from .hdf5 import BIAS, CELLS, KERNEL, PROJECTION, ROOTS, holds_bilm
 from .hdf5_options import SPECIAL_WORDS
 from .layouts import gates_to_original
 
@@ -29,9 +29,14 @@ def write(bilm: BiLM, path: PathLike, options_file: Optional[PathLike] = None) -
     path (Union[str, Path]): The HDF5 file to write.
     options_file (Optional[Union[str, Path]]): The options to write; by default
         `<name>_options.json` beside the weights.
-    RETURNS (Path): The options file.
+    RETURNS (Path): The options file. It is an error to write over a file that holds no biLM.
     """
     path = Path(path)
+    if path.exists() and not holds_bilm(path):
+        raise ValueError(
+            f"{path} is there and holds no biLM, so it is not written over. Remove it, or give "
+            f"another name."
+        )
     options = bilm.options
     if not _is_original(bilm):
         raise ValueError(

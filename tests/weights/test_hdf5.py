@@ -190,6 +190,30 @@ def test_one_direction_is_not_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("kind", ["vectors", "text", "directory"])
+def test_what_is_no_bilm_is_not_written_over(tmp_path, kind):
+    path = tmp_path / "vectors.hdf5"
+    if kind == "vectors":
+        with h5py.File(path, "w") as file:
+            file.create_dataset("0", data=np.zeros((3, 5, 8)))
+    elif kind == "text":
+        path.write_text("mine")
+    else:
+        path.mkdir()
+    before = path.read_bytes() if path.is_file() else None
+    with pytest.raises(ValueError, match="vectors.hdf5 is there and holds no biLM"):
+        hdf5_writer.write(tiny_bilm(), path)
+    assert list(tmp_path.iterdir()) == [path]
+    assert before is None or path.read_bytes() == before
+
+
+def test_a_bilm_is_written_over(tmp_path):
+    hdf5_writer.write(tiny_bilm(seed=0), tmp_path / "x.hdf5")
+    hdf5_writer.write(tiny_bilm(seed=1), tmp_path / "x.hdf5")
+    found, expected = hdf5.read(tmp_path / "x.hdf5"), tiny_bilm(seed=1)
+    assert np.array_equal(vectors(found, SENTENCES), vectors(expected, SENTENCES))
+
+
 def test_fixture_vectors_are_the_published_ones(fixtures):
     bilm = hdf5.read(fixtures / "lm_weights.hdf5")
     found, expected = fixture_top_layer(bilm, fixtures)
