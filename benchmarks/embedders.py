@@ -5,17 +5,17 @@ from typing import List, Sequence
 
 import numpy as np
 import torch
+from textbook import BATCH_SENTENCES
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
-from spacy_elmo.bilm import BiLM, WordBatch
+from spacy_elmo.bilm import BiLM, BiLMOptions, WordBatch
 from spacy_elmo.bilm.packing import pack
 
 # roberta-base
 WIDTH, DEPTH, HEADS, FEED_FORWARD, PIECES = 768, 12, 12, 3072, 50_265
 PIECES_PER_WORD = 1.3  # of English prose
 N_SPECIAL = 2
-BATCH_SENTENCES = 32
 
 
 class TorchLSTMs(nn.Module):
@@ -28,14 +28,8 @@ class TorchLSTMs(nn.Module):
 
     def __init__(self, bilm: BiLM, dtype: torch.dtype) -> None:
         super().__init__()
-        options = bilm.options
-        dim, hidden = options.projection_dim, options.hidden_dim
         self.bilm, self.dtype = bilm, dtype
-        self.lstms = nn.ModuleList(
-            nn.ModuleList(nn.LSTM(dim, hidden, proj_size=dim) for _ in range(options.n_layers))
-            for _ in range(options.n_directions)
-        )
-        self.lstms.to(bilm.device, dtype)
+        self.lstms = make_lstms(bilm.options).to(bilm.device, dtype)
 
     def forward(self, batch: WordBatch, max_tokens: int) -> Tensor:
         """RETURNS (Tensor): All layers [n_layers + 1, n_tokens, 2 * P]."""
@@ -58,6 +52,15 @@ class TorchLSTMs(nn.Module):
                 directions.append(torch.stack(outputs)[:, places.to(table.device)])
             found[:, torch.from_numpy(positions).to(table.device)] = torch.cat(directions, dim=2)
         return found
+
+
+def make_lstms(options: BiLMOptions) -> nn.ModuleList:
+    """RETURNS (nn.ModuleList): For each direction torch's LSTMs, one for each layer."""
+    dim, hidden = options.projection_dim, options.hidden_dim
+    return nn.ModuleList(
+        nn.ModuleList(nn.LSTM(dim, hidden, proj_size=dim) for _ in range(options.n_layers))
+        for _ in range(options.n_directions)
+    )
 
 
 class RobertaBase(nn.Module):

@@ -81,15 +81,13 @@ class TextbookBiLM:
         vectors: Tensor = projection(features)
         return vectors.view(*chars.shape[:-1], -1)
 
-    def layers(self, x: Tensor, d: int, from_zeros: bool = False) -> List[Tensor]:
-        """One direction, over the words in its own order [T, B, P]; RETURNS the words and the
-        outputs of each layer."""
+    def layers(self, x: Tensor, d: int) -> List[Tensor]:
+        """One direction, over the words in its own order [T, B, P], from the biLM's start states
+        (zeros before `warm_up`); RETURNS the words and the outputs of each layer."""
         found = [x]
         for index, layer in enumerate(self.bilm.layers):
             h = self.bilm.start_h[index, d].expand(x.shape[1], -1)
             c = self.bilm.start_c[index, d].expand(x.shape[1], -1)
-            if from_zeros:
-                h, c = torch.zeros_like(h), torch.zeros_like(c)
             outputs = []
             for x_t in x:
                 sums = x_t @ layer.input_weight[d].t() + h @ layer.state_weight[d].t()
@@ -131,7 +129,7 @@ class TextbookLosses:
             for d, (rows, follows) in enumerate(zip(words, targets)):
                 embed = self.bilm.embed
                 x = embed(rows) if table is None else nn.functional.embedding(rows, table)
-                top = self.bilm.layers(x, d, from_zeros=True)[-1]
+                top = self.bilm.layers(x, d)[-1]
                 found.append(self._softmax(top.flatten(0, 1), follows, samples, corrections[d]))
         return torch.stack(found)
 

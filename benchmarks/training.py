@@ -10,7 +10,7 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 from common import machine
 from spacy.language import Language
@@ -39,6 +39,13 @@ def epoch(nlp: Language, docs: List[Doc]) -> float:
     return time.perf_counter() - start
 
 
+def epochs(nlp: Language, docs: List[Doc]) -> Tuple[float, float]:
+    """RETURNS (Tuple[float, float]): Seconds of the first epoch of a new training, and of the
+    second."""
+    nlp.initialize(lambda: [Example(bare(doc), doc) for doc in docs])
+    return epoch(nlp, docs), epoch(nlp, docs)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("docs", type=Path, help="annotated Docs")
@@ -51,8 +58,7 @@ def main() -> None:
     for config in args.configs:
         nlp = load_model_from_config(load_config(config), auto_fill=True)
         docs = list(DocBin().from_disk(args.docs).get_docs(nlp.vocab))
-        nlp.initialize(lambda: [Example(bare(doc), doc) for doc in docs])  # noqa: B023
-        first, later = epoch(nlp, docs), min(epoch(nlp, docs) for _ in range(2))
+        first, later = epochs(nlp, docs)
         rows.append({"config": config.stem, "first": first, "later": later})
         speed = sum(map(len, docs)) / later
         print(

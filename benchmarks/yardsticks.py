@@ -7,6 +7,7 @@ when there is nothing but its matrix products. `textbook` has the formulas.
 from typing import Any, Callable, List, Tuple
 
 import torch
+from embedders import make_lstms
 from textbook import Corrections
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -26,13 +27,8 @@ class TorchLSTM(nn.Module):
 
     def __init__(self, model: LanguageModel, dtype: torch.dtype) -> None:
         super().__init__()
-        options = model.bilm.options
-        dim, hidden = options.projection_dim, options.hidden_dim
         self.model, self.dtype = model, dtype
-        self.lstms = nn.ModuleList(
-            nn.ModuleList(nn.LSTM(dim, hidden, proj_size=dim) for _ in range(options.n_layers))
-            for _ in range(options.n_directions)
-        )
+        self.lstms = make_lstms(model.bilm.options)
 
     def losses(
         self,

@@ -11,7 +11,7 @@ from typing import Any, List, Optional, Sequence, Union
 
 from spacy.tokens import Doc, Span, Token
 
-from .models.types import Floats2d, Floats3d, LayerBatch
+from .models.types import Floats2d, Floats3d, LayerBatch, join
 
 EXTENSION = "elmo"
 
@@ -91,10 +91,7 @@ def read(ops: Any, docs: Sequence[Doc], n_layers: int, width: int) -> Optional[L
             )
         return None
     lengths = [len(doc) for doc in docs]
-    if not found:
-        return LayerBatch(ops.alloc3f(n_layers, 0, width), lengths)
-    # those of a single Doc, which may be a novel, are not copied
-    joined = found[0] if len(found) == 1 else ops.xp.concatenate(found, axis=1)
+    joined = join(ops.xp, found, axis=1) if found else ops.alloc3f(n_layers, 0, width)
     return LayerBatch(joined, lengths)
 
 

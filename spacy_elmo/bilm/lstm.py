@@ -20,6 +20,7 @@ from .products import (
     Weights,
     doubled,
     packing_works,
+    part_of,
 )
 from .recurrence import run
 
@@ -137,13 +138,12 @@ class LSTMLayer(nn.Module):
         if lone:
             return [(slice(None), LoneProducts(weights, dtype))]
         projects = self.projection is not None
-        input_weight, state_weight, bias, projection = doubled(weights) if projects else weights
-        found: PartProducts = []
-        for d in range(len(bias)):
-            of_projection = None if projection is None else projection[d]
-            of_direction = input_weight[d], state_weight[d], bias[d], of_projection
-            found.append((d, PackedProducts(of_direction, dtype, projects)))
-        return found
+        if projects:
+            weights = doubled(weights)
+        n_directions = len(self.bias)
+        return [
+            (d, PackedProducts(part_of(weights, d), dtype, projects)) for d in range(n_directions)
+        ]
 
     def _suits_lone_sentences(self) -> bool:
         if self.projection is None:

@@ -12,7 +12,13 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from .arithmetic import Bounds, Tape
-from .products import BatchedGradients, BatchedProducts, PackedGradients, PackedProducts, Weights
+from .products import (
+    BatchedGradients,
+    BatchedProducts,
+    PackedGradients,
+    PackedProducts,
+    part_of,
+)
 from .recurrence import run, run_back
 
 
@@ -50,7 +56,7 @@ class LSTMFunction(torch.autograd.Function):
                 cell=c.new_empty(*x[part].shape[:-1], c.shape[2]),
                 tanh_cell=c.new_empty(*x[part].shape[:-1], c.shape[2]),
             )
-            products = make_products(_of(weights, part), dtype)
+            products = make_products(part_of(weights, part), dtype)
             run(x[part], end_h[part], end_c[part], products, active, bounds, outputs[part], tape)
             tapes.extend(vars(tape).values())
         ctx.save_for_backward(x, h, c, outputs, *weights, *tapes)
@@ -72,7 +78,7 @@ class LSTMFunction(torch.autograd.Function):
         joint = torch.cat([x, _before(outputs, h, active)], dim=2).to(dtype)
         for n, part in enumerate(_parts(len(weights[2]), packed)):
             tape = Tape(*tapes[3 * n : 3 * n + 3])
-            gradients = make_gradients(_of(weights, part), dtype)
+            gradients = make_gradients(part_of(weights, part), dtype)
             d_gates = torch.empty_like(tape.gates, dtype=dtype)
             d_projected = torch.empty_like(outputs[part], dtype=dtype)
             d_bias[part] = run_back(
@@ -98,14 +104,6 @@ class LSTMFunction(torch.autograd.Function):
 def _parts(n_directions: int, packed: bool) -> Sequence[Any]:
     """Indices of what is run at once: each direction, or all of them."""
     return range(n_directions) if packed else [slice(None)]
-
-
-def _of(weights: Weights, part: Any) -> Weights:
-    input_weight, state_weight, bias, projection = weights
-    return (
-        *(input_weight[part], state_weight[part], bias[part]),
-        None if projection is None else projection[part],
-    )
 
 
 def _before(outputs: Tensor, h: Tensor, active: List[int]) -> Tensor:

@@ -8,7 +8,7 @@ operators of torch: they are tried out before they are used.
 
 import warnings
 from functools import cache
-from typing import Optional, Protocol, Tuple
+from typing import Any, Optional, Protocol, Tuple
 
 import torch
 from torch import Tensor
@@ -181,6 +181,15 @@ class PackedGradients:
         if self.projection is None:
             return d_projected.float()
         return _linear(d_projected, self.projection).float()
+
+
+def part_of(weights: Weights, part: Any) -> Weights:
+    """RETURNS (Weights): Those of a direction, or of a slice of the directions."""
+    input_weight, state_weight, bias, projection = weights
+    return (
+        *(input_weight[part], state_weight[part], bias[part]),
+        None if projection is None else projection[part],
+    )
 
 
 def doubled(weights: Weights) -> Weights:

@@ -39,12 +39,9 @@ def run(
     outputs (Tensor): [..., R, P], written.
     tape (Optional[Tape]): Filled for the backward pass, if given.
     """
-    arithmetic: Arithmetic
+    arithmetic = _arithmetic(c, bounds, products.projects, products.doubled)
     if products.doubled:
-        arithmetic = SigmoidArithmetic(bounds)
         c.mul_(2)
-    else:
-        arithmetic = _arithmetic(c, bounds, products.projects)
     state, cell = h, c
     row = 0
     for steps in split_steps(active, None if tape is not None else gate_rows(x.device)):
@@ -103,7 +100,11 @@ def run_back(
     return arithmetic.bias(d_gates)
 
 
-def _arithmetic(c: Tensor, bounds: Bounds, projects: bool = False) -> Arithmetic:
+def _arithmetic(
+    c: Tensor, bounds: Bounds, projects: bool = False, doubled: bool = False
+) -> Arithmetic:
+    if doubled:
+        return SigmoidArithmetic(bounds)
     return FusedArithmetic(bounds, projects) if is_fusible(c) else PlainArithmetic(bounds)
 
 

@@ -1,6 +1,6 @@
 """A layer in bounded memory, where nothing has to be kept for a backward pass."""
 
-from typing import Any, Callable, Tuple, cast
+from typing import Any, Callable, Iterator, Tuple, cast
 
 from thinc.api import Model
 from thinc.types import Floats2d
@@ -32,9 +32,15 @@ def forward(model: Layer, X: Floats2d, is_train: bool) -> Tuple[Floats2d, Callab
     first = layer.predict(X[:ROWS])
     output = model.ops.alloc2f(len(X), first.shape[1], zeros=False)
     output[:ROWS] = first
-    for start in range(ROWS, len(X), ROWS):
-        output[start : start + ROWS] = layer.predict(X[start : start + ROWS])
+    for rows in blocks(len(X), ROWS):
+        output[rows] = layer.predict(X[rows])
     return output, no_backprop
+
+
+def blocks(n_rows: int, start: int = 0) -> Iterator[slice]:
+    """YIELDS (slice): Some thousand rows at a time, from `start` on."""
+    for begin in range(start, n_rows, ROWS):
+        yield slice(begin, begin + ROWS)
 
 
 def no_backprop(d_output: Any) -> Any:

@@ -12,7 +12,7 @@ from spacy.attrs import LOWER
 from spacy.tokens import Doc
 from thinc.api import Dropout, Model, Ops
 
-from .types import Floats2d, split_rows
+from .types import Floats2d, join, split_rows
 
 
 def build_pool_words_v1(
@@ -49,13 +49,8 @@ def forward(
         return [], backprop_tok2vec
     xp, lengths = model.ops.xp, [len(doc) for doc in docs]
     words, counts = _words(model.ops, docs)
-    n_tokens, width = sum(lengths), tok2vec.get_dim("nO")
-    # vectors and means side by side; there may be a novel of them, so nothing is copied twice
-    both = xp.empty((n_tokens, 2 * width), dtype="f")
-    for own, part in zip(split_rows(both[:, :width], lengths), parts):
-        own[:] = part
-    means, backprop_dropout = dropout(_means(model.ops, both[:, :width], words, counts), is_train)
-    both[:, width:] = means
+    vectors = join(xp, parts)
+    means, backprop_dropout = dropout(_means(model.ops, vectors, words, counts), is_train)
 
     def backprop(d_parts: List[Floats2d]) -> Any:
         d_own, d_means = xp.split(xp.concatenate(d_parts), 2, axis=1)
@@ -63,7 +58,7 @@ def forward(
         d_vectors = d_own + _means(model.ops, backprop_dropout(d_means), words, counts)
         return backprop_tok2vec(split_rows(d_vectors, lengths))
 
-    return split_rows(both, lengths), backprop
+    return split_rows(xp.concatenate([vectors, means], axis=1), lengths), backprop
 
 
 def _words(ops: Ops, docs: List[Doc]) -> Tuple[Any, Floats2d]:

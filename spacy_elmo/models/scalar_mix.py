@@ -9,12 +9,10 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, cast
 
 from thinc.api import Model, Ops, get_array_module
 
-from .blocks import no_backprop
+from .blocks import blocks, no_backprop
 from .types import Floats1d, Floats2d, Floats3d, LayerBatch, split_rows
 
 NORM_EPSILON = 1e-12
-# tokens whose layers are normalized at once where nothing is kept for a backward pass
-BLOCK_TOKENS = 4096
 
 
 @dataclass(frozen=True)
@@ -187,8 +185,7 @@ def _mix_normalized(layers: Floats3d, weights: Floats1d, gamma: float) -> Floats
     """As `mix_layers`, of normalized layers, which are never there for all tokens."""
     xp = get_array_module(layers)
     mixed: Floats2d = xp.empty(layers.shape[1:], dtype="f")
-    for start in range(0, len(mixed), BLOCK_TOKENS):
-        rows = slice(start, start + BLOCK_TOKENS)
+    for rows in blocks(len(mixed)):
         normalized, _ = _normalize(xp, layers[:, rows])
         mixed[rows] = mix_layers(normalized, weights, gamma)
     return mixed

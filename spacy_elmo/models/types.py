@@ -37,6 +37,12 @@ class LayerBatch:
             start += length
 
 
+def join(xp: Any, parts: List[Any], axis: int = 0) -> Any:
+    """RETURNS (Union[Floats2d, Floats3d]): The arrays of Docs, at least one, one after the
+    other; that of a single Doc, which may be a novel, is not copied."""
+    return parts[0] if len(parts) == 1 else xp.concatenate(parts, axis=axis)
+
+
 def split_rows(rows: Floats2d, lengths: List[int]) -> List[Floats2d]:
     """RETURNS (List[Floats2d]): The rows of each Doc, views."""
     parts: List[Floats2d] = []
