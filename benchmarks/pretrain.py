@@ -31,13 +31,14 @@ from yardsticks import TorchLSTM, kinds_of_lstm_weights, matrix_products
 
 from spacy_elmo.bilm import BiLM, BiLMOptions
 from spacy_elmo.bilm.devices import send
+from spacy_elmo.bilm.graphs import record
 from spacy_elmo.bilm.lm_head import make_head
 from spacy_elmo.bilm.model import PRECISIONS
 from spacy_elmo.bilm.tokens import Spelling
 from spacy_elmo.pretrain.memory import keep_freed_memory
 from spacy_elmo.pretrain.model import LanguageModel
 from spacy_elmo.pretrain.recipes import Modern
-from spacy_elmo.pretrain.recorded import RecordedLosses, can_record, record
+from spacy_elmo.pretrain.recorded import RecordedLosses, can_record
 from spacy_elmo.pretrain.sampler import LogUniformSampler, Sample
 from spacy_elmo.pretrain.trainer import use_precision
 from spacy_elmo.pretrain.vocab import SPECIAL, Vocab

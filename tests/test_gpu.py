@@ -1,6 +1,7 @@
 """On a GPU everything is as on the CPU, to the last digits. Skipped where there is none."""
 
 import copy
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ import torch
 from thinc.api import Adam, get_current_ops
 from thinc.util import has_cupy_gpu
 
-from spacy_elmo.bilm import WordBatch
+from spacy_elmo.bilm import WordBatch, lstm, model
+from spacy_elmo.bilm.graphs import record
 from spacy_elmo.pretrain.corpus import Corpus
 from spacy_elmo.pretrain.evaluate import evaluate
 from spacy_elmo.pretrain.initial import make_model
@@ -57,6 +59,99 @@ def test_vectors_of_the_bilm(scale, changes):
             torch.testing.assert_close(bilm(batch).cpu(), layers, rtol=1e-4, atol=1e-5)
             half = bilm(batch, precision="bfloat16").cpu()
             assert float((half - layers).norm()) < 0.05 * float(layers.norm())
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize("changes", [{}, {"state_projection": False, "hidden_dim": 6}])
+def test_recorded_steps_give_what_the_loop_gives(monkeypatch, precision, changes):
+    bilm = tiny_bilm(**changes).cuda()
+    generator = np.random.default_rng(0)
+    lengths = [
+        [1],
+        [0],
+        [300],
+        generator.integers(0, 40, 50),
+        [7] * 70,
+        generator.integers(1, 9, 700),
+    ]
+    for sizes in lengths:
+        batch = WordBatch.from_sentences(
+            [["a", "b", "c"] * (n // 3) + ["d"] * (n % 3) for n in sizes]
+        )
+        with torch.no_grad():
+            found = [bilm(batch, precision=precision, max_tokens=2000) for _ in range(2)]
+            assert all(layer.recorded for layer in bilm.layers)
+            with monkeypatch.context() as patch:
+                for module in (lstm, model):
+                    patch.setattr(module, "can_record", lambda device: False)
+                expected = bilm(batch, precision=precision, max_tokens=2000)
+        tolerance = 1e-4 if precision == "float32" else 0.1
+        for layers in found:
+            torch.testing.assert_close(layers, expected, rtol=tolerance, atol=tolerance)
+
+
+def test_recorded_steps_follow_the_weights_the_device_and_the_precision():
+    bilm = tiny_bilm().cuda()
+    batch = WordBatch.from_sentences(SENTENCES)
+    with torch.no_grad():
+        before = bilm(batch)
+        bilm.layers[0].bias.add_(1.0)
+        expected = copy.deepcopy(bilm).cpu()(batch)
+        assert not torch.allclose(before.cpu(), expected, atol=1e-3)
+        torch.testing.assert_close(bilm(batch).cpu(), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(bilm.cpu()(batch), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(bilm.cuda()(batch).cpu(), expected, rtol=1e-4, atol=1e-5)
+        try:
+            torch.set_float32_matmul_precision("high")
+            torch.testing.assert_close(bilm(batch).cpu(), expected, rtol=0.1, atol=0.1)
+        finally:
+            torch.set_float32_matmul_precision("highest")
+        assert len(bilm.layers[0].recorded) == 2
+        torch.testing.assert_close(bilm(batch).cpu(), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_on_another_stream_and_while_something_else_is_recorded():
+    bilm = tiny_bilm().cuda()
+    batch = WordBatch.from_sentences(SENTENCES)
+    with torch.no_grad():
+        expected = bilm(batch)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            found = bilm(batch)
+        torch.cuda.current_stream().wait_stream(stream)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+        layer = bilm.layers[0]
+        sizes = (
+            (12, layer.input_weight.shape[2]),
+            (3, layer.input_weight.shape[2]),
+            (3, layer.hidden_dim),
+        )
+        x, h, c = (torch.randn(2, *size, device="cuda") for size in sizes)
+        expected = layer(x, [3] * 4, h, c)
+        out = [torch.empty_like(part) for part in expected]
+
+        def run():
+            for part, wanted in zip(layer(x, [3] * 4, h, c), out):
+                wanted.copy_(part)
+
+        record(run, torch.device("cuda", 0))()
+        for part, wanted in zip(out, expected):
+            torch.testing.assert_close(part, wanted, rtol=1e-4, atol=1e-5)
+
+
+def test_threads_that_use_one_model():
+    bilm = tiny_bilm().cuda()
+    batches = [WordBatch.from_sentences(SENTENCES[:n]) for n in (1, 2, 3, 4, 5)] * 8
+
+    def run(batch):
+        with torch.no_grad():
+            return bilm(batch).cpu()
+
+    expected = [run(batch) for batch in batches]
+    with ThreadPoolExecutor(4) as pool:
+        for found, wanted in zip(pool.map(run, batches), expected):
+            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def gradients(bilm, precision="float32"):

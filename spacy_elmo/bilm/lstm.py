@@ -1,16 +1,17 @@
 """One layer of the biLM: an LSTM with projection and clipping, both directions.
 
-Owns the parameters and the choice of how to run them: with gradients, batched, or with
+Owns the parameters and the choice of how to run them: with gradients, recorded, or with
 packed weights. It works on packed rows (see `packing`) and knows nothing of words or
 of other layers.
 """
 
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import torch
 from torch import Tensor, nn
 
 from .arithmetic import Bounds
+from .graphs import RecordedSteps, can_record, max_rows
 from .lstm_grad import LSTMFunction
 from .products import (
     BatchedProducts,
@@ -51,21 +52,29 @@ class LSTMLayer(nn.Module):
     hidden_dim (int): Width H of the cell.
     projects (bool): Whether there is V; without it, H must be P.
     bounds (Bounds): Where to clip.
+    records (bool): Whether a GPU runs it from recordings, where no gradient is wanted: for
+        weights that are used many times as they are.
     """
 
     def __init__(
-        self, n_directions: int, dim: int, hidden_dim: int, projects: bool, bounds: Bounds
+        self,
+        n_directions: int,
+        dim: int,
+        hidden_dim: int,
+        projects: bool,
+        bounds: Bounds,
+        records: bool = False,
     ) -> None:
         super().__init__()
         n, hidden = n_directions, hidden_dim
-        self.hidden_dim, self.bounds = hidden_dim, bounds
+        self.hidden_dim, self.bounds, self.records = hidden_dim, bounds, records
         self.input_weight = nn.Parameter(torch.empty(n, 4 * hidden, dim))
         self.state_weight = nn.Parameter(torch.empty(n, 4 * hidden, dim))
         self.bias = nn.Parameter(torch.empty(n, 4 * hidden))
         self.projection: Optional[nn.Parameter] = None
         if projects:
             self.projection = nn.Parameter(torch.empty(n, dim, hidden))
-        self.packed = PackedCache()
+        self.packed, self.recorded = Kept(), Kept()
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -104,9 +113,32 @@ class LSTMLayer(nn.Module):
             return LSTMFunction.apply(x, h, c, *self._weights(), *settings)
         h, c = (state.clone(memory_format=torch.contiguous_format) for state in (h, c))
         outputs = torch.empty_like(x, memory_format=torch.contiguous_format)
+        if self.records and can_record(x.device):
+            self._record(h, c, dtype)(x, h, c, active, outputs)
+            return outputs, h, c
         for part, products in self.products(dtype, h.shape[1]):
             run(x[part], h[part], c[part], products, active, self.bounds, outputs[part])
         return outputs, h, c
+
+    def drop_caches(self) -> None:
+        """Forget what was derived from the weights: they have changed."""
+        self.packed.clear()
+        self.recorded.clear()
+
+    def recorded_rows(self, dtype: torch.dtype) -> int:
+        """RETURNS (int): Most rows of a step that is recorded; see `graphs.widen`."""
+        return max_rows(len(self.bias), self.hidden_dim, dtype)
+
+    @torch.no_grad()
+    def _record(self, h: Tensor, c: Tensor, dtype: torch.dtype) -> RecordedSteps:
+        # a recording multiplies in what it was made in
+        key = dtype, torch.backends.cuda.matmul.fp32_precision
+        if key not in self.recorded:
+            products = BatchedProducts(self._weights(), dtype)
+            most = self.recorded_rows(dtype)
+            self.recorded[key] = RecordedSteps(products, self.bounds, h, c, most)
+        recorded: RecordedSteps = self.recorded[key]
+        return recorded
 
     def _weights(self) -> Weights:
         bias = self.bias.clone()
@@ -130,7 +162,8 @@ class LSTMLayer(nn.Module):
         lone = n_sentences == 1 and dtype == torch.float32 and self._suits_lone_sentences()
         if (dtype, lone) not in self.packed:
             self.packed[dtype, lone] = self._pack(dtype, lone)
-        return self.packed[dtype, lone]
+        packed: PartProducts = self.packed[dtype, lone]
+        return packed
 
     @torch.no_grad()
     def _pack(self, dtype: torch.dtype, lone: bool) -> PartProducts:
@@ -151,12 +184,11 @@ class LSTMLayer(nn.Module):
         return self.state_weight.nbytes + self.projection.nbytes <= LONE_BYTES
 
 
-class PackedCache(Dict[Tuple[torch.dtype, bool], PartProducts]):
-    """Packed weights by type, and for lone sentences or not. They follow from the weights, so
-    copies start empty."""
+class Kept(Dict[Any, Any]):
+    """What follows from the weights, by the settings that it was made for. Copies start empty."""
 
-    def __deepcopy__(self, memo: object) -> "PackedCache":
-        return PackedCache()
+    def __deepcopy__(self, memo: object) -> "Kept":
+        return Kept()
 
     def __reduce__(self):  # type: ignore[no-untyped-def]
-        return PackedCache, ()
+        return Kept, ()

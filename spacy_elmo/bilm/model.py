@@ -6,8 +6,10 @@ of tasks are other modules' business.
 """
 
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, Tuple
+from functools import partial
+from typing import Callable, List, Optional, Sequence, Tuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +17,7 @@ from .arithmetic import Bounds
 from .batch import WordBatch
 from .characters import LexiconCharacters, WordLexicon
 from .devices import send
+from .graphs import can_record, widen
 from .lstm import LSTMLayer
 from .options import BiLMOptions
 from .packing import Packing, pack
@@ -101,7 +104,7 @@ class BiLM(nn.Module):
         self.tokens.drop_caches()
         for layer in self.layers:
             assert isinstance(layer, LSTMLayer)
-            layer.packed.clear()
+            layer.drop_caches()
 
     def _weight_versions(self) -> List[Tuple[int, int]]:
         return [
@@ -148,9 +151,10 @@ class BiLM(nn.Module):
         table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
         parts: List[Tensor] = []
         positions: List[Tensor] = []
+        widening = self._widening(precision)
         for sentences in batch.parts(max_tokens):
             tokens = batch.tokens_of(sentences)
-            packing = pack(batch.ids[tokens], batch.lengths[sentences])
+            packing = pack(batch.ids[tokens], batch.lengths[sentences], widening)
             part, _ = self._run(table, packing, start, precision)
             where = send(torch.from_numpy(tokens), self.device)
             if torch.is_grad_enabled():
@@ -217,15 +221,31 @@ class BiLM(nn.Module):
             return torch.zeros_like(self.start_h), torch.zeros_like(self.start_c)
         raise ValueError(f"The start state is {start_state!r}; it must be '{WARM}' or '{ZERO}'.")
 
-    def _run(
-        self, table: Tensor, packing: Packing, start: Tuple[Tensor, Tensor], precision: str
-    ) -> Tuple[Tensor, State]:
-        """Run the layers over one packed batch and gather the tokens' rows."""
+    def _widening(self, precision: str) -> Optional[Callable[[np.ndarray], np.ndarray]]:
+        """How batches are filled up to what is recorded, if anything is."""
+        layer = self.layers[0]
+        assert isinstance(layer, LSTMLayer)
+        if torch.is_grad_enabled() or not can_record(self.device):
+            return None
+        return partial(widen, most=layer.recorded_rows(self._dtype(precision)))
+
+    def _dtype(self, precision: str) -> torch.dtype:
+        """The type of the matrix products."""
         if precision not in PRECISIONS:
             raise ValueError(
                 f"The precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}."
             )
-        n_rows, n_directions = len(packing.order), self.options.n_directions
+        dtype = PRECISIONS[precision]
+        if dtype is not None:
+            warn_of_slow_bfloat16(self.device.type)
+        return dtype or self.start_h.dtype
+
+    def _run(
+        self, table: Tensor, packing: Packing, start: Tuple[Tensor, Tensor], precision: str
+    ) -> Tuple[Tensor, State]:
+        """Run the layers over one packed batch and gather the tokens' rows."""
+        n_rows = packing.active[0] if packing.active else 0
+        n_directions = self.options.n_directions
         h, c = start
         if h.dim() == 3:  # one state for all sentences
             h, c = (x.unsqueeze(2).expand(-1, -1, n_rows, -1) for x in start)
@@ -255,14 +275,13 @@ class BiLM(nn.Module):
             [n_directions, R, P], and the states after each sentence's own last step.
         """
         self._drop_stale_caches()
-        if PRECISIONS[precision] is not None:
-            warn_of_slow_bfloat16(self.device.type)
+        dtype = self._dtype(precision)
         layers: List[Tensor] = []
         end: List[Tuple[Tensor, Tensor]] = []
         for index, layer in enumerate(self.layers):
             if dropout:
                 x = nn.functional.dropout(x, dropout)
-            output, h, c = layer(x, active, state.h[index], state.c[index], PRECISIONS[precision])
+            output, h, c = layer(x, active, state.h[index], state.c[index], dtype)
             # the sum is the layer's output; the state carried on is without it
             x = output + x if index and self.options.skip_connections else output
             layers.append(x)
@@ -287,6 +306,7 @@ def make_layer(options: BiLMOptions) -> LSTMLayer:
         options.hidden_dim,
         projects,
         Bounds(options.cell_clip, options.proj_clip if projects else None),
+        records=True,
     )
 
 

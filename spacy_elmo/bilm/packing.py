@@ -7,7 +7,7 @@ direction reads every sentence from its end and has the same layout.
 """
 
 from dataclasses import dataclass
-from typing import List
+from typing import Callable, List, Optional
 
 import numpy as np
 import torch
@@ -22,7 +22,8 @@ class Packing:
     """Where everything is in a packed batch of R rows.
 
     order (Tensor): The sentence in each row, longest first, int64 [n_sentences].
-    active (List[int]): Sentences still running at each step.
+    active (List[int]): Sentences still running at each step, or more, where the layout was
+        widened.
     inputs (Tensor): Row of the token table for each packed row and direction,
         int64 [2, R]; rows START and END are the boundary words.
     outputs (Tensor): Packed row of each word and direction, int64 [2, n_tokens],
@@ -35,12 +36,18 @@ class Packing:
     outputs: Tensor
 
 
-def pack(ids: np.ndarray, lengths: np.ndarray) -> Packing:
+def pack(
+    ids: np.ndarray,
+    lengths: np.ndarray,
+    widen: Optional[Callable[[np.ndarray], np.ndarray]] = None,
+) -> Packing:
     """Lay sentences out, a boundary word added at either end.
 
     ids (ndarray): Word of each token, int64 [n_tokens], sentence after sentence;
         word k is row k + 2 of the token table, so -2 and -1 are the boundary words.
     lengths (ndarray): Tokens in each sentence, int64 [n_sentences].
+    widen (Optional[Callable]): Makes of the sentences running at each step, int64 [n_steps],
+        what is laid out: no fewer rows, no fewer steps. What is added reads START.
     RETURNS (Packing): The layout.
     """
     order = np.argsort(-lengths, kind="stable")
@@ -48,6 +55,8 @@ def pack(ids: np.ndarray, lengths: np.ndarray) -> Packing:
     longest = int(n_steps[0]) if len(n_steps) else 0
     # n_steps falls, so the sentences that reach step t are those before the first that does not
     active = np.searchsorted(-n_steps, -np.arange(longest), side="left")
+    if widen is not None:
+        active = widen(active)
     offsets = np.concatenate([[0], np.cumsum(active)])
 
     rank = np.empty_like(order)

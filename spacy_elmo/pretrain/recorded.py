@@ -11,13 +11,11 @@ from typing import Callable, List, Optional, Tuple
 import torch
 from torch import Tensor
 
+from ..bilm.graphs import record
 from ..bilm.model import State
 from .model import LanguageModel
 from .sampler import Sample
 from .workers import Workers
-
-# before a recording: libraries prepare themselves at the first calls
-N_REHEARSALS = 3
 
 
 def can_record(model: LanguageModel, workers: Workers) -> bool:
@@ -140,22 +138,3 @@ def _flat(
     for sample in samples or []:
         parts += [sample.classes, *sample.corrections]
     return parts
-
-
-def record(
-    run: Callable[[], None], device: torch.device, n_rehearsals: int = N_REHEARSALS
-) -> Callable[[], None]:
-    """RETURNS (Callable[[], None]): Does on a GPU what a function did there, in the same
-    memory, without the function."""
-    with torch.cuda.device(device):
-        if n_rehearsals:
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(stream):
-                for _ in range(n_rehearsals):
-                    run()
-            torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            run()
-    return graph.replay

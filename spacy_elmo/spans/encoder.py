@@ -41,7 +41,7 @@ class TokenEncoder(nn.Module):
         inputs = self.inputs(x).view(len(x), N_DIRECTIONS, self.size)
         packed = torch.stack([inputs[:, d].index_select(0, rows[d]) for d in range(N_DIRECTIONS)])
         # thinc changes weights behind torch's back; these are packed in no time
-        self.lstm.packed.clear()
+        self.lstm.drop_caches()
         start = x.new_zeros(N_DIRECTIONS, len(lengths), self.size)
         outputs, _, _ = self.lstm(packed, active, start, start)
         # from the order of the packing back to that of the text
