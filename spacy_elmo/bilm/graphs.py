@@ -19,8 +19,9 @@ from .products import Products
 from .recurrence import run
 
 N_STEPS = 4  # of a recording
-# What the gates of a recording may take. More rows keep a GPU busy without one.
-GATE_BYTES = 2**27
+# What the gates of a recording may take. More rows keep a GPU busy without one; fewer do where
+# it multiplies float32 as it is, many times slower.
+GATE_BYTES, GATE_BYTES_OF_FLOAT32 = 2**27, 2**25
 SMALL = 64  # up to here a product takes as long for any number of rows
 # before a recording: libraries prepare themselves at the first calls
 N_REHEARSALS = 3
@@ -77,8 +78,10 @@ def graphs_work(device: torch.device) -> bool:
 
 def max_rows(n_directions: int, hidden_dim: int, dtype: torch.dtype) -> int:
     """RETURNS (int): Most rows of a step that are recorded for, a power of two."""
+    slow = dtype == torch.float32 and torch.backends.cuda.matmul.fp32_precision != "tf32"
+    n_bytes = GATE_BYTES_OF_FLOAT32 if slow else GATE_BYTES
     row = n_directions * N_STEPS * 4 * hidden_dim * dtype.itemsize
-    return int(2 ** np.floor(np.log2(max(1, GATE_BYTES // row))))
+    return int(2 ** np.floor(np.log2(max(1, n_bytes // row))))
 
 
 def round_up(n_rows: np.ndarray) -> np.ndarray:

@@ -146,16 +146,16 @@ class BiLM(nn.Module):
         layers = self.start_h.new_empty(options.n_reported, len(batch.ids), options.width)
         if not len(batch.ids):
             return layers
-        start = self._start(start_state)
+        start, dtype = self._start(start_state), self._dtype(precision)
         self._drop_stale_caches()
         table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
         parts: List[Tensor] = []
         positions: List[Tensor] = []
-        widening = self._widening(precision)
+        widening = self._widening(dtype)
         for sentences in batch.parts(max_tokens):
             tokens = batch.tokens_of(sentences)
             packing = pack(batch.ids[tokens], batch.lengths[sentences], widening)
-            part, _ = self._run(table, packing, start, precision)
+            part, _ = self._run(table, packing, start, dtype)
             where = send(torch.from_numpy(tokens), self.device)
             if torch.is_grad_enabled():
                 parts.append(part)
@@ -186,10 +186,9 @@ class BiLM(nn.Module):
             state = self.zero_state(n_rows)
         table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
         packing = pack(batch.ids, batch.lengths)
+        dtype = self._dtype(precision)
         order = packing.order.to(self.device)
-        layers, end = self._run(
-            table, packing, (state.h[:, :, order], state.c[:, :, order]), precision
-        )
+        layers, end = self._run(table, packing, (state.h[:, :, order], state.c[:, :, order]), dtype)
         return layers, State(
             state.h.index_copy(2, order, end.h), state.c.index_copy(2, order, end.c)
         )
@@ -221,13 +220,13 @@ class BiLM(nn.Module):
             return torch.zeros_like(self.start_h), torch.zeros_like(self.start_c)
         raise ValueError(f"The start state is {start_state!r}; it must be '{WARM}' or '{ZERO}'.")
 
-    def _widening(self, precision: str) -> Optional[Callable[[np.ndarray], np.ndarray]]:
+    def _widening(self, dtype: torch.dtype) -> Optional[Callable[[np.ndarray], np.ndarray]]:
         """How batches are filled up to what is recorded, if anything is."""
         layer = self.layers[0]
         assert isinstance(layer, LSTMLayer)
         if torch.is_grad_enabled() or not can_record(self.device):
             return None
-        return partial(widen, most=layer.recorded_rows(self._dtype(precision)))
+        return partial(widen, most=layer.recorded_rows(dtype))
 
     def _dtype(self, precision: str) -> torch.dtype:
         """The type of the matrix products."""
@@ -241,7 +240,7 @@ class BiLM(nn.Module):
         return dtype or self.start_h.dtype
 
     def _run(
-        self, table: Tensor, packing: Packing, start: Tuple[Tensor, Tensor], precision: str
+        self, table: Tensor, packing: Packing, start: Tuple[Tensor, Tensor], dtype: torch.dtype
     ) -> Tuple[Tensor, State]:
         """Run the layers over one packed batch and gather the tokens' rows."""
         n_rows = packing.active[0] if packing.active else 0
@@ -252,7 +251,7 @@ class BiLM(nn.Module):
         rows = send(packing.outputs[:n_directions], self.device)
         # [n_directions, R, P]
         x = table[send(packing.inputs[:n_directions], self.device)]
-        layers, end = self.run_layers(x, packing.active, State(h, c), precision)
+        layers, end = self._run_layers(x, packing.active, State(h, c), dtype)
         return torch.stack([_gather(layer, rows) for layer in (x, *layers)]), end
 
     def run_layers(
@@ -275,7 +274,16 @@ class BiLM(nn.Module):
             [n_directions, R, P], and the states after each sentence's own last step.
         """
         self._drop_stale_caches()
-        dtype = self._dtype(precision)
+        return self._run_layers(x, active, state, self._dtype(precision), dropout)
+
+    def _run_layers(
+        self,
+        x: Tensor,
+        active: List[int],
+        state: State,
+        dtype: torch.dtype,
+        dropout: float = 0.0,
+    ) -> Tuple[List[Tensor], State]:
         layers: List[Tensor] = []
         end: List[Tuple[Tensor, Tensor]] = []
         for index, layer in enumerate(self.layers):
