@@ -5,7 +5,9 @@ business, what is written on Docs that of `annotations`, and how gradients come
 together that of `pending`.
 """
 
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
 
 from spacy.language import Language
@@ -104,11 +106,6 @@ class Elmo(ListenedTo, TrainablePipe):
         store_tensor: bool = True,
         cache_mb: int = 1024,
     ) -> None:
-        if mix is not None and len(mix) != n_layers_of(model):
-            raise ValueError(
-                f"'mix' of '{name}' holds {len(mix)} numbers, but the biLM reports "
-                f"{n_layers_of(model)} layers, the token layer included. Give one for each."
-            )
         if cache_mb < 0:
             raise ValueError(f"'cache_mb' of '{name}' is {cache_mb}; it must be 0 or more.")
         self.vocab = vocab
@@ -277,19 +274,56 @@ class Elmo(ListenedTo, TrainablePipe):
         super().to_disk(path, exclude=exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "Elmo":
-        super().from_bytes(bytes_data, exclude=exclude)
+        with self._explaining(f"What was saved of '{self.name}'"):
+            super().from_bytes(bytes_data, exclude=exclude)
         self._forget()
         return self
 
     def from_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> "Elmo":
-        super().from_disk(path, exclude=exclude)
+        with self._explaining(str(Path(path) / "model")):
+            super().from_disk(path, exclude=exclude)
         self._forget()
         return self
+
+    @contextmanager
+    def _explaining(self, source: str) -> Iterator[None]:
+        """Say what is wrong with a saved model in the words of the config."""
+        width, depth = self.model.get_dim("nO"), n_layers_of(self.model) - 1
+        sizes = f"the config of '{self.name}' says width = {width} and depth = {depth}"
+        advice = "Leave both as they were saved."
+        try:
+            yield
+        except ValueError as error:
+            if "dimension" in str(error):  # thinc's, which names no component
+                raise ValueError(f"{source} has another width: {sizes}. {advice}") from error
+            if "Unpack failed" in str(error):  # msgpack's
+                raise ValueError(
+                    f"{source} is damaged or was not copied whole: {error}. Copy it again."
+                ) from error
+            raise
+        found = n_layers_of(self.model) - 1
+        if found != depth:
+            raise ValueError(f"{source} has depth {found}, but {sizes}. {advice}")
 
     def _forget(self) -> None:
         """Drop what belongs to other weights."""
         self.output_cache.clear()
         self._drop_pending()
+
+    @property
+    def mix(self) -> Optional[List[float]]:
+        """RETURNS (Optional[List[float]]): Weights of the layers in `doc.tensor`. May be set at
+        any time."""
+        return self._mix
+
+    @mix.setter
+    def mix(self, mix: Optional[List[float]]) -> None:
+        if mix is not None and len(mix) != n_layers_of(self.model):
+            raise ValueError(
+                f"'mix' of '{self.name}' holds {len(mix)} numbers, but the biLM reports "
+                f"{n_layers_of(self.model)} layers, the token layer included. Give one for each."
+            )
+        self._mix = mix
 
     @property
     def frozen(self) -> bool:

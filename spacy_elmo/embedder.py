@@ -54,7 +54,10 @@ class ElmoEmbedder:
                 f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}."
             )
         if weight_file is None and options_file is not None:
-            raise ValueError("options_file is given without weight_file: give both or neither.")
+            raise ValueError(
+                f"options_file is given, {options_file}, without weight_file: give both or "
+                f"neither. Weights alone are given by name: ElmoEmbedder(weight_file=...)."
+            )
         if cuda_device >= torch.cuda.device_count():
             raise ValueError(
                 f"cuda_device is {cuda_device}, but torch {torch.__version__} finds "
@@ -81,12 +84,6 @@ class ElmoEmbedder:
         batch (Sequence[Sequence[str]]): The tokens of each sentence.
         RETURNS (List[ndarray]): For each float32 [n_layers, n_tokens, width].
         """
-        for sentence in batch:
-            if isinstance(sentence, str):
-                raise ValueError(
-                    f"A sentence must be a list of tokens, but {sentence[:30]!r} is a string. "
-                    f"Split it into tokens first."
-                )
         words = WordBatch.from_sentences(batch, BOUNDARY_TOKENS)
         with torch.no_grad():
             if self.start_state == CARRY:

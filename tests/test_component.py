@@ -79,6 +79,10 @@ def test_own_mix():
 def test_own_mix_of_the_wrong_length():
     with pytest.raises(ValueError, match="holds 2 numbers.*3 layers"):
         blank(elmo={"mix": [0.0, 1.0]})
+    elmo = pipeline().get_pipe("elmo")
+    with pytest.raises(ValueError, match="holds 2 numbers.*3 layers"):
+        elmo.mix = [0.0, 1.0]
+    assert elmo.mix is None
 
 
 def test_what_is_stored_can_be_chosen():

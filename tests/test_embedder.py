@@ -177,3 +177,14 @@ def test_wrong_arguments(arguments, message):
 def test_string_instead_of_tokens():
     with pytest.raises(ValueError, match="must be a list of tokens, but 'The bank' is a string"):
         ElmoEmbedder().embed_sentence("The bank")
+
+
+@pytest.mark.parametrize("sentence", [[1, 2], [b"a"], [None]])
+def test_what_is_not_a_string_among_the_tokens(sentence):
+    with pytest.raises(ValueError, match="must be a list of strings, but .* in it is a"):
+        ElmoEmbedder().embed_sentence(sentence)
+
+
+def test_a_doc_instead_of_tokens():
+    with pytest.raises(ValueError, match=r"'The' in it is a Token.*token.text for token in doc"):
+        ElmoEmbedder().embed_sentence(spacy.blank("en")("The bank"))

@@ -126,12 +126,26 @@ def test_exclude(nlp, tmp_path):
     assert not kept.loaded
 
 
-def test_weights_of_another_size(nlp):
+@pytest.mark.parametrize(("size", "message"), [("width", "another width"), ("depth", "depth 2")])
+def test_sizes_cannot_be_overridden_when_a_pipeline_is_loaded(tmp_path, size, message):
+    nlp = pipeline()
+    nlp.to_disk(tmp_path)
+    overrides = {f"components.elmo.model.{size}": 1}
+    pattern = f"model has {message}.*'elmo' says.*{size} = 1.*as they were saved"
+    with pytest.raises(ValueError, match=pattern):
+        spacy.load(tmp_path, config=overrides)
     other = spacy.blank("en")
-    add_elmo(other, model={"width": 20})
-    with pytest.raises(ValueError):
-        other.from_bytes(blank().from_bytes(nlp.to_bytes(exclude=["tagger", "ner"])).to_bytes())
-        other(TEXT)
+    add_elmo(other, model={size: 1})
+    with pytest.raises(ValueError, match=f"saved of 'elmo' has {message}"):
+        other.from_bytes(nlp.to_bytes())
+
+
+def test_a_model_that_was_not_copied_whole(tmp_path):
+    pipeline().to_disk(tmp_path)
+    file = tmp_path / "elmo" / "model"
+    file.write_bytes(file.read_bytes()[:-1000])
+    with pytest.raises(ValueError, match="model is damaged or was not copied whole"):
+        spacy.load(tmp_path)
 
 
 def test_pickle(nlp):

@@ -34,8 +34,14 @@ class WordBatch:
         sentences (Sequence[Sequence[str]]): The tokens of each sentence.
         boundaries (Sequence[str]): Two tokens that stand for the words before and after
             a sentence, e.g. "<S>" and "</S>"; without them such tokens are spelled.
-        RETURNS (WordBatch): The batch.
+        RETURNS (WordBatch): The batch; an error if a sentence is not a list of strings.
         """
+        for sentence in sentences:
+            if isinstance(sentence, str):
+                raise ValueError(
+                    f"A sentence must be a list of tokens, but {sentence[:30]!r} is a string. "
+                    f"Split it into tokens first."
+                )
         index = {token: i - N_BOUNDARIES for i, token in enumerate(boundaries)}
         n_special = len(index)
         ids = [
@@ -45,6 +51,12 @@ class WordBatch:
         ]
         lengths = [len(sentence) for sentence in sentences]
         words = list(index)[n_special:]
+        for word in words:
+            if not isinstance(word, str):
+                raise ValueError(
+                    f"A sentence must be a list of strings, but {str(word)[:30]!r} in it is a "
+                    f"{type(word).__name__}. Of a Doc, give [token.text for token in doc]."
+                )
         return cls(words, np.array(ids, dtype=np.int64), np.array(lengths, dtype=np.int64))
 
     def parts(self, max_tokens: int) -> Iterator[np.ndarray]:

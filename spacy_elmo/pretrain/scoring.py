@@ -89,7 +89,7 @@ class LanguageScorer:
         max_tokens (int): Words run at once; bounds the memory.
         RETURNS (List[SentenceScore]): For each sentence in its order.
         """
-        batch = _batch(sentences)
+        batch = WordBatch.from_sentences(sentences)
         ids = self.model.vocab.ids(batch.words)[batch.ids] if len(batch.ids) else batch.ids
         # a sentence has one prediction more than it has words
         ends = np.cumsum(batch.lengths + 1)
@@ -130,7 +130,7 @@ class LanguageScorer:
             raise ValueError(f"The sentence has {length} words, so there is none at {index}.")
         index %= length
         vocab = self.model.vocab
-        ((_, top, rows),) = self._run(_batch([sentence]), MAX_TOKENS)
+        ((_, top, rows),) = self._run(WordBatch.from_sentences([sentence]), MAX_TOKENS)
         # predictions: forward those of the words and the end, backward of the start and the words
         places = (index, index + 1)
         logs = torch.zeros(len(vocab), dtype=torch.float64)
@@ -181,16 +181,6 @@ class LanguageScorer:
         ]
         found: np.ndarray = torch.cat(parts).cpu().numpy()
         return found
-
-
-def _batch(sentences: Sequence[Sequence[str]]) -> WordBatch:
-    for sentence in sentences:
-        if isinstance(sentence, str):
-            raise ValueError(
-                f"A sentence must be a list of words, but {sentence[:30]!r} is a string. Split "
-                f"it into words first."
-            )
-    return WordBatch.from_sentences(sentences)
 
 
 def _start(model: LanguageModel, start_state: str, n_rows: int) -> State:

@@ -55,6 +55,11 @@ def load_bilm(
             f"{path} is a spaCy pipeline, not a biLM. Load it with spacy.load, or take its 'elmo' "
             f'into another pipeline with source = "{path}".'
         )
+    if (path / "cfg").is_file() and (path / "model").is_file():
+        raise ValueError(
+            f"{path} is a component of a spaCy pipeline, not a biLM. Take it into another pipeline "
+            f'with source = "{path.parent}".'
+        )
     if path.is_dir():
         if store.is_store(path):
             return store.read(path)
