@@ -33,8 +33,8 @@ from spacy_elmo.bilm import BiLM, BiLMOptions
 from spacy_elmo.bilm.devices import send
 from spacy_elmo.bilm.graphs import record
 from spacy_elmo.bilm.lm_head import make_head
-from spacy_elmo.bilm.model import PRECISIONS
 from spacy_elmo.bilm.tokens import Spelling
+from spacy_elmo.pretrain.config import PRECISIONS
 from spacy_elmo.pretrain.memory import keep_freed_memory
 from spacy_elmo.pretrain.model import LanguageModel
 from spacy_elmo.pretrain.recipes import Modern
@@ -77,7 +77,7 @@ class Bench:
         self.targets = torch.from_numpy(ranks).to(device)
         self.draw()
         self.state = self.model.bilm.zero_state(N_ROWS)
-        dtype = PRECISIONS[precision] or torch.float32
+        dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
         self.textbook = TextbookLosses(self.model, dtype)
         self.torch_lstm = TorchLSTM(self.model, dtype)
         self.torch_lstm.to(device)
@@ -208,7 +208,7 @@ class Bench:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
-    parser.add_argument("--precision", choices=[*PRECISIONS, "tf32"], default="float32")
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")

@@ -32,7 +32,7 @@ class ElmoEmbedder:
     start_state (str): State at the start of a sentence: "warm" (a constant), "zero",
         or "carry": sentence k of a batch goes on from where sentence k of the batch
         before ended, as in the original implementations.
-    precision (str): "float32", or "bfloat16" for faster matrix products.
+    precision (str): "float32", or "bfloat16" or, on a CPU, "int8" for faster matrix products.
     """
 
     def __init__(

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from .arithmetic import Bounds
 from .graphs import RecordedSteps, can_record, max_rows
+from .int8 import Int8Products
 from .lstm_grad import LSTMFunction
 from .products import (
     BatchedProducts,
@@ -102,13 +103,18 @@ class LSTMLayer(nn.Module):
         active (List[int]): Sentences running at each step; they sum to R.
         h, c (Tensor): States before the first step, [D, n_sentences, P] and
             [D, n_sentences, H]; left unchanged.
-        dtype (Optional[torch.dtype]): Type of the matrix products; states and
-            elementwise arithmetic keep the type of the weights.
+        dtype (Optional[torch.dtype]): Type of the matrix products, int8 only on a CPU and
+            without gradients; states and elementwise arithmetic keep the type of the weights.
         RETURNS (Tuple[Tensor, Tensor, Tensor]): Outputs [D, R, P] and the states
             after each sentence's own last step.
         """
         dtype = dtype or self.bias.dtype
         if torch.is_grad_enabled() and (x.requires_grad or self.bias.requires_grad):
+            if dtype == torch.int8:
+                raise ValueError(
+                    "There are no gradients in int8. Set precision to float32 or bfloat16, or "
+                    "keep the weights of the biLM: frozen = true."
+                )
             settings = active, self.bounds, dtype, self._packs(dtype)
             return LSTMFunction.apply(x, h, c, *self._weights(), *settings)
         h, c = (state.clone(memory_format=torch.contiguous_format) for state in (h, c))
@@ -153,11 +159,11 @@ class LSTMLayer(nn.Module):
         """What multiplies for some sentences where no gradient is wanted; packed weights are
         kept until the weights change.
 
-        dtype (torch.dtype): Type to multiply in.
+        dtype (torch.dtype): Type to multiply in; int8 on a CPU.
         n_sentences (int): Sentences of the batch.
         RETURNS (List[Tuple[Union[int, slice], Products]]): For a direction, or for all.
         """
-        if not self._packs(dtype):
+        if dtype != torch.int8 and not self._packs(dtype):
             return [(slice(None), BatchedProducts(self._weights(), dtype))]
         lone = n_sentences == 1 and dtype == torch.float32 and self._suits_lone_sentences()
         if (dtype, lone) not in self.packed:
@@ -173,10 +179,10 @@ class LSTMLayer(nn.Module):
         projects = self.projection is not None
         if projects:
             weights = doubled(weights)
-        n_directions = len(self.bias)
-        return [
-            (d, PackedProducts(part_of(weights, d), dtype, projects)) for d in range(n_directions)
-        ]
+        parts = [part_of(weights, d) for d in range(len(self.bias))]
+        if dtype == torch.int8:
+            return [(d, Int8Products(part, projects)) for d, part in enumerate(parts)]
+        return [(d, PackedProducts(part, dtype, projects)) for d, part in enumerate(parts)]
 
     def _suits_lone_sentences(self) -> bool:
         if self.projection is None:

@@ -18,6 +18,7 @@ from .batch import WordBatch
 from .characters import LexiconCharacters, WordLexicon
 from .devices import send
 from .graphs import can_record, widen
+from .int8 import warn_of_slow_int8
 from .lstm import LSTMLayer
 from .options import BiLMOptions
 from .packing import Packing, pack
@@ -26,7 +27,7 @@ from .tokens import TokenEmbedder
 
 WARM, ZERO = "warm", "zero"
 START_STATES = (WARM, ZERO)
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16}
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "int8": torch.int8}
 MAX_TOKENS = 8192
 
 # A few plain sentences that the states are run in on; see `BiLM.warm_up`.
@@ -137,7 +138,8 @@ class BiLM(nn.Module):
 
         batch (WordBatch): The sentences.
         start_state (str): "warm", the states that `warm_up` left, or "zero".
-        precision (str): "float32", or "bfloat16" for the LSTMs' matrix products.
+        precision (str): "float32", or, for the LSTMs' matrix products, "bfloat16", or "int8" on
+            a CPU and without gradients.
         max_tokens (int): Tokens run at once; bounds the memory beside the output.
         RETURNS (Tensor): float32 [n_layers + 1, n_tokens, width], the tokens in the
             order of the batch.
@@ -235,8 +237,15 @@ class BiLM(nn.Module):
                 f"The precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}."
             )
         dtype = PRECISIONS[precision]
-        if dtype is not None:
+        if dtype == torch.bfloat16:
             warn_of_slow_bfloat16(self.device.type)
+        if dtype == torch.int8:
+            if self.device.type != "cpu":
+                raise ValueError(
+                    f"The precision is int8, which is for CPUs, but the biLM is on "
+                    f"{self.device}. Set precision to bfloat16."
+                )
+            warn_of_slow_int8()
         return dtype or self.start_h.dtype
 
     def _run(

@@ -37,6 +37,7 @@ class StartState(str, Enum):
 class Precision(str, Enum):
     float32 = "float32"
     bfloat16 = "bfloat16"
+    int8 = "int8"
 
 
 @elmo_app.command("embed")

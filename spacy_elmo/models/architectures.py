@@ -31,7 +31,8 @@ def build_bilm_v1(
     segmenter (Optional[Callable[[Doc], Ints1d]]): Where the biLM's sentences start;
         spacy-elmo.punct_segments.v1 if None.
     start_state (str): State at the start of a segment, "warm" or "zero".
-    precision (str): "float32" (exact) or "bfloat16" (faster where the processor has it).
+    precision (str): "float32" (exact), or "bfloat16" or "int8" (faster where the processor has
+        it, int8 on a CPU and with a frozen biLM alone).
     batch_tokens (int): Tokens that are run at once; bounds the memory.
     device (Optional[str]): Where the biLM runs, e.g. "cuda:0"; where the rest of the
         pipeline runs if None.

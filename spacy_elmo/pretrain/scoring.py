@@ -53,7 +53,7 @@ class LanguageScorer:
     path (Union[str, Path]): A directory that `spacy elmo pretrain` wrote.
     gpu_id (int): The GPU to use, -1 for the CPU.
     start_state (str): State at the start of a sentence: "warm" (a constant) or "zero".
-    precision (str): "float32", or "bfloat16" for the LSTMs' matrix products.
+    precision (str): "float32", or "bfloat16" or, on a CPU, "int8" for the LSTMs' matrix products.
     """
 
     def __init__(

@@ -1,0 +1,170 @@
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spacy_elmo.bilm import WordBatch, int8, model
+from spacy_elmo.bilm.int8 import LARGEST, RoundedWeight, int8_works, warn_of_slow_int8
+
+from ..samples import SENTENCES, tiny_bilm
+
+BATCH = WordBatch.from_sentences([*SENTENCES, [], SENTENCES[1] * 9])
+VARIANTS = {
+    "usual": {},
+    "clip-heavy": {"scale": 4.0, "cell_clip": 0.4, "proj_clip": 0.2},
+    "no projection": {"hidden_dim": 6, "state_projection": False},
+    "one direction": {"bidirectional": False},
+    "one layer": {"n_layers": 1},
+}
+
+
+@pytest.fixture(params=["operators", "float32"])
+def way(request, monkeypatch):
+    """The operators for integers, where there are any, and what stands in for them."""
+    if request.param == "float32":
+        monkeypatch.setattr(int8, "int8_works", lambda: False)
+    elif not int8_works():
+        pytest.skip("torch multiplies no integers here")
+
+
+def random(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def times(weight, x):
+    product, scales = RoundedWeight(weight).times(x)
+    return product * scales
+
+
+def plain_round(row):
+    """A row as rounded numbers, one at a time."""
+    scale = max(abs(x) for x in row) / LARGEST
+    return [round(x / scale) * scale for x in row]
+
+
+@pytest.mark.parametrize("n, m", [(16, 8), (1, 1), (70, 33), (5, 300)])
+@pytest.mark.parametrize("n_rows", [1, 4, 65])
+def test_products_are_those_of_rounded_numbers(way, n, m, n_rows):
+    weight, x = random(n, m).double(), random(n_rows, m, seed=1).double()
+    rounded = [torch.tensor([plain_round(row) for row in part.tolist()]) for part in (x, weight)]
+    found = times(weight.float(), x.float())
+    # what lies in the middle between two numbers may be rounded to either
+    torch.testing.assert_close(found, (rounded[0] @ rounded[1].t()).float(), rtol=1e-3, atol=0.03)
+    assert (found - (x @ weight.t())).norm() < 0.03 * (x @ weight.t()).norm() + 1e-6
+
+
+@pytest.mark.skipif(not int8_works(), reason="torch multiplies no integers here")
+def test_largest_numbers_do_not_overflow(monkeypatch):
+    weight, x = torch.ones(20, 600), torch.cat([torch.ones(3, 600), -torch.ones(3, 600)])
+    found = times(weight, x)
+    torch.testing.assert_close(found, x @ weight.t())
+    monkeypatch.setattr(int8, "int8_works", lambda: False)
+    torch.testing.assert_close(times(weight, x), found)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(1, 40), st.integers(1, 40), st.floats(1e-6, 1e6), st.integers(0, 9))
+def test_the_product_of_a_row_does_not_depend_on_the_others(n_rows, m, size, seed):
+    weight, x = random(12, m), random(n_rows, m, seed=seed) * size
+    others = torch.cat([x, 1000 * size * random(5, m, seed=3)])
+    assert torch.equal(times(weight, x), times(weight, others)[:n_rows])
+
+
+def test_rows_of_zeros(way):
+    weight, x = random(6, 8), random(3, 8)
+    weight[2], x[1] = 0, 0
+    found = times(weight, x)
+    assert not found[1].any() and not found[:, 2].any() and found.isfinite().all()
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_vectors_are_near_those_of_float32(way, variant):
+    bilm = tiny_bilm(**VARIANTS[variant])
+    with torch.no_grad():
+        exact, found = bilm(BATCH), bilm(BATCH, precision="int8")
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found[0], exact[0])
+    for one, other in zip(found[1:], exact[1:]):
+        assert 0 < (one - other).norm() < 0.08 * other.norm()
+
+
+def test_integers_in_float32_give_the_vectors_of_the_operators(monkeypatch):
+    bilm = tiny_bilm()
+    with torch.no_grad():
+        found = bilm(BATCH, precision="int8")
+        bilm.drop_caches()
+        monkeypatch.setattr(int8, "int8_works", lambda: False)
+        # a sum that is rounded otherwise may fall to the next whole number in the step after it
+        torch.testing.assert_close(bilm(BATCH, precision="int8"), found, rtol=0.02, atol=0.02)
+
+
+def test_vectors_do_not_depend_on_the_batch(way):
+    bilm = tiny_bilm()
+    with torch.no_grad():
+        together = bilm(WordBatch.from_sentences(SENTENCES), precision="int8")
+        alone = [bilm(WordBatch.from_sentences([s]), precision="int8") for s in SENTENCES]
+    torch.testing.assert_close(torch.cat(alone, dim=1), together, rtol=0.02, atol=0.02)
+
+
+def test_weights_are_rounded_anew_when_they_change(way):
+    bilm, other = tiny_bilm(seed=0), tiny_bilm(seed=1)
+    with torch.no_grad():
+        bilm(BATCH, precision="int8")
+        bilm.load_state_dict(other.state_dict())
+        found, expected = (b(BATCH, precision="int8") for b in (bilm, copy.deepcopy(other)))
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
+
+
+def test_no_gradients():
+    bilm = tiny_bilm()
+    assert bilm(BATCH, precision="int8").shape[0] == 3  # frozen
+    bilm.requires_grad_(True)
+    with pytest.raises(ValueError, match="no gradients in int8.*frozen = true"):
+        bilm(BATCH, precision="int8")
+
+
+def test_only_on_a_cpu(monkeypatch):
+    bilm = tiny_bilm()
+    monkeypatch.setattr(model.BiLM, "device", torch.device("cuda", 0))
+    with pytest.raises(ValueError, match="int8, which is for CPUs.*cuda:0.*bfloat16"):
+        bilm(BATCH, precision="int8")
+
+
+def test_that_it_is_slow_is_told_once(monkeypatch, recwarn):
+    monkeypatch.setattr(int8, "int8_works", lambda: False)
+    warn_of_slow_int8.cache_clear()
+    for _ in range(2):
+        with torch.no_grad():
+            tiny_bilm()(BATCH, precision="int8")
+    warn_of_slow_int8.cache_clear()
+    assert [("int8" in str(w.message)) for w in recwarn].count(True) == 1
+
+
+def test_operators_that_are_not_there_are_not_used(monkeypatch):
+    def missing(*args):
+        raise AttributeError("no such operator")
+
+    monkeypatch.setattr(int8, "_pack", missing)
+    int8_works.cache_clear()
+    try:
+        assert not int8_works()
+    finally:
+        monkeypatch.undo()
+        int8_works.cache_clear()
+
+
+def test_sums_that_saturate_are_not_used(monkeypatch):
+    fast = int8._linear
+    monkeypatch.setattr(int8, "_pack", lambda rounded: rounded)
+    monkeypatch.setattr(
+        int8, "_linear", lambda x, w, scales, zeros: (x @ w.t()).clamp(-(2**15), 2**15) * scales
+    )
+    int8_works.cache_clear()
+    try:
+        assert not int8_works()
+    finally:
+        monkeypatch.undo()
+        int8_works.cache_clear()
+    assert int8._linear is fast
