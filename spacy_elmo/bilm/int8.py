@@ -17,7 +17,7 @@ from torch import Tensor
 from .products import TYPICAL_ROWS, Weights
 
 LARGEST = 127
-# the operators take rows without a sign
+# the operators are fast for rows without a sign alone
 ZERO_POINT = 128
 TINY = 1e-30  # a row of zeros has a scale, too
 
@@ -68,22 +68,22 @@ class RoundedWeight:
         if int8_works():
             self.packed = _pack(rounded)
         else:
-            self.rounded = rounded
+            self.rounded = rounded * scales
 
     def times(self, x: Tensor) -> Tuple[Tensor, Tensor]:
         """RETURNS (Tuple[Tensor, Tensor]): What of rows [r, m] becomes x W^T [r, n] when it is
         multiplied with the second, a scale for each row [r, 1]."""
         rounded, scales = _round(x)
         if self.packed is None:
-            return torch.nn.functional.linear(rounded, self.rounded).mul_(self.scales), scales
+            return torch.nn.functional.linear(rounded.to(x.dtype), self.rounded), scales
         return _linear(rounded, self.packed, self.scales, self.zeros), scales
 
 
 def _round(x: Tensor) -> Tuple[Tensor, Tensor]:
-    """RETURNS (Tuple[Tensor, Tensor]): Whole numbers from -127 to 127, in the type of x, and
-    what each row of them is to be multiplied with."""
+    """RETURNS (Tuple[Tensor, Tensor]): Whole numbers from -127 to 127, int8, and what each row
+    of them is to be multiplied with."""
     scales = x.abs().amax(dim=-1, keepdim=True).clamp_(min=TINY).div_(LARGEST)
-    return (x / scales).round_(), scales
+    return torch.mul(x, scales.reciprocal()).round_().to(torch.int8), scales
 
 
 @cache
@@ -92,17 +92,17 @@ def int8_works() -> bool:
     processors add products of pairs in 16 bits, which do not hold the largest."""
     generator = torch.Generator().manual_seed(0)
     x, weight = (
-        torch.randint(-LARGEST, LARGEST + 1, (n, 40), generator=generator).float() for n in (3, 16)
+        torch.randint(-LARGEST, LARGEST + 1, (n, 40), generator=generator).to(torch.int8)
+        for n in (3, 16)
     )
     x[0] = weight[0] = LARGEST
     x[1] = weight[1] = -LARGEST
     scales = torch.linspace(0.5, 2, 16)
     try:
-        zeros = torch.zeros(16, dtype=torch.int64)
-        found = _linear(x, _pack(weight), scales, zeros)
+        found = _linear(x, _pack(weight), scales, torch.zeros(16, dtype=torch.int64))
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
-    return bool(torch.allclose(found, (x @ weight.t()) * scales, rtol=1e-6))
+    return bool(torch.allclose(found, (x.float() @ weight.float().t()) * scales, rtol=1e-6))
 
 
 @cache
@@ -118,14 +118,13 @@ def warn_of_slow_int8() -> None:
 
 
 def _pack(rounded: Tensor) -> Tensor:
-    packed: Tensor = torch.ops.onednn.qlinear_prepack(
-        rounded.to(torch.int8), [TYPICAL_ROWS, rounded.shape[1]]
-    )
+    packed: Tensor = torch.ops.onednn.qlinear_prepack(rounded, [TYPICAL_ROWS, rounded.shape[1]])
     return packed
 
 
 def _linear(rounded: Tensor, packed: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
-    unsigned = (rounded + ZERO_POINT).to(torch.uint8)
+    # + 128 of a signed byte turns its first bit
+    unsigned = rounded.view(torch.uint8).bitwise_xor(ZERO_POINT)
     of_x, of_weight, of_output = (1.0, ZERO_POINT), (packed, scales, zeros), (1.0, 0, torch.float32)
     product: Tensor = torch.ops.onednn.qlinear_pointwise(
         unsigned, *of_x, *of_weight, None, *of_output, "none", [], ""
