@@ -7,7 +7,6 @@ together that of `pending`.
 
 from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
 
 from spacy.language import Language
@@ -18,7 +17,14 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
 from . import annotations
-from .models.encoder import Encoder, Settings, load_from, n_layers_of, shim_of
+from .models.encoder import (
+    Encoder,
+    Settings,
+    check_trainable,
+    load_from,
+    n_layers_of,
+    shim_of,
+)
 from .models.scalar_mix import fixed_mix, mix_layers
 from .models.standalone import replace_listener_cfg
 from .models.types import BiLMLoader, LayerBatch, split_rows
@@ -280,27 +286,25 @@ class Elmo(ListenedTo, TrainablePipe):
         return self
 
     def from_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> "Elmo":
-        with self._explaining(str(Path(path) / "model")):
+        with self._explaining(str(path)):
             super().from_disk(path, exclude=exclude)
         self._forget()
         return self
 
     @contextmanager
     def _explaining(self, source: str) -> Iterator[None]:
-        """Say what is wrong with a saved model in the words of the config."""
+        """Say what is wrong with what was saved in the words of the config."""
         width, depth = self.model.get_dim("nO"), n_layers_of(self.model) - 1
         sizes = f"the config of '{self.name}' says width = {width} and depth = {depth}"
         advice = "Leave both as they were saved."
         try:
             yield
         except ValueError as error:
-            if "dimension" in str(error):  # thinc's, which names no component
+            if "change dimension 'nO'" in str(error):  # thinc's, which names no component
                 raise ValueError(f"{source} has another width: {sizes}. {advice}") from error
-            if "Unpack failed" in str(error):  # msgpack's
-                raise ValueError(
-                    f"{source} is damaged or was not copied whole: {error}. Copy it again."
-                ) from error
-            raise
+            raise ValueError(
+                f"{source} cannot be read: {error}. Copy it again if it was copied."
+            ) from error
         found = n_layers_of(self.model) - 1
         if found != depth:
             raise ValueError(f"{source} has depth {found}, but {sizes}. {advice}")
@@ -332,6 +336,7 @@ class Elmo(ListenedTo, TrainablePipe):
 
     @frozen.setter
     def frozen(self, frozen: bool) -> None:
+        check_trainable(self.model, frozen, f"'{self.name}'")
         shim_of(self.model).frozen = frozen
         # so that the config of a replaced listener says the same
         self.model.attrs["replace_listener_cfg"] = partial(replace_listener_cfg, frozen=frozen)

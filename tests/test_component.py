@@ -11,6 +11,7 @@ from spacy.ty import InitializableComponent, ListenedToComponent, TrainableCompo
 from spacy_elmo import load_bilm, save_bilm
 from spacy_elmo.bilm import WordBatch
 from spacy_elmo.component import Elmo
+from spacy_elmo.models.architectures import build_tok2vec_elmo_v1
 
 from .pipelines import (
     add_elmo,
@@ -83,6 +84,30 @@ def test_own_mix_of_the_wrong_length():
     with pytest.raises(ValueError, match="holds 2 numbers.*3 layers"):
         elmo.mix = [0.0, 1.0]
     assert elmo.mix is None
+
+
+def test_int8():
+    exact, nlp = pipeline("tagger"), pipeline("tagger", elmo={"model": {"precision": "int8"}})
+    nlp.from_bytes(exact.to_bytes())
+    found, expected = nlp("The bank of the river.")._.elmo, exact("The bank of the river.")._.elmo
+    assert 0 < np.linalg.norm(found - expected) < 0.1 * np.linalg.norm(expected)
+    (other,) = nlp.pipe(["The bank of the river."], n_process=2)
+    assert_allclose(other._.elmo, found, atol=1e-6)
+    optimizer = nlp.resume_training()
+    losses = [nlp.update(examples(nlp), sgd=optimizer)["tagger"] for _ in range(5)]
+    assert losses[-1] < losses[0]
+
+
+def test_int8_cannot_be_trained():
+    message = 'frozen = false and precision = "int8".*Set frozen = true'
+    with pytest.raises(ValueError, match=f"'elmo' has {message}"):
+        blank(elmo={"frozen": False, "model": {"precision": "int8"}})
+    elmo = pipeline(elmo={"model": {"precision": "int8"}}).get_pipe("elmo")
+    with pytest.raises(ValueError, match=f"'elmo' has {message}"):
+        elmo.frozen = False
+    assert elmo.frozen
+    with pytest.raises(ValueError, match=f"Tok2VecElmo.v1 has {message}"):
+        build_tok2vec_elmo_v1(elmo.model, frozen=False)
 
 
 def test_what_is_stored_can_be_chosen():

@@ -179,12 +179,19 @@ def test_string_instead_of_tokens():
         ElmoEmbedder().embed_sentence("The bank")
 
 
-@pytest.mark.parametrize("sentence", [[1, 2], [b"a"], [None]])
+@pytest.mark.parametrize("sentence", [[1, 2], [b"a"], [None], [["a"]], None, 3])
 def test_what_is_not_a_string_among_the_tokens(sentence):
-    with pytest.raises(ValueError, match="must be a list of strings, but .* in it is a"):
+    with pytest.raises(ValueError, match="Each sentence must be a list of strings"):
         ElmoEmbedder().embed_sentence(sentence)
 
 
 def test_a_doc_instead_of_tokens():
-    with pytest.raises(ValueError, match=r"'The' in it is a Token.*token.text for token in doc"):
+    with pytest.raises(ValueError, match=r"'The' is a Token.*token.text for token in doc"):
         ElmoEmbedder().embed_sentence(spacy.blank("en")("The bank"))
+
+
+def test_int8():
+    precisions = "float32", "int8"
+    exact, found = (ElmoEmbedder(precision=p).embed_sentence(["The", "bank"]) for p in precisions)
+    np.testing.assert_array_equal(found[0], exact[0])
+    assert 0 < np.linalg.norm(found - exact) < 0.05 * np.linalg.norm(exact)

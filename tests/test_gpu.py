@@ -10,7 +10,7 @@ import torch
 from thinc.api import Adam, get_current_ops
 from thinc.util import has_cupy_gpu
 
-from spacy_elmo.bilm import WordBatch, lstm, model
+from spacy_elmo.bilm import WordBatch, lstm
 from spacy_elmo.bilm.graphs import record
 from spacy_elmo.pretrain.corpus import Corpus
 from spacy_elmo.pretrain.evaluate import evaluate
@@ -82,8 +82,7 @@ def test_recorded_steps_give_what_the_loop_gives(monkeypatch, precision, changes
             found = [bilm(batch, precision=precision, max_tokens=2000) for _ in range(2)]
             assert all(layer.recorded for layer in bilm.layers)
             with monkeypatch.context() as patch:
-                for module in (lstm, model):
-                    patch.setattr(module, "can_record", lambda device: False)
+                patch.setattr(lstm, "can_record", lambda device: False)
                 expected = bilm(batch, precision=precision, max_tokens=2000)
         tolerance = 1e-4 if precision == "float32" else 0.1
         for layers in found:
@@ -140,18 +139,32 @@ def test_on_another_stream_and_while_something_else_is_recorded():
             torch.testing.assert_close(part, wanted, rtol=1e-4, atol=1e-5)
 
 
-def test_threads_that_use_one_model():
-    bilm = tiny_bilm().cuda()
+def test_threads_that_record_at_once():
     batches = [WordBatch.from_sentences(SENTENCES[:n]) for n in (1, 2, 3, 4, 5)] * 8
+    bilms = [tiny_bilm(seed).cuda() for seed in (0, 1)]
 
     def run(batch):
         with torch.no_grad():
-            return bilm(batch).cpu()
+            return [bilm(batch).cpu() for bilm in bilms]
 
-    expected = [run(batch) for batch in batches]
     with ThreadPoolExecutor(4) as pool:
-        for found, wanted in zip(pool.map(run, batches), expected):
-            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-5)
+        found = list(pool.map(run, batches))
+    for batch, layers in zip(batches, found):
+        with torch.no_grad():
+            expected = [tiny_bilm(seed)(batch) for seed in (0, 1)]
+        torch.testing.assert_close(layers, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one GPU")
+def test_one_gpu_after_the_other():
+    batch = WordBatch.from_sentences(SENTENCES)
+    bilm = tiny_bilm()
+    with torch.no_grad():
+        expected = bilm(batch)
+        for name in ("cuda:0", "cuda:1", "cuda:0"):
+            for _ in range(2):
+                found = bilm.to(name)(batch)
+                torch.testing.assert_close(found.cpu(), expected, rtol=1e-4, atol=1e-5)
 
 
 def gradients(bilm, precision="float32"):

@@ -131,7 +131,7 @@ def test_sizes_cannot_be_overridden_when_a_pipeline_is_loaded(tmp_path, size, me
     nlp = pipeline()
     nlp.to_disk(tmp_path)
     overrides = {f"components.elmo.model.{size}": 1}
-    pattern = f"model has {message}.*'elmo' says.*{size} = 1.*as they were saved"
+    pattern = f"elmo has {message}.*'elmo' says.*{size} = 1.*as they were saved"
     with pytest.raises(ValueError, match=pattern):
         spacy.load(tmp_path, config=overrides)
     other = spacy.blank("en")
@@ -140,11 +140,23 @@ def test_sizes_cannot_be_overridden_when_a_pipeline_is_loaded(tmp_path, size, me
         other.from_bytes(nlp.to_bytes())
 
 
-def test_a_model_that_was_not_copied_whole(tmp_path):
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda data: data[:-1000],
+        lambda data: data[:1],
+        lambda data: b"",
+        lambda data: data + b"0",
+        lambda data: bytes(len(data)),
+        lambda data: data[:40] + b"\xff" + data[41:],
+    ],
+    ids=["cut", "one byte", "empty", "more", "zeros", "a wrong byte"],
+)
+def test_a_damaged_model(tmp_path, damage):
     pipeline().to_disk(tmp_path)
     file = tmp_path / "elmo" / "model"
-    file.write_bytes(file.read_bytes()[:-1000])
-    with pytest.raises(ValueError, match="model is damaged or was not copied whole"):
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(ValueError, match="elmo cannot be read: .*Copy it again"):
         spacy.load(tmp_path)
 
 

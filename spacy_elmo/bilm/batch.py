@@ -10,6 +10,8 @@ import numpy as np
 
 from .packing import N_BOUNDARIES
 
+NO_TOKENS = "Each sentence must be a list of strings"
+
 
 @dataclass(frozen=True)
 class WordBatch:
@@ -44,18 +46,21 @@ class WordBatch:
                 )
         index = {token: i - N_BOUNDARIES for i, token in enumerate(boundaries)}
         n_special = len(index)
-        ids = [
-            index.setdefault(word, len(index) - n_special)
-            for sentence in sentences
-            for word in sentence
-        ]
+        try:
+            ids = [
+                index.setdefault(word, len(index) - n_special)
+                for sentence in sentences
+                for word in sentence
+            ]
+        except TypeError as error:
+            raise ValueError(f"{NO_TOKENS} ({error}).") from error
         lengths = [len(sentence) for sentence in sentences]
         words = list(index)[n_special:]
         for word in words:
             if not isinstance(word, str):
                 raise ValueError(
-                    f"A sentence must be a list of strings, but {str(word)[:30]!r} in it is a "
-                    f"{type(word).__name__}. Of a Doc, give [token.text for token in doc]."
+                    f"{NO_TOKENS}: {str(word)[:30]!r} is a {type(word).__name__}. Of a Doc, give "
+                    f"[token.text for token in doc]."
                 )
         return cls(words, np.array(ids, dtype=np.int64), np.array(lengths, dtype=np.int64))
 

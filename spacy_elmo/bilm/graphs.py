@@ -6,9 +6,10 @@ launched as a whole. Rows and steps of a batch are filled up to what is recorded
 that are there do not see it.
 """
 
+import warnings
 from functools import cache
-from threading import Lock
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from threading import Lock, RLock
+from typing import Any, Callable, Dict, Iterator, List, Sequence, Set, Tuple
 
 import numpy as np
 import torch
@@ -27,6 +28,10 @@ SMALL = 64  # up to here a product takes as long for any number of rows
 N_REHEARSALS = 3
 
 
+# torch records one graph at a time in a process
+_recording = RLock()
+
+
 def record(
     run: Callable[[], object],
     device: torch.device,
@@ -38,21 +43,32 @@ def record(
     n_rehearsals (int): Calls before that of the recording.
     pool (Any): Where the recording has its memory, by `torch.cuda.graph_pool_handle`; None for
         a place of its own.
-    RETURNS (Callable[[], None]): Does it again, in the same memory, without the function.
+    RETURNS (Callable[[], None]): Does it again, in the same memory, without the function. The
+        tensors from before that it reads and writes must be kept for as long.
     """
-    with torch.cuda.device(device):
-        if n_rehearsals:
-            stream = torch.cuda.Stream()
-            stream.wait_stream(torch.cuda.current_stream())
+    with _recording, torch.cuda.device(device):
+        stream, current = _stream(device), torch.cuda.current_stream()
+        stream.wait_stream(current)
+        graph = torch.cuda.CUDAGraph()
+        try:
             with torch.cuda.stream(stream):
                 for _ in range(n_rehearsals):
                     run()
-            torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
-        # other threads may go on with what they do on the GPU
-        with torch.cuda.graph(graph, pool=pool, capture_error_mode="thread_local"):
-            run()
+            current.wait_stream(stream)
+            # other threads may go on with what they do on the GPU
+            with torch.cuda.graph(
+                graph, pool=pool, stream=stream, capture_error_mode="thread_local"
+            ):
+                run()
+        finally:
+            torch.cuda.set_stream(current)  # where it failed, torch does not go back
     return graph.replay
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """One of its own for each device: torch's own for recordings is on the first one used."""
+    return torch.cuda.Stream(device)
 
 
 def can_record(device: torch.device) -> bool:
@@ -66,14 +82,15 @@ def can_record(device: torch.device) -> bool:
 
 @cache
 def graphs_work(device: torch.device) -> bool:
-    """RETURNS (bool): Whether a device plays what was recorded on it."""
+    """RETURNS (bool): Whether a device records without doing, and plays what was recorded."""
     x = torch.zeros(1, device=device)
     try:
         replay = record(lambda: x.add_(1), device, n_rehearsals=0)
     except RuntimeError:
         return False
+    before = float(x)
     replay()
-    return float(x) == 1.0
+    return (before, float(x)) == (0.0, 1.0)
 
 
 def max_rows(n_directions: int, hidden_dim: int, dtype: torch.dtype) -> int:
@@ -152,24 +169,41 @@ class RecordedSteps:
         self.pool: Any = None
         self._lock = Lock()  # a server may run one pipeline in several threads
 
-    def __call__(self, x: Tensor, h: Tensor, c: Tensor, active: List[int], outputs: Tensor) -> None:
-        """As `recurrence.run`."""
-        parts = list(stretches(active, self.most))
+    def __call__(
+        self,
+        x: Tensor,
+        h: Tensor,
+        c: Tensor,
+        parts: Sequence[Tuple[bool, List[int]]],
+        outputs: Tensor,
+    ) -> None:
+        """As `recurrence.run`, with the steps as `stretches` divides them."""
         with self._lock:
             # before states lie where recordings read and write
-            for n in {n for recorded, steps in parts if recorded for n in steps}:
-                if n not in self.replays:
-                    self.replays[n] = self._record(n)
+            can_play = self._prepare({n for recorded, ns in parts if recorded for n in ns})
             row = 0
             for recorded, steps in parts:
                 rows = slice(row, row + sum(steps))
                 row = rows.stop
-                if recorded:
-                    self._play(
-                        x[:, rows], h[:, : steps[0]], c[:, : steps[0]], steps, outputs[:, rows]
-                    )
+                if recorded and can_play:
+                    n = steps[0]
+                    self._play(x[:, rows], h[:, :n], c[:, :n], steps, outputs[:, rows])
                 else:
                     run(x[:, rows], h, c, self.products, steps, self.bounds, outputs[:, rows])
+
+    def _prepare(self, sizes: Set[int]) -> bool:
+        """RETURNS (bool): Whether there are recordings for all these numbers of rows."""
+        try:
+            for n in sizes - set(self.replays):
+                self.replays[n] = self._record(n)
+        except RuntimeError as error:
+            warnings.warn(
+                f"The steps of the biLM could not be recorded ({error}): they are launched one "
+                f"by one, which is slower.",
+                stacklevel=2,
+            )
+            return False
+        return True
 
     def _play(self, x: Tensor, h: Tensor, c: Tensor, steps: List[int], outputs: Tensor) -> None:
         n_rows = steps[0]

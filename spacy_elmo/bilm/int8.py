@@ -57,7 +57,7 @@ class Int8Products:
 class RoundedWeight:
     """A weight in integers.
 
-    weight (Tensor): float32 [n, m].
+    weight (Tensor): [n, m].
     """
 
     def __init__(self, weight: Tensor) -> None:
@@ -65,17 +65,18 @@ class RoundedWeight:
         self.scales = scales.flatten()
         self.zeros = torch.zeros(len(weight), dtype=torch.int64)
         self.packed: Optional[Tensor] = None
-        if int8_works():
+        if int8_works() and weight.dtype == torch.float32:
             self.packed = _pack(rounded)
         else:
-            self.rounded = rounded * scales
+            self.rounded = rounded.to(weight.dtype)
 
     def times(self, x: Tensor) -> Tuple[Tensor, Tensor]:
         """RETURNS (Tuple[Tensor, Tensor]): What of rows [r, m] becomes x W^T [r, n] when it is
         multiplied with the second, a scale for each row [r, 1]."""
         rounded, scales = _round(x)
         if self.packed is None:
-            return torch.nn.functional.linear(rounded.to(x.dtype), self.rounded), scales
+            product = torch.nn.functional.linear(rounded.to(x.dtype), self.rounded)
+            return product.mul_(self.scales), scales
         return _linear(rounded, self.packed, self.scales, self.zeros), scales
 
 

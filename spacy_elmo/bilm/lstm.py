@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from .arithmetic import Bounds
-from .graphs import RecordedSteps, can_record, max_rows
+from .graphs import RecordedSteps, can_record, max_rows, stretches
 from .int8 import Int8Products
 from .lstm_grad import LSTMFunction
 from .products import (
@@ -113,15 +113,17 @@ class LSTMLayer(nn.Module):
             if dtype == torch.int8:
                 raise ValueError(
                     "There are no gradients in int8. Set precision to float32 or bfloat16, or "
-                    "keep the weights of the biLM: frozen = true."
+                    "keep the weights of the biLM as they are: requires_grad_(False)."
                 )
             settings = active, self.bounds, dtype, self._packs(dtype)
             return LSTMFunction.apply(x, h, c, *self._weights(), *settings)
         h, c = (state.clone(memory_format=torch.contiguous_format) for state in (h, c))
         outputs = torch.empty_like(x, memory_format=torch.contiguous_format)
-        if self.records and can_record(x.device):
-            self._record(h, c, dtype)(x, h, c, active, outputs)
-            return outputs, h, c
+        if self.is_recorded():
+            parts = list(stretches(active, self.recorded_rows(dtype)))
+            if any(recorded for recorded, _ in parts):
+                self._record(h, c, dtype)(x, h, c, parts, outputs)
+                return outputs, h, c
         for part, products in self.products(dtype, h.shape[1]):
             run(x[part], h[part], c[part], products, active, self.bounds, outputs[part])
         return outputs, h, c
@@ -131,6 +133,10 @@ class LSTMLayer(nn.Module):
         self.packed.clear()
         self.recorded.clear()
 
+    def is_recorded(self) -> bool:
+        """RETURNS (bool): Whether steps are recorded here and now."""
+        return self.records and not self.bias.requires_grad and can_record(self.bias.device)
+
     def recorded_rows(self, dtype: torch.dtype) -> int:
         """RETURNS (int): Most rows of a step that is recorded; see `graphs.widen`."""
         return max_rows(len(self.bias), self.hidden_dim, dtype)
@@ -139,11 +145,11 @@ class LSTMLayer(nn.Module):
     def _record(self, h: Tensor, c: Tensor, dtype: torch.dtype) -> RecordedSteps:
         # a recording multiplies in what it was made in
         key = dtype, torch.backends.cuda.matmul.fp32_precision
-        if key not in self.recorded:
+        recorded: Optional[RecordedSteps] = self.recorded.get(key)
+        if recorded is None:
             products = BatchedProducts(self._weights(), dtype)
-            most = self.recorded_rows(dtype)
-            self.recorded[key] = RecordedSteps(products, self.bounds, h, c, most)
-        recorded: RecordedSteps = self.recorded[key]
+            recorded = RecordedSteps(products, self.bounds, h, c, self.recorded_rows(dtype))
+            self.recorded[key] = recorded
         return recorded
 
     def _weights(self) -> Weights:
@@ -166,9 +172,9 @@ class LSTMLayer(nn.Module):
         if dtype != torch.int8 and not self._packs(dtype):
             return [(slice(None), BatchedProducts(self._weights(), dtype))]
         lone = n_sentences == 1 and dtype == torch.float32 and self._suits_lone_sentences()
-        if (dtype, lone) not in self.packed:
-            self.packed[dtype, lone] = self._pack(dtype, lone)
-        packed: PartProducts = self.packed[dtype, lone]
+        packed: Optional[PartProducts] = self.packed.get((dtype, lone))
+        if packed is None:
+            packed = self.packed[dtype, lone] = self._pack(dtype, lone)
         return packed
 
     @torch.no_grad()

@@ -17,7 +17,7 @@ from .arithmetic import Bounds
 from .batch import WordBatch
 from .characters import LexiconCharacters, WordLexicon
 from .devices import send
-from .graphs import can_record, widen
+from .graphs import widen
 from .int8 import warn_of_slow_int8
 from .lstm import LSTMLayer
 from .options import BiLMOptions
@@ -140,7 +140,8 @@ class BiLM(nn.Module):
         start_state (str): "warm", the states that `warm_up` left, or "zero".
         precision (str): "float32", or, for the LSTMs' matrix products, "bfloat16", or "int8" on
             a CPU and without gradients.
-        max_tokens (int): Tokens run at once; bounds the memory beside the output.
+        max_tokens (int): Tokens run at once; bounds the memory beside the output. On a GPU
+            they may be filled up to twice as many.
         RETURNS (Tensor): float32 [n_layers + 1, n_tokens, width], the tokens in the
             order of the batch.
         """
@@ -226,7 +227,7 @@ class BiLM(nn.Module):
         """How batches are filled up to what is recorded, if anything is."""
         layer = self.layers[0]
         assert isinstance(layer, LSTMLayer)
-        if torch.is_grad_enabled() or not can_record(self.device):
+        if torch.is_grad_enabled() or not layer.is_recorded():
             return None
         return partial(widen, most=layer.recorded_rows(dtype))
 

@@ -72,7 +72,9 @@ def embed_cli(
         StartState.warm, "--start-state", help="State at the start of each sentence"
     ),
     precision: Precision = Opt(
-        Precision.float32, "--precision", help="Precision of the matrix products"
+        Precision.float32,
+        "--precision",
+        help="Precision of the matrix products; int8 on a CPU alone",
     ),
     batch_tokens: int = Opt(8192, "--batch-tokens", min=1, help="Tokens run at once"),
     part_tokens: int = Opt(

@@ -60,6 +60,16 @@ def n_layers_of(model: Encoder) -> int:
     return int(model.attrs["depth"]) + 1
 
 
+def check_trainable(model: Encoder, frozen: bool, name: str) -> None:
+    """Raise an error if weights that are to be trained are run in int8."""
+    settings: Settings = model.attrs["settings"]
+    if not frozen and settings.precision == "int8":
+        raise ValueError(
+            f'{name} has frozen = false and precision = "int8", in which there are no gradients. '
+            f"Set frozen = true, or precision to float32 or bfloat16."
+        )
+
+
 def load_from(model: Encoder, loader: Optional[BiLMLoader]) -> None:
     """Put the biLM into the encoder that a loader gives, or the packaged one if None."""
     if loader is None:

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, cast
 from spacy.tokens import Doc
 from thinc.api import Model, chain
 
-from .encoder import Encoder, load_from, n_layers_of, shim_of
+from .encoder import Encoder, check_trainable, load_from, n_layers_of, shim_of
 from .scalar_mix import ScalarMix
 from .types import BiLMLoader, Floats2d, LayerBatch
 
@@ -31,6 +31,7 @@ def Standalone(
         is initialized; the packaged model if None.
     RETURNS (Model[List[Doc], List[Floats2d]]): The model.
     """
+    check_trainable(encoder, frozen, f"A biLM in {STANDALONE}")
     shim_of(encoder).frozen = frozen
     encoder.attrs["loader"] = loader
     encoder.init = init_encoder

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ..bilm.lm_head import LMHead, make_head
 from ..bilm.lstm import LSTMLayer
-from ..bilm.model import PRECISIONS, BiLM, State
+from ..bilm.model import BiLM, State
 from ..bilm.softmax import sampled_cross_entropy
 from ..bilm.tokens import Spelling
 from ..weights import load_bilm, store
@@ -101,7 +101,8 @@ class LanguageModel(nn.Module):
         x (Tensor): Vectors of the words read [n_directions, R, P].
         active (List[int]): Rows running at each step; they sum to R.
         state (State): The rows' states before the first step.
-        precision (str): "float32", or "bfloat16" for the matrix products.
+        precision (str): "float32", or "bfloat16" for the matrix products; "int8" for those of
+            the LSTMs, on a CPU and without gradients.
         dropout (float): Share of each layer's inputs, and of the outputs, to drop.
         RETURNS (Tuple[Tensor, State]): float32 [n_directions, R, P] and the states after it.
         """
@@ -128,7 +129,7 @@ class LanguageModel(nn.Module):
             [n_directions], and the states after the last step.
         """
         top, state = self.outputs(x, active, state, precision, dropout)
-        dtype = PRECISIONS[precision]
+        dtype = torch.bfloat16 if precision == "bfloat16" else None
         losses: List[Tensor] = []
         for d, (h, follows) in enumerate(zip(top, targets)):
             if samples is None:

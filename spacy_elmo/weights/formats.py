@@ -58,7 +58,7 @@ def load_bilm(
     if (path / "cfg").is_file() and (path / "model").is_file():
         raise ValueError(
             f"{path} is a component of a spaCy pipeline, not a biLM. Take it into another pipeline "
-            f'with source = "{path.parent}".'
+            f'with source = "{path.resolve().parent}".'
         )
     if path.is_dir():
         if store.is_store(path):

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_elmo.bilm import WordBatch, graphs, lstm, model
+from spacy_elmo.bilm import WordBatch, graphs, lstm
 from spacy_elmo.bilm.arithmetic import Bounds
 from spacy_elmo.bilm.graphs import N_STEPS, RecordedSteps, max_rows, round_up, stretches, widen
 from spacy_elmo.bilm.lstm import LSTMLayer
@@ -31,8 +31,7 @@ class Imitated(RecordedSteps):
 @pytest.fixture
 def recordable(monkeypatch):
     """A CPU that takes itself for a GPU with recordings of few rows."""
-    for module in (lstm, model):
-        monkeypatch.setattr(module, "can_record", lambda device: True)
+    monkeypatch.setattr(lstm, "can_record", lambda device: True)
     monkeypatch.setattr(lstm, "RecordedSteps", Imitated)
     monkeypatch.setattr(lstm, "max_rows", lambda *sizes: 4)
 
@@ -124,6 +123,7 @@ def test_vectors_of_a_widened_batch(recordable, sentences, changes):
     bilm = tiny_bilm(**changes)
     batch = WordBatch.from_sentences(sentences)
     expected = bilm.requires_grad_(True)(batch).detach()
+    bilm.requires_grad_(False)
     with torch.no_grad():
         torch.testing.assert_close(bilm(batch), expected, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(bilm(batch, max_tokens=8), expected, rtol=1e-5, atol=1e-6)
@@ -164,3 +164,47 @@ def test_recordings_made_in_inference_mode_serve_outside_of_it(recordable):
 
 def test_no_recordings_on_a_cpu():
     assert not graphs.can_record(torch.device("cpu"))
+
+
+def test_what_is_trained_is_not_recorded(recordable):
+    bilm = tiny_bilm().requires_grad_(True)
+    with torch.no_grad():
+        bilm(WordBatch.from_sentences(SENTENCES))
+    assert not any(layer.recorded for layer in bilm.layers)
+
+
+def test_nothing_is_kept_where_nothing_is_recorded(recordable):
+    bilm = tiny_bilm()
+    bilm.drop_caches()
+    with torch.no_grad():
+        bilm.carry(WordBatch.from_sentences([["a"], ["b"], ["c"]]))  # three rows are not recorded
+    assert not any(layer.recorded for layer in bilm.layers)
+
+
+def test_a_recording_that_fails(recordable, monkeypatch):
+    def fail(self, n_rows):
+        raise RuntimeError("no memory")
+
+    bilm = tiny_bilm()
+    batch = WordBatch.from_sentences(SENTENCES)
+    with torch.no_grad():
+        expected = bilm(batch)
+        bilm.drop_caches()
+        monkeypatch.setattr(Imitated, "_record", fail)
+        with pytest.warns(UserWarning, match="could not be recorded .no memory."):
+            found = bilm(batch)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_device_that_records_nothing_is_found_out(monkeypatch):
+    calls = {
+        # does at once what it should record
+        "eager": lambda run, *args, **kwargs: (run(), lambda: None)[1],
+        "twice": lambda run, *args, **kwargs: (run(), run)[1],
+        "right": lambda run, *args, **kwargs: run,
+    }
+    for name, record in calls.items():
+        monkeypatch.setattr(graphs, "record", record)
+        graphs.graphs_work.cache_clear()
+        assert graphs.graphs_work(torch.device("cpu")) == (name == "right")
+    graphs.graphs_work.cache_clear()

@@ -38,6 +38,13 @@ def times(weight, x):
     return product * scales
 
 
+def assert_equal_but_for_roundings(found, expected):
+    """What lies in the middle between two whole numbers may fall to either, where the last
+    digits of token vectors or sigmoids are others."""
+    assert ((found - expected).abs() > 1e-4).float().mean() < 0.01
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
+
+
 def plain_round(row):
     """A row as rounded numbers, one at a time."""
     scale = max(abs(x) for x in row) / LARGEST
@@ -96,16 +103,33 @@ def test_integers_in_float32_give_the_vectors_of_the_operators(monkeypatch):
         found = bilm(BATCH, precision="int8")
         bilm.drop_caches()
         monkeypatch.setattr(int8, "int8_works", lambda: False)
-        # a sum that is rounded otherwise may fall to the next whole number in the step after it
-        torch.testing.assert_close(bilm(BATCH, precision="int8"), found, rtol=0.02, atol=0.02)
+        assert_equal_but_for_roundings(bilm(BATCH, precision="int8"), found)
 
 
 def test_vectors_do_not_depend_on_the_batch(way):
     bilm = tiny_bilm()
     with torch.no_grad():
+        bilm(WordBatch.from_sentences(SENTENCES))  # token vectors by one product for all
         together = bilm(WordBatch.from_sentences(SENTENCES), precision="int8")
         alone = [bilm(WordBatch.from_sentences([s]), precision="int8") for s in SENTENCES]
-    torch.testing.assert_close(torch.cat(alone, dim=1), together, rtol=0.02, atol=0.02)
+    assert_equal_but_for_roundings(torch.cat(alone, dim=1), together)
+
+
+def test_states_are_carried(way):
+    bilm = tiny_bilm()
+    with torch.no_grad():
+        _, state = bilm.carry(BATCH, precision="int8")
+        _, exact = bilm.carry(BATCH)
+    for found, expected in ((state.h, exact.h), (state.c, exact.c)):
+        assert (found - expected).norm() < 0.08 * expected.norm()
+
+
+def test_a_model_in_float64():
+    bilm = tiny_bilm().double()
+    with torch.no_grad():
+        exact, found = bilm(BATCH), bilm(BATCH, precision="int8")
+    assert found.dtype == torch.float64
+    assert 0 < (found - exact).norm() < 0.08 * exact.norm()
 
 
 def test_weights_are_rounded_anew_when_they_change(way):
@@ -114,14 +138,16 @@ def test_weights_are_rounded_anew_when_they_change(way):
         bilm(BATCH, precision="int8")
         bilm.load_state_dict(other.state_dict())
         found, expected = (b(BATCH, precision="int8") for b in (bilm, copy.deepcopy(other)))
-    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
+    assert_equal_but_for_roundings(found, expected)
 
 
 def test_no_gradients():
     bilm = tiny_bilm()
-    assert bilm(BATCH, precision="int8").shape[0] == 3  # frozen
+    frozen = bilm(BATCH, precision="int8")
+    with torch.no_grad():
+        assert_equal_but_for_roundings(bilm(BATCH, precision="int8"), frozen)
     bilm.requires_grad_(True)
-    with pytest.raises(ValueError, match="no gradients in int8.*frozen = true"):
+    with pytest.raises(ValueError, match="no gradients in int8.*as they are"):
         bilm(BATCH, precision="int8")
 
 
@@ -156,7 +182,6 @@ def test_operators_that_are_not_there_are_not_used(monkeypatch):
 
 
 def test_sums_that_saturate_are_not_used(monkeypatch):
-    fast = int8._linear
     monkeypatch.setattr(int8, "_pack", lambda rounded: rounded)
     monkeypatch.setattr(
         int8,
@@ -169,4 +194,3 @@ def test_sums_that_saturate_are_not_used(monkeypatch):
     finally:
         monkeypatch.undo()
         int8_works.cache_clear()
-    assert int8._linear is fast
