@@ -3,13 +3,14 @@
 from typing import List, Optional
 
 from spacy.tokens import Doc
-from thinc.api import Maxout, Model, chain, concatenate, with_array
+from thinc.api import Maxout, Model, chain, with_array
 
 from ..bilm.model import MAX_TOKENS, PRECISIONS, START_STATES
 from ..text.segments import Segmenter, make_punct_segments
 from .blocks import in_blocks
 from .encoder import BiLMEncoder, Encoder, Settings
 from .products import use_fast_products
+from .side_by_side import side_by_side
 from .standalone import Standalone, mix_for, replace_listener, replace_listener_cfg
 from .types import BiLMLoader, Floats2d
 
@@ -67,7 +68,7 @@ def build_concat_embed_v1(
     CREATES (Model[List[Doc], List[Floats2d]]): Both side by side; with a width, brought to it
         by a maxout layer with layer normalization.
     """
-    both: Model[List[Doc], List[Floats2d]] = concatenate(elmo, embed)
+    both: Model[List[Doc], List[Floats2d]] = side_by_side(elmo, embed)
     if width is None:
         return both
     reduce: Model[List[Floats2d], List[Floats2d]] = with_array(
