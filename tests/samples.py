@@ -28,6 +28,16 @@ def tiny_options(**changes: Any) -> BiLMOptions:
     return BiLMOptions(**values)
 
 
+# changes of `tiny_bilm` that take other ways through the products
+VARIANTS = {
+    "usual": {},
+    "clip-heavy": {"scale": 4.0, "cell_clip": 0.4, "proj_clip": 0.2},
+    "no projection": {"hidden_dim": 6, "state_projection": False},
+    "one direction": {"bidirectional": False},
+    "one layer": {"n_layers": 1},
+}
+
+
 def tiny_bilm(seed: int = 0, scale: float = 1.5, **changes: Any) -> BiLM:
     """A frozen random model; with `scale` above 1 its clips are active now and then."""
     torch.manual_seed(seed)

@@ -8,16 +8,9 @@ from hypothesis import strategies as st
 from spacy_elmo.bilm import WordBatch, int8, model
 from spacy_elmo.bilm.int8 import LARGEST, RoundedWeight, int8_works, warn_of_slow_int8
 
-from ..samples import SENTENCES, tiny_bilm
+from ..samples import SENTENCES, VARIANTS, tiny_bilm
 
 BATCH = WordBatch.from_sentences([*SENTENCES, [], SENTENCES[1] * 9])
-VARIANTS = {
-    "usual": {},
-    "clip-heavy": {"scale": 4.0, "cell_clip": 0.4, "proj_clip": 0.2},
-    "no projection": {"hidden_dim": 6, "state_projection": False},
-    "one direction": {"bidirectional": False},
-    "one layer": {"n_layers": 1},
-}
 
 
 @pytest.fixture(params=["operators", "float32"])
@@ -168,29 +161,28 @@ def test_that_it_is_slow_is_told_once(monkeypatch, recwarn):
     assert [("int8" in str(w.message)) for w in recwarn].count(True) == 1
 
 
-def test_operators_that_are_not_there_are_not_used(monkeypatch):
+@pytest.fixture
+def fresh_probe(monkeypatch):
+    """The operators are tried out anew, and again after the test."""
+    int8_works.cache_clear()
+    yield
+    monkeypatch.undo()
+    int8_works.cache_clear()
+
+
+def test_operators_that_are_not_there_are_not_used(monkeypatch, fresh_probe):
     def missing(*args):
         raise AttributeError("no such operator")
 
     monkeypatch.setattr(int8, "_pack", missing)
-    int8_works.cache_clear()
-    try:
-        assert not int8_works()
-    finally:
-        monkeypatch.undo()
-        int8_works.cache_clear()
+    assert not int8_works()
 
 
-def test_sums_that_saturate_are_not_used(monkeypatch):
+def test_sums_that_saturate_are_not_used(monkeypatch, fresh_probe):
     monkeypatch.setattr(int8, "_pack", lambda rounded: rounded)
     monkeypatch.setattr(
         int8,
         "_linear",
         lambda x, w, scales, zeros: (x.float() @ w.float().t()).clamp(-(2**15), 2**15) * scales,
     )
-    int8_works.cache_clear()
-    try:
-        assert not int8_works()
-    finally:
-        monkeypatch.undo()
-        int8_works.cache_clear()
+    assert not int8_works()

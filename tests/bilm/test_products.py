@@ -8,17 +8,10 @@ from spacy_elmo.bilm import BiLM, WordBatch, lstm
 from spacy_elmo.bilm.arithmetic import Bounds, PlainArithmetic, SigmoidArithmetic
 from spacy_elmo.bilm.products import packing_works, warn_of_slow_bfloat16
 
-from ..samples import SENTENCES, tiny_bilm
+from ..samples import SENTENCES, VARIANTS, tiny_bilm
 
 BATCH = WordBatch.from_sentences([*SENTENCES, [], SENTENCES[1] * 9])
 LONE = WordBatch.from_sentences([SENTENCES[1]])
-VARIANTS = {
-    "usual": {},
-    "clip-heavy": {"scale": 4.0, "cell_clip": 0.4, "proj_clip": 0.2},
-    "no projection": {"hidden_dim": 6, "state_projection": False},
-    "one direction": {"bidirectional": False},
-    "one layer": {"n_layers": 1},
-}
 
 
 @pytest.mark.parametrize("batch", [BATCH, LONE], ids=["batch", "lone"])
