@@ -14,6 +14,7 @@ from . import annotations
 from .models.scalar_mix import ScalarMix, is_trained, settings_of
 from .models.types import Floats2d, LayerBatch
 from .pending import PendingBatch
+from .token_vectors import READ_TOKENS, TokenReader
 
 
 def build_elmo_listener_v1(
@@ -65,6 +66,7 @@ class ElmoListener(Model[List[Doc], List[Floats2d]]):
             init=init,
             layers=[mix],
             dims={"nO": mix.get_dim("nO")},
+            attrs={READ_TOKENS: read_tokens},
         )
         self.upstream_name = upstream
         self.pending: Optional[PendingBatch] = None
@@ -89,26 +91,19 @@ def init(
 def forward(
     model: Model[List[Doc], List[Floats2d]], docs: Sequence[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
-    mix = model.layers[0]
-    # a copied listener is a plain Model: it has no upstream and reads from the Docs
-    pending: Optional[PendingBatch] = getattr(model, "pending", None)
-    if pending is not None and not pending.has(docs):
-        pending = None
+    pending = _pending(model, docs)
     if is_train and pending is not None:
         batch: Optional[LayerBatch] = pending.take(docs)
     else:
-        width, n_layers = model.get_dim("nO"), settings_of(mix).n_layers
-        batch = annotations.read(model.ops, docs, n_layers, width)
-        if batch is None and pending is not None:
-            # a component in annotating_components, with elmo not among them
-            batch = pending.read(docs)
-        if batch is None and is_train:
+        batch = _layers(model, docs, pending)
+    mix = model.layers[0]
+    if batch is None:
+        if is_train:
             raise ValueError(MISSING)
-        if batch is None:
-            # before training, other layers ask for the shape alone
-            if any(len(doc) for doc in docs) and is_trained(mix):
-                warnings.warn(NO_LAYERS, stacklevel=2)
-            return [model.ops.alloc2f(len(doc), width) for doc in docs], _no_backprop
+        # before training, other layers ask for the shape alone
+        if any(len(doc) for doc in docs) and is_trained(mix):
+            warnings.warn(NO_LAYERS, stacklevel=2)
+        return [model.ops.alloc2f(len(doc), model.get_dim("nO")) for doc in docs], _no_backprop
     mixed, backprop_mix = mix(batch, is_train)
 
     def backprop(d_mixed: List[Floats2d]) -> List[Doc]:
@@ -119,6 +114,42 @@ def forward(
         return []
 
     return mixed, backprop
+
+
+def read_tokens(model: Model[List[Doc], List[Floats2d]], doc: Doc) -> TokenReader:
+    batch = _layers(model, [doc], _pending(model, [doc]))
+    if batch is None:
+        zeros = model.predict([doc])[0]
+        return lambda start, end: zeros[start:end]
+    layers, mix = batch.layers, model.layers[0]
+
+    def read(start: int, end: int) -> Floats2d:
+        part = layers[:, start:end]
+        mixed: List[Floats2d] = mix.predict(LayerBatch(part, [part.shape[1]]))
+        return mixed[0]
+
+    return read
+
+
+def _pending(
+    model: Model[List[Doc], List[Floats2d]], docs: Sequence[Doc]
+) -> Optional[PendingBatch]:
+    """RETURNS (Optional[PendingBatch]): The batch in training that these Docs are of."""
+    # a copied listener is a plain Model: it has no upstream and reads from the Docs
+    pending: Optional[PendingBatch] = getattr(model, "pending", None)
+    return pending if pending is not None and pending.has(docs) else None
+
+
+def _layers(
+    model: Model[List[Doc], List[Floats2d]], docs: Sequence[Doc], pending: Optional[PendingBatch]
+) -> Optional[LayerBatch]:
+    """RETURNS (Optional[LayerBatch]): The layers that the Docs have, without a gradient."""
+    n_layers = settings_of(model.layers[0]).n_layers
+    batch = annotations.read(model.ops, docs, n_layers, model.get_dim("nO"))
+    if batch is None and pending is not None:
+        # a component in annotating_components, with elmo not among them
+        batch = pending.read(docs)
+    return batch
 
 
 def _no_backprop(d_mixed: List[Floats2d]) -> List[Doc]:

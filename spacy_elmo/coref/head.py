@@ -6,7 +6,7 @@ and what training makes of them. Docs and thinc are other modules' business.
 
 import math
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -19,6 +19,8 @@ from .document import Document, candidates, labels_of, span_features
 from .linking import link
 from .mentions import MentionScorer
 
+# number of a document, first token and the one after the last
+Part = Tuple[int, int, int]
 # spans that are kept of a short text, which may be denser than long ones are
 MIN_SPANS = 50
 
@@ -138,11 +140,15 @@ class CorefHead(nn.Module):
 
     @torch.no_grad()
     def resolve(
-        self, vectors: List[Tensor], documents: List[Document], chunk_tokens: int
+        self,
+        vectors_of: Callable[[List[Part]], Tensor],
+        documents: List[Document],
+        chunk_tokens: int,
     ) -> List[Links]:
         """Mentions of documents and what they go back to.
 
-        vectors (List[Tensor]): Vectors of the tokens of each document [n, D].
+        vectors_of (Callable[[List[Part]], Tensor]): Gives the vectors of the tokens of parts of
+            documents, one after the other [n, D].
         documents (List[Document]): The documents.
         chunk_tokens (int): Tokens of which the spans are scored at once, those of several
             short documents or of a part of a long one. Parts end with a sentence, so that
@@ -151,20 +157,18 @@ class CorefHead(nn.Module):
         """
         found: List[List[Mentions]] = [[] for _ in documents]
         n_found = [0] * len(documents)
-        for pieces in _batches(documents, chunk_tokens):
-            cut = [documents[n].cut(begin, end) for n, begin, end in pieces]
-            x, weights = self._encode(
-                torch.cat([vectors[n][begin:end] for n, begin, end in pieces]), cut
-            )
+        for parts in _batches(documents, chunk_tokens):
+            cut = [documents[n].cut(begin, end) for n, begin, end in parts]
+            x, weights = self._encode(vectors_of(parts), cut)
             offset = 0
-            for (n, begin, end), document in zip(pieces, cut):
+            for (n, begin, end), document in zip(parts, cut):
                 rows = slice(offset, offset + end - begin)
                 offset = rows.stop
                 mentions = self._find(x[rows], weights[rows], document)
                 if len(mentions):
                     found[n].append(mentions.moved(begin, n_found[n]))
                     n_found[n] += len(mentions)
-        return [self._link(parts) for parts in found]
+        return [self._link(mentions) for mentions in found]
 
     def _link(self, parts: List[Mentions]) -> Links:
         if not parts:
@@ -246,10 +250,9 @@ def _marginal_loss(scores: Tensor, entities: Tensor, theirs: Tensor) -> Tensor:
     return (torch.logsumexp(scores, dim=1) - wanted).mean()
 
 
-def _batches(documents: List[Document], chunk_tokens: int) -> Iterator[List[Tuple[int, int, int]]]:
-    """Parts of documents of about so many tokens together: number of the document, first
-    token and the one after the last."""
-    batch: List[Tuple[int, int, int]] = []
+def _batches(documents: List[Document], chunk_tokens: int) -> Iterator[List[Part]]:
+    """Parts of documents of about so many tokens together."""
+    batch: List[Part] = []
     n_tokens = 0
     for n, document in enumerate(documents):
         for begin, end in _chunks(document, chunk_tokens):

@@ -15,6 +15,7 @@ from thinc.types import Floats2d
 from ..forked import run_alone_after_fork
 from ..spans.shim import ModuleShim
 from ..spans.tensors import gradients, to_torch
+from ..token_vectors import PartsOfDocs
 from .document import Document
 from .head import CorefHead, Links, Sizes, make_head
 
@@ -143,11 +144,13 @@ def resolve(
     """RETURNS (List[Links]): Mentions of each Doc and what they go back to."""
     run_alone_after_fork()
     shim = _shim(model)
-    head = shim.module
-    head.eval()
-    vectors = model.get_ref("tok2vec").predict(docs)
-    inputs = to_torch(vectors, shim.device, is_train=False)
-    return head.resolve(inputs, documents, chunk_tokens)
+    parts_of = PartsOfDocs(model.get_ref("tok2vec"), docs)
+
+    def vectors_of(parts: List[Tuple[int, int, int]]) -> torch.Tensor:
+        return torch.cat(to_torch(parts_of(parts), shim.device, is_train=False))
+
+    shim.module.eval()
+    return shim.module.resolve(vectors_of, documents, chunk_tokens)
 
 
 def _shim(model: CorefModel) -> ModuleShim[CorefHead]:

@@ -12,6 +12,8 @@ from spacy.attrs import LOWER
 from spacy.tokens import Doc
 from thinc.api import Dropout, Model, Ops
 
+from ..token_vectors import READ_TOKENS, TokenReader, token_reader
+from .blocks import blocks
 from .types import Floats2d, join, split_rows
 
 
@@ -31,6 +33,7 @@ def build_pool_words_v1(
         init=init,
         layers=[tok2vec, Dropout()],
         dims={"nO": None},
+        attrs={READ_TOKENS: read_tokens},
     )
 
 
@@ -89,3 +92,16 @@ def _means(ops: Ops, vectors: Floats2d, words: Any, counts: Floats2d) -> Floats2
     sums = ops.alloc2f(len(counts), vectors.shape[1])
     ops.scatter_add(sums, words, ops.as_contig(vectors))
     return (sums / counts)[words]
+
+
+def read_tokens(model: Model, doc: Doc) -> TokenReader:
+    """The vectors of tokens are made twice, for the means of words and for what is read: of a
+    novel those of the words take far less memory."""
+    ops, tok2vec = model.ops, model.layers[0]
+    own = token_reader(tok2vec, doc)
+    words, counts = _words(ops, [doc])
+    means = ops.alloc2f(len(counts), tok2vec.get_dim("nO"))
+    for rows in blocks(len(doc)):
+        ops.scatter_add(means, words[rows], ops.as_contig(own(rows.start, rows.stop)))
+    means /= counts
+    return lambda start, end: ops.xp.concatenate([own(start, end), means[words[start:end]]], axis=1)

@@ -9,6 +9,7 @@ from typing import Any, Callable, List, Tuple
 from spacy.tokens import Doc
 from thinc.api import Model
 
+from ..token_vectors import READ_TOKENS, TokenReader, token_reader
 from .types import Floats2d, join, split_rows
 
 Tok2Vec = Model[List[Doc], List[Floats2d]]
@@ -17,7 +18,8 @@ Tok2Vec = Model[List[Doc], List[Floats2d]]
 def side_by_side(*layers: Tok2Vec) -> Tok2Vec:
     """RETURNS (Model[List[Doc], List[Floats2d]]): As wide as all layers together."""
     name = "|".join(layer.name for layer in layers)
-    return Model(name, forward, init=init, layers=layers, dims={"nO": None})
+    attrs = {READ_TOKENS: read_tokens}
+    return Model(name, forward, init=init, layers=layers, dims={"nO": None}, attrs=attrs)
 
 
 def init(model: Tok2Vec, X: Any = None, Y: Any = None) -> None:
@@ -48,3 +50,9 @@ def forward(
         return []  # there is no gradient of a Doc
 
     return split_rows(xp.concatenate(columns, axis=1), lengths), backprop
+
+
+def read_tokens(model: Tok2Vec, doc: Doc) -> TokenReader:
+    readers = [token_reader(layer, doc) for layer in model.layers]
+    xp = model.ops.xp
+    return lambda start, end: xp.concatenate([read(start, end) for read in readers], axis=1)

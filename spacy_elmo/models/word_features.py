@@ -13,6 +13,7 @@ from spacy.tokens import Doc
 from thinc.api import Dropout, Model, uniform_init
 from thinc.model import deserialize_attr, serialize_attr
 
+from ..token_vectors import READ_TOKENS, TokenReader
 from .types import Floats2d, split_rows
 
 UNKNOWN = 0
@@ -99,6 +100,7 @@ def build_word_features_v1(
             "widths": widths,
             "unknown": unknown,
             "known": KnownByAttribute(KnownValues(n + 1) for n in rows),
+            READ_TOKENS: read_tokens,
         },
     )
 
@@ -120,29 +122,43 @@ def init(model: Model, X: Any = None, Y: Any = None) -> None:
 def forward(
     model: Model, docs: List[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
-    attrs, widths = model.attrs["attrs"], model.attrs["widths"]
     if not docs:
         return [], lambda d_parts: []
-    # a column for each attribute, also where there is one alone
-    values = np.concatenate([doc.to_array(attrs).reshape(-1, len(attrs)) for doc in docs])
-    tables: List[Floats2d] = [model.get_param(_param(n)) for n in range(len(attrs))]
-    ids: List[Any] = []
-    for n, known in enumerate(model.attrs["known"]):
-        found = known.look_up(values[:, n], learn=is_train)
-        if is_train:
-            found[np.random.random(len(found)) < model.attrs["unknown"]] = UNKNOWN
-        ids.append(model.ops.asarray1i(found))
-    vectors = model.ops.xp.concatenate([table[rows] for table, rows in zip(tables, ids)], axis=1)
-    kept, backprop_dropout = model.layers[0](vectors, is_train)
+    ids = _ids(model, docs, is_train)
+    kept, backprop_dropout = model.layers[0](_vectors(model, ids), is_train)
 
     def backprop(d_parts: List[Floats2d]) -> List[Doc]:
         d_vectors = backprop_dropout(model.ops.xp.concatenate(d_parts))
-        ends = np.cumsum(widths)
-        for n, (end, width) in enumerate(zip(ends, widths)):
-            d_table = model.ops.alloc2f(*tables[n].shape)
+        widths = model.attrs["widths"]
+        for n, (end, width) in enumerate(zip(np.cumsum(widths), widths)):
+            d_table = model.ops.alloc2f(*model.get_param(_param(n)).shape)
             d_column = model.ops.as_contig(d_vectors[:, end - width : end])
             model.ops.scatter_add(d_table, ids[n], d_column)
             model.inc_grad(_param(n), d_table)
         return []
 
     return split_rows(kept, [len(doc) for doc in docs]), backprop
+
+
+def read_tokens(model: Model, doc: Doc) -> TokenReader:
+    ids = _ids(model, [doc], is_train=False)
+    return lambda start, end: _vectors(model, [rows[start:end] for rows in ids])
+
+
+def _ids(model: Model, docs: List[Doc], is_train: bool) -> List[Any]:
+    """RETURNS (List[Ints1d]): Of each attribute the row of each token, Doc after Doc."""
+    attrs = model.attrs["attrs"]
+    # a column for each attribute, also where there is one alone
+    values = np.concatenate([doc.to_array(attrs).reshape(-1, len(attrs)) for doc in docs])
+    ids: List[Any] = []
+    for n, known in enumerate(model.attrs["known"]):
+        found = known.look_up(values[:, n], learn=is_train)
+        if is_train:
+            found[np.random.random(len(found)) < model.attrs["unknown"]] = UNKNOWN
+        ids.append(model.ops.asarray1i(found))
+    return ids
+
+
+def _vectors(model: Model, ids: List[Any]) -> Floats2d:
+    columns = [model.get_param(_param(n))[rows] for n, rows in enumerate(ids)]
+    return model.ops.xp.concatenate(columns, axis=1)

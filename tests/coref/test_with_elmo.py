@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import spacy
+from numpy.testing import assert_array_equal
 from spacy.training import Example
 from thinc.api import Adam
 
@@ -22,6 +23,7 @@ MODEL = {
     "lstm_size": 8,
     "dropout": 0.0,
     "max_span_width": 4,
+    "spans_per_token": 4.0,
     "tok2vec": LISTENER,
 }
 
@@ -66,3 +68,16 @@ def test_both_learn(nlp):
     assert changed(before, elmo) == list(before)
     assert all(losses["elmo"] > 0 for losses in found)
     assert found[-1]["coref"] < 0.5 * found[0]["coref"]
+
+
+def test_a_long_doc_is_read_in_parts(nlp):
+    doc, coref, optimizer = bare(story_doc(nlp, 0, 30)), nlp.get_pipe("coref"), Adam(0.01)
+    for _ in range(30):
+        nlp.update(mixed(nlp), sgd=optimizer)
+    doc = nlp.get_pipe("elmo")(doc)
+    whole = coref.predict([doc])[0]
+    coref.chunk_tokens = 12
+    in_parts = coref.predict([doc])[0]
+    assert len(whole.start)
+    for one, other in zip(whole, in_parts):
+        assert_array_equal(one, other)
