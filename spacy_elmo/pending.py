@@ -104,6 +104,7 @@ class PendingBatch:
                 end = start + self.batch.lengths[i]
                 d_layers[:, self._rows(i)] += taken.d_layers[:, start:end]
                 start = end
+            taken.d_layers[...] = 0  # a callback may be called again, for another loss
         self._open -= 1
         self._reported.setdefault(listener, set()).update(where)
         if self.complete:

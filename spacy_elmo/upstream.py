@@ -57,8 +57,11 @@ class ListenedTo:
         known = self.listener_map.get(component_name, [])
         if listener not in known:
             return False
-        known.remove(listener)
-        if not known:
+        # a new list: spaCy goes through the former one while it removes what is in it
+        left = [other for other in known if other is not listener]
+        if left:
+            self.listener_map[component_name] = left
+        else:
             del self.listener_map[component_name]
         return True
 
@@ -76,15 +79,17 @@ def check_upstreams(nlp: Language) -> None:
     nlp (Language): The pipeline.
     """
     names = [name for name, pipe in nlp.pipeline if isinstance(pipe, ListenedTo)]
+    # spaCy disables those that come from another pipeline while it initializes the rest
+    known = ["*", *(name for name, pipe in nlp.components if isinstance(pipe, ListenedTo))]
     done: List[str] = []  # those before the component that is looked at
     for name, pipe in nlp.pipeline:
         if isinstance(pipe, ListenedTo):
             done += [name] if pipe.store_layers else []
         for listener in _listeners_in(pipe):
-            if listener.upstream_name not in ("*", *names):
+            if listener.upstream_name not in known:
                 raise ValueError(
                     f"The listener of '{name}' has upstream \"{listener.upstream_name}\", but the "
-                    f"'elmo' components of the pipeline are {', '.join(names)}."
+                    f"'elmo' components of the pipeline are {', '.join(known[1:])}."
                 )
             if listener.upstream_name == "*" and len(names) > 1:
                 raise ValueError(

@@ -12,6 +12,7 @@ from spacy_elmo import load_bilm, save_bilm
 from spacy_elmo.bilm import WordBatch
 from spacy_elmo.component import Elmo
 from spacy_elmo.models.architectures import build_tok2vec_elmo_v1
+from spacy_elmo.upstream import check_upstreams
 
 from .pipelines import (
     add_elmo,
@@ -315,6 +316,18 @@ def test_listener_of_a_component_that_is_not_there():
     add_listener(nlp, "tagger", upstream="bert")
     with pytest.raises(ValueError, match='upstream "bert", but the .elmo. components .* are elmo'):
         nlp.initialize(lambda: examples(nlp))
+
+
+def test_listener_of_a_component_that_is_disabled_while_others_are_initialized():
+    nlp = blank()
+    nlp.initialize(lambda: examples(nlp))
+    add_listener(nlp, "tagger", upstream="elmo")
+    # as spaCy does with what comes from another pipeline
+    with nlp.select_pipes(disable=["elmo"]):
+        check_upstreams(nlp)
+    with nlp.select_pipes(disable=["elmo"]), pytest.raises(ValueError, match="elmo_3"):
+        add_listener(nlp, "tagger_2", upstream="elmo_3")
+        check_upstreams(nlp)
 
 
 @pytest.mark.parametrize("settings", [{"dropout": 1.0}, {"dropout": -0.1}])

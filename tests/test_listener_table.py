@@ -144,6 +144,23 @@ def test_listeners_callback_is_called_twice_in_one_update(nlp):
     assert gradients(nlp) == {}
 
 
+def test_callback_for_some_docs_is_called_twice_in_one_update(nlp):
+    batch = examples(nlp)
+    docs = [example.predicted for example in batch][1:3]
+    elmo = nlp.get_pipe("elmo")
+    listener = elmo.listener_map["tagger"][0]
+    d_mixed = [np.full((len(doc), 12), 0.5, dtype="f") for doc in docs]
+
+    found = []
+    for n_calls in (1, 2):
+        elmo.update(batch)
+        _, backprop = listener.begin_update(docs)
+        for _ in range(n_calls):
+            backprop(d_mixed)
+        found.append(gradients(nlp))
+    assert_same_gradients(found[1], add_up(found[0], found[0]))
+
+
 def test_upstream_in_frozen_components_and_in_annotating_components():
     nlp = pipeline("tagger")
     before = nlp.get_pipe("elmo").to_bytes()

@@ -1,5 +1,6 @@
 """Several processes, whatever way they are started, and several threads."""
 
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -95,6 +96,35 @@ def test_two_processes_give_what_one_gives(tmp_path, saved, method):
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "equal"
+
+
+FORKED = """
+import multiprocessing
+import numpy, torch
+from spacy_elmo import ElmoEmbedder
+
+WORDS = [f"word{n}" for n in range(2000)]
+
+def embed():
+    return (embedder or ElmoEmbedder()).embed_sentence(WORDS), torch.get_num_threads()
+
+torch.set_num_threads(2)
+embedder = ElmoEmbedder()
+expected, n_threads = embed()
+assert n_threads == 2
+for embedder in (embedder, None):
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        found, n_threads = pool.apply_async(embed).get(timeout=60)
+    assert n_threads == 1
+    assert numpy.allclose(found, expected, atol=1e-5)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forked processes here")
+def test_an_embedder_in_a_forked_process():
+    command = [sys.executable, "-c", FORKED]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
 
 
 def test_several_processes_after_training():

@@ -202,3 +202,28 @@ def test_weights_of_the_copy_are_those_of_the_upstream():
     for name, values in weights_of(nlp.get_pipe("elmo")).items():
         assert_array_equal(values, copied[name])
     assert [token.tag_ for token in nlp(TAGGED[0][0])]
+
+
+def test_two_listeners_of_a_component_are_replaced(tmp_path):
+    nlp = pipeline()
+    listener = {"@architectures": "spacy-elmo.ElmoListener.v1", "width": 12, "depth": 2}
+    both = {
+        "@architectures": "spacy-elmo.ConcatEmbed.v1",
+        "width": None,
+        "elmo": listener,
+        "embed": {**listener, "top_only": True},
+    }
+    nlp.add_pipe("tagger", config={"model": {"@architectures": "spacy.Tagger.v2", "tok2vec": both}})
+    nlp.initialize(lambda: examples(nlp))
+    expected = scores(nlp)
+    paths = ["model.tok2vec.elmo", "model.tok2vec.embed"]
+    nlp.replace_listeners("elmo", "tagger", paths)
+    assert nlp.get_pipe("elmo").listening_components == []
+    names = [node.name for node in nlp.get_pipe("tagger").model.walk()]
+    assert "elmo-listener" not in names and names.count("scalar_mix") == 2
+    assert_same(nlp.get_pipe("tagger").model.predict(make_docs(nlp)), expected)
+    block = nlp.config["components"]["tagger"]["model"]["tok2vec"]
+    assert [block[name].get("top_only") for name in ("elmo", "embed")] == [None, True]
+    nlp.to_disk(tmp_path)
+    loaded = spacy.load(tmp_path, exclude=["elmo"])
+    assert_same(loaded.get_pipe("tagger").model.predict(make_docs(loaded)), expected)

@@ -79,3 +79,30 @@ def test_hook_of_the_user_is_kept(nlp):
     doc = nlp.make_doc("He went to the bank.")
     doc.user_token_hooks["similarity"] = lambda one, other: 42.0
     assert nlp(doc)[1].similarity(doc[2]) == 42.0
+
+
+def test_vectors_that_spacy_has_kept_are_forgotten(nlp):
+    doc = nlp.make_doc("The bank of the river.")
+    assert doc.vector_norm == 0 and not doc.vector.any()
+    doc = nlp(doc)
+    assert_allclose(doc.vector, doc.tensor.mean(axis=0), rtol=1e-5)
+    assert_allclose(doc.vector_norm, np.linalg.norm(doc.vector), rtol=1e-5)
+    nlp.get_pipe("elmo").mix = [-9e10, 0.0, -9e10]
+    try:
+        doc = nlp(doc)
+    finally:
+        nlp.get_pipe("elmo").mix = None
+    assert_array_equal(doc.tensor, doc._.elmo[1])
+    assert_allclose(doc.vector, doc.tensor.mean(axis=0), rtol=1e-5)
+
+
+def test_a_doc_that_was_cut_out_has_vectors_of_its_own(nlp):
+    whole = nlp.make_doc("The bank of the river.")
+    part = nlp(whole[1:5].as_doc())
+    assert_allclose(part.vector, part.tensor.mean(axis=0), rtol=1e-5)
+    other = nlp("The river was green.")
+    assert_allclose(part.similarity(other), cosine(part.vector, other.vector), rtol=1e-4)
+    # the one that it was cut out of is as it was
+    assert not whole.user_hooks and not whole.user_span_hooks and not whole.user_token_hooks
+    again = nlp(nlp(whole)[1:5].as_doc())
+    assert_array_equal(again.vector, part.vector)

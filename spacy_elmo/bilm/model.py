@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..forked import run_alone_after_fork
 from .arithmetic import Bounds
 from .batch import WordBatch
 from .characters import LexiconCharacters, WordLexicon
@@ -77,6 +78,7 @@ class BiLM(nn.Module):
         characters: Optional[LexiconCharacters] = None,
         words: Optional[WordLexicon] = None,
     ) -> None:
+        run_alone_after_fork()
         super().__init__()
         self.options = options
         self.mixes: List[Mix] = []
@@ -113,7 +115,9 @@ class BiLM(nn.Module):
             for param in self.parameters()
         ]
 
-    def _drop_stale_caches(self) -> None:
+    def _prepare(self) -> None:
+        """To be called before anything is run."""
+        run_alone_after_fork()
         if self._versions != self._weight_versions():
             self.drop_caches()
 
@@ -150,7 +154,7 @@ class BiLM(nn.Module):
         if not len(batch.ids):
             return layers
         start, dtype = self._start(start_state), self._dtype(precision)
-        self._drop_stale_caches()
+        self._prepare()
         table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
         parts: List[Tensor] = []
         positions: List[Tensor] = []
@@ -184,7 +188,7 @@ class BiLM(nn.Module):
             sentence; rows beyond the batch are as they were.
         """
         n_rows = len(batch.lengths)
-        self._drop_stale_caches()
+        self._prepare()
         if state is None:
             state = self.zero_state(n_rows)
         table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
@@ -283,7 +287,7 @@ class BiLM(nn.Module):
         RETURNS (Tuple[List[Tensor], State]): The outputs of each layer
             [n_directions, R, P], and the states after each sentence's own last step.
         """
-        self._drop_stale_caches()
+        self._prepare()
         return self._run_layers(x, active, state, self._dtype(precision), dropout)
 
     def _run_layers(

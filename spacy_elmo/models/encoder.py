@@ -12,7 +12,6 @@ from spacy.tokens import Doc
 from thinc.api import CupyOps, Model, Ops, torch2xp, xp2torch
 
 from ..bilm.model import BiLM
-from ..forked import run_alone_after_fork
 from ..text.segments import SegmentedDocs, Segmenter, segment_docs
 from ..weights import load_bilm
 from .shim import BiLMShim
@@ -99,7 +98,6 @@ def load_weights(model: Encoder, bilm: BiLM, source: str) -> None:
 def forward(
     model: Encoder, docs: Sequence[Doc], is_train: bool
 ) -> Tuple[LayerBatch, Callable[[LayerBatch], List[Doc]]]:
-    run_alone_after_fork()
     shim, settings = shim_of(model), cast(Settings, model.attrs["settings"])
     shim.apply_frozen()
     wants_gradient = is_train and not shim.frozen

@@ -14,6 +14,7 @@ from torch import Tensor
 from ..bilm.batch import WordBatch
 from ..bilm.model import MAX_TOKENS, PRECISIONS, START_STATES, WARM, State
 from ..bilm.packing import pack
+from ..forked import run_alone_after_fork
 from ..weights.atomic import PathLike
 from .model import LanguageModel
 from .vocab import SPECIAL
@@ -153,6 +154,7 @@ class LanguageScorer:
             [n_directions, R, P], and for each direction its row for each prediction, in the
             order of the text.
         """
+        run_alone_after_fork()
         model = self.model
         bilm, table = model.bilm, model.word_table(batch.words)
         n_directions = bilm.options.n_directions

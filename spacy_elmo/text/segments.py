@@ -86,7 +86,8 @@ class SentenceSegments:
                 "spacy-elmo.sentence_segments.v1 needs sentence boundaries, but a Doc has none. "
                 "Add 'punct_sentencizer' or another component that sets them before 'elmo' (and "
                 "list it under annotating_components for training), or use "
-                "spacy-elmo.punct_segments.v1, which needs none."
+                "spacy-elmo.punct_segments.v1, which needs none, as a biLM inside of a component "
+                "must: it runs in nlp.initialize() as well, on Docs without annotations."
             )
         starts = np.array([sent.start for sent in doc.sents], dtype=np.int64)
         return cut(starts, len(doc), self.max_length)

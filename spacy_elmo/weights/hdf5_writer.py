@@ -29,7 +29,8 @@ def write(bilm: BiLM, path: PathLike, options_file: Optional[PathLike] = None) -
     path (Union[str, Path]): The HDF5 file to write.
     options_file (Optional[Union[str, Path]]): The options to write; by default
         `<name>_options.json` beside the weights.
-    RETURNS (Path): The options file. It is an error to write over a file that holds no biLM.
+    RETURNS (Path): The options file. It is an error to write over a file that holds no biLM, and
+        over options or a vocabulary of another one.
     """
     path = Path(path)
     if path.exists() and not holds_bilm(path):
@@ -48,18 +49,36 @@ def write(bilm: BiLM, path: PathLike, options_file: Optional[PathLike] = None) -
             "The original format holds models of both directions; this one has the forward "
             "direction only. Save it as a spacy-elmo directory."
         )
+    text = json.dumps(_original_options(options), indent=1) + "\n"
     if options_file is None:
         stem = path.stem.removesuffix("_weights")
         options_file = path.with_name(f"{stem}_options.json")
+        if not path.exists():
+            _check_same(options_file, text)
     options_file = Path(options_file)
-    with atomic_file(path) as weights, atomic_file(options_file) as text:
-        with h5py.File(weights, "w") as file:
+    words = bilm.tokens.words
+    vocab, lines = path.with_name("vocab.txt"), ""
+    if words is not None:
+        lines = "\n".join(words.words) + "\n"
+        if any(other != path for other in path.parent.glob("*.hdf5")):
+            _check_same(vocab, lines)
+    with atomic_file(path) as new_weights, atomic_file(options_file) as new_options:
+        with h5py.File(new_weights, "w") as file:
             _write_tensors(bilm, lambda name, tensor: _put(file, name, tensor))
-        text.write_text(json.dumps(_original_options(options), indent=1) + "\n", encoding="utf8")
-        if bilm.tokens.words is not None:
-            with atomic_file(path.with_name("vocab.txt")) as vocab:
-                vocab.write_text("\n".join(bilm.tokens.words.words) + "\n", encoding="utf8")
+        new_options.write_text(text, encoding="utf8")
+        if words is not None:
+            with atomic_file(vocab) as new_vocab:
+                new_vocab.write_text(lines, encoding="utf8")
     return options_file
+
+
+def _check_same(path: Path, text: str) -> None:
+    """Raise a ValueError if a file of other content is there, that of another biLM."""
+    if path.exists() and path.read_text("utf8", errors="replace") != text:
+        raise ValueError(
+            f"{path} is there and belongs to another biLM, so it is not written over. Save to a "
+            f"directory of its own."
+        )
 
 
 def _is_original(bilm: BiLM) -> bool:

@@ -85,6 +85,11 @@ def write(
     """
     path = Path(path).resolve()  # what a link points to is replaced, not the link
     check_replaceable(path)
+    if extras is None and (path / HEAD).exists():
+        raise ValueError(
+            f"{path} holds a biLM with the softmax it was trained with, {HEAD}, which would be "
+            f"lost. Save to another directory, or remove that one first."
+        )
     tensors: Dict[str, torch.Tensor] = {}
     for name, value in bilm.state_dict().items():
         # the start states are few, and computed from the weights as they were
@@ -102,7 +107,8 @@ def check_replaceable(path: Path) -> None:
     """Raise a ValueError unless writing to a path removes nothing but a biLM of ours."""
     if not path.exists():
         return
-    names = set() if path.is_file() else {file.name for file in path.iterdir()}
+    found = () if path.is_file() else path.iterdir()
+    names = {file.name for file in found if not _is_throwaway(file.name)}
     ours = False
     if names - {HEAD, VOCAB} == {CONFIG, WEIGHTS}:
         try:
@@ -114,6 +120,12 @@ def check_replaceable(path: Path) -> None:
             f"{path} is there already and holds something other than a biLM of spacy-elmo, which "
             f"writing would remove. Give a new or empty directory, or that of a biLM to replace."
         )
+
+
+def _is_throwaway(name: str) -> bool:
+    """Whether a file manager, an editor or NFS has hidden it in a directory for a while; what
+    git keeps there is not."""
+    return name.startswith(".") and not name.startswith(".git")
 
 
 def is_store(path: Path) -> bool:

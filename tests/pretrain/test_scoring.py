@@ -1,5 +1,8 @@
 """Probabilities of words against reading them one at a time."""
 
+import multiprocessing
+import os
+
 import numpy as np
 import pytest
 import torch
@@ -168,3 +171,18 @@ def test_wrong_arguments_are_sentences(path, call, message):
 
 def test_the_scorer_is_a_name_of_the_package(path):
     assert spacy_elmo.LanguageScorer is LanguageScorer
+
+
+def _score_anew(scorer):
+    return scorer.score(SENTENCES)[0].forward, torch.get_num_threads()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forked processes here")
+def test_in_a_forked_process(path):
+    scorer = LanguageScorer(path)
+    with multiprocessing.get_context("fork").Pool(
+        1, initializer=torch.set_num_threads, initargs=(2,)
+    ) as pool:
+        found, n_threads = pool.apply_async(_score_anew, (scorer,)).get(timeout=60)
+    assert n_threads == 1
+    np.testing.assert_allclose(found, scorer.score(SENTENCES)[0].forward, rtol=1e-5)

@@ -234,3 +234,40 @@ def test_fixture_weights_are_written_as_they_were(fixtures, tmp_path):
         for name in names:
             if isinstance(first[name], h5py.Dataset):
                 assert np.array_equal(first[name][...], copy[name][...]), name
+
+
+def test_a_vocabulary_of_another_model_is_not_written_over(tmp_path):
+    reference = random_reference(filters=(), n_words=4, word_dim=6, token_projection=False)
+    (tmp_path / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nowl\n", encoding="utf8")
+    bilm = hdf5.read(write_original(tmp_path, reference))
+    out = tmp_path / "out"
+    out.mkdir()
+    hdf5_writer.write(bilm, out / "a.hdf5")
+    hdf5_writer.write(bilm, out / "b.hdf5")  # the same words
+    assert bilm.tokens.words is not None
+    bilm.tokens.words.words[3] = "zebra"
+    with pytest.raises(ValueError, match="vocab.txt is there and belongs to another biLM"):
+        hdf5_writer.write(bilm, out / "c.hdf5")
+    assert sorted(path.name for path in out.glob("*.hdf5")) == ["a.hdf5", "b.hdf5"]
+    assert (out / "vocab.txt").read_text().endswith("owl\n")
+
+
+def test_a_model_alone_is_replaced_with_its_vocabulary_and_options(tmp_path):
+    reference = random_reference(filters=(), n_words=4, word_dim=6, token_projection=False)
+    (tmp_path / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nowl\n", encoding="utf8")
+    bilm = hdf5.read(write_original(tmp_path, reference))
+    out = tmp_path / "out"
+    out.mkdir()
+    hdf5_writer.write(bilm, out / "a.hdf5")
+    assert bilm.tokens.words is not None
+    bilm.tokens.words.words[3] = "zebra"
+    hdf5_writer.write(bilm, out / "a.hdf5")
+    assert (out / "vocab.txt").read_text().endswith("zebra\n")
+
+
+def test_options_of_another_model_are_not_written_over(tmp_path):
+    (tmp_path / "small_options.json").write_text('{"lstm": "of small_v2.hdf5"}')
+    for name in ("small.hdf5", "small_weights.hdf5"):
+        with pytest.raises(ValueError, match="small_options.json is there and belongs to another"):
+            hdf5_writer.write(tiny_bilm(), tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["small_options.json"]

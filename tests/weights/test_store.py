@@ -138,6 +138,21 @@ def test_writing_does_not_remove_what_lies_beside_a_model(tmp_path):
     assert (tmp_path / "x" / "notes.md").read_text() == "mine"
 
 
+@pytest.mark.parametrize("name", [".DS_Store", ".nfs0000000000a1", "._config.json"])
+def test_what_a_file_manager_hides_in_a_directory_is_in_nobodys_way(tmp_path, name):
+    store.write(tiny_bilm(seed=1), tmp_path / "x")
+    (tmp_path / "x" / name).write_text("left behind")
+    store.write(tiny_bilm(seed=2), tmp_path / "x")
+    assert_equal(store.read(tmp_path / "x"), tiny_bilm(seed=2))
+
+
+def test_writing_does_not_remove_what_git_keeps(tmp_path):
+    store.write(tiny_bilm(), tmp_path / "x")
+    (tmp_path / "x" / ".git").mkdir()
+    with pytest.raises(ValueError, match="something other than a biLM"):
+        store.write(tiny_bilm(), tmp_path / "x")
+
+
 def test_writing_through_a_link_replaces_its_target(tmp_path):
     store.write(tiny_bilm(seed=1), tmp_path / "target")
     (tmp_path / "link").symlink_to(tmp_path / "target")
