@@ -103,7 +103,7 @@ import multiprocessing
 import numpy, torch
 from spacy_elmo import ElmoEmbedder
 
-WORDS = [f"word{n}" for n in range(2000)]
+WORDS = [f"word{n}" for n in range(300)]
 
 def embed():
     return (embedder or ElmoEmbedder()).embed_sentence(WORDS), torch.get_num_threads()
@@ -116,7 +116,7 @@ for embedder in (embedder, None):
     with multiprocessing.get_context("fork").Pool(1) as pool:
         found, n_threads = pool.apply_async(embed).get(timeout=60)
     assert n_threads == 1
-    assert numpy.allclose(found, expected, atol=1e-5)
+    assert numpy.allclose(found, expected, atol=1e-4)
 """
 
 

@@ -223,7 +223,7 @@ def test_two_listeners_of_a_component_are_replaced(tmp_path):
     assert "elmo-listener" not in names and names.count("scalar_mix") == 2
     assert_same(nlp.get_pipe("tagger").model.predict(make_docs(nlp)), expected)
     block = nlp.config["components"]["tagger"]["model"]["tok2vec"]
-    assert [block[name].get("top_only") for name in ("elmo", "embed")] == [None, True]
+    assert [block[name].get("top_only") for name in ("elmo", "embed")] == [False, True]
     nlp.to_disk(tmp_path)
     loaded = spacy.load(tmp_path, exclude=["elmo"])
     assert_same(loaded.get_pipe("tagger").model.predict(make_docs(loaded)), expected)
