@@ -1,6 +1,7 @@
 """Seconds of an epoch of training: the first, in which the frozen biLM runs, and those after.
 
-    python benchmarks/training.py train.spacy [--configs configs/ner_elmo.cfg ...] [--json FILE]
+    python benchmarks/training.py train.spacy [--configs configs/ner_elmo.cfg ...] \
+        [--bilm NAME_OR_PATH] [--json FILE]
 
 A step takes one Doc of `train.spacy`, in the manner of `spacy train`. The baselines, the same
 without ELMo, tell what is left of an epoch when there is no biLM at all.
@@ -17,6 +18,8 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 from spacy.training import Example
 from spacy.util import load_config, load_model_from_config
+
+from spacy_elmo import load_bilm
 
 CONFIGS = [Path("configs/ner_elmo.cfg"), Path("configs/ner_baseline.cfg")]
 
@@ -46,17 +49,32 @@ def epochs(nlp: Language, docs: List[Doc]) -> Tuple[float, float]:
     return epoch(nlp, docs), epoch(nlp, docs)
 
 
+def pipeline(config: Path, bilm: str) -> Language:
+    """RETURNS (Language): What a config describes, with a biLM if it has any."""
+    overrides: Dict[str, Any] = {}
+    if "elmo" in load_config(config)["components"]:
+        options = load_bilm(bilm).options
+        sizes = {"width": options.width, "depth": options.n_layers}
+        overrides = {f"components.elmo.model.{name}": size for name, size in sizes.items()}
+        overrides["paths.bilm"] = bilm
+        # room for the output of a wider one as well, for up to 300,000 tokens
+        overrides["components.elmo.cache_mb"] = options.width * options.n_reported * 4 * 3 // 10
+    loaded: Language = load_model_from_config(load_config(config, overrides), auto_fill=True)
+    return loaded
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("docs", type=Path, help="annotated Docs")
     parser.add_argument("--configs", nargs="+", type=Path, default=CONFIGS)
+    parser.add_argument("--bilm", default="en_small", help="the biLM, packaged or a path")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     args = parser.parse_args()
     print(machine())
     print(f"{'config':20}{'first epoch':>13}{'later ones':>13}{'ratio':>8}{'words/s later':>15}")
     rows: List[Dict[str, Any]] = []
     for config in args.configs:
-        nlp = load_model_from_config(load_config(config), auto_fill=True)
+        nlp = pipeline(config, args.bilm)
         docs = list(DocBin().from_disk(args.docs).get_docs(nlp.vocab))
         first, later = epochs(nlp, docs)
         rows.append({"config": config.stem, "first": first, "later": later})
