@@ -91,10 +91,12 @@ class CharCNN(nn.Module):
         chars = nn.functional.embedding(ids, self.embedding).view(n_words, n_positions * dim)
         outputs = []
         for width, weight, bias in zip(self.widths, self.filters, self.biases):
-            # [n_words, n_positions - width + 1, width * dim], a view until the product
-            windows = chars.unfold(1, width * dim, dim)
+            # [n_words * (n_positions - width + 1), width * dim]: copied for one product, since
+            # torch makes one for each word of windows that overlap
+            windows = chars.unfold(1, width * dim, dim).reshape(-1, width * dim)
+            products = windows @ weight.view(len(weight), -1).t()
             # the activation is monotonic and comes after the maximum: fewer of them
-            peaks = _Peak.apply(windows @ weight.view(len(weight), -1).t())
+            peaks = _Peak.apply(products.view(n_words, -1, len(weight)))
             outputs.append(self.activation(peaks + bias))
         return torch.cat(outputs, dim=1)
 
