@@ -99,17 +99,20 @@ def test_two_processes_give_what_one_gives(tmp_path, saved, method):
 
 
 FORKED = """
-import multiprocessing
+import multiprocessing, sys
 import numpy, torch
-from spacy_elmo import ElmoEmbedder
+from spacy_elmo import ElmoEmbedder, load_bilm, save_bilm
 
 WORDS = [f"word{n}" for n in range(300)]
 
 def embed():
-    return (embedder or ElmoEmbedder()).embed_sentence(WORDS), torch.get_num_threads()
+    found = embedder or ElmoEmbedder(weight_file=weights)
+    return found.embed_sentence(WORDS), torch.get_num_threads()
 
 torch.set_num_threads(2)
-embedder = ElmoEmbedder()
+weights = sys.argv[1]
+save_bilm(load_bilm(), weights)  # for the original format tensors are turned around
+embedder = ElmoEmbedder(weight_file=weights)
 expected, n_threads = embed()
 assert n_threads == 2
 for embedder in (embedder, None):
@@ -121,8 +124,8 @@ for embedder in (embedder, None):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forked processes here")
-def test_an_embedder_in_a_forked_process():
-    command = [sys.executable, "-c", FORKED]
+def test_an_embedder_in_a_forked_process(tmp_path):
+    command = [sys.executable, "-c", FORKED, str(tmp_path / "weights.hdf5")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
 

@@ -1,9 +1,25 @@
 """The products of thinc's layers by numpy's BLAS, which uses all cores."""
 
+from multiprocessing import parent_process
+
 from thinc.api import Model, NumpyOps
 
-# thinc's own products use one core, and not all of it where a processor lacks AVX-512
-FAST = NumpyOps(use_blis=False)
+
+class FastOps(NumpyOps):
+    """thinc's own products use one core, and little of it. So do these in processes that run side
+    by side, as of `nlp.pipe`: they have no more than that."""
+
+    @property
+    def use_blis(self) -> bool:
+        # asked anew: a pipeline is sent to a process that was just started
+        return parent_process() is not None
+
+    @use_blis.setter
+    def use_blis(self, value: bool) -> None:
+        pass
+
+
+FAST = FastOps()
 
 
 def use_fast_products(model: Model) -> Model:

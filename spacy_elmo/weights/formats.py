@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Optional
 
 from ..bilm.model import BiLM
+from ..forked import run_alone_after_fork
 from . import allennlp, hdf5, hdf5_writer, many_langs, store
 from .atomic import PathLike
 
@@ -41,6 +42,7 @@ def load_bilm(
         where it does not lie beside the weights.
     RETURNS (BiLM): The model, frozen, on the CPU.
     """
+    run_alone_after_fork()
     if (PRETRAINED / str(path)).is_dir() and not Path(path).exists():
         path = PRETRAINED / str(path)
     path = Path(path)

@@ -22,6 +22,7 @@ from .layouts import gates_from_original
 # One-layer models have no MultiRNNCell level, one-directional ones the first root.
 CELLS = ("{root}/MultiRNNCell/Cell{layer}/LSTMCell", "{root}/LSTMCell")
 ROOTS = {True: ("RNN_0/RNN", "RNN_1/RNN"), False: ("rnn",)}
+WORDS = "embedding"
 KERNEL, BIAS, PROJECTION = ("W_0", "kernel"), ("B", "bias"), ("W_P_0", "projection/kernel")
 # what h5py raises for a file that is not whole
 DAMAGED = (OSError, RuntimeError, KeyError, TypeError, AttributeError, UnicodeDecodeError)
@@ -41,6 +42,12 @@ def holds_bilm(path: Path) -> bool:
             return any(root.split("/")[0] in file for roots in ROOTS.values() for root in roots)
     except DAMAGED:
         return False
+
+
+def reads_words(path: Path) -> bool:
+    """RETURNS (bool): Whether the biLM in a file reads word ids, for which it has a vocabulary."""
+    with h5py.File(path, "r") as file:
+        return WORDS in file
 
 
 def find_weights(folder: Path) -> Path:
@@ -149,7 +156,7 @@ def _read_tensors(data: _Datasets, options: BiLMOptions) -> Dict[str, Tensor]:
             tensors[f"tokens.char_cnn.highways.{k}.weight"] = torch.cat(weights)
             tensors[f"tokens.char_cnn.highways.{k}.bias"] = torch.cat(biases)
     if options.word_dim:
-        tensors["tokens.word_embedding"] = data.get(("embedding",), options.n_words, dim)
+        tensors["tokens.word_embedding"] = data.get((WORDS,), options.n_words, dim)
     if options.token_projection:
         weight = data.get(("CNN_proj/W_proj",), n_features, dim)
         tensors["tokens.projection.weight"] = weight.t().contiguous()

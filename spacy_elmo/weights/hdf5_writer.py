@@ -5,7 +5,7 @@ Owns what the format can hold. Names and layouts are those that `hdf5` reads.
 
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional
 
 import h5py
 import numpy as np
@@ -17,7 +17,7 @@ from ..bilm.lstm import LSTMLayer
 from ..bilm.model import BiLM
 from ..bilm.options import BYTES, N_BYTE_CHARACTERS, BiLMOptions
 from .atomic import PathLike, atomic_file
-from .hdf5 import BIAS, CELLS, KERNEL, PROJECTION, ROOTS, holds_bilm
+from .hdf5 import BIAS, CELLS, KERNEL, PROJECTION, ROOTS, WORDS, holds_bilm, reads_words
 from .hdf5_options import SPECIAL_WORDS
 from .layouts import gates_to_original
 
@@ -49,32 +49,45 @@ def write(bilm: BiLM, path: PathLike, options_file: Optional[PathLike] = None) -
             "The original format holds models of both directions; this one has the forward "
             "direction only. Save it as a spacy-elmo directory."
         )
-    text = json.dumps(_original_options(options), indent=1) + "\n"
+    found = _original_options(options)
     if options_file is None:
-        stem = path.stem.removesuffix("_weights")
-        options_file = path.with_name(f"{stem}_options.json")
-        if not path.exists():
-            _check_same(options_file, text)
+        options_file = path.with_name(f"{_stem(path)}_options.json")
+        if any(_stem(other) == _stem(path) for other in _others(path)) or not path.exists():
+            _check_same(options_file, found, json.loads)
     options_file = Path(options_file)
     words = bilm.tokens.words
-    vocab, lines = path.with_name("vocab.txt"), ""
-    if words is not None:
-        lines = "\n".join(words.words) + "\n"
-        if any(other != path for other in path.parent.glob("*.hdf5")):
-            _check_same(vocab, lines)
+    vocab = path.with_name("vocab.txt")
+    if words is not None and (any(map(reads_words, _others(path))) or not path.exists()):
+        _check_same(vocab, words.words, lambda text: text.rstrip("\n").split("\n"))
     with atomic_file(path) as new_weights, atomic_file(options_file) as new_options:
         with h5py.File(new_weights, "w") as file:
             _write_tensors(bilm, lambda name, tensor: _put(file, name, tensor))
-        new_options.write_text(text, encoding="utf8")
+        new_options.write_text(json.dumps(found, indent=1) + "\n", encoding="utf8")
         if words is not None:
             with atomic_file(vocab) as new_vocab:
-                new_vocab.write_text(lines, encoding="utf8")
+                new_vocab.write_text("\n".join(words.words) + "\n", encoding="utf8")
     return options_file
 
 
-def _check_same(path: Path, text: str) -> None:
+def _stem(path: Path) -> str:
+    return path.stem.removesuffix("_weights")
+
+
+def _others(path: Path) -> List[Path]:
+    """RETURNS (List[Path]): The weight files beside one."""
+    found = (other for other in path.parent.iterdir() if other.suffix in (".hdf5", ".h5"))
+    return [other for other in found if other != path and holds_bilm(other)]
+
+
+def _check_same(path: Path, content: Any, parse: Callable[[str], Any]) -> None:
     """Raise a ValueError if a file of other content is there, that of another biLM."""
-    if path.exists() and path.read_text("utf8", errors="replace") != text:
+    if not path.exists():
+        return
+    try:
+        same = parse(path.read_text("utf8")) == content
+    except ValueError:
+        same = False
+    if not same:
         raise ValueError(
             f"{path} is there and belongs to another biLM, so it is not written over. Save to a "
             f"directory of its own."
@@ -112,7 +125,7 @@ def _write_tensors(bilm: BiLM, put: Callable[[str, Tensor], None]) -> None:
                 put(f"CNN_high_{k}/W_{part}", weight.t())
                 put(f"CNN_high_{k}/b_{part}", bias)
     if bilm.tokens.word_embedding is not None:
-        put("embedding", bilm.tokens.word_embedding)
+        put(WORDS, bilm.tokens.word_embedding)
     if bilm.tokens.projection is not None:
         put("CNN_proj/W_proj", bilm.tokens.projection.weight.t())
         put("CNN_proj/b_proj", bilm.tokens.projection.bias)

@@ -23,6 +23,7 @@ WEIGHTS = "model.safetensors"
 # beside them where the biLM can still be trained or asked for probabilities
 HEAD = "lm_head.safetensors"
 VOCAB = "vocab.txt"
+THROWAWAY = (".DS_Store", "._", ".nfs")
 FORMAT = "spacy-elmo"
 VERSION = 1
 # what the readers of safetensors and JSON raise
@@ -108,7 +109,7 @@ def check_replaceable(path: Path) -> None:
     if not path.exists():
         return
     found = () if path.is_file() else path.iterdir()
-    names = {file.name for file in found if not _is_throwaway(file.name)}
+    names = {file.name for file in found if not _is_throwaway(file)}
     ours = False
     if names - {HEAD, VOCAB} == {CONFIG, WEIGHTS}:
         try:
@@ -122,10 +123,9 @@ def check_replaceable(path: Path) -> None:
         )
 
 
-def _is_throwaway(name: str) -> bool:
-    """Whether a file manager, an editor or NFS has hidden it in a directory for a while; what
-    git keeps there is not."""
-    return name.startswith(".") and not name.startswith(".git")
+def _is_throwaway(path: Path) -> bool:
+    """Whether macOS or NFS has hidden it in a directory by itself."""
+    return path.name.startswith(THROWAWAY) and not path.is_dir()
 
 
 def is_store(path: Path) -> bool:

@@ -236,38 +236,60 @@ def test_fixture_weights_are_written_as_they_were(fixtures, tmp_path):
                 assert np.array_equal(first[name][...], copy[name][...]), name
 
 
-def test_a_vocabulary_of_another_model_is_not_written_over(tmp_path):
+@pytest.fixture
+def owls(tmp_path):
+    """A model over word ids, and a folder to write to."""
     reference = random_reference(filters=(), n_words=4, word_dim=6, token_projection=False)
     (tmp_path / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nowl\n", encoding="utf8")
-    bilm = hdf5.read(write_original(tmp_path, reference))
-    out = tmp_path / "out"
-    out.mkdir()
-    hdf5_writer.write(bilm, out / "a.hdf5")
-    hdf5_writer.write(bilm, out / "b.hdf5")  # the same words
-    assert bilm.tokens.words is not None
+    (tmp_path / "out").mkdir()
+    return hdf5.read(write_original(tmp_path, reference)), tmp_path / "out"
+
+
+@pytest.mark.parametrize("suffix", ["hdf5", "h5"])
+def test_a_vocabulary_of_another_model_is_not_written_over(owls, suffix):
+    bilm, out = owls
+    for name in ("a", "b"):  # of the same words
+        hdf5_writer.write(bilm, out / f"{name}.{suffix}")
     bilm.tokens.words.words[3] = "zebra"
-    with pytest.raises(ValueError, match="vocab.txt is there and belongs to another biLM"):
-        hdf5_writer.write(bilm, out / "c.hdf5")
-    assert sorted(path.name for path in out.glob("*.hdf5")) == ["a.hdf5", "b.hdf5"]
+    for name in ("a", "c"):
+        with pytest.raises(ValueError, match="vocab.txt is there and belongs to another biLM"):
+            hdf5_writer.write(bilm, out / f"{name}.{suffix}")
+    assert sorted(path.name for path in out.glob(f"*.{suffix}")) == [f"a.{suffix}", f"b.{suffix}"]
     assert (out / "vocab.txt").read_text().endswith("owl\n")
 
 
-def test_a_model_alone_is_replaced_with_its_vocabulary_and_options(tmp_path):
-    reference = random_reference(filters=(), n_words=4, word_dim=6, token_projection=False)
-    (tmp_path / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nowl\n", encoding="utf8")
-    bilm = hdf5.read(write_original(tmp_path, reference))
-    out = tmp_path / "out"
-    out.mkdir()
+def test_a_vocabulary_of_something_else_is_not_written_over(owls):
+    bilm, out = owls
+    (out / "vocab.txt").write_text("of a softmax\n")
+    with pytest.raises(ValueError, match="vocab.txt is there and belongs to another biLM"):
+        hdf5_writer.write(bilm, out / "a.hdf5")
+    assert (out / "vocab.txt").read_text() == "of a softmax\n"
+
+
+def test_a_model_that_is_alone_is_replaced_with_its_vocabulary(owls):
+    bilm, out = owls
     hdf5_writer.write(bilm, out / "a.hdf5")
-    assert bilm.tokens.words is not None
+    # neither has a vocabulary
+    hdf5_writer.write(tiny_bilm(), out / "characters.hdf5")
+    with h5py.File(out / "vectors.hdf5", "w") as file:
+        file.create_dataset("0", data=np.zeros((3, 5, 8)))
     bilm.tokens.words.words[3] = "zebra"
     hdf5_writer.write(bilm, out / "a.hdf5")
     assert (out / "vocab.txt").read_text().endswith("zebra\n")
 
 
 def test_options_of_another_model_are_not_written_over(tmp_path):
-    (tmp_path / "small_options.json").write_text('{"lstm": "of small_v2.hdf5"}')
+    options = tmp_path / "small_options.json"
+    options.write_text('{"lstm": "of another model"}')
     for name in ("small.hdf5", "small_weights.hdf5"):
         with pytest.raises(ValueError, match="small_options.json is there and belongs to another"):
             hdf5_writer.write(tiny_bilm(), tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["small_options.json"]
+    # the same ones, written otherwise
+    options.unlink()
+    hdf5_writer.write(tiny_bilm(), tmp_path / "small.hdf5")
+    options.write_text(json.dumps(json.loads(options.read_text())))
+    hdf5_writer.write(tiny_bilm(seed=1), tmp_path / "small_weights.hdf5")
+    # and both models have them
+    with pytest.raises(ValueError, match="small_options.json is there and belongs to another"):
+        hdf5_writer.write(tiny_bilm(cell_clip=0.5), tmp_path / "small.hdf5")

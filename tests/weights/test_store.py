@@ -146,11 +146,21 @@ def test_what_a_file_manager_hides_in_a_directory_is_in_nobodys_way(tmp_path, na
     assert_equal(store.read(tmp_path / "x"), tiny_bilm(seed=2))
 
 
-def test_writing_does_not_remove_what_git_keeps(tmp_path):
-    store.write(tiny_bilm(), tmp_path / "x")
-    (tmp_path / "x" / ".git").mkdir()
+@pytest.mark.parametrize("name", [".git", ".venv", ".nfs", ".env"])
+@pytest.mark.parametrize("beside_a_model", [True, False])
+def test_writing_does_not_remove_what_somebody_hides(tmp_path, name, beside_a_model):
+    path = tmp_path / "x"
+    path.mkdir()
+    if beside_a_model:
+        store.write(tiny_bilm(), path)
+    hidden = path / name
+    if name == ".env":
+        hidden.write_text("SECRET=1")
+    else:
+        hidden.mkdir()
     with pytest.raises(ValueError, match="something other than a biLM"):
-        store.write(tiny_bilm(), tmp_path / "x")
+        store.write(tiny_bilm(), path)
+    assert hidden.exists()
 
 
 def test_writing_through_a_link_replaces_its_target(tmp_path):
