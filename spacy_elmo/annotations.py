@@ -40,8 +40,10 @@ def store_tensor(doc: Doc, vectors: Floats2d) -> None:
     """
     doc.tensor = vectors.copy()
     if not doc.vocab.vectors.size:
-        # what spaCy has made of a former tensor, or of none: `Span.as_doc` asks for it at once
-        doc.vector = doc.vector_norm = None
+        # what spaCy has made of a former tensor, or of none: `Span.as_doc` asks for it at once.
+        # Its types do not know that nothing is made of None.
+        untyped: Any = doc
+        untyped.vector = untyped.vector_norm = None
     # spaCy calls equally spelled words alike without a look at their vectors; new dicts, since a
     # Doc that was cut out of another one shares those of that one
     doc.user_hooks = {"similarity": cosine, **doc.user_hooks}
