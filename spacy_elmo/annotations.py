@@ -40,9 +40,8 @@ def store_tensor(doc: Doc, vectors: Floats2d) -> None:
     """
     doc.tensor = vectors.copy()
     if not doc.vocab.vectors.size:
-        # what spaCy has made of a former tensor, or of none: `Span.as_doc` asks for it at once.
-        # Its types do not know that nothing is made of None.
-        untyped: Any = doc
+        # what spaCy has kept of a former tensor, or of none: `Span.as_doc` asks for it at once
+        untyped: Any = doc  # spaCy's types leave out that None is nothing kept
         untyped.vector = untyped.vector_norm = None
     # spaCy calls equally spelled words alike without a look at their vectors; new dicts, since a
     # Doc that was cut out of another one shares those of that one
