@@ -70,6 +70,10 @@ def measure_use(nlp: Language, docs: List[Doc]) -> Dict[str, Any]:
     return found
 
 
+def docs_of(path: Path, nlp: Language) -> List[Doc]:
+    return list(DocBin().from_disk(path).get_docs(nlp.vocab))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("docs", type=Path, help="Docs with entities")
@@ -77,12 +81,15 @@ def main() -> None:
     parser.add_argument("--pipeline", type=Path, help="a trained pipeline")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
     args = parser.parse_args()
-    nlp = load_model_from_config(load_config(args.config), auto_fill=True)
-    docs = list(DocBin().from_disk(args.docs).get_docs(nlp.vocab))
-    found = {"machine": machine(), "spacy": spacy.__version__, **measure_training(nlp, docs)}
+    found = {"machine": machine(), "spacy": spacy.__version__}
+    # before the training, which leaves memory in pieces
     if args.pipeline:
-        nlp = spacy.load(args.pipeline)
-    found.update(measure_use(nlp, docs))
+        trained = spacy.load(args.pipeline)
+        found.update(measure_use(trained, docs_of(args.docs, trained)))
+    nlp = load_model_from_config(load_config(args.config), auto_fill=True)
+    found.update(measure_training(nlp, docs_of(args.docs, nlp)))
+    if not args.pipeline:
+        found.update(measure_use(nlp, docs_of(args.docs, nlp)))
     for name, value in found.items():
         print(f"{name:24}{value:,.2f}" if isinstance(value, float) else f"{name:24}{value}")
     if args.json:
