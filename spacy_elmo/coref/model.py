@@ -17,7 +17,7 @@ from ..spans.shim import ModuleShim
 from ..spans.tensors import gradients, to_torch
 from ..token_vectors import PartsOfDocs
 from .document import Document
-from .head import CorefHead, Links, Sizes, make_head
+from .head import CorefHead, Links, Part, Sizes, make_head
 
 CorefModel = Model[List[Doc], List[Floats2d]]
 
@@ -146,7 +146,7 @@ def resolve(
     shim = _shim(model)
     parts_of = PartsOfDocs(model.get_ref("tok2vec"), docs)
 
-    def vectors_of(parts: List[Tuple[int, int, int]]) -> torch.Tensor:
+    def vectors_of(parts: List[Part]) -> torch.Tensor:
         return torch.cat(to_torch(parts_of(parts), shim.device, is_train=False))
 
     shim.module.eval()
