@@ -49,15 +49,15 @@ def write(bilm: BiLM, path: PathLike, options_file: Optional[PathLike] = None) -
             "The original format holds models of both directions; this one has the forward "
             "direction only. Save it as a spacy-elmo directory."
         )
-    found = _original_options(options)
+    found, others = _original_options(options), _others(path)
     if options_file is None:
         options_file = path.with_name(f"{_stem(path)}_options.json")
-        if any(_stem(other) == _stem(path) for other in _others(path)) or not path.exists():
+        if any(_stem(other) == _stem(path) for other in others) or not path.exists():
             _check_same(options_file, found, json.loads)
     options_file = Path(options_file)
     words = bilm.tokens.words
     vocab = path.with_name("vocab.txt")
-    if words is not None and (any(map(reads_words, _others(path))) or not path.exists()):
+    if words is not None and (any(map(reads_words, others)) or not path.exists()):
         _check_same(vocab, words.words, lambda text: text.rstrip("\n").split("\n"))
     with atomic_file(path) as new_weights, atomic_file(options_file) as new_options:
         with h5py.File(new_weights, "w") as file:
