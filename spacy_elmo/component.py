@@ -5,6 +5,7 @@ business, what is written on Docs that of `annotations`, and how gradients come
 together that of `pending`.
 """
 
+import warnings
 from contextlib import contextmanager
 from functools import partial
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
@@ -13,10 +14,12 @@ from spacy.language import Language
 from spacy.pipeline import TrainablePipe
 from spacy.tokens import Doc
 from spacy.training import Example, validate_examples, validate_get_examples
+from spacy.util import registry
 from spacy.vocab import Vocab
 from thinc.api import Config, Model, Optimizer
 
 from . import annotations
+from .doc_tensor import TensorSharing
 from .models.encoder import (
     Encoder,
     Settings,
@@ -37,8 +40,9 @@ DEFAULT_CONFIG = """
 frozen = true
 mix = null
 store_layers = true
-store_tensor = true
+store_tensor = null
 cache_mb = 1024
+loader = null
 
 [elmo.model]
 @architectures = "spacy-elmo.BiLM.v1"
@@ -50,6 +54,16 @@ precision = "float32"
 batch_tokens = 8192
 device = null
 """
+
+
+UNHEARD = (
+    "No component listens to '{name}', so none will be trained on its vectors. A component listens "
+    "with a spacy-elmo.ElmoListener.v1 as the tok2vec of its model, and after '{name}' in the "
+    "pipeline. `spacy init config` writes spacy.Tok2VecListener.v1 there, which listens to "
+    "'tok2vec': replace its block, and remove 'tok2vec' if nothing else listens to it. If '{name}' "
+    "is there for its vectors alone, leave it out of this training and add it later with "
+    'nlp.add_pipe("elmo").initialize().'
+)
 
 
 @Language.factory(
@@ -64,8 +78,9 @@ def make_elmo(
     frozen: bool,
     mix: Optional[List[float]],
     store_layers: bool,
-    store_tensor: bool,
+    store_tensor: Optional[bool],
     cache_mb: int,
+    loader: Optional[BiLMLoader],
 ) -> "Elmo":
     """Construct the `elmo` component.
 
@@ -74,10 +89,13 @@ def make_elmo(
     mix (Optional[List[float]]): Weights of the layers in `doc.tensor`, before the
         softmax, the token layer first; equal if None.
     store_layers (bool): Whether to set `doc._.elmo`, which listeners read.
-    store_tensor (bool): Whether to set `doc.tensor`, which `token.vector` reads.
+    store_tensor (Optional[bool]): Whether to set `doc.tensor`, which `token.vector` reads. None:
+        unless a later component sets or reads it.
     cache_mb (int): Memory for layers kept across epochs while the biLM is frozen.
+    loader (Optional[Callable[[], BiLM]]): Gives the biLM when the component is initialized, for
+        example spacy-elmo.PretrainedLoader.v1; the packaged model if None.
     """
-    return Elmo(
+    elmo = Elmo(
         nlp.vocab,
         model,
         name,
@@ -86,7 +104,10 @@ def make_elmo(
         store_layers=store_layers,
         store_tensor=store_tensor,
         cache_mb=cache_mb,
+        loader=loader,
     )
+    elmo.tensor_sharing.join(nlp)
+    return elmo
 
 
 class Elmo(ListenedTo, TrainablePipe):
@@ -95,7 +116,7 @@ class Elmo(ListenedTo, TrainablePipe):
     vocab (Vocab): The shared vocabulary.
     model (Model[List[Doc], LayerBatch]): The biLM.
     name (str): The component's name.
-    frozen, mix, store_layers, store_tensor, cache_mb: See `make_elmo`.
+    frozen, mix, store_layers, store_tensor, cache_mb, loader: See `make_elmo`.
 
     DOCS: docs/api.md
     """
@@ -109,8 +130,9 @@ class Elmo(ListenedTo, TrainablePipe):
         frozen: bool = True,
         mix: Optional[List[float]] = None,
         store_layers: bool = True,
-        store_tensor: bool = True,
+        store_tensor: Optional[bool] = None,
         cache_mb: int = 1024,
+        loader: Optional[BiLMLoader] = None,
     ) -> None:
         if cache_mb < 0:
             raise ValueError(f"'cache_mb' of '{name}' is {cache_mb}; it must be 0 or more.")
@@ -118,37 +140,59 @@ class Elmo(ListenedTo, TrainablePipe):
         self.model = model
         self.name = name
         self.cfg: Dict[str, Any] = {}
+        self.tensor_sharing = TensorSharing()
         self.listener_map = {}
         self.output_cache = OutputCache(cache_mb)
         self.frozen = frozen
         self.store_layers = store_layers
         self.store_tensor = store_tensor
+        self.loader = loader
         self.mix = mix
         self._pending: Optional[PendingBatch] = None
         self._training = False
+        self._warned_unheard = False
         annotations.install_extension()
 
     # Initialization
 
     def initialize(
         self,
-        get_examples: Callable[[], Iterable[Example]],
+        get_examples: Optional[Callable[[], Iterable[Example]]] = None,
         *,
         nlp: Optional[Language] = None,
         loader: Optional[BiLMLoader] = None,
     ) -> None:
-        """Load the biLM's weights.
+        """Load the biLM's weights. Without arguments, this adds the component to a trained
+        pipeline, whose other components `nlp.initialize()` would reset.
 
-        get_examples (Callable[[], Iterable[Example]]): Sample of the training data.
+        get_examples (Optional[Callable[[], Iterable[Example]]]): Sample of the training data;
+            not needed.
         nlp (Optional[Language]): The pipeline.
         loader (Optional[Callable[[], BiLM]]): Gives the biLM, for example
-            spacy-elmo.PretrainedLoader.v1; the packaged model if None.
+            spacy-elmo.PretrainedLoader.v1. If None, the loader that [initialize.components] of
+            the pipeline names, else that of the component's config, else the packaged model.
         """
-        validate_get_examples(get_examples, "Elmo.initialize")
+        if get_examples is not None:
+            validate_get_examples(get_examples, "Elmo.initialize")
         if nlp is not None:
+            self.tensor_sharing.join(nlp)
             check_upstreams(nlp)
-        load_from(self.model, loader)
+            if any(user.reads for user in self.tensor_sharing.users.values()):
+                self._warn_if_unheard()
+        self.tensor_sharing.decide(self.name, self.store_tensor)
+        load_from(self.model, loader or self._configured_loader() or self.loader)
         self._forget()
+
+    def _configured_loader(self) -> Optional[BiLMLoader]:
+        """RETURNS (Optional[Callable[[], BiLM]]): What [initialize.components] names."""
+        nlp = self.tensor_sharing.pipeline_of(self)
+        if nlp is None:
+            return None
+        settings = nlp.config.interpolate()["initialize"]["components"].get(self.name, {})
+        loader: Optional[BiLMLoader] = registry.resolve({"loader": settings.get("loader")})[
+            "loader"
+        ]
+        return loader
 
     # Prediction
 
@@ -171,10 +215,11 @@ class Elmo(ListenedTo, TrainablePipe):
         batch (LayerBatch): What `predict` gave for them.
         """
         annotations.install_extension()
+        sets_tensor = self.tensor_sharing.decide(self.name, self.store_tensor)
         if self.store_layers:
             for doc, layers in zip(docs, batch.split()):
                 annotations.store_layers(doc, layers)
-        if self.store_tensor:
+        if sets_tensor:
             weights = fixed_mix(self.model.ops, n_layers_of(self.model), self.mix)
             mixed = mix_layers(batch.layers, weights, 1.0)
             for doc, vectors in zip(docs, split_rows(mixed, batch.lengths)):
@@ -221,6 +266,8 @@ class Elmo(ListenedTo, TrainablePipe):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "Elmo.update")
+        self.tensor_sharing.decide(self.name, self.store_tensor)
+        self._warn_if_unheard()
         self._flush()
         self._training = True
         docs = [example.predicted for example in examples]
@@ -253,6 +300,13 @@ class Elmo(ListenedTo, TrainablePipe):
 
     def add_label(self, label: str) -> int:
         raise NotImplementedError("'elmo' has no labels: add them to the component that listens.")
+
+    def _warn_if_unheard(self) -> None:
+        """Warn once if no component learns from this one, as in what `spacy init config` writes."""
+        if self.listeners or self._warned_unheard:
+            return
+        self._warned_unheard = True
+        warnings.warn(UNHEARD.format(name=self.name), stacklevel=3)
 
     def _flush(self) -> None:
         """Take the gradients of the last batch through the biLM, if that is still to do."""

@@ -9,6 +9,7 @@ from typing import Any, Dict, List
 from spacy.language import Language
 from thinc.api import Model
 
+from .doc_tensor import TensorSharing, check_providers
 from .listener import ElmoListener
 from .models.encoder import Encoder, n_layers_of
 from .models.products import use_fast_products
@@ -21,7 +22,20 @@ class ListenedTo:
     name: str
     model: Encoder
     store_layers: bool
-    listener_map: Dict[str, List[ElmoListener]]
+    tensor_sharing: TensorSharing
+    _listener_map: Dict[str, List[ElmoListener]]
+
+    @property
+    def listener_map(self) -> Dict[str, List[ElmoListener]]:
+        """RETURNS (Dict[str, List[ElmoListener]]): The listeners of each component. spaCy sets
+        an empty dictionary whenever it links a pipeline, and then calls `find_listeners` with
+        each enabled component that comes later."""
+        return self._listener_map
+
+    @listener_map.setter
+    def listener_map(self, listeners: Dict[str, List[ElmoListener]]) -> None:
+        self._listener_map = listeners
+        self.tensor_sharing.reset(self)
 
     @property
     def listeners(self) -> List[ElmoListener]:
@@ -71,6 +85,7 @@ class ListenedTo:
         biLM's output kept, the model's own products are most of a training, so they are made by
         the faster library.
         """
+        self.tensor_sharing.add(self, component)
         for listener in _listeners_in(component):
             if listener.upstream_name in ("*", self.name):
                 self.add_listener(listener, component.name)
@@ -83,6 +98,7 @@ def check_upstreams(nlp: Language) -> None:
 
     nlp (Language): The pipeline.
     """
+    check_providers(nlp)
     names = [name for name, pipe in nlp.pipeline if isinstance(pipe, ListenedTo)]
     # spaCy disables those that come from another pipeline while it initializes the rest
     known = ["*", *(name for name, pipe in nlp.components if isinstance(pipe, ListenedTo))]

@@ -61,9 +61,11 @@ def pipeline(*names: str, elmo: Optional[Dict[str, Any]] = None) -> Language:
     return nlp
 
 
-def add_elmo(nlp: Language, name: str = "elmo", seed: int = 0, **settings: Any) -> Elmo:
+def add_elmo(
+    nlp: Language, name: str = "elmo", seed: int = 0, first: Optional[bool] = None, **settings: Any
+) -> Elmo:
     model = {"width": WIDTH, "depth": 2, **settings.pop("model", {})}
-    pipe = nlp.add_pipe("elmo", name=name, config={"model": model, **settings})
+    pipe = nlp.add_pipe("elmo", name=name, first=first, config={"model": model, **settings})
     loader = {"@misc": "spacy-elmo-tests.TinyBiLM.v1", "seed": seed}
     nlp.config["initialize"]["components"][name] = {"loader": loader}
     return pipe

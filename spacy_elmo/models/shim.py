@@ -40,8 +40,10 @@ class BiLMShim(PyTorchShim):
     def bilm(self) -> BiLM:
         if self._model is None:
             raise ValueError(
-                "The biLM has no weights yet. Call nlp.initialize(), which loads those that "
-                "[initialize.components.elmo] names or the packaged ones, or load a saved pipeline."
+                "The biLM has no weights yet. nlp.initialize() loads them where all components "
+                "are new. It would reset the components of a trained pipeline: there call "
+                'nlp.get_pipe("elmo").initialize(). Both load the weights that the config names '
+                "as the loader, else the packaged model. A saved pipeline holds its own."
             )
         return self._model
 

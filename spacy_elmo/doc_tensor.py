@@ -1,0 +1,190 @@
+"""Which component of a pipeline sets `doc.tensor`.
+
+`doc.tensor` has room for the vectors of one component. spaCy's `tok2vec` sets it, and at
+prediction spaCy's `Tok2VecListener` reads it, whatever component set it last and however wide
+it is. So `elmo` finds out which later components use `doc.tensor` and does not overwrite what
+they read.
+"""
+
+import warnings
+import weakref
+from typing import Any, Dict, NamedTuple, Optional
+
+from spacy.language import Language
+from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
+from thinc.api import Model
+
+TENSOR = "doc.tensor"
+
+
+class TensorUser(NamedTuple):
+    """How a component uses `doc.tensor`.
+
+    reads (bool): Whether the component reads it.
+    sets (bool): Whether the component sets it.
+    """
+
+    reads: bool
+    sets: bool
+
+
+class TensorSharing:
+    """The components after an `elmo` component that use `doc.tensor`.
+
+    users (Dict[str, TensorUser]): The components by their names, in the order of the pipeline.
+    """
+
+    def __init__(self) -> None:
+        self.users: Dict[str, TensorUser] = {}
+        self._nlp: Optional[weakref.ref[Language]] = None
+        self._complete = False
+        self._warned = False
+
+    def __getstate__(self) -> Dict[str, Any]:
+        return {**self.__dict__, "_nlp": None}  # a copy may go to another process
+
+    def join(self, nlp: Language) -> None:
+        """Remember the pipeline of the `elmo` component, without keeping it alive."""
+        self._nlp = weakref.ref(nlp)
+
+    def pipeline_of(self, component: Any) -> Optional[Language]:
+        """RETURNS (Optional[Language]): The pipeline, if it holds a component."""
+        nlp = None if self._nlp is None else self._nlp()
+        holds = nlp is not None and any(pipe is component for _, pipe in nlp.components)
+        return nlp if holds else None
+
+    def reset(self, elmo: Any) -> None:
+        """Start collecting. spaCy links the pipeline: `add` follows for later components.
+
+        elmo (Elmo): The component.
+        """
+        nlp = self.pipeline_of(elmo)
+        users = {} if nlp is None else users_after(nlp, elmo)
+        # for disabled components there is no `add`, nor are they linked when they are enabled
+        self.users = {name: user for name, user in users.items() if nlp and name in nlp.disabled}
+        self._complete = False
+
+    def add(self, elmo: Any, component: Any) -> None:
+        """Note how a later component uses `doc.tensor`.
+
+        elmo (Elmo): The component.
+        component (Any): The later component.
+        """
+        nlp = self.pipeline_of(component)
+        if nlp is None or self.pipeline_of(elmo) is None:
+            # of a pipeline that has taken `elmo` from another one
+            user = find_user(component)
+            if user is not None:
+                self.users[component.name] = user
+        elif not self._complete:
+            self.users = users_after(nlp, elmo)
+            self._complete = True
+
+    def decide(self, name: str, store_tensor: Optional[bool]) -> bool:
+        """Return whether `elmo` sets `doc.tensor`. Warn once if `doc.tensor` will not hold
+        ELMo's vectors in the end.
+
+        name (str): Name of the `elmo` component.
+        store_tensor (Optional[bool]): The setting; with None `elmo` leaves `doc.tensor` to
+            later components that use it.
+        RETURNS (bool): Whether to set it.
+        RAISES (ValueError): If a later component reads `doc.tensor` and would get ELMo's vectors.
+        """
+        if store_tensor is False or not self.users:
+            return store_tensor is not False
+        if store_tensor:
+            check_overwritten(name, self.users)
+        if not self._warned:
+            self._warned = True
+            warn_of_users(name, self.users, bool(store_tensor))
+        return bool(store_tensor)
+
+
+def find_user(
+    component: Any, nlp: Optional[Language] = None, name: str = ""
+) -> Optional[TensorUser]:
+    """Return how a component uses `doc.tensor`, or None if it does not or is an `elmo` component.
+
+    component (Any): The component.
+    nlp (Optional[Language]): The pipeline, which knows what the component's factory states.
+    name (str): Name of the component in the pipeline.
+    RETURNS (Optional[TensorUser]): How it is used.
+    """
+    reads, sets = has_tok2vec_listener(component), isinstance(component, Tok2Vec)
+    if nlp is not None:
+        meta = nlp.get_pipe_meta(name)
+        reads = reads or TENSOR in meta.requires
+        sets = sets or (TENSOR in meta.assigns and meta.factory != "elmo")
+    return TensorUser(reads, sets) if reads or sets else None
+
+
+def has_tok2vec_listener(component: Any) -> bool:
+    """RETURNS (bool): Whether a component's model holds one of spaCy's listeners."""
+    model = getattr(component, "model", None)
+    nodes = model.walk() if isinstance(model, Model) else ()
+    return any(isinstance(node, Tok2VecListener) for node in nodes)
+
+
+def users_after(nlp: Language, component: Any) -> Dict[str, TensorUser]:
+    """RETURNS (Dict[str, TensorUser]): The users of `doc.tensor` after a component of a
+    pipeline, disabled ones included."""
+    components = nlp.components
+    start = next(i for i, (_, pipe) in enumerate(components) if pipe is component) + 1
+    found = ((name, find_user(pipe, nlp, name)) for name, pipe in components[start:])
+    return {name: user for name, user in found if user is not None}
+
+
+def check_overwritten(name: str, users: Dict[str, TensorUser]) -> None:
+    """Raise a ValueError if a later component would read ELMo's vectors from `doc.tensor`.
+
+    name (str): Name of the `elmo` component.
+    users (Dict[str, TensorUser]): The later components.
+    """
+    for reader, user in users.items():
+        if user.reads:
+            raise ValueError(
+                f"'{name}' has store_tensor = true and overwrites doc.tensor, from which "
+                f"'{reader}' reads the vectors of another component, as spacy.Tok2VecListener.v1 "
+                f"does. Set store_tensor = null or false; or put '{name}' after '{reader}'; or "
+                f"give '{reader}' a spacy-elmo.ElmoListener.v1, which reads doc._.elmo."
+            )
+        if user.sets:
+            return
+
+
+def warn_of_users(name: str, users: Dict[str, TensorUser], overwritten: bool) -> None:
+    """Warn that `doc.tensor` will not hold ELMo's vectors.
+
+    name (str): Name of the `elmo` component.
+    users (Dict[str, TensorUser]): The later components, at least one.
+    overwritten (bool): Whether `elmo` sets `doc.tensor` before a later component does.
+    """
+    setter = next((other for other, user in users.items() if user.sets), None)
+    if overwritten:
+        found = f"'{setter}' comes after '{name}' and overwrites doc.tensor."
+    else:
+        other, use = setter or next(iter(users)), "sets" if setter else "reads"
+        found = f"'{name}' does not set doc.tensor, because '{other}' comes later and {use} it."
+    warnings.warn(
+        f"{found} The vectors of '{name}' are in doc._.elmo, token._.elmo and span._.elmo. To "
+        f"confirm that, set store_tensor = false. To have them in doc.tensor, put '{name}' after "
+        f"'{list(users)[-1]}'.",
+        stacklevel=4,
+    )
+
+
+def check_providers(nlp: Language) -> None:
+    """Raise a ValueError if one of spaCy's listeners has no component to listen to.
+
+    nlp (Language): The pipeline.
+    """
+    provided = False
+    for name, pipe in nlp.components:
+        if not provided and has_tok2vec_listener(pipe):
+            raise ValueError(
+                f"'{name}' has a spacy.Tok2VecListener.v1, which listens to a 'tok2vec' component, "
+                f"and no such component comes before '{name}'. To listen to 'elmo', put a "
+                f"spacy-elmo.ElmoListener.v1 with its width and depth in the listener's place."
+            )
+        user = find_user(pipe, nlp, name)
+        provided = provided or (user is not None and user.sets)
