@@ -364,7 +364,8 @@ class Elmo(ListenedTo, TrainablePipe):
             raise ValueError(f"{source} has depth {found}, but {sizes}. {advice}")
 
     def _forget(self) -> None:
-        """Drop what belongs to other weights."""
+        """Drop what belongs to other weights, and check the language of the new ones."""
+        shim_of(self.model).check_language(self.vocab.lang)
         self.output_cache.clear()
         self._drop_pending()
 

@@ -82,6 +82,7 @@ class BiLM(nn.Module):
         super().__init__()
         self.options = options
         self.mixes: List[Mix] = []
+        self.languages: Tuple[str, ...] = ()  # of the text it was trained on, if they are known
         self._versions: List[Tuple[int, int]] = []
         self.tokens = TokenEmbedder(options, characters, words)
         self.layers = nn.ModuleList(make_layer(options) for _ in range(options.n_layers))

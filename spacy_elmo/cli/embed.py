@@ -137,6 +137,7 @@ def embed(
     # oneDNN keeps a primitive for each of the last 1024 shapes of a product; batches hardly
     # ever have the same shapes, and these take hundreds of megabytes
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
+    from ..bilm.languages import warn_of_language
     from ..weights import load_bilm
     from .embed_inputs import Inputs, find_files
     from .embed_outputs import WRITERS
@@ -154,6 +155,8 @@ def embed(
         raise ValueError(f"{output} is there already; give --force to replace it.")
     found = Inputs(find_files([Path(path) for path in inputs]), lang, tokenized)
     bilm = load_bilm(model, options_file).to(_device(gpu_id))
+    if not tokenized:
+        warn_of_language(bilm.languages, lang, "--lang")
     encoder = Encoder(bilm, layers, start_state, precision, batch_tokens)
     parts = Parts(folder, _settings(found, encoder, lang, part_tokens))
     parts.open()

@@ -79,6 +79,7 @@ def evaluate(
 
     RETURNS (Perplexity): Of both directions.
     """
+    from ..bilm.languages import warn_of_language
     from ..pretrain.corpus_builder import open_corpus
     from ..pretrain.evaluate import evaluate
     from ..pretrain.model import LanguageModel
@@ -88,6 +89,8 @@ def evaluate(
     workers = Workers.join(gpu_id)
     try:
         language_model = LanguageModel.load(model).to(workers.device)
+        if not tokenized:
+            warn_of_language(language_model.bilm.languages, lang, "--lang")
         settings = TextSettings(lang, tokenized, text_key)
         with tempfile.TemporaryDirectory() as temporary:
             corpus = open_corpus(texts, settings, cache or temporary, progress=progress)

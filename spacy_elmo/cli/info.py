@@ -89,6 +89,7 @@ def bilm_info(name: str, options_file: Optional[Path] = None) -> Dict[str, Any]:
         "layers": options.n_reported,
         "width": options.width,
         "depth": options.n_layers,
+        "languages": list(bilm.languages),
         "cell": options.hidden_dim,
         "projection": options.projection_dim,
         "filters": [list(pair) for pair in options.filters],
@@ -161,6 +162,7 @@ def _print_bilm(facts: Dict[str, Any]) -> None:
         [
             ("Format", facts["format"]),
             ("Layers", f"{facts['layers']} of width {facts['width']}, depth {facts['depth']}"),
+            ("Languages", ", ".join(facts["languages"]) or "not recorded"),
             ("Cell, projection", f"{facts['cell']}, {facts['projection']}"),
             ("Filters", filters or "none"),
             ("Highway layers", facts["highway_layers"]),

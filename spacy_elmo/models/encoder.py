@@ -100,6 +100,8 @@ def forward(
 ) -> Tuple[LayerBatch, Callable[[LayerBatch], List[Doc]]]:
     shim, settings = shim_of(model), cast(Settings, model.attrs["settings"])
     shim.apply_frozen()
+    if docs:
+        shim.check_language(docs[0].vocab.lang)
     wants_gradient = is_train and not shim.frozen
     segmented = segment_docs(docs, settings.segmenter)
     with torch.set_grad_enabled(wants_gradient):

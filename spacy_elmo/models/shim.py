@@ -7,12 +7,13 @@ the optimizer, and averaged parameters do reach the module.
 
 import copy
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional, cast
+from typing import Any, Dict, Iterator, Optional, Set, cast
 
 import torch
 from thinc.api import Ops, Optimizer, PyTorchShim, get_current_ops, torch2xp, xp2torch
 from thinc.shims.shim import Shim
 
+from ..bilm.languages import warn_of_language
 from ..bilm.model import BiLM
 from ..swapped import device_of, swapped_params
 from ..weights import store
@@ -31,6 +32,7 @@ class BiLMShim(PyTorchShim):
         self.device_name = device
         self.frozen = True  # a setting, not saved: the config decides
         self.swapped = False  # whether `use_params` has put other parameters in
+        self._checked_languages: Set[str] = set()
 
     @property
     def loaded(self) -> bool:
@@ -50,6 +52,16 @@ class BiLMShim(PyTorchShim):
     def set_bilm(self, bilm: BiLM, ops: Ops) -> None:
         """Put a biLM in, moved to where it shall run."""
         self._model = bilm.to(find_device(self.device_name, ops))
+        self._checked_languages.clear()
+
+    def check_language(self, lang: str) -> None:
+        """Warn once if the biLM was not trained on a language.
+
+        lang (str): Language of the pipeline or of its Docs.
+        """
+        if self._model is not None and lang not in self._checked_languages:
+            self._checked_languages.add(lang)
+            warn_of_language(self._model.languages, lang, "the language of the pipeline")
 
     def apply_frozen(self) -> None:
         """Turn gradients of the weights off or on; nothing happens if they are so already."""

@@ -39,7 +39,7 @@ class TextConfig:
     train, heldout (List[str]): Files, directories or globs, one or a list, to train on and
         to watch the perplexity on.
     cache (str): Directory for the tokenized text.
-    lang (str): Language whose tokenizer cuts running text.
+    lang (str): Language of the text, which the biLM records. Its tokenizer cuts running text.
     tokenized (bool): Whether text files hold a whitespace-tokenized sentence per line.
     text_key (str): Key of the text in JSONL records.
     """

@@ -42,17 +42,25 @@ def make_model(config: PretrainConfig, corpus: Corpus) -> LanguageModel:
     if config.init is not None:
         saved = load_saved(config.init, vocab, cutoffs)
         if saved is not None:
+            _add_language(saved.bilm, config.text.lang)
             return saved
         bilm = load_bilm(config.init)
     else:
         assert config.model is not None
         bilm = BiLM(config.model)
+    _add_language(bilm, config.text.lang)
     head = make_head(len(vocab), bilm.options.projection_dim, cutoffs)
     if config.recipe.starts_at_frequencies:
         assert vocab.counts is not None
         counts = torch.from_numpy(vocab.counts).double().clamp(min=0.5)
         head.start_at((counts / counts.sum()).float())
     return LanguageModel(bilm, head, vocab)
+
+
+def _add_language(bilm: BiLM, lang: str) -> None:
+    """Record the language of the training text."""
+    if lang not in bilm.languages:
+        bilm.languages = (*bilm.languages, lang)
 
 
 def load_saved(path: PathLike, vocab: Vocab, cutoffs: Sequence[int]) -> Optional[LanguageModel]:

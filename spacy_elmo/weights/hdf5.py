@@ -16,7 +16,7 @@ from ..bilm.model import BiLM
 from ..bilm.options import N_BYTE_CHARACTERS, BiLMOptions
 from .atomic import PathLike
 from .build import build_bilm
-from .hdf5_options import find_options, options_of, read_lexicon, read_options
+from .hdf5_options import find_options, options_of, read_languages, read_lexicon, read_options
 from .layouts import gates_from_original
 
 # One-layer models have no MultiRNNCell level, one-directional ones the first root.
@@ -95,7 +95,9 @@ def read(
     words = None
     if options.word_dim:
         words = read_lexicon(path, vocab_file, options)
-    return build_bilm(options, tensors, str(path), words=words)
+    bilm = build_bilm(options, tensors, str(path), words=words)
+    bilm.languages = read_languages(raw, str(options_file))
+    return bilm
 
 
 class _Datasets:

@@ -7,9 +7,10 @@ rows of the weight file decide.
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ..bilm.characters import WordLexicon
+from ..bilm.languages import languages_of
 from ..bilm.options import N_BYTE_CHARACTERS, BiLMOptions
 from .atomic import PathLike
 
@@ -95,6 +96,21 @@ def options_of(raw: Dict[str, Any], source: str, names: Sequence[str]) -> BiLMOp
         ) from error
     except ValueError as error:
         raise ValueError(f"The options file {source} does not describe a biLM: {error}") from error
+
+
+def read_languages(raw: Dict[str, Any], source: str) -> Tuple[str, ...]:
+    """Return the languages in an options file that `hdf5_writer` wrote; none in others.
+
+    raw (Dict[str, Any]): The content of the options file.
+    source (str): The options file, for error messages.
+    RETURNS (Tuple[str, ...]): The languages.
+    """
+    try:
+        return languages_of(raw.get("languages", []))
+    except TypeError as error:
+        raise ValueError(
+            f"The options file {source} has a value of a wrong type: {error}."
+        ) from error
 
 
 def _char_options(char_cnn: Dict[str, Any]) -> Dict[str, Any]:

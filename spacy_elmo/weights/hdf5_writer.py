@@ -50,6 +50,8 @@ def write(bilm: BiLM, path: PathLike, options_file: Optional[PathLike] = None) -
             "direction only. Save it as a spacy-elmo directory."
         )
     found, others = _original_options(options), _others(path)
+    if bilm.languages:  # other software reads the keys that it knows
+        found["languages"] = list(bilm.languages)
     if options_file is None:
         options_file = path.with_name(f"{_stem(path)}_options.json")
         if any(_stem(other) == _stem(path) for other in others) or not path.exists():

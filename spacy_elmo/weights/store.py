@@ -13,6 +13,7 @@ import safetensors.torch
 import torch
 
 from ..bilm.characters import LexiconCharacters, WordLexicon
+from ..bilm.languages import languages_of
 from ..bilm.model import BiLM, Mix
 from ..bilm.options import BiLMOptions
 from .atomic import PathLike, atomic_directory
@@ -38,6 +39,8 @@ def config_of(bilm: BiLM) -> Dict[str, Any]:
         "options": bilm.options.to_dict(),
         "mixes": [{"weights": list(mix.weights), "gamma": mix.gamma} for mix in bilm.mixes],
     }
+    if bilm.languages:
+        config["languages"] = list(bilm.languages)
     characters, words = bilm.tokens.characters, bilm.tokens.words
     if isinstance(characters, LexiconCharacters):
         config["characters"] = characters.characters
@@ -167,6 +170,7 @@ def _build(config: Any, tensors: Dict[str, torch.Tensor], source: str) -> BiLM:
             Mix(tuple(float(weight) for weight in mix["weights"]), float(mix["gamma"]))
             for mix in config["mixes"]
         ]
+        languages = languages_of(config.get("languages", []))
         alphabet, words = config.get("characters"), config.get("words")
         characters = lexicon = None
         if alphabet is not None:
@@ -178,7 +182,9 @@ def _build(config: Any, tensors: Dict[str, torch.Tensor], source: str) -> BiLM:
         raise ValueError(f"The configuration of {source} is incomplete: {error}.") from error
     except ValueError as error:
         raise ValueError(f"The configuration of {source} is damaged: {error}") from error
-    return build_bilm(options, tensors, source, characters, lexicon, mixes)
+    bilm = build_bilm(options, tensors, source, characters, lexicon, mixes)
+    bilm.languages = languages
+    return bilm
 
 
 def _strings(values: Any) -> List[str]:
