@@ -1,6 +1,6 @@
 """ELMo for spaCy: contextual vectors from a bidirectional language model."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, List
 
 if TYPE_CHECKING:
     from .embedder import ElmoEmbedder
@@ -26,3 +26,7 @@ def __getattr__(name: str) -> Any:
 
         return getattr(weights, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> List[str]:
+    return sorted({*globals(), *__all__})

@@ -12,6 +12,7 @@ from typing import Any, List, Optional, Sequence, Union
 from spacy.tokens import Doc, Span, Token
 
 from .models.types import Floats2d, Floats3d, LayerBatch, join
+from .underscore import install_getters
 
 EXTENSION = "elmo"
 
@@ -20,6 +21,7 @@ def install_extension() -> None:
     """Make `doc._.elmo` known, None by default; harmless if it is already."""
     if not Doc.has_extension(EXTENSION):
         Doc.set_extension(EXTENSION, default=None)
+    install_getters()
 
 
 def store_layers(doc: Doc, layers: Floats3d) -> None:

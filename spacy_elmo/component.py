@@ -68,7 +68,7 @@ UNHEARD = (
 
 @Language.factory(
     "elmo",
-    assigns=["doc._.elmo", "doc.tensor"],
+    assigns=["doc._.elmo", "token._.elmo", "span._.elmo", "doc.tensor"],
     default_config=Config().from_str(DEFAULT_CONFIG)["elmo"],
 )
 def make_elmo(
@@ -152,6 +152,15 @@ class Elmo(ListenedTo, TrainablePipe):
         self._training = False
         self._warned_unheard = False
         annotations.install_extension()
+
+    def __repr__(self) -> str:
+        settings: Settings = self.model.attrs["settings"]
+        weights = f"{shim_of(self.model).bilm.n_parameters:,} parameters" if self.loaded else None
+        return (
+            f"<Elmo {self.name!r}: width {self.model.get_dim('nO')}, depth "
+            f"{n_layers_of(self.model) - 1}, {weights or 'no weights yet'}, "
+            f"{'frozen' if self.frozen else 'trained'}, {settings.precision}>"
+        )
 
     # Initialization
 
