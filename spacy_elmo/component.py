@@ -275,6 +275,7 @@ class Elmo(ListenedTo, TrainablePipe):
         losses.setdefault(self.name, 0.0)
         examples = list(examples)
         validate_examples(examples, "Elmo.update")
+        self.link_enabled()
         self.tensor_sharing.decide(self.name, self.store_tensor)
         self._warn_if_unheard()
         self._flush()

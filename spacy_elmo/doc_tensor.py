@@ -8,7 +8,7 @@ they read.
 
 import warnings
 import weakref
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, List, NamedTuple, Optional
 
 from spacy.language import Language
 from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
@@ -32,10 +32,13 @@ class TensorSharing:
     """The components after an `elmo` component that use `doc.tensor`.
 
     users (Dict[str, TensorUser]): The components by their names, in the order of the pipeline.
+    not_linked (List[str]): Names of later components that were disabled when spaCy linked the
+        pipeline. spaCy does not link it again when it enables them.
     """
 
     def __init__(self) -> None:
         self.users: Dict[str, TensorUser] = {}
+        self.not_linked: List[str] = []
         self._nlp: Optional[weakref.ref[Language]] = None
         self._complete = False
         self._warned = False
@@ -59,10 +62,11 @@ class TensorSharing:
         elmo (Elmo): The component.
         """
         nlp = self.pipeline_of(elmo)
-        users = {} if nlp is None else users_after(nlp, elmo)
-        # for disabled components there is no `add`, nor are they linked when they are enabled
-        self.users = {name: user for name, user in users.items() if nlp and name in nlp.disabled}
-        self._complete = False
+        self.users, self.not_linked, self._complete = {}, [], False
+        if nlp is not None:
+            self.not_linked = [name for name in components_after(nlp, elmo) if name in nlp.disabled]
+            users = users_after(nlp, elmo)
+            self.users = {name: users[name] for name in self.not_linked if name in users}
 
     def add(self, elmo: Any, component: Any) -> None:
         """Note how a later component uses `doc.tensor`.
@@ -125,12 +129,17 @@ def has_tok2vec_listener(component: Any) -> bool:
     return any(isinstance(node, Tok2VecListener) for node in nodes)
 
 
-def users_after(nlp: Language, component: Any) -> Dict[str, TensorUser]:
-    """RETURNS (Dict[str, TensorUser]): The users of `doc.tensor` after a component of a
-    pipeline, disabled ones included."""
+def components_after(nlp: Language, component: Any) -> Dict[str, Any]:
+    """RETURNS (Dict[str, Any]): The components after one of a pipeline, disabled ones included."""
     components = nlp.components
     start = next(i for i, (_, pipe) in enumerate(components) if pipe is component) + 1
-    found = ((name, find_user(pipe, nlp, name)) for name, pipe in components[start:])
+    return dict(components[start:])
+
+
+def users_after(nlp: Language, component: Any) -> Dict[str, TensorUser]:
+    """RETURNS (Dict[str, TensorUser]): The users of `doc.tensor` among `components_after`."""
+    later = components_after(nlp, component)
+    found = ((name, find_user(pipe, nlp, name)) for name, pipe in later.items())
     return {name: user for name, user in found if user is not None}
 
 

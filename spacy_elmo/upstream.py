@@ -91,6 +91,18 @@ class ListenedTo:
                 self.add_listener(listener, component.name)
                 use_fast_products(component.model)
 
+    def link_enabled(self) -> None:
+        """Find the listeners of components that were disabled when spaCy linked the pipeline, and
+        are enabled now. `spacy train` links it while sourced and frozen components are disabled.
+        """
+        names = self.tensor_sharing.not_linked
+        nlp = self.tensor_sharing.pipeline_of(self) if names else None
+        if nlp is None:
+            return
+        for name in [name for name in names if name in nlp.pipe_names]:
+            self.find_listeners(nlp.get_pipe(name))
+            names.remove(name)
+
 
 def check_upstreams(nlp: Language) -> None:
     """A listener must name an `elmo` component that is there. With two of them it must say

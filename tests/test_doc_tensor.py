@@ -14,7 +14,7 @@ from spacy.tokens import DocBin
 from spacy.training.initialize import init_nlp
 from spacy.training.loop import train
 
-from .pipelines import TAGGED, WIDTH, add_elmo, add_listener, examples, randomize
+from .pipelines import TAGGED, WIDTH, add_elmo, add_listener, blank, examples, pipeline, randomize
 
 TEXTS = ["Ann saw Rome .", "Bob likes the old town .", "", "Why did Ann leave ?"]
 NARROW = 7  # a width other than that of the biLM
@@ -339,6 +339,25 @@ def test_training_on_elmo_beside_frozen_components_on_tok2vec(tmp_path):
     loaded = train_few_steps(config, tmp_path)
     assert annotations(loaded) == expected
     assert loaded.get_pipe("elmo").listening_components == ["ner"]
+
+
+def test_a_listener_that_was_disabled_while_others_were_initialized(tmp_path):
+    """As spaCy does with sourced components in `spacy train`."""
+    nlp = pipeline("tagger", "ner")
+    nlp.to_disk(tmp_path / "nlp")
+    config = nlp.config.copy()
+    config["components"]["tagger"] = {"source": str(tmp_path / "nlp")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trained = train_few_steps(config, tmp_path)
+    assert sorted(trained.get_pipe("elmo").listening_components) == ["ner", "tagger"]
+    again = blank("tagger")
+    with again.select_pipes(disable=["tagger"]):
+        again.initialize()
+        again.update(examples(again))
+    assert not again.get_pipe("elmo").listeners
+    again.get_pipe("tagger").initialize(lambda: examples(again))
+    assert again.update(examples(again))["tagger"] > 0
 
 
 def test_a_doc_of_another_pipeline():
