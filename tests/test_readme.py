@@ -20,6 +20,8 @@ def test_python_snippets_run_and_print_what_the_comments_say(index, tmp_path, mo
     printed = capsys.readouterr().out
     for shape in re.findall(r"print.*#.*(\([\d, ]+\))", snippet):
         assert shape in printed
+    if "listener" in names:
+        assert names["nlp"].get_pipe("elmo").listening_components == ["ner"]
     if "layers" in names:
         assert f"({', '.join(map(str, names['layers'].shape))})" in snippet
 
