@@ -31,20 +31,25 @@ class TensorUser(NamedTuple):
 class TensorSharing:
     """The components after an `elmo` component that use `doc.tensor`.
 
-    users (Dict[str, TensorUser]): The components by their names, in the order of the pipeline.
     not_linked (List[str]): Names of later components that were disabled when spaCy linked the
         pipeline. spaCy does not link it again when it enables them.
     """
 
     def __init__(self) -> None:
-        self.users: Dict[str, TensorUser] = {}
         self.not_linked: List[str] = []
+        self._linked: Dict[str, TensorUser] = {}
+        self._disabled: Dict[str, TensorUser] = {}
         self._nlp: Optional[weakref.ref[Language]] = None
-        self._complete = False
         self._warned = False
 
     def __getstate__(self) -> Dict[str, Any]:
         return {**self.__dict__, "_nlp": None}  # a copy may go to another process
+
+    @property
+    def users(self) -> Dict[str, TensorUser]:
+        """RETURNS (Dict[str, TensorUser]): The components by their names, in the order of the
+        pipeline; disabled ones last."""
+        return {**self._linked, **self._disabled}
 
     def join(self, nlp: Language) -> None:
         """Remember the pipeline of the `elmo` component, without keeping it alive."""
@@ -57,32 +62,28 @@ class TensorSharing:
         return nlp if holds else None
 
     def reset(self, elmo: Any) -> None:
-        """Start collecting. spaCy links the pipeline: `add` follows for later components.
+        """Start collecting. spaCy links the pipeline: `add` follows for later, enabled components.
 
         elmo (Elmo): The component.
         """
         nlp = self.pipeline_of(elmo)
-        self.users, self.not_linked, self._complete = {}, [], False
-        if nlp is not None:
-            self.not_linked = [name for name in components_after(nlp, elmo) if name in nlp.disabled]
-            users = users_after(nlp, elmo)
-            self.users = {name: users[name] for name in self.not_linked if name in users}
+        later = {} if nlp is None else components_after(nlp, elmo)
+        later = {name: pipe for name, pipe in later.items() if nlp and name in nlp.disabled}
+        self.not_linked, self._linked = list(later), {}
+        found = {name: find_user(pipe, nlp, name) for name, pipe in later.items()}
+        self._disabled = {name: user for name, user in found.items() if user is not None}
 
-    def add(self, elmo: Any, component: Any) -> None:
+    def add(self, component: Any) -> None:
         """Note how a later component uses `doc.tensor`.
 
-        elmo (Elmo): The component.
-        component (Any): The later component.
+        component (Any): The component.
         """
+        # None if another pipeline, which is not known, has sourced `elmo`
         nlp = self.pipeline_of(component)
-        if nlp is None or self.pipeline_of(elmo) is None:
-            # of a pipeline that has taken `elmo` from another one
-            user = find_user(component)
-            if user is not None:
-                self.users[component.name] = user
-        elif not self._complete:
-            self.users = users_after(nlp, elmo)
-            self._complete = True
+        names = [] if nlp is None else [name for name, pipe in nlp.components if pipe is component]
+        user = find_user(component, nlp, *names)
+        if user is not None:
+            self._linked[getattr(component, "name", None) or names[0]] = user
 
     def decide(self, name: str, store_tensor: Optional[bool]) -> bool:
         """Return whether `elmo` sets `doc.tensor`. Warn once if `doc.tensor` will not hold
@@ -94,7 +95,7 @@ class TensorSharing:
         RETURNS (bool): Whether to set it.
         RAISES (ValueError): If a later component reads `doc.tensor` and would get ELMo's vectors.
         """
-        if store_tensor is False or not self.users:
+        if store_tensor is False or not (self._linked or self._disabled):
             return store_tensor is not False
         if store_tensor:
             check_overwritten(name, self.users)
@@ -134,13 +135,6 @@ def components_after(nlp: Language, component: Any) -> Dict[str, Any]:
     components = nlp.components
     start = next(i for i, (_, pipe) in enumerate(components) if pipe is component) + 1
     return dict(components[start:])
-
-
-def users_after(nlp: Language, component: Any) -> Dict[str, TensorUser]:
-    """RETURNS (Dict[str, TensorUser]): The users of `doc.tensor` among `components_after`."""
-    later = components_after(nlp, component)
-    found = ((name, find_user(pipe, nlp, name)) for name, pipe in later.items())
-    return {name: user for name, user in found if user is not None}
 
 
 def check_overwritten(name: str, users: Dict[str, TensorUser]) -> None:

@@ -85,7 +85,7 @@ class ListenedTo:
         biLM's output kept, the model's own products are most of a training, so they are made by
         the faster library.
         """
-        self.tensor_sharing.add(self, component)
+        self.tensor_sharing.add(component)
         for listener in _listeners_in(component):
             if listener.upstream_name in ("*", self.name):
                 self.add_listener(listener, component.name)

@@ -199,9 +199,9 @@ def test_true_is_refused_where_a_listener_would_read_it():
     message = "store_tensor = true.*'tagger' reads.*store_tensor = null or false.*ElmoListener"
     with pytest.raises(ValueError, match=message):
         initialize(elmo)
-    elmo.tensor_sharing.users.clear()
+    elmo.store_tensor = False
     initialize(elmo)
-    nlp._link_components()
+    elmo.store_tensor = True
     for run in (lambda: nlp(TEXTS[0]), lambda: elmo.update(examples(nlp))):
         with pytest.raises(ValueError, match=message):
             run()
@@ -211,6 +211,18 @@ def test_true_is_refused_where_a_listener_would_read_it():
     elmo.store_tensor = True
     with pytest.raises(ValueError, match=message):
         nlp.initialize(lambda: with_morphology(nlp))
+
+
+def test_the_order_is_that_of_the_pipeline_that_has_sourced_the_components():
+    source = trained()
+    config = {"model": {"width": WIDTH}, "store_tensor": True}
+    with pytest.warns(UserWarning, match="overwrites doc.tensor"):
+        initialize(source.add_pipe("elmo", config=config, first=True))
+    nlp = spacy.blank("en")
+    for name in ("tok2vec", "elmo", "tagger"):
+        nlp.add_pipe(name, source=source)
+    with pytest.raises(ValueError, match="'tagger' reads"):
+        nlp(TEXTS[0])
 
 
 def test_true_is_allowed_before_the_tok2vec_and_after_the_listeners():
