@@ -44,7 +44,7 @@ def test_factory_is_known():
     assert nlp.has_factory("elmo")
     nlp.add_pipe("elmo")
     meta = nlp.get_pipe_meta("elmo")
-    assert meta.assigns == ["doc._.elmo", "doc.tensor"]
+    assert meta.assigns == ["doc._.elmo", "token._.elmo", "span._.elmo", "doc.tensor"]
 
 
 def test_config_of_add_pipe_equals_the_defaults():
