@@ -34,10 +34,11 @@ def _vector(found: Any) -> Any:
             f"which has no vector in context."
         )
     doc = found if isinstance(found, Doc) else found.doc
-    if doc.tensor.ndim != 2 or len(doc.tensor) != len(doc):
+    shape = getattr(doc.tensor, "shape", ())  # doc_cleaner leaves None
+    if len(shape) != 2 or shape[0] != len(doc):
         raise ValueError(
-            f"A Doc has {len(doc)} tokens, but doc.tensor has the shape {doc.tensor.shape}. Run "
-            f"'elmo' over the Doc, with store_tensor = true; a DocBin does not store doc.tensor."
+            f"A Doc has {len(doc)} tokens, but doc.tensor has the shape {shape}. Run 'elmo' over "
+            f"the Doc, with store_tensor = true; a DocBin does not store doc.tensor."
         )
     if isinstance(found, Token):
         rows = doc.tensor[found.i : found.i + 1]

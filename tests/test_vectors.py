@@ -129,6 +129,9 @@ def test_similarity_without_vectors(nlp):
             similarity(doc, other)
     with pytest.raises(ValueError, match="was given a Lexeme"):
         similarity(doc[1], nlp.vocab["bank"])
+    bare.tensor = None  # as spaCy's doc_cleaner leaves it
+    with pytest.raises(ValueError, match="has 2 tokens, but doc.tensor has the shape"):
+        similarity(doc, bare)
     bare.tensor = np.ones((2, 5), dtype="f")
     with pytest.raises(ValueError, match="widths 12 and 5"):
         similarity(doc, bare)
