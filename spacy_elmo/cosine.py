@@ -34,7 +34,7 @@ def _vector(found: Any) -> Any:
             f"which has no vector in context."
         )
     doc = found if isinstance(found, Doc) else found.doc
-    shape = getattr(doc.tensor, "shape", ())  # doc_cleaner leaves None
+    shape: Any = getattr(doc.tensor, "shape", ())  # doc_cleaner leaves None
     if len(shape) != 2 or shape[0] != len(doc):
         raise ValueError(
             f"A Doc has {len(doc)} tokens, but doc.tensor has the shape {shape}. Run 'elmo' over "
