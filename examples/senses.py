@@ -9,6 +9,8 @@ labels are learned from, only vectors compared.
 import spacy
 from wasabi import msg
 
+from spacy_elmo import similarity
+
 WORD = "bank"
 SENSES = {
     "river": (
@@ -38,7 +40,7 @@ def main() -> None:
         for word in found:
             means = {}
             for other_sense, others in words.items():
-                cosines = [word.similarity(other) for other in others if other is not word]
+                cosines = [similarity(word, other) for other in others if other is not word]
                 means[other_sense] = sum(cosines) / len(cosines)
             closer = max(means, key=lambda name: means[name])
             right += closer == sense

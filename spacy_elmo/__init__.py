@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING, Any, List
 
 if TYPE_CHECKING:
+    from .cosine import similarity
     from .embedder import ElmoEmbedder
     from .pretrain.scoring import LanguageScorer
     from .weights import load_bilm, save_bilm
 
 __version__ = "0.1.0"
-__all__ = ["ElmoEmbedder", "LanguageScorer", "load_bilm", "save_bilm", "__version__"]
+__all__ = ["ElmoEmbedder", "LanguageScorer", "load_bilm", "save_bilm", "similarity", "__version__"]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,6 +22,10 @@ def __getattr__(name: str) -> Any:
         from .pretrain.scoring import LanguageScorer
 
         return LanguageScorer
+    if name == "similarity":
+        from .cosine import similarity
+
+        return similarity
     if name in ("load_bilm", "save_bilm"):
         from . import weights
 

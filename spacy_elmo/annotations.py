@@ -1,106 +1,92 @@
-"""What ELMo leaves on Docs, and how it is read back.
+"""Layers and vectors of Docs: how `elmo` writes them, and how they are read.
 
-Owns the extension `doc._.elmo`, the rules for writing it and `doc.tensor`, and the
-checks before a listener uses what is there. It knows nothing of models.
+The layers are stored together with a digest of the tokens that they belong to. A Doc whose tokens
+were merged or split after `elmo` ran, or that was given the user data of another Doc, is noticed
+by it. `doc._.elmo` is then None, and `read_layers` raises an error.
 """
 
-import warnings
-from functools import cache
-from multiprocessing import parent_process
-from typing import Any, List, Optional, Sequence, Union
+from typing import Any, Optional, TypeGuard
 
-from spacy.tokens import Doc, Span, Token
+from spacy.tokens import Doc
 
-from .models.types import Floats2d, Floats3d, LayerBatch, join
+from .models.types import Floats2d, Floats3d
+from .text.tokens import digest_of
 from .underscore import install_getters
 
 EXTENSION = "elmo"
+# spaCy drops user data under such a key, of an extension of the whole Doc, where it makes a Doc of
+# other tokens: in `Span.as_doc` and `Doc.from_docs`
+KEY: Any = ("._.", EXTENSION, None, None)
+LAYERS, TOKENS = "layers", "tokens"
 
 
 def install_extension() -> None:
-    """Make `doc._.elmo` known, None by default; harmless if it is already."""
+    """Register `doc._.elmo`, unless it is registered."""
     if not Doc.has_extension(EXTENSION):
-        Doc.set_extension(EXTENSION, default=None)
+        Doc.set_extension(EXTENSION, getter=layers_of, setter=store_layers)
     install_getters()
 
 
-def store_layers(doc: Doc, layers: Floats3d) -> None:
+def layers_of(doc: Doc) -> Optional[Floats3d]:
+    """RETURNS (Optional[Floats3d]): The layers [n_layers, n_tokens, width] of the Doc's tokens;
+    None if there are none, or none of the tokens that it has now."""
+    stored = doc.user_data.get(KEY)
+    if not _is_entry(stored) or stored[TOKENS] != digest_of(doc):
+        return None
+    return stored[LAYERS]
+
+
+def store_layers(doc: Doc, layers: Optional[Floats3d]) -> None:
     """Set `doc._.elmo`.
 
     doc (Doc): The Doc.
-    layers (Floats3d): All layers [n_layers, n_tokens, width].
+    layers (Optional[Floats3d]): All layers [n_layers, n_tokens, width]; None to remove them.
     """
-    # a copy: a view would keep the arrays of the whole batch alive
-    doc._.set(EXTENSION, layers.copy())
+    if layers is None:
+        doc.user_data.pop(KEY, None)
+    else:
+        # a copy: a view would keep the arrays of the whole batch alive
+        copied = layers.copy() if hasattr(layers, "copy") else layers  # `_check` says what is wrong
+        doc.user_data[KEY] = {LAYERS: copied, TOKENS: digest_of(doc)}
 
 
 def store_tensor(doc: Doc, vectors: Floats2d) -> None:
-    """Set `doc.tensor`, and let similarity follow from it.
+    """Set `doc.tensor`.
 
     doc (Doc): The Doc.
     vectors (Floats2d): One vector for each token [n_tokens, width].
     """
     doc.tensor = vectors.copy()
     if not doc.vocab.vectors.size:
-        # what spaCy has kept of a former tensor, or of none: `Span.as_doc` asks for it at once
-        untyped: Any = doc  # spaCy's types leave out that None is nothing kept
+        # spaCy caches the mean of a former tensor: `Span.as_doc` computes it at once
+        untyped: Any = doc  # spaCy's types leave out that None means not computed
         untyped.vector = untyped.vector_norm = None
-    # spaCy calls equally spelled words alike without a look at their vectors; new dicts, since a
-    # Doc that was cut out of another one shares those of that one
-    doc.user_hooks = {"similarity": cosine, **doc.user_hooks}
-    doc.user_span_hooks = {"similarity": cosine, **doc.user_span_hooks}
-    doc.user_token_hooks = {"similarity": cosine, **doc.user_token_hooks}
-    if parent_process() is not None:
-        _silence_hook_warning()
 
 
-@cache
-def _silence_hook_warning() -> None:
-    """A worker of `nlp.pipe` sends Docs back as bytes, for each of which spaCy would warn
-    that hooks do not travel."""
-    warnings.filterwarnings("ignore", message=r"\[W109\]")
+def read_layers(doc: Doc, n_layers: int, width: int) -> Optional[Floats3d]:
+    """Return the layers that `store_layers` set, checked against the Doc and the reader.
 
-
-def cosine(one: Union[Doc, Span, Token], other: Any) -> float:
-    """Similarity of two spaCy objects by their vectors alone.
-
-    one (Union[Doc, Span, Token]): A Doc, span or token.
-    other (Union[Doc, Span, Token, Lexeme]): What to compare it with.
-    RETURNS (float): The cosine; 0 if a vector is zero.
-    """
-    norms = float(one.vector_norm) * float(other.vector_norm)
-    return float(one.vector @ other.vector) / norms if norms else 0.0
-
-
-def read(ops: Any, docs: Sequence[Doc], n_layers: int, width: int) -> Optional[LayerBatch]:
-    """Collect the layers that `store` left.
-
-    ops (Ops): The ops of the reader, for the kind of array.
-    docs (Sequence[Doc]): The Docs.
+    doc (Doc): The Doc.
     n_layers, width (int): The shape that the reader needs.
-    RETURNS (Optional[LayerBatch]): The layers, or None if no Doc has any; an error if
-        they do not fit the Docs or the reader, or if only some Docs have them.
+    RETURNS (Optional[Floats3d]): The layers [n_layers, n_tokens, width], or None.
+    RAISES (ValueError): If there are layers of other tokens, or of another shape.
     """
-    install_extension()
-    found: List[Floats3d] = []
-    for doc in docs:
-        layers = doc._.get(EXTENSION)
-        if layers is None:
-            if len(doc):
-                continue
-            layers = ops.alloc3f(n_layers, 0, width)
-        _check(doc, layers, n_layers, width)
-        found.append(ops.asarray3f(layers))
-    if len(found) < len(docs):
-        if any(layers.shape[1] for layers in found):
-            raise ValueError(
-                f"Only {len(found)} of {len(docs)} Docs have ELMo layers. Run 'elmo' over all of "
-                f"them, with store_layers = true."
-            )
+    stored = doc.user_data.get(KEY)
+    if stored is None:
         return None
-    lengths = [len(doc) for doc in docs]
-    joined = join(ops.xp, found, axis=1) if found else ops.alloc3f(n_layers, 0, width)
-    return LayerBatch(joined, lengths)
+    layers = stored[LAYERS] if _is_entry(stored) else stored
+    _check(doc, layers, n_layers, width)
+    if not _is_entry(stored) or stored[TOKENS] != digest_of(doc):
+        raise ValueError(
+            "doc._.elmo does not hold the layers of the tokens that the Doc has: tokens were "
+            "merged or split after 'elmo' ran, or the user data is that of another Doc. Put 'elmo' "
+            "after the component that does so, or remove the layers: doc._.elmo = None."
+        )
+    return layers
+
+
+def _is_entry(stored: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(stored, dict) and stored.keys() == {LAYERS, TOKENS}
 
 
 def _check(doc: Doc, layers: Any, n_layers: int, width: int) -> None:

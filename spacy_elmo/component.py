@@ -149,7 +149,6 @@ class Elmo(ListenedTo, TrainablePipe):
         self.loader = loader
         self.mix = mix
         self._pending: Optional[PendingBatch] = None
-        self._training = False
         self._warned_unheard = False
         annotations.install_extension()
 
@@ -212,7 +211,7 @@ class Elmo(ListenedTo, TrainablePipe):
         RETURNS (LayerBatch): All layers of all tokens.
         """
         docs = list(docs)
-        if self.frozen and self._training and not shim_of(self.model).swapped:
+        if self.frozen and self.output_cache.in_use and not shim_of(self.model).swapped:
             return self.output_cache.predict(self.model, docs)
         batch: LayerBatch = self.model.predict(docs)
         return batch
@@ -279,12 +278,11 @@ class Elmo(ListenedTo, TrainablePipe):
         self.tensor_sharing.decide(self.name, self.store_tensor)
         self._warn_if_unheard()
         self._flush()
-        self._training = True
         docs = [example.predicted for example in examples]
+        version, n_listeners = self.weights_version, len(self.listeners)
         if self.frozen:
-            pending = PendingBatch(
-                docs, self.output_cache.predict(self.model, docs), len(self.listeners)
-            )
+            batch = self.output_cache.update(self.model, docs)
+            pending = PendingBatch(docs, batch, n_listeners, None, version, self.name)
         else:
             batch, backprop = self.model.begin_update(docs)
 
@@ -293,7 +291,7 @@ class Elmo(ListenedTo, TrainablePipe):
                 assert losses is not None and batch.d_layers is not None
                 losses[self.name] += float((batch.d_layers**2).sum())
 
-            pending = PendingBatch(docs, batch, len(self.listeners), backprop_and_log)
+            pending = PendingBatch(docs, batch, n_listeners, backprop_and_log, version, self.name)
         self._pending = pending
         for listener in self.listeners:
             listener.receive(pending)
@@ -333,15 +331,6 @@ class Elmo(ListenedTo, TrainablePipe):
             listener.pending = None
 
     # Serialization
-
-    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
-        self._training = False  # what follows may be use, which shall not fill the cache
-        data: bytes = super().to_bytes(exclude=exclude)
-        return data
-
-    def to_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> None:
-        self._training = False
-        super().to_disk(path, exclude=exclude)
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> "Elmo":
         with self._explaining(f"What was saved of '{self.name}'"):
@@ -411,6 +400,11 @@ class Elmo(ListenedTo, TrainablePipe):
     def loaded(self) -> bool:
         """RETURNS (bool): Whether the biLM has weights."""
         return shim_of(self.model).loaded
+
+    @property
+    def weights_version(self) -> int:
+        """RETURNS (int): Another number after each change of the biLM's weights."""
+        return shim_of(self.model).bilm.weights_version
 
 
 def _runs(stream: Iterable[Doc], max_docs: int, max_tokens: int) -> Iterator[List[Doc]]:

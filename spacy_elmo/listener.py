@@ -1,7 +1,8 @@
-"""The listener: stands in a component's model and speaks for the biLM.
+"""The listener: a layer of a component's model that takes the place of the biLM.
 
-Owns where the layers come from: the pending batch of the upstream component in
-training, the Doc otherwise. The mix itself is a layer of its own.
+In training the layers come from the pending batch of the upstream component, otherwise from the
+Doc. For Docs that a component makes itself, which have no layers, the upstream component computes
+them. The mix itself is a layer of its own.
 """
 
 import warnings
@@ -12,9 +13,10 @@ from thinc.api import Model
 
 from . import annotations
 from .models.scalar_mix import ScalarMix, is_trained, settings_of
-from .models.types import Floats2d, LayerBatch
+from .models.types import Floats2d, Floats3d, LayerBatch, join
 from .pending import PendingBatch
 from .token_vectors import READ_TOKENS, TokenReader
+from .upstream_ref import UpstreamRef
 
 
 def build_elmo_listener_v1(
@@ -70,6 +72,7 @@ class ElmoListener(Model[List[Doc], List[Floats2d]]):
         )
         self.upstream_name = upstream
         self.pending: Optional[PendingBatch] = None
+        self.upstream = UpstreamRef()
 
     @property
     def mix(self) -> Model[LayerBatch, List[Floats2d]]:
@@ -91,15 +94,15 @@ def init(
 def forward(
     model: Model[List[Doc], List[Floats2d]], docs: Sequence[Doc], is_train: bool
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
-    pending = _pending(model, docs)
-    if is_train and pending is not None:
-        batch: Optional[LayerBatch] = pending.take(docs)
+    # a copied listener is a plain Model: it has no pending batch
+    pending: Optional[PendingBatch] = getattr(model, "pending", None)
+    where = None if pending is None else pending.find(docs)
+    if is_train and pending is not None and where is not None:
+        batch: Optional[LayerBatch] = pending.take(where)
     else:
-        batch = _layers(model, docs, pending)
+        batch = _layers(model, docs, is_train)
     mix = model.layers[0]
     if batch is None:
-        if is_train:
-            raise ValueError(MISSING)
         # before training, other layers ask for the shape alone
         if any(len(doc) for doc in docs) and is_trained(mix):
             warnings.warn(NO_LAYERS, stacklevel=2)
@@ -108,8 +111,8 @@ def forward(
 
     def backprop(d_mixed: List[Floats2d]) -> List[Doc]:
         taken = backprop_mix(d_mixed)
-        if is_train and pending is not None:
-            pending.report(model.id, docs, taken)
+        if is_train and pending is not None and where is not None:
+            pending.report(model.id, where, taken)
         # a list, since layers that join several inputs add the gradients up
         return []
 
@@ -117,7 +120,7 @@ def forward(
 
 
 def read_tokens(model: Model[List[Doc], List[Floats2d]], doc: Doc) -> TokenReader:
-    batch = _layers(model, [doc], _pending(model, [doc]))
+    batch = _layers(model, [doc], is_train=False)
     if batch is None:
         zeros = model.predict([doc])[0]
         return lambda start, end: zeros[start:end]
@@ -131,25 +134,58 @@ def read_tokens(model: Model[List[Doc], List[Floats2d]], doc: Doc) -> TokenReade
     return read
 
 
-def _pending(
-    model: Model[List[Doc], List[Floats2d]], docs: Sequence[Doc]
-) -> Optional[PendingBatch]:
-    """RETURNS (Optional[PendingBatch]): The batch in training that these Docs are of."""
-    # a copied listener is a plain Model: it has no upstream and reads from the Docs
-    pending: Optional[PendingBatch] = getattr(model, "pending", None)
-    return pending if pending is not None and pending.has(docs) else None
-
-
 def _layers(
-    model: Model[List[Doc], List[Floats2d]], docs: Sequence[Doc], pending: Optional[PendingBatch]
+    model: Model[List[Doc], List[Floats2d]], docs: Sequence[Doc], is_train: bool
 ) -> Optional[LayerBatch]:
-    """RETURNS (Optional[LayerBatch]): The layers that the Docs have, without a gradient."""
-    n_layers = settings_of(model.layers[0]).n_layers
-    batch = annotations.read(model.ops, docs, n_layers, model.get_dim("nO"))
-    if batch is None and pending is not None:
-        # a component in annotating_components, with elmo not among them
-        batch = pending.read(docs)
-    return batch
+    """Collect layers of Docs, to which no gradient goes back.
+
+    RETURNS (Optional[LayerBatch]): The layers; None if no Doc has any and nothing can compute
+        them.
+    RAISES (ValueError): If Docs have layers of other tokens or of another shape, or only some have
+        any; in training, if there are none or a gradient would be lost.
+    """
+    n_layers, width = settings_of(model.layers[0]).n_layers, model.get_dim("nO")
+    found: List[Optional[Floats3d]] = [
+        annotations.read_layers(doc, n_layers, width) if len(doc) else None for doc in docs
+    ]
+    missing = [i for i, layers in enumerate(found) if layers is None and len(docs[i])]
+    if missing:
+        computed = _compute(model, [docs[i] for i in missing], is_train)
+        if computed is not None:
+            for i, layers in zip(missing, computed.split()):
+                found[i] = layers
+        elif is_train:
+            raise ValueError(MISSING)
+        elif any(layers is not None for layers in found):
+            raise ValueError(
+                f"Only {len(docs) - len(missing)} of {len(docs)} Docs have ELMo layers. Run 'elmo' "
+                f"over all of them, with store_layers = true."
+            )
+        else:
+            return None
+    ops = model.ops
+    arrays = [ops.asarray3f(layers) for layers in found if layers is not None]
+    joined = join(ops.xp, arrays, axis=1) if arrays else ops.alloc3f(n_layers, 0, width)
+    return LayerBatch(joined, [len(doc) for doc in docs])
+
+
+def _compute(
+    model: Model[List[Doc], List[Floats2d]], docs: Sequence[Doc], is_train: bool
+) -> Optional[LayerBatch]:
+    """RETURNS (Optional[LayerBatch]): The layers of Docs without any, by the upstream component;
+    None if there is none or it has no weights."""
+    elmo = model.upstream() if isinstance(model, ElmoListener) else None
+    if elmo is None or not elmo.loaded:
+        return None
+    pending = cast(ElmoListener, model).pending
+    if is_train and not elmo.frozen:
+        raise ValueError(MISSING if pending is None else OTHER_DOCS.format(name=elmo.name))
+    if not is_train and pending is not None and pending.version == elmo.weights_version:
+        # of a component in annotating_components, with elmo not among them
+        where = pending.find(docs)
+        if where is not None:
+            return pending.read(where)
+    return elmo.predict(docs)
 
 
 def _no_backprop(d_mixed: List[Floats2d]) -> List[Doc]:
@@ -165,4 +201,10 @@ MISSING = (
     "this component in the pipeline and be updated with it. To keep its weights, set "
     "frozen = true in its block. In frozen_components it works only if it is sourced from a "
     "trained pipeline and listed in annotating_components as well."
+)
+OTHER_DOCS = (
+    "A component that listens to '{name}' was trained on Docs that '{name}' was not updated with: "
+    "Docs that the component makes itself, or Docs whose tokens were merged or split in between. "
+    "Their gradient cannot reach the biLM. Set frozen = true in the block of '{name}', or give the "
+    'component a biLM of its own: @architectures = "spacy-elmo.Tok2VecElmo.v1".'
 )

@@ -3,15 +3,22 @@
 Owns the layers of the batch, the one buffer that all listeners add their gradients
 to, and the decision when the biLM's backward pass runs. No listener is special: one
 that stays silent, is frozen or excluded costs the others nothing.
+
+A component may train on copies of the Docs, as spaCy's entity_linker does. A mark in the user data
+tells them from later Docs of the same text, and a digest of the tokens from Docs whose tokens were
+merged or split since.
 """
 
-from itertools import accumulate
-from typing import Callable, Dict, List, Optional, Sequence, Set
+from itertools import accumulate, count
+from typing import Any, Callable, Dict, List, Optional, Sequence, Set, cast
 
 import numpy
 from spacy.tokens import Doc
 
 from .models.types import LayerBatch
+from .text.tokens import digest_of
+
+_marks = count(1)
 
 
 class PendingBatch:
@@ -22,6 +29,8 @@ class PendingBatch:
     listeners (int): How many listeners may report.
     backprop (Optional[Callable[[LayerBatch], None]]): Takes the collected gradient
         through the biLM, once; None if it is frozen.
+    version (int): Of the weights that the layers were computed with.
+    name (str): Of the upstream component.
     """
 
     def __init__(
@@ -30,13 +39,24 @@ class PendingBatch:
         batch: LayerBatch,
         listeners: int,
         backprop: Optional[Callable[[LayerBatch], None]] = None,
+        version: int = 0,
+        name: str = "elmo",
     ) -> None:
         self.docs = list(docs)  # held, so that their ids stay theirs
         self.batch = batch
+        self.version = version
         self.backprop = backprop
         self.flushed = False
         self._n_listeners = listeners
         self._index = {id(doc): i for i, doc in enumerate(self.docs)}
+        # Doc.copy keeps it, and so do Docs with the user data of another one
+        self._key = cast(Any, ("._.", f"{name}_batch", None, None))
+        self._mark = next(_marks)
+        self._digests = [digest_of(doc) for doc in self.docs]
+        self._places: Dict[bytes, List[int]] = {}
+        for i, (doc, digest) in enumerate(zip(self.docs, self._digests)):
+            doc.user_data[self._key] = self._mark
+            self._places.setdefault(digest, []).append(i)
         self._starts = [0, *accumulate(batch.lengths)]
         self._reported: Dict[int, Set[int]] = {}
         self._open = 0
@@ -47,24 +67,39 @@ class PendingBatch:
     def __deepcopy__(self, memo: object) -> None:
         return None
 
-    def has(self, docs: Sequence[Doc]) -> bool:
-        """RETURNS (bool): Whether all of these very Docs are in the batch."""
-        return all(id(doc) in self._index for doc in docs)
+    def find(self, docs: Sequence[Doc]) -> Optional[List[int]]:
+        """Find Docs of the batch, or copies of them, by their tokens.
 
-    def read(self, docs: Sequence[Doc]) -> LayerBatch:
-        """The layers of some Docs of the batch, without a gradient.
+        docs (Sequence[Doc]): The Docs, in any order.
+        RETURNS (Optional[List[int]]): The place of each in the batch; None if one is not in it.
+        """
+        where: List[int] = []
+        used: Dict[bytes, int] = {}
+        for doc in docs:
+            digest, place = digest_of(doc), self._index.get(id(doc))
+            places = self._places.get(digest)
+            if places is None or (place is None and doc.user_data.get(self._key) != self._mark):
+                return None
+            # copies of several equal Docs are those of one after the other
+            n = used[digest] = used.get(digest, -1) + 1
+            if place is None or self._digests[place] != digest:
+                place = places[n % len(places)]
+            where.append(place)
+        return where
 
-        docs (Sequence[Doc]): Docs of the batch, in any order.
+    def read(self, where: Sequence[int]) -> LayerBatch:
+        """Return the layers of some Docs of the batch, without a gradient.
+
+        where (Sequence[int]): The places of the Docs, as `find` returns them.
         RETURNS (LayerBatch): Their layers.
         """
-        where = self._positions(docs)
         if where == list(range(len(self.docs))):
             return LayerBatch(self.batch.layers, self.batch.lengths)
         # numpy's functions dispatch to cupy for its arrays
         parts = [self.batch.layers[:, :0], *(self.batch.layers[:, self._rows(i)] for i in where)]
         return LayerBatch(numpy.concatenate(parts, axis=1), [self.batch.lengths[i] for i in where])
 
-    def take(self, docs: Sequence[Doc]) -> LayerBatch:
+    def take(self, where: Sequence[int]) -> LayerBatch:
         """As `read`, for a forward pass in training, after which `report` follows.
 
         RETURNS (LayerBatch): The layers. All Docs in order share the gradient buffer;
@@ -77,18 +112,18 @@ class PendingBatch:
                 "must all come before its backward passes."
             )
         self._open += 1
-        taken = self.read(docs)
+        taken = self.read(where)
         if self.batch.d_layers is not None:
             shared = taken.layers is self.batch.layers
             taken.d_layers = self.batch.d_layers if shared else numpy.zeros_like(taken.layers)
         return taken
 
-    def report(self, listener: int, docs: Sequence[Doc], taken: LayerBatch) -> None:
+    def report(self, listener: int, where: Sequence[int], taken: LayerBatch) -> None:
         """Note that a listener's gradient has been added; run the backward pass when
         all listeners have reported all Docs.
 
         listener (int): The listener's id.
-        docs (Sequence[Doc]): The Docs that the gradient is for.
+        where (Sequence[int]): The places of the Docs that the gradient is for.
         taken (LayerBatch): What `take` gave for them.
         """
         if self.flushed:
@@ -96,7 +131,6 @@ class PendingBatch:
                 "A component sent a gradient to 'elmo' after the biLM's backward pass for this "
                 "batch had run. Run each update of a component before the next update of 'elmo'."
             )
-        where = self._positions(docs)
         d_layers = self.batch.d_layers
         if d_layers is not None and taken.d_layers is not None and taken.d_layers is not d_layers:
             start = 0
@@ -124,9 +158,6 @@ class PendingBatch:
         self.backprop(self.batch)
         self.backprop = None  # lets go of the graph
         self.batch.d_layers = None
-
-    def _positions(self, docs: Sequence[Doc]) -> List[int]:
-        return [self._index[id(doc)] for doc in docs]
 
     def _rows(self, index: int) -> slice:
         return slice(self._starts[index], self._starts[index + 1])

@@ -4,7 +4,7 @@ Owns which listeners of which components are known, and the checks when one is a
 It does not know when they are served.
 """
 
-from typing import Any, Dict, List
+from typing import TYPE_CHECKING, Any, Dict, List, cast
 
 from spacy.language import Language
 from thinc.api import Model
@@ -14,6 +14,10 @@ from .listener import ElmoListener
 from .models.encoder import Encoder, n_layers_of
 from .models.products import use_fast_products
 from .models.scalar_mix import settings_of
+from .upstream_ref import UpstreamRef
+
+if TYPE_CHECKING:
+    from .component import Elmo
 
 
 class ListenedTo:
@@ -63,6 +67,7 @@ class ListenedTo:
                 f"'{component_name}' listens to '{self.name}', which has store_layers = false: "
                 f"outside of training nothing would reach it. Set store_layers = true."
             )
+        listener.upstream = UpstreamRef(cast("Elmo", self))
         known = self.listener_map.setdefault(component_name, [])
         if listener not in known:
             known.append(listener)
@@ -72,6 +77,7 @@ class ListenedTo:
         known = self.listener_map.get(component_name, [])
         if listener not in known:
             return False
+        listener.upstream = UpstreamRef()
         # a new list: spaCy goes through the former one while it removes what is in it
         left = [other for other in known if other is not listener]
         if left:

@@ -174,6 +174,11 @@ def test_upstream_in_frozen_components_and_in_annotating_components():
 
 def test_upstream_in_frozen_components_but_not_in_annotating_components():
     nlp = pipeline("tagger")
+    elmo = nlp.get_pipe("elmo")
+    before = elmo.to_bytes()
+    nlp.update(examples(nlp), sgd=nlp.resume_training(), exclude=["elmo"])
+    assert elmo.listeners[0].mix.get_param("w").any() and elmo.to_bytes() == before
+    elmo.frozen = False  # the gradient would be lost
     with pytest.raises(ValueError, match="annotating_components"):
         nlp.update(examples(nlp), sgd=False, exclude=["elmo"])
 

@@ -137,6 +137,16 @@ def test_several_processes_after_training():
     assert [doc._.elmo.shape for doc in docs] == [(3, 4, 12)] * 4
 
 
+def test_workers_send_no_layers_that_were_cleaned_up():
+    nlp = pipeline("tagger")
+    expected = [[token.tag_ for token in doc] for doc in nlp.pipe(["Ann saw Rome ."] * 4)]
+    nlp.add_pipe("doc_cleaner", config={"attrs": {"_.elmo": None}})
+    docs = list(nlp.pipe(["Ann saw Rome ."] * 4, n_process=2, batch_size=2))
+    assert [[token.tag_ for token in doc] for doc in docs] == expected
+    assert all(doc._.elmo is None and not doc.user_data for doc in docs)
+    assert all(doc.tensor is None for doc in docs)  # by default
+
+
 def test_several_threads_give_what_one_gives():
     nlp = pipeline()
     texts = [" ".join(f"word{i * j % 211}" for j in range(30)) for i in range(60)]

@@ -251,13 +251,3 @@ def test_mix_can_be_overridden_when_a_pipeline_is_loaded(tmp_path):
     other = spacy.load(tmp_path, config={f"{block}.dropout": 0.0, f"{block}.layer_norm": False})
     settings = settings_of(other.get_pipe("elmo").listeners[0].mix)
     assert settings.dropout == 0.0 and not settings.layer_norm
-
-
-def test_saving_ends_training_for_the_output_cache(tmp_path):
-    nlp = pipeline("tagger")
-    nlp.update(examples(nlp))
-    nlp.to_disk(tmp_path)
-    elmo = nlp.get_pipe("elmo")
-    kept = len(elmo.output_cache)
-    list(nlp.pipe(["A text that was not trained on .", "And one more ."]))
-    assert len(elmo.output_cache) == kept

@@ -25,6 +25,7 @@ from .options import BiLMOptions
 from .packing import Packing, pack
 from .products import warn_of_slow_bfloat16
 from .tokens import TokenEmbedder
+from .weight_watch import WeightWatch
 
 WARM, ZERO = "warm", "zero"
 START_STATES = (WARM, ZERO)
@@ -83,7 +84,7 @@ class BiLM(nn.Module):
         self.options = options
         self.mixes: List[Mix] = []
         self.languages: Tuple[str, ...] = ()  # of the text it was trained on, if they are known
-        self._versions: List[Tuple[int, int]] = []
+        self._watch = WeightWatch()
         self.tokens = TokenEmbedder(options, characters, words)
         self.layers = nn.ModuleList(make_layer(options) for _ in range(options.n_layers))
         start = (options.n_layers, options.n_directions)
@@ -101,34 +102,42 @@ class BiLM(nn.Module):
     def n_parameters(self) -> int:
         return sum(param.numel() for param in self.parameters())
 
+    @property
+    def weights_version(self) -> int:
+        """RETURNS (int): Another number after each change of the weights that is noticed; see
+        `drop_caches`. No other biLM of the process has the same."""
+        self._prepare()
+        return self._watch.version
+
     def drop_caches(self) -> None:
-        """Forget what was derived from the weights. Called wherever they change; torch's
-        own changes are noticed, those past it (`param.data[...] = `) are not."""
-        self._versions = self._weight_versions()
+        """Drop what was derived from the weights. Called wherever they change. Changes that torch
+        counts are noticed before the next forward pass, and so are others (`param.data[...] = `)
+        on a CPU if they change most values of a tensor."""
+        self._drop_derived()
+        self._watch.accept(self._weights())
+
+    def _drop_derived(self) -> None:
         self.tokens.drop_caches()
         for layer in self.layers:
             assert isinstance(layer, LSTMLayer)
             layer.drop_caches()
 
-    def _weight_versions(self) -> List[Tuple[int, int]]:
-        return [
-            (param.data_ptr(), 0 if param.is_inference() else param._version)
-            for param in self.parameters()
-        ]
+    def _weights(self) -> List[Tensor]:
+        return [*self.parameters(), *self.buffers()]
 
     def _prepare(self) -> None:
         """To be called before anything is run."""
         run_alone_after_fork()
-        if self._versions != self._weight_versions():
+        if self._watch.changed(self._weights()):
             self.drop_caches()
 
     def requires_grad_(self, requires_grad: bool = True) -> "BiLM":
-        self.drop_caches()
+        self._drop_derived()
         super().requires_grad_(requires_grad)
         return self
 
     def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
-        self.drop_caches()  # moved to another device or type
+        self._drop_derived()  # moved to another device or type
         return super()._apply(fn, recurse)
 
     def forward(
