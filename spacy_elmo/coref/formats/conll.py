@@ -16,6 +16,7 @@ from .lines import PathLike, numbered_lines
 BEGIN = re.compile(r"#\s*begin\s+document\b")
 END = re.compile(r"#\s*end\s+document\b")
 PART = re.compile(r";\s*part\s+(\S+)$")
+PART_AFTER_BRACKET = re.compile(r"\)\s*;\s*part\s+(\S+)$")
 # no "*", which other columns have
 PIECE = re.compile(r"\([^()|\s*]+\)|\([^()|\s*]+|[^()|\s*]+\)")
 # an empty cell is LitBank's way
@@ -127,10 +128,11 @@ def read_header(line: str) -> Tuple[str, str]:
     """
     found = BEGIN.match(line)
     text = line[found.end() :].strip() if found else ""
-    part = PART.search(text)
-    text = text[: part.start()].rstrip() if part else text.removesuffix(";").rstrip()
-    name = text[1:-1] if text.startswith("(") and text.endswith(")") else text
-    return name, part[1] if part else ""
+    in_brackets = text.startswith("(")
+    if part := (PART_AFTER_BRACKET if in_brackets else PART).search(text):
+        return (text[1 : part.start()] if in_brackets else text[: part.start()].rstrip()), part[1]
+    text = text.removesuffix(";").rstrip()
+    return (text[1:-1] if in_brackets and text.endswith(")") else text), ""
 
 
 def split_columns(line: str, name: str = "") -> List[str]:

@@ -53,20 +53,9 @@ def _read_doc(doc_bin: DocBin, number: int, vocab: Vocab) -> Doc:
     for name in ("tokens", "spaces", "cats", "flags", "span_groups", "user_data"):
         setattr(alone, name, getattr(doc_bin, name)[number : number + 1])
     (doc,) = alone.get_docs(vocab)
-    _check_spans(doc)
+    # makes all spans of the Doc, and looks up all of its strings
+    DocBin(store_user_data=True).add(doc)
     return doc
-
-
-def _check_spans(doc: Doc) -> None:
-    for key, spans in doc.spans.items():
-        for span in spans:
-            if not 0 <= span.start <= span.end <= len(doc):
-                raise ValueError(
-                    f"doc.spans[{key!r}] has a span from token {span.start} to {span.end}, but "
-                    f"there are {len(doc)} tokens"
-                )
-            if span.label and span.label not in doc.vocab.strings:
-                raise ValueError(f"doc.spans[{key!r}] has a span with an unknown label")
 
 
 def _reason(error: Exception) -> str:
