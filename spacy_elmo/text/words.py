@@ -10,8 +10,8 @@ import numpy as np
 from spacy.attrs import IDX, IS_SPACE, LENGTH
 from spacy.tokens import Doc
 
-# all characters that `str.isspace` knows lie below
-SPACES = np.array([code for code in range(0x3001) if chr(code).isspace()], dtype=np.uint32)
+# whether each character is whitespace; the last one stands for all after it, which are not
+IS_WHITESPACE = np.array([chr(code).isspace() for code in range(0x3002)])
 
 
 def word_tokens(doc: Doc) -> np.ndarray:
@@ -35,6 +35,7 @@ def text_offsets(doc: Doc) -> tuple[np.ndarray, np.ndarray]:
         whitespace, int64 [n_tokens]. Both are equal for a whitespace token.
     """
     codes = np.frombuffer(doc.text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
-    before = np.concatenate([[0], np.cumsum(~np.isin(codes, SPACES))])
+    is_space = IS_WHITESPACE[np.minimum(codes, len(IS_WHITESPACE) - 1)]
+    before = np.concatenate([[0], np.cumsum(~is_space)])
     places: Any = doc.to_array([IDX, LENGTH]).astype(np.int64).reshape(-1, 2)
     return before[places[:, 0]], before[places.sum(axis=1)]
