@@ -90,3 +90,22 @@ def test_litbank(script, data_dir, tmp_path):
     assert rows["train"][:4] == ["80", "169,456", "23,218", "6,344"]
     assert rows["dev"][:4] == ["10", "20,438", "3,053", "776"]
     assert rows["test"][:4] == ["10", "20,638", "2,832", "807"]
+
+
+def test_what_cannot_be_read_is_one_sentence(script, tmp_path, capfd):
+    folder = tmp_path / "conll"
+    folder.mkdir()
+    lines = "".join(book_lines("1_a", "Anna (0)", "saw 7)"))
+    for name, text, expected in (
+        ("a_brat.conll", lines, "is not named as LitBank's files are"),
+        ("1_a_brat.conll", lines, "1_a_brat.conll, line 3"),
+    ):
+        path = folder / name
+        path.write_text(text, encoding="utf8")
+        app = typer.Typer()
+        app.command()(script.convert_litbank_coref_cli)
+        result = CliRunner().invoke(app, [str(folder), str(tmp_path / "out")])
+        assert result.exit_code == 1 and isinstance(result.exception, SystemExit)
+        assert expected in " ".join(result.output.split())
+        path.unlink()
+    assert not (tmp_path / "out").exists()

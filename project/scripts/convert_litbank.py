@@ -19,6 +19,9 @@ from spacy.tokens import Doc, DocBin, Span
 from spacy.vocab import Vocab
 from wasabi import msg
 
+from spacy_elmo.cli.errors import errors_as_sentences
+from spacy_elmo.coref.formats.lines import numbered_lines
+
 LABELS = ("PER", "FAC", "LOC", "GPE", "VEH", "ORG")
 SPANS_KEY = "sc"
 
@@ -140,6 +143,17 @@ def make_doc(sentences: Sequence[Sentence], vocab: Vocab, book: str, *, nested: 
     return doc
 
 
+def book_number(path: Path) -> int:
+    """RETURNS (int): The Gutenberg id that a file's name begins with."""
+    number = path.name.split("_")[0]
+    if not (number.isascii() and number.isdecimal()):
+        raise ValueError(
+            f"{path} is not named as LitBank's files are. Expected a number and a title, such as "
+            f"'1023_bleak_house_brat{path.suffix}'."
+        )
+    return int(number)
+
+
 def read_books(tsv_dir: Path, vocab: Vocab, *, nested: bool) -> Dict[int, List[Doc]]:
     """Read all books.
 
@@ -149,11 +163,11 @@ def read_books(tsv_dir: Path, vocab: Vocab, *, nested: bool) -> Dict[int, List[D
     RETURNS (Dict[int, List[Doc]]): The Doc of each book, by Gutenberg id.
     """
     books: Dict[int, List[Doc]] = {}
-    for path in sorted(tsv_dir.glob("*.tsv"), key=lambda path: int(path.name.split("_")[0])):
+    for path in sorted(tsv_dir.glob("*.tsv"), key=book_number):
         book = path.stem.removesuffix("_brat")
-        with path.open(encoding="utf8", newline="\n") as file_:
-            sentences = list(read_sentences(file_, path.name))
-        books[int(book.split("_")[0])] = [make_doc(sentences, vocab, book, nested=nested)]
+        lines = (line for _, line in numbered_lines(path))
+        sentences = list(read_sentences(lines, str(path)))
+        books[book_number(path)] = [make_doc(sentences, vocab, book, nested=nested)]
     return books
 
 
@@ -204,7 +218,8 @@ def convert_litbank_cli(
     fold: Annotated[int, Opt(help="Which of the ten published folds, 0 to 9")] = 0,
 ) -> None:
     """Convert LitBank's entity layers to .spacy files for ner (flat) and spancat (nested)."""
-    rows = convert_litbank(tsv_dir, output_dir, fold)
+    with errors_as_sentences():
+        rows = convert_litbank(tsv_dir, output_dir, fold)
     header = ("part", "docs", "tokens", "entities", *LABELS)
     msg.table(rows, header=header, divider=True, aligns=("l", *"r" * (len(header) - 1)))
     msg.good(f"Wrote fold {fold} to {output_dir}")

@@ -9,12 +9,13 @@ from typing import Annotated, Dict, List
 
 import spacy
 import typer
-from convert_litbank import split_books
+from convert_litbank import book_number, split_books
 from spacy.cli._util import Arg, Opt
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 from wasabi import msg
 
+from spacy_elmo.cli.errors import errors_as_sentences
 from spacy_elmo.coref.clusters import get_clusters
 from spacy_elmo.coref.formats import Dropped, read_documents
 
@@ -30,9 +31,9 @@ def read_books(conll_dir: Path, vocab: Vocab, dropped: Dropped) -> Dict[int, Lis
     RETURNS (Dict[int, List[Doc]]): The Doc of each book, by Gutenberg id.
     """
     books: Dict[int, List[Doc]] = {}
-    for path in sorted(conll_dir.glob("*.conll"), key=lambda path: int(path.name.split("_")[0])):
+    for path in sorted(conll_dir.glob("*.conll"), key=book_number):
         book = path.stem.removesuffix("_brat")
-        docs = books[int(book.split("_")[0])] = []
+        docs = books[book_number(path)] = []
         for document in read_documents(path):
             doc = document.to_doc(vocab, dropped=dropped)
             doc.user_data["book"] = book
@@ -70,7 +71,8 @@ def convert_litbank_coref_cli(
     fold: Annotated[int, Opt(help="Which of the ten published folds, 0 to 9")] = 0,
 ) -> None:
     """Convert LitBank's coreference to train.spacy, dev.spacy and test.spacy."""
-    rows = convert_litbank_coref(conll_dir, output_dir, fold)
+    with errors_as_sentences():
+        rows = convert_litbank_coref(conll_dir, output_dir, fold)
     msg.table(rows, header=HEADER, divider=True, aligns=("l", *"r" * (len(HEADER) - 1)))
     msg.good(f"Wrote fold {fold} to {output_dir}")
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, List, Sequence, Tuple, Union
 
 from spacy.cli._util import Arg, Opt
+from typer import echo
 from wasabi import msg
 
 from . import elmo_app
@@ -24,6 +25,9 @@ def convert_coref_cli(
     lang: str = Opt("en", "--lang", "-l", help="Language of the inputs"),
     prefix: str = PREFIX,
     force: bool = FORCE,
+    skip_errors: bool = Opt(
+        False, "--skip-errors", "-S", help="Leave out documents that cannot be read"
+    ),
 ) -> None:
     """Convert coreference from CoNLL-2012, LitBank, CorefUD (CoNLL-U) or JSON lines to a
     .spacy file to train with, and from there to .conll for the official scorers, or to
@@ -34,8 +38,19 @@ def convert_coref_cli(
     """
     with errors_as_sentences():
         counts, dropped = convert_coref(
-            inputs, output, format=format.value, lang=lang, prefix=prefix, force=force
+            inputs,
+            output,
+            format=format.value,
+            lang=lang,
+            prefix=prefix,
+            force=force,
+            skip_errors=skip_errors,
         )
+    if dropped.errors:
+        n_left_out = len(dropped.errors)
+        echo(f"Left out {n_left_out:,} of {counts.documents + n_left_out:,} documents:", err=True)
+        for error in dropped.errors:
+            echo(error, err=True)
     msg.table([(name, f"{number:,}") for name, number in vars(counts).items()], aligns=("l", "r"))
     for reason, number in dropped.rows():
         msg.warn(f"{number:,} {reason}")
@@ -55,6 +70,7 @@ def convert_coref(
     lang: str = "en",
     prefix: str = "coref_clusters",
     force: bool = False,
+    skip_errors: bool = False,
 ) -> "Tuple[Counts, Dropped]":
     """Convert files; see `convert_coref_cli`.
 
@@ -72,8 +88,12 @@ def convert_coref(
     if not paths:
         raise ValueError(f"The only input is {output}, which is the output. Give another name.")
     vocab = spacy.blank(lang).vocab
-    counts, dropped = Counts(), Dropped()
+    counts, dropped = Counts(), Dropped(skip_errors)
     docs = (doc for path in paths for doc in read_coref(path, format, vocab, prefix, dropped))
     with atomic_file(output) as temporary:
         write_coref(counts.of(docs, prefix), temporary, guess_format(output), prefix, dropped)
+        if dropped.errors and not counts.documents:
+            raise ValueError(
+                f"None of {len(dropped.errors):,} documents can be read. {dropped.errors[0]}"
+            )
     return counts, dropped

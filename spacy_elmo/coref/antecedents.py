@@ -29,7 +29,7 @@ BIAS_SCALE = 10.0
 class Mentions:
     """K mentions in the order of the text.
 
-    start, last (Tensor): First and last token, int64 [K].
+    start, last (Tensor): First and last token in the Doc, int64 [K].
     score (Tensor): As mentions [K].
     place (Tensor): Number among all spans that are kept of the text, int64 [K].
     count (Tensor): Of those before it that are mentions, int64 [K]: distances are in these,
@@ -80,15 +80,9 @@ class Mentions:
         query, key, left = (x[:, :0] for x in (self.query, self.key, self.left))
         return replace(self, query=query, key=key, left=left)
 
-    def moved(self, n_tokens: int, n_mentions: int) -> "Mentions":
-        """RETURNS (Mentions): The same, with so many tokens and mentions before them."""
-        return replace(
-            self,
-            start=self.start + n_tokens,
-            last=self.last + n_tokens,
-            place=self.place + n_mentions,
-            count=self.count + n_mentions,
-        )
+    def moved(self, n_mentions: int) -> "Mentions":
+        """RETURNS (Mentions): The same, with so many mentions before them."""
+        return replace(self, place=self.place + n_mentions, count=self.count + n_mentions)
 
     @classmethod
     def join(cls, parts: "Sequence[Mentions]") -> "Mentions":

@@ -7,7 +7,10 @@ several. It knows nothing of models, scores or what kind of mention a span is.
 import re
 from typing import Dict, Iterable, List, Sequence, Set, Tuple
 
+import numpy as np
 from spacy.tokens import Doc, Span
+
+from ..text.words import word_tokens
 
 Mention = Tuple[int, int]
 """First token, and the token after the last one."""
@@ -50,34 +53,51 @@ def mark_annotated(doc: Doc, prefix: str = DEFAULT_PREFIX) -> None:
         doc.spans[f"{prefix}_1"] = []
 
 
-def get_named_clusters(doc: Doc, prefix: str = DEFAULT_PREFIX) -> Dict[str, List[Mention]]:
+def get_mentions(doc: Doc, key: str) -> List[Mention]:
+    """The mentions of one entity, without whitespace tokens at their ends.
+
+    doc (Doc): The Doc.
+    key (str): Key of the entity in `doc.spans`.
+    RETURNS (List[Mention]): Those that have words, in the order of the span group; none where
+        there is no such group.
+    """
+    spans = doc.spans.get(key, ())
+    return _without_edges(spans, word_tokens(doc), len(doc))
+
+
+def get_named_clusters(
+    doc: Doc, prefix: str = DEFAULT_PREFIX, *, words_only: bool = False
+) -> Dict[str, List[Mention]]:
     """The entities with their keys, fit to compute with: no mention is empty, in two
     entities or twice in one. One that two entities share belongs to the first.
 
     doc (Doc): The Doc.
     prefix (str): Entities are `<prefix>_<number>`.
+    words_only (bool): Whether mentions lose whitespace tokens at their ends. Those of nothing
+        else are left out.
     RETURNS (Dict[str, List[Mention]]): The mentions of each entity in the order of the
         text. Entities without any are left out.
     """
     named: Dict[str, List[Mention]] = {}
     taken: Set[Mention] = set()
+    words = word_tokens(doc) if words_only else np.arange(len(doc))
     for key in cluster_keys(doc, prefix):
-        spans = {(span.start, span.end) for span in doc.spans[key]}
-        mentions = {mention for mention in spans - taken if mention[0] < mention[1]}
+        mentions = set(_without_edges(doc.spans[key], words, len(doc))) - taken
         if mentions:
             named[key] = sorted(mentions)
             taken |= mentions
     return named
 
 
-def get_clusters(doc: Doc, prefix: str = DEFAULT_PREFIX) -> Clusters:
+def get_clusters(doc: Doc, prefix: str = DEFAULT_PREFIX, *, words_only: bool = False) -> Clusters:
     """The entities as `get_named_clusters` reads them, without their keys.
 
     doc (Doc): The Doc.
     prefix (str): Entities are `<prefix>_<number>`.
+    words_only (bool): Whether mentions lose whitespace tokens at their ends.
     RETURNS (Clusters): The mentions of each entity in the order of the text.
     """
-    return list(get_named_clusters(doc, prefix).values())
+    return list(get_named_clusters(doc, prefix, words_only=words_only).values())
 
 
 def set_clusters(
@@ -174,6 +194,22 @@ def join_docs(docs: Sequence[Doc], prefix: str = DEFAULT_PREFIX) -> Doc:
     if all(is_annotated(doc, prefix) for doc in docs):
         mark_annotated(whole, prefix)
     return whole
+
+
+def _without_edges(spans: Iterable[Span], words: np.ndarray, n_tokens: int) -> List[Mention]:
+    """The spans that have words, from the first to the last one.
+
+    spans (Iterable[Span]): The spans.
+    words (ndarray): Positions of the words of the Doc, int64 [n_words].
+    n_tokens (int): Tokens of the Doc.
+    """
+    mentions = [(span.start, span.end) for span in spans if span.start < span.end]
+    if len(words) == n_tokens or not mentions:
+        return mentions
+    # places among the words: the first one from the start on, and the first one after the end
+    first, after = np.searchsorted(words, np.array(mentions).T)
+    kept = first < after
+    return list(zip(words[first[kept]].tolist(), (words[after[kept] - 1] + 1).tolist()))
 
 
 def _in_order(clusters: Iterable[Iterable[Mention]], n_tokens: int) -> Clusters:

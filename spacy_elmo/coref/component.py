@@ -18,11 +18,11 @@ from spacy.vocab import Vocab
 from thinc.api import Config, Optimizer, set_dropout_rate
 
 from ..spans.sentences import MAX_STRETCH
+from ..text.words import word_tokens
 from . import model as coref_model
 from .clusters import (
     DEFAULT_PREFIX,
     Clusters,
-    cut_clusters,
     get_clusters,
     is_annotated,
     set_clusters,
@@ -110,7 +110,8 @@ class Coref(TrainablePipe):
         Docs that are marked as having none.
     keep_singletons (Optional[bool]): Whether mentions that nothing else goes back to are
         entities; None for as the training data has it.
-    max_train_tokens (int): Of a longer Doc, a stretch of so many is trained on at a time.
+    max_train_tokens (int): Of a longer Doc, a stretch of so many is trained on at a time;
+        whitespace tokens do not count.
     chunk_tokens (int): Tokens of which spans are scored at once.
     scorer (Optional[Callable]): For `score`.
     """
@@ -170,7 +171,9 @@ class Coref(TrainablePipe):
         speak, genres = False, set()
         for example in get_examples():
             annotated = annotated or is_annotated(example.reference, prefix)
-            sizes = [len(entity) for entity in get_clusters(example.reference, prefix)]
+            sizes = [
+                len(entity) for entity in get_clusters(example.reference, prefix, words_only=True)
+            ]
             singletons, entities = singletons + sizes.count(1), entities + len(sizes)
             # what training will see: the Docs to predict on, not the annotated ones
             speak = speak or SPEAKERS in example.predicted.spans
@@ -262,7 +265,7 @@ class Coref(TrainablePipe):
         losses = {} if losses is None else losses
         losses.setdefault(self.name, 0.0)
         examples = self._annotated(examples, "Coref.update")
-        if not any(len(example.predicted) for example in examples):
+        if not any(len(word_tokens(example.predicted)) for example in examples):
             return losses
         set_dropout_rate(self.model, drop)
         found, backprop = self._begin_update(examples)
@@ -280,7 +283,7 @@ class Coref(TrainablePipe):
         """RETURNS (Tuple[float, None]): The loss of examples, and no gradient: it is made where
         the loss is, in `update`."""
         examples = self._annotated(examples, "Coref.get_loss")
-        if not any(len(example.predicted) for example in examples):
+        if not any(len(word_tokens(example.predicted)) for example in examples):
             return 0.0, None
         found, _ = self._begin_update(examples)
         return sum(found.values()), None
@@ -296,30 +299,27 @@ class Coref(TrainablePipe):
         lexicon = self.lexicon
         documents: List[Document] = []
         gold: List[Clusters] = []
-        cuts: List[Tuple[int, int]] = []
         for example in examples:
             document = Document.from_doc(example.predicted, lexicon)
-            start, end = self._cut(document)
-            cuts.append((start, end))
-            documents.append(document.cut(start, end))
-            gold.append(cut_clusters(self._aligned(example), start, end))
-        return coref_model.begin_update(self.model, docs, documents, gold, cuts)
+            documents.append(document.cut(*self._cut(document)))
+            gold.append(self._aligned(example))
+        return coref_model.begin_update(self.model, docs, documents, gold)
 
     def _cut(self, document: Document) -> Tuple[int, int]:
         """A random stretch of a Doc that is too long to train on at once, from the start of a
         sentence."""
-        n_tokens = len(document)
-        if n_tokens <= self.max_train_tokens:
-            return 0, n_tokens
-        start = self._random.randrange(n_tokens - self.max_train_tokens + 1)
+        n_words = len(document)
+        if n_words <= self.max_train_tokens:
+            return 0, n_words
+        start = self._random.randrange(n_words - self.max_train_tokens + 1)
         first = int(np.searchsorted(document.sentence, document.sentence[start]))
         # a sentence may be long, or the whole Doc
         start = first if start - first < MAX_STRETCH else start
-        return start, min(start + self.max_train_tokens, n_tokens)
+        return start, min(start + self.max_train_tokens, n_words)
 
     def _aligned(self, example: Example) -> Clusters:
         """The gold entities over the predicted tokens."""
-        reference = get_clusters(example.reference, self.span_cluster_prefix)
+        reference = get_clusters(example.reference, self.span_cluster_prefix, words_only=True)
         aligned = align_clusters(example, reference)
         missed = sum(map(len, reference)) - sum(map(len, aligned))
         if missed and not self.n_misaligned:

@@ -1,7 +1,7 @@
-"""A Doc as arrays: what the head reads beside the vectors of the tokens.
+"""The words of a Doc as arrays: what the head reads next to their vectors.
 
-Owns which tokens and strings are alike, and where sentences end. It makes features of
-spans without a loop over tokens, and knows nothing of torch.
+Whitespace tokens are left out here, once for all features: widths, strings, sentences and
+distances are counted in words. Positions in the Doc come back with `Document.tokens`.
 """
 
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from spacy.attrs import LOWER
 from spacy.tokens import Doc
 
 from ..spans.sentences import sentence_numbers
+from ..text.words import word_tokens
 from .lexicon import Lexicon, hashes
 
 # where a Doc has what is known of it beforehand: a span group, and a key of `doc.user_data`
@@ -26,8 +27,9 @@ INVERSE = pow(BASE, -1, 2**64)
 
 @dataclass(frozen=True)
 class Document:
-    """n tokens.
+    """The n words of a Doc, or of a part of it.
 
+    tokens (ndarray): Position of each word among the tokens of the Doc, ascending, int64 [n].
     lower (ndarray): Hashes of the words in lower case, uint64 [n].
     capital (ndarray): Whether a word begins with a capital letter, bool [n].
     pronoun (ndarray): Which of the lexicon's pronouns a word is, from 1 on, 0 for none,
@@ -38,6 +40,7 @@ class Document:
     genre (str): Of the Doc, "" where it is not known.
     """
 
+    tokens: np.ndarray
     lower: np.ndarray
     capital: np.ndarray
     pronoun: np.ndarray
@@ -50,9 +53,10 @@ class Document:
         return len(self.lower)
 
     def cut(self, start: int, end: int) -> "Document":
-        """RETURNS (Document): Tokens from start to end."""
+        """RETURNS (Document): Words from start to end, with their positions in the whole Doc."""
         rows = slice(start, end)
         return Document(
+            tokens=self.tokens[rows],
             lower=self.lower[rows],
             capital=self.capital[rows],
             pronoun=self.pronoun[rows],
@@ -70,19 +74,21 @@ class Document:
             (a label for each span) and `doc.user_data["genre"]`.
         lexicon (Lexicon): What was learned of words.
         """
-        lower = doc.to_array([LOWER]).astype(np.uint64).reshape(len(doc))
+        tokens = word_tokens(doc)
+        lower = doc.to_array([LOWER]).astype(np.uint64).reshape(len(doc))[tokens]
         speaker = np.zeros(len(doc), dtype=np.uint64)
         if SPEAKERS in doc.spans:
             for span in doc.spans[SPEAKERS]:
                 speaker[span.start : span.end] = span.label
         genre = doc.user_data.get(GENRE)
         return cls(
+            tokens=tokens,
             lower=lower,
-            capital=np.array([token.text[:1].isupper() for token in doc], dtype=bool),
+            capital=np.array([token.text[:1].isupper() for token in doc], dtype=bool)[tokens],
             pronoun=_places(lower, hashes(lexicon.pronouns)),
             lead=np.isin(lower, hashes(lexicon.leads)),
-            sentence=sentence_numbers(doc),
-            speaker=speaker,
+            sentence=sentence_numbers(doc, tokens),
+            speaker=speaker[tokens],
             genre=genre if isinstance(genre, str) else "",
         )
 
@@ -112,8 +118,10 @@ def span_features(document: Document, start: np.ndarray, last: np.ndarray) -> Sp
     """Features of spans.
 
     document (Document): Where they are.
-    start, last (ndarray): First and last token of each, int64 [K].
+    start, last (ndarray): First and last token of each in the Doc, both of them words,
+        int64 [K].
     """
+    start, last = (np.searchsorted(document.tokens, places) for places in (start, last))
     # one leading word is left out, if it is not all there is
     content = start + (document.lead[start] & (last > start))
     pronoun = np.where(start == last, document.pronoun[start], 0)
@@ -159,11 +167,11 @@ def _powers(base: int, n: int) -> np.ndarray:
 
 
 def candidates(sentence: np.ndarray, max_width: int) -> "tuple[np.ndarray, np.ndarray]":
-    """All spans of at most so many tokens that lie within a sentence.
+    """All spans of at most so many words that lie within a sentence.
 
-    sentence (ndarray): Number of the sentence of each token, int64 [n].
-    max_width (int): Tokens.
-    RETURNS (Tuple[ndarray, ndarray]): First and last token of each, int64 [n_spans], in
+    sentence (ndarray): Number of the sentence of each word, int64 [n].
+    max_width (int): Words.
+    RETURNS (Tuple[ndarray, ndarray]): First and last word of each, int64 [n_spans], in
         the order of the text.
     """
     first = np.arange(len(sentence))[:, None]
@@ -181,7 +189,7 @@ def labels_of(
 
     start, last (ndarray): First and last token of spans in the order of the text.
     gold (Optional[List[List[Tuple[int, int]]]]): Mentions of each entity, with the token
-        after the last one.
+        after the last one. Those that are none of the spans are left out.
     RETURNS (ndarray): Number of the entity, -1 for none, int64 [n_spans].
     """
     labels = np.full(len(start), -1, dtype=np.int64)
@@ -189,7 +197,10 @@ def labels_of(
         return labels
     size = int(last.max()) + 2
     keys = start * size + last
-    mentions = [(s * size + e - 1, n) for n, entity in enumerate(gold) for s, e in entity]
+    # a key is of one span only if its last token is below `size`
+    mentions = [
+        (s * size + e - 1, n) for n, entity in enumerate(gold) for s, e in entity if e < size
+    ]
     mentions = [(key, n) for key, n in mentions if key <= keys[-1]]
     if mentions:
         wanted, entities = np.array(mentions, dtype=np.int64).T

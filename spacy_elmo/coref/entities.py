@@ -14,6 +14,7 @@ from .clusters import (
     Mention,
     cluster_keys,
     cut_doc,
+    get_mentions,
     get_named_clusters,
     join_docs,
 )
@@ -35,7 +36,7 @@ NAME, NOUN, PRONOUN = KINDS = ("name", "noun", "pronoun")
 """From the most to the least specific."""
 
 SHORT_WORD = 4  # letters, of what may be a pronoun in a language without stop words
-SHORT_MENTION = 5  # tokens; what is longer describes an entity rather than naming it
+SHORT_MENTION = 5  # words; what is longer describes an entity rather than naming it
 MAX_NESTING = 4  # of resolved mentions in resolved mentions
 
 
@@ -63,7 +64,7 @@ def filter_clusters(
     """
     wanted, reader = _check_kinds(kinds), _Reader(doc)
     found: Dict[str, List[Mention]] = {}
-    for key, mentions in get_named_clusters(doc, prefix).items():
+    for key, mentions in get_named_clusters(doc, prefix, words_only=True).items():
         kept = [(start, end) for start, end in mentions if reader.kind(doc[start:end]) in wanted]
         if kept:
             found[key] = kept
@@ -98,7 +99,7 @@ def representative(doc: Doc, key: str) -> Span:
     key (str): Key of the entity in `doc.spans`.
     RETURNS (Span): The mention.
     """
-    mentions = [] if key not in doc.spans else [span for span in doc.spans[key] if len(span)]
+    mentions = [doc[start:end] for start, end in get_mentions(doc, key)]
     if not mentions:
         raise ValueError(
             f"The Doc has no entity {key!r} with a mention. `cluster_keys(doc)` gives the keys it "
@@ -117,7 +118,7 @@ def representatives(doc: Doc, prefix: str = DEFAULT_PREFIX) -> Dict[str, Span]:
     reader = _Reader(doc)
     return {
         key: min((doc[start:end] for start, end in mentions), key=reader.rank)
-        for key, mentions in get_named_clusters(doc, prefix).items()
+        for key, mentions in get_named_clusters(doc, prefix, words_only=True).items()
     }
 
 
@@ -145,14 +146,18 @@ def resolve_text(
     """
     wanted, reader = _check_kinds(kinds), _Reader(doc)
     found: List[Tuple[int, int, Span]] = []
-    for mentions in get_named_clusters(doc, prefix).values():
+    for mentions in get_named_clusters(doc, prefix, words_only=True).values():
         spans = [doc[start:end] for start, end in mentions]
         best = min(spans, key=reader.rank)
         if reader.kind(best) == PRONOUN:
             continue
         for span in spans:
             apart = span.end <= best.start or best.end <= span.start
-            if not apart or span.text == best.text or reader.kind(span) not in wanted:
+            if (
+                not apart
+                or span.text.split() == best.text.split()
+                or reader.kind(span) not in wanted
+            ):
                 continue
             if filter is None or filter(span, best):
                 # the longest of those that start together comes first
@@ -212,7 +217,7 @@ class _Reader:
     def rank(self, span: Span) -> Tuple[int, int, int, int, int]:
         """Least for the most specific mention."""
         kind = self.kind(span)
-        order, size = KINDS.index(kind), len(span)
+        order, size = KINDS.index(kind), len(_words(span))
         if kind == PRONOUN:
             return order, 0, 0, 0, span.start
         strong = [token.i for token in span if self._is_strong(token, kind)]
@@ -226,13 +231,14 @@ class _Reader:
         possessor of it, as in "Anna 's hat"."""
         if self.has_dep:
             return span.root
-        nominal = [token.i - span.start for token in span if token.pos_ in ("NOUN", "PROPN")]
+        words = _words(span)
+        nominal = [at for at, token in enumerate(words) if token.pos_ in ("NOUN", "PROPN")]
         for at in nominal:
-            if at + 1 == len(span) or span[at + 1].pos_ not in ("NOUN", "PROPN", "PART"):
-                return span[at]
+            if at + 1 == len(words) or words[at + 1].pos_ not in ("NOUN", "PROPN", "PART"):
+                return words[at]
         if nominal:
-            return span[nominal[-1]]
-        return next((token for token in span if token.pos_ == "PRON"), span[-1])
+            return words[nominal[-1]]
+        return next((token for token in words if token.pos_ == "PRON"), words[-1])
 
     def _is_strong(self, token: Token, kind: str) -> bool:
         if self.has_pos:
@@ -258,11 +264,20 @@ class _Reader:
         """Not so if it may be for the sentence that starts there."""
         if not token.text[:1].isupper():
             return False
-        before = self.doc[token.i - 1] if token.i else None
-        starts = before is None or token.is_sent_start
+        place, starts = token.i, bool(token.is_sent_start)
+        while place and self.doc[place - 1].text.isspace():
+            place -= 1
+            starts = starts or bool(self.doc[place].is_sent_start)
+        before = self.doc[place - 1] if place else None
+        starts = starts or before is None
         if before is not None and not _is_word(before) and before.text not in (",", ";"):
             starts = True
         return not starts or token.text.lower() not in self.lower
+
+
+def _words(span: Span) -> List[Token]:
+    # mentions may be given by hand, with nothing but whitespace
+    return [token for token in span if not token.text.isspace()] or list(span)
 
 
 def _is_word(token: Token) -> bool:
@@ -279,8 +294,9 @@ def _entities_within(doc: Doc, start: int, end: int, prefix: str) -> List[List[s
     found: List[List[Tuple[int, int, str]]] = [[] for _ in range(start, end)]
     for number, key in enumerate(cluster_keys(doc, prefix)):
         for span in doc.spans[key]:
+            size = sum(not token.text.isspace() for token in span)
             for place in range(max(span.start, start), min(span.end, end)):
-                found[place - start].append((len(span), number, key))
+                found[place - start].append((size, number, key))
     # an entity may have one mention in another
     return [list(dict.fromkeys(key for _, _, key in sorted(keys))) for keys in found]
 

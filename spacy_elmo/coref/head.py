@@ -19,7 +19,7 @@ from .document import Document, candidates, labels_of, span_features
 from .linking import link
 from .mentions import MentionScorer
 
-# number of a document, first token and the one after the last
+# number of a document, first word and the one after the last
 Part = Tuple[int, int, int]
 # spans that are kept of a short text, which may be denser than long ones are
 MIN_SPANS = 50
@@ -45,7 +45,7 @@ class Sizes:
 
 
 class Links(NamedTuple):
-    """start, last (ndarray): First and last token of each kept span, int64 [K].
+    """start, last (ndarray): First and last token of each kept span in the Doc, int64 [K].
     antecedent (ndarray): Which of them each goes back to, -1 for none, int64 [K]."""
 
     start: np.ndarray
@@ -97,10 +97,10 @@ class CorefHead(nn.Module):
         of none where it has none among them; the mean over the spans (Lee et al. 2017).
         And the binary cross-entropy of all spans as mentions, in units of the gold ones.
 
-        x (Tensor): Vectors of the tokens of all documents [n, D].
+        x (Tensor): Vectors of the words of all documents [n, D].
         documents (List[Document]): The documents.
         gold (List[List[List[Tuple[int, int]]]]): Of each document, the mentions of each
-            entity.
+            entity: first token in the Doc, and the token after the last one.
         RETURNS (Dict[str, Tensor]): "links" and "mentions", scalars.
         """
         x, weights = self._encode(x, documents)
@@ -113,7 +113,8 @@ class CorefHead(nn.Module):
             start, last = candidates(document.sentence, self.sizes.max_span_width)
             if not len(start):
                 continue
-            labels = torch.from_numpy(labels_of(start, last, entities)).to(x.device)
+            places = document.tokens[start], document.tokens[last]
+            labels = torch.from_numpy(labels_of(*places, entities)).to(x.device)
             first, final = (torch.from_numpy(part).to(x.device) for part in (start, last))
             scores = self.mentions(x[rows], first, final, weights[rows])
             is_gold = labels >= 0
@@ -147,12 +148,12 @@ class CorefHead(nn.Module):
     ) -> List[Links]:
         """Mentions of documents and what they go back to.
 
-        vectors_of (Callable[[List[Part]], Tensor]): Gives the vectors of the tokens of parts of
+        vectors_of (Callable[[List[Part]], Tensor]): Gives the vectors of the words of parts of
             documents, one after the other [n, D].
         documents (List[Document]): The documents.
-        chunk_tokens (int): Tokens of which the spans are scored at once, those of several
+        chunk_tokens (int): Words of which the spans are scored at once, those of several
             short documents or of a part of a long one. Parts end with a sentence, so that
-            they change nothing but which spans are kept, of each as many as its tokens
+            they change nothing but which spans are kept, of each as many as its words
             allow.
         """
         found: List[List[Mentions]] = [[] for _ in documents]
@@ -166,7 +167,7 @@ class CorefHead(nn.Module):
                 offset = rows.stop
                 mentions = self._find(x[rows], weights[rows], document)
                 if len(mentions):
-                    found[n].append(mentions.moved(begin, n_found[n]))
+                    found[n].append(mentions.moved(n_found[n]))
                     n_found[n] += len(mentions)
         return [self._link(mentions) for mentions in found]
 
@@ -211,15 +212,16 @@ class CorefHead(nn.Module):
     ) -> Mentions:
         start, final = first[kept], last[kept]
         vectors = self.mentions.vectors(x, start, final, weights)
-        features = span_features(document, start.cpu().numpy(), final.cpu().numpy())
+        first_token, last_token = (document.tokens[words.cpu().numpy()] for words in (start, final))
+        features = span_features(document, first_token, last_token)
 
         def tensor(array: np.ndarray) -> Tensor:
             return torch.from_numpy(array.view(np.int64)).to(x.device)
 
         genre = self.genres.index(document.genre) + 1 if document.genre in self.genres else 0
         return Mentions(
-            start,
-            final,
+            tensor(first_token),
+            tensor(last_token),
             scores.index_select(0, kept),
             torch.arange(len(kept), device=x.device),
             counts.cumsum(0) - counts.long(),
@@ -251,22 +253,22 @@ def _marginal_loss(scores: Tensor, entities: Tensor, theirs: Tensor) -> Tensor:
 
 
 def _batches(documents: List[Document], chunk_tokens: int) -> Iterator[List[Part]]:
-    """Parts of documents of about so many tokens together."""
+    """Parts of documents of about so many words together."""
     batch: List[Part] = []
-    n_tokens = 0
+    n_words = 0
     for n, document in enumerate(documents):
         for begin, end in _chunks(document, chunk_tokens):
-            if batch and n_tokens + end - begin > chunk_tokens:
+            if batch and n_words + end - begin > chunk_tokens:
                 yield batch
-                batch, n_tokens = [], 0
+                batch, n_words = [], 0
             batch.append((n, begin, end))
-            n_tokens += end - begin
+            n_words += end - begin
     if batch:
         yield batch
 
 
 def _chunks(document: Document, chunk_tokens: int) -> Iterator[Tuple[int, int]]:
-    """Stretches of about so many tokens that end with a sentence, or with a long part of one."""
+    """Stretches of about so many words that end with a sentence, or with a long part of one."""
     begin = 0
     ends = np.cumsum(stretches(document.sentence))
     for end, following in zip(ends.tolist(), [*ends[1:].tolist(), math.inf]):

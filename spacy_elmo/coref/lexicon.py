@@ -12,6 +12,7 @@ import numpy as np
 from spacy.strings import get_string_id
 from spacy.tokens import Doc
 
+from ..text.words import word_tokens
 from .clusters import get_clusters
 
 # a word is like a pronoun if it is a mention by itself in so many Docs: fewer will do for one
@@ -47,17 +48,20 @@ class Lexicon:
         for doc in docs:
             n_docs += 1
             here: Set[str] = set()
+            place = {token: n for n, token in enumerate(word_tokens(doc).tolist())}
             for start, end in (
-                mention for entity in get_clusters(doc, prefix) for mention in entity
+                mention
+                for entity in get_clusters(doc, prefix, words_only=True)
+                for mention in entity
             ):
                 word = doc[start].lower_
-                if end - start > 1:
+                if place[start] < place[end - 1]:
                     n_long += 1
                     leading[word] += 1
                     continue
                 here.add(word)
                 mentions[word] += 1
-                capitals[word] += doc[start].text[:1].isupper() and start > 0
+                capitals[word] += doc[start].text[:1].isupper() and place[start] > 0
             alone.update(here)
         pronouns = []
         for word, count in alone.items():

@@ -7,6 +7,7 @@ of it is the component's business.
 from functools import partial
 from typing import Any, Callable, Dict, List, Tuple, cast
 
+import numpy as np
 import torch
 from spacy.tokens import Doc
 from thinc.api import Model
@@ -14,7 +15,7 @@ from thinc.types import Floats2d
 
 from ..forked import run_alone_after_fork
 from ..spans.shim import ModuleShim
-from ..spans.tensors import gradients, to_torch
+from ..spans.tensors import gradients, take_rows, to_torch
 from ..token_vectors import PartsOfDocs
 from .document import Document
 from .head import CorefHead, Links, Part, Sizes, make_head
@@ -47,10 +48,10 @@ def build_coref_v1(
     depth (int): Hidden layers.
     dropout (float): On the head's layers.
     antecedent_limit (int): Antecedents of a mention that are looked at closely.
-    max_span_width (int): Tokens of a mention at the most.
-    spans_per_token (float): Spans that are kept, for each token of the text.
+    max_span_width (int): Words of a mention at the most. Whitespace tokens are no words.
+    spans_per_token (float): Spans that are kept, for each word of the text.
     lstm_size (int): Of a bidirectional LSTM over each sentence before all else, or over 200
-        tokens at a time where none are marked, in each direction; 0 for none.
+        words at a time where none are marked, in each direction; 0 for none.
     mention_weight (float): Of the loss of mentions beside that of links. Less where mentions
         that stand alone are not annotated.
     window (int): Mentions before a mention that it is compared with in long texts.
@@ -110,15 +111,13 @@ def begin_update(
     docs: List[Doc],
     documents: List[Document],
     gold: List[Any],
-    cuts: List[Tuple[int, int]],
 ) -> Tuple[Dict[str, float], Callable[[], None]]:
     """Losses of Docs, and how their gradient goes back.
 
     docs (List[Doc]): The Docs.
-    documents (List[Document]): What the head reads of each, cut.
-    gold (List[Clusters]): Of each, the mentions of each entity, in the cut.
-    cuts (List[Tuple[int, int]]): First token of each that is trained on, and the one after
-        the last.
+    documents (List[Document]): What the head reads of each; words that are not trained on are
+        cut off.
+    gold (List[Clusters]): Of each, the mentions of each entity.
     RETURNS (Tuple[Dict[str, float], Callable[[], None]]): The losses, and a function that
         adds their gradient to the weights' and gives it to the tok2vec.
     """
@@ -128,8 +127,8 @@ def begin_update(
     inputs = to_torch(vectors, shim.device, is_train=True)
     shim.module.train()
     with torch.enable_grad():
-        parts = [part[start:end] for part, (start, end) in zip(inputs, cuts)]
-        losses = shim.module.loss(torch.cat(parts), documents, gold)
+        words = [take_rows(x, document.tokens) for x, document in zip(inputs, documents)]
+        losses = shim.module.loss(torch.cat(words), documents, gold)
 
     def backprop() -> None:
         torch.stack(list(losses.values())).sum().backward()
@@ -147,10 +146,29 @@ def resolve(
     parts_of = PartsOfDocs(model.get_ref("tok2vec"), docs)
 
     def vectors_of(parts: List[Part]) -> torch.Tensor:
-        return torch.cat(to_torch(parts_of(parts), shim.device, is_train=False))
+        found = [_tokens_of(documents[n], len(docs[n]), begin, end) for n, begin, end in parts]
+        read = parts_of([(n, start, end) for (n, *_), (start, end, _) in zip(parts, found)])
+        vectors = to_torch(read, shim.device, is_train=False)
+        return torch.cat([take_rows(x, rows) for x, (*_, rows) in zip(vectors, found)])
 
     shim.module.eval()
     return shim.module.resolve(vectors_of, documents, chunk_tokens)
+
+
+def _tokens_of(
+    document: Document, n_tokens: int, begin: int, end: int
+) -> Tuple[int, int, np.ndarray]:
+    """Tokens with the words of a part. All parts of a Doc together have all of its tokens.
+
+    document (Document): Of the whole Doc.
+    n_tokens (int): Tokens of the Doc.
+    begin, end (int): First word and the one after the last.
+    RETURNS (Tuple[int, int, ndarray]): First token, the one after the last, and the place of
+        each word among them, int64 [end - begin].
+    """
+    start = int(document.tokens[begin]) if begin else 0
+    stop = int(document.tokens[end]) if end < len(document) else n_tokens
+    return start, stop, document.tokens[begin:end] - start
 
 
 def _shim(model: CorefModel) -> ModuleShim[CorefHead]:

@@ -89,7 +89,7 @@ def page_parts(
 
 
 def _section(doc: Doc, number: int, prefix: str) -> str:
-    named = get_named_clusters(doc, prefix)
+    named = get_named_clusters(doc, prefix, words_only=True)
     best = representatives(doc, prefix)
     entries: List[Tuple[int, str]] = []
     for entity, (key, mentions) in enumerate(named.items()):

@@ -4,8 +4,6 @@ Owns the metrics, which compare two lists of clusters of anything hashable and a
 over documents before they are divided, and their use on Examples. It knows no model.
 """
 
-import re
-from bisect import bisect_left
 from collections import Counter
 from typing import Any, Callable, Dict, Hashable, Iterable, List, Mapping, Sequence, Tuple
 
@@ -13,6 +11,7 @@ import numpy as np
 from spacy.tokens import Doc
 from spacy.training import Example
 
+from ..text.words import text_offsets
 from .clusters import DEFAULT_PREFIX, get_clusters, is_annotated
 
 Partition = Sequence[Iterable[Hashable]]
@@ -192,16 +191,11 @@ def _ratio(part: float, whole: float) -> float:
 def _in_characters(doc: Doc, prefix: str) -> List[List[Hashable]]:
     """Mentions as first character and end, whitespace not counted: like the alignment of
     Examples, this takes no notice of how words are spaced."""
-    spaces = [match.start() for match in re.finditer(r"\s", doc.text)]
-    clusters: List[List[Hashable]] = []
-    for mentions in get_clusters(doc, prefix):
-        spans = [doc[start:end] for start, end in mentions]
-        places = [
-            tuple(place - bisect_left(spaces, place) for place in (span.start_char, span.end_char))
-            for span in spans
-        ]
-        clusters.append([place for place in places if place[0] < place[1]])
-    return clusters
+    starts, ends = (places.tolist() for places in text_offsets(doc))
+    return [
+        [(starts[start], ends[end - 1]) for start, end in mentions]
+        for mentions in get_clusters(doc, prefix, words_only=True)
+    ]
 
 
 def _check_texts(example: Example) -> None:

@@ -13,6 +13,7 @@ from spacy.tokens import Doc
 from thinc.api import Dropout, Model, uniform_init
 from thinc.model import deserialize_attr, serialize_attr
 
+from ..text.words import word_tokens
 from ..token_vectors import READ_TOKENS, TokenReader
 from .types import Floats2d, split_rows
 
@@ -75,7 +76,7 @@ def build_word_features_v1(
 ) -> Model[List[Doc], List[Floats2d]]:
     """`spacy-elmo.WordFeatures.v1`: attributes of words, each with a table of its own, side by
     side. Training gives each value that it meets a row, as long as there are any; all others
-    are unknown and share one.
+    are unknown and share one. Whitespace tokens have zeros.
 
     attrs (List[str]): Attributes of tokens, e.g. NORM, PREFIX, SUFFIX, SHAPE.
     widths (List[int]): Of the vectors of each.
@@ -124,11 +125,15 @@ def forward(
 ) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
     if not docs:
         return [], lambda d_parts: []
-    ids = _ids(model, docs, is_train)
+    lengths = [len(doc) for doc in docs]
+    words = [word_tokens(doc) for doc in docs]
+    rows = np.concatenate([ours + n for ours, n in zip(words, np.cumsum([0, *lengths]))])
+    ids = _ids(model, docs, words, is_train)
     kept, backprop_dropout = model.layers[0](_vectors(model, ids), is_train)
 
     def backprop(d_parts: List[Floats2d]) -> List[Doc]:
-        d_vectors = backprop_dropout(model.ops.xp.concatenate(d_parts))
+        d_tokens = model.ops.xp.concatenate(d_parts)
+        d_vectors = backprop_dropout(d_tokens if len(rows) == len(d_tokens) else d_tokens[rows])
         widths = model.attrs["widths"]
         for n, (end, width) in enumerate(zip(np.cumsum(widths), widths)):
             d_table = model.ops.alloc2f(*model.get_param(_param(n)).shape)
@@ -137,19 +142,43 @@ def forward(
             model.inc_grad(_param(n), d_table)
         return []
 
-    return split_rows(kept, [len(doc) for doc in docs]), backprop
+    return split_rows(_to_tokens(model, kept, rows, sum(lengths)), lengths), backprop
 
 
 def read_tokens(model: Model, doc: Doc) -> TokenReader:
-    ids = _ids(model, [doc], is_train=False)
-    return lambda start, end: _vectors(model, [rows[start:end] for rows in ids])
+    words = word_tokens(doc)
+    ids = _ids(model, [doc], [words], is_train=False)
+
+    def read(start: int, end: int) -> Floats2d:
+        first, after = np.searchsorted(words, (start, end))
+        vectors = _vectors(model, [rows[first:after] for rows in ids])
+        return _to_tokens(model, vectors, words[first:after] - start, end - start)
+
+    return read
 
 
-def _ids(model: Model, docs: List[Doc], is_train: bool) -> List[Any]:
-    """RETURNS (List[Ints1d]): Of each attribute the row of each token, Doc after Doc."""
+def _to_tokens(model: Model, vectors: Floats2d, rows: np.ndarray, n_tokens: int) -> Floats2d:
+    """Vectors of words to vectors of tokens: zeros where a token is whitespace.
+
+    vectors (Floats2d): [n_words, D].
+    rows (ndarray): Place of each word among the tokens, int64 [n_words].
+    n_tokens (int): All tokens.
+    RETURNS (Floats2d): [n_tokens, D].
+    """
+    if len(rows) == n_tokens:
+        return vectors
+    tokens: Floats2d = model.ops.alloc2f(n_tokens, vectors.shape[1])
+    tokens[rows] = vectors
+    return tokens
+
+
+def _ids(model: Model, docs: List[Doc], words: List[np.ndarray], is_train: bool) -> List[Any]:
+    """RETURNS (List[Ints1d]): Of each attribute the row of each word, Doc after Doc."""
     attrs = model.attrs["attrs"]
     # a column for each attribute, also where there is one alone
-    values = np.concatenate([doc.to_array(attrs).reshape(-1, len(attrs)) for doc in docs])
+    values = np.concatenate(
+        [doc.to_array(attrs).reshape(-1, len(attrs))[ours] for doc, ours in zip(docs, words)]
+    )
     ids: List[Any] = []
     for n, known in enumerate(model.attrs["known"]):
         found = known.look_up(values[:, n], learn=is_train)

@@ -14,14 +14,18 @@ from thinc.types import Floats2d, Ragged
 from torch import Tensor, nn
 
 from ..forked import run_alone_after_fork
+from ..text.words import word_tokens
 from .encoder import TokenEncoder
 from .scorer import SpanScorer
 from .sentences import sentence_numbers, stretches
 from .shim import ModuleShim
-from .tensors import gradients, to_torch
+from .tensors import gradients, take_rows, to_torch
 
 # of the scores of a label and of none at the start, the difference
 RARE = 4.0
+# of the last label for a span of whitespace, where scores are independent of each other: the
+# highest one, and no threshold is as low
+LEAST = 1e-30
 
 SpanModel = Model[Tuple[List[Doc], Ragged], Floats2d]
 
@@ -57,9 +61,9 @@ class SpanNetwork(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor, first: Tensor, last: Tensor) -> Tensor:
         """RETURNS (Tensor): Scores [n_spans, n_scores].
 
-        x (Tensor): Vectors of all tokens [n, D].
+        x (Tensor): Vectors of all words [n, D].
         lengths (Tensor): Of what is read by itself, int64; they sum to n.
-        first, last (Tensor): First and last token of each span, int64 [n_spans].
+        first, last (Tensor): First and last word of each span, int64 [n_spans].
         """
         x = self.tokens(x, lengths)
         found: Tensor = self.spans(x, first, last, self.spans.attention_of(x))
@@ -80,14 +84,15 @@ def build_span_scorer_v1(
     first and last token, its width and the attended mean of its tokens are scored together,
     after an LSTM over the sentence, or over 200 tokens at a time where none are marked or a
     sentence is longer. Spans may cross these bounds: each of their tokens is read in its
-    own context.
+    own context. Whitespace tokens change nothing, and spans that begin or end with them have no
+    label.
 
     tok2vec (Model[List[Doc], List[Floats2d]]): Vectors of tokens, e.g. a listener.
     hidden_size (int): Width of the hidden layers.
     depth (int): Hidden layers.
     dropout (float): On the LSTM's inputs and outputs and on the hidden layers.
     lstm_size (int): Of the bidirectional LSTM in each direction; 0 for none.
-    max_span_width (int): Spans of so many tokens and longer ones are not told apart by their
+    max_span_width (int): Spans of so many words and longer ones are not told apart by their
         width. Which spans there are is the suggester's business.
     exclusive_classes (bool): Whether a span has one label at most: a softmax over the labels
         and a score for none, which only spancat_singlelabel has: it is an error to train
@@ -137,23 +142,43 @@ def forward(
     network = shim.module.train(is_train)
     vectors, backprop_tok2vec = model.get_ref("tok2vec")(docs, is_train)
     parts = to_torch(vectors, shim.device, is_train)
+    words = [word_tokens(doc) for doc in docs]
+    places, first, last = _word_spans(model, docs, words, spans)
+    exclusive = model.attrs["exclusive_classes"]
     with torch.set_grad_enabled(is_train):
-        lengths = [n for doc in docs for n in stretches(sentence_numbers(doc))]
-        first, last = (
-            torch.from_numpy(part).to(shim.device) for part in _places(model, docs, spans)
+        lengths = [
+            n for doc, ours in zip(docs, words) for n in stretches(sentence_numbers(doc, ours))
+        ]
+        logits = network(
+            torch.cat([take_rows(x, ours) for x, ours in zip(parts, words)]),
+            torch.tensor(lengths, dtype=torch.int64),
+            *(torch.from_numpy(ends).to(shim.device) for ends in (first, last)),
         )
-        logits = network(torch.cat(parts), torch.tensor(lengths, dtype=torch.int64), first, last)
-        exclusive = model.attrs["exclusive_classes"]
         scores = logits.softmax(dim=1) if exclusive else logits.sigmoid()
 
     def backprop(d_logits: Floats2d) -> Any:
         if exclusive:
             _check_exclusive(d_logits)
         # scores less targets, which is the gradient of the cross-entropy before the softmax
-        logits.backward(gradient=xp2torch(d_logits, device=shim.device))
+        logits.backward(gradient=take_rows(xp2torch(d_logits, device=shim.device), places))
         return backprop_tok2vec(gradients(parts, vectors, model.ops))
 
-    return model.ops.asarray2f(cast(Any, torch2xp(scores.detach()))), backprop
+    found = _of_all_spans(scores.detach(), places, int(spans.lengths.sum()), exclusive)
+    return model.ops.asarray2f(cast(Any, torch2xp(found))), backprop
+
+
+def _of_all_spans(scores: Tensor, places: np.ndarray, n_spans: int, exclusive: bool) -> Tensor:
+    """Scores of all spans [n_spans, n_scores]: those that begin or end with whitespace get no
+    label, which is the last one where there is a score for none.
+
+    scores (Tensor): Of the spans of words [n_word_spans, n_scores].
+    places (ndarray): Which spans these are, int64 [n_word_spans].
+    """
+    if len(places) == n_spans:
+        return scores
+    found = scores.new_zeros(n_spans, scores.shape[1])
+    found[:, -1] = 1.0 if exclusive else LEAST
+    return found.index_copy(0, torch.from_numpy(places).to(scores.device), scores)
 
 
 def _check_exclusive(d_logits: Floats2d) -> None:
@@ -169,13 +194,28 @@ def _check_exclusive(d_logits: Floats2d) -> None:
         )
 
 
-def _places(model: SpanModel, docs: List[Doc], spans: Ragged) -> Tuple[np.ndarray, np.ndarray]:
-    """First and last token of each span, counted through all Docs, int64 [n_spans]."""
-    before = np.cumsum([0, *(len(doc) for doc in docs)])[:-1]
+def _word_spans(
+    model: SpanModel, docs: List[Doc], words: List[np.ndarray], spans: Ragged
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Find the spans that begin and end with a word.
+
+    docs (List[Doc]): The Docs.
+    words (List[ndarray]): Positions of the words of each.
+    spans (Ragged): First token of each span of each Doc, and the one after the last.
+    RETURNS (Tuple[ndarray, ndarray, ndarray]): Which spans these are, and the first and last
+        word of each, counted through all Docs, int64 [n_word_spans].
+    """
+    before = np.cumsum([0, *(len(doc) for doc in docs)])
+    # number of each word among the words of all Docs; -1 for whitespace
+    numbers = np.full(before[-1], -1, dtype=np.int64)
+    rows = np.concatenate([ours + start for ours, start in zip(words, before)])
+    numbers[rows] = np.arange(len(rows))
     n_spans = model.ops.to_numpy(spans.lengths)
-    places = model.ops.to_numpy(spans.dataXd).astype(np.int64).reshape(-1, 2)
-    places += np.repeat(before, n_spans)[:, None]
-    return places[:, 0], places[:, 1] - 1
+    ends = model.ops.to_numpy(spans.dataXd).astype(np.int64).reshape(-1, 2)
+    ends += np.repeat(before[:-1], n_spans)[:, None]
+    first, last = numbers[ends[:, 0]], numbers[ends[:, 1] - 1]
+    places = np.flatnonzero((first >= 0) & (last >= 0))
+    return places, first[places], last[places]
 
 
 def _shim(model: SpanModel) -> ModuleShim[SpanNetwork]:

@@ -10,20 +10,27 @@ from spacy.tokens import Doc
 MAX_STRETCH = 200
 
 
-def sentence_numbers(doc: Doc) -> np.ndarray:
-    """RETURNS (ndarray): The sentence of each token, from 0 on, int64 [n]; all 0 where no
-    sentences are marked."""
-    if not len(doc) or not doc.has_annotation("SENT_START"):
-        return np.zeros(len(doc), dtype=np.int64)
+def sentence_numbers(doc: Doc, words: np.ndarray) -> np.ndarray:
+    """Number the sentences of a Doc that have words.
+
+    doc (Doc): The Doc.
+    words (ndarray): Positions of its words, as `word_tokens` returns them, int64 [n].
+    RETURNS (ndarray): The sentence of each word, from 0 on without gaps, int64 [n]; all 0 where
+        no sentences are marked.
+    """
+    if not len(words) or not doc.has_annotation("SENT_START"):
+        return np.zeros(len(words), dtype=np.int64)
     starts = doc.to_array([SENT_START]).astype(np.int64).reshape(len(doc)) == 1
-    numbers: np.ndarray = np.cumsum(starts) - starts[0]
+    # a sentence may start with whitespace, or hold nothing else
+    of_token = np.cumsum(starts)[words]
+    numbers: np.ndarray = np.cumsum(np.diff(of_token, prepend=of_token[0]) != 0)
     return numbers
 
 
 def stretches(sentence: np.ndarray) -> List[int]:
     """RETURNS (List[int]): Lengths of what is read by itself: sentences, long ones in parts.
 
-    sentence (ndarray): Number of the sentence of each token, int64 [n].
+    sentence (ndarray): Number of the sentence of each word, int64 [n].
     """
     if not len(sentence):
         return []

@@ -2,6 +2,7 @@
 
 from typing import Any, List, cast
 
+import numpy as np
 import torch
 from thinc.api import Ops, torch2xp, xp2torch
 from thinc.types import Floats2d
@@ -11,6 +12,21 @@ from torch import Tensor
 def to_torch(vectors: List[Floats2d], device: torch.device, is_train: bool) -> List[Tensor]:
     """RETURNS (List[Tensor]): The same vectors, that take a gradient in training."""
     return [xp2torch(part, device=device).detach().requires_grad_(is_train) for part in vectors]
+
+
+def take_rows(x: Tensor, rows: np.ndarray) -> Tensor:
+    """Select rows, without a copy where they are neighbours.
+
+    x (Tensor): [n, D].
+    rows (ndarray): Ascending, int64 [m].
+    RETURNS (Tensor): [m, D].
+    """
+    if not len(rows):
+        return x[:0]
+    first, last = int(rows[0]), int(rows[-1])
+    if last - first + 1 == len(rows):
+        return x[first : last + 1]
+    return x.index_select(0, torch.from_numpy(rows).to(x.device))
 
 
 def gradients(inputs: List[Tensor], vectors: List[Floats2d], ops: Ops) -> List[Floats2d]:

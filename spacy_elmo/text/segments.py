@@ -14,6 +14,7 @@ from spacy.tokens import Doc
 
 from ..bilm.batch import WordBatch
 from .tokens import Tokens
+from .words import word_tokens
 
 Segmenter = Callable[[Doc], np.ndarray]
 """Gives the first token of each segment of a Doc, ascending, int64; 0 may be left out."""
@@ -38,37 +39,40 @@ class PunctSegments:
         return self.starts(Tokens.of([doc]))
 
     def starts(self, tokens: Tokens) -> np.ndarray:
-        """RETURNS (ndarray): The first token of each segment of all Docs, ascending."""
-        n_docs = len(tokens.lengths)
-        # one more token before each Doc, so that nothing reaches from one into the next
-        shift = np.repeat(np.arange(1, n_docs + 1), tokens.lengths)
-        where = np.arange(len(tokens.orths)) + shift
-        index = np.arange(len(tokens.orths) + n_docs)
+        """RETURNS (ndarray): The first word of each segment of all Docs, ascending; its place
+        among all tokens."""
+        words = np.flatnonzero(~tokens.is_space)
+        doc_ends = np.cumsum(tokens.lengths)
+        lengths = np.diff(np.searchsorted(words, doc_ends), prepend=0)
+        n_docs = len(lengths)
+        # one more word before each Doc, so that nothing reaches from one into the next
+        where = np.arange(len(words)) + np.repeat(np.arange(1, n_docs + 1), lengths)
+        index = np.arange(len(words) + n_docs)
         orths = np.zeros(len(index), dtype=np.uint64)
-        orths[where] = tokens.orths
-        is_word, is_lower, breaks = (np.ones(len(index), dtype=bool) for _ in range(3))
-        is_word[where], is_lower[where], breaks[where] = (
-            *(~tokens.is_space, tokens.is_lower),
-            tokens.blank_lines(),
-        )
+        orths[where] = tokens.orths[words]
+        is_lower, breaks = (np.ones(len(index), dtype=bool) for _ in range(2))
+        is_lower[where] = tokens.is_lower[words]
+        breaks[where] = np.diff(np.cumsum(tokens.blank_lines())[words], prepend=0) > 0
         straight = orths == _STRAIGHT_ID
         # a straight quote closes where an odd number of them came before it in the paragraph
         quotes = np.cumsum(straight)
-        quotes -= np.maximum.accumulate(np.where(breaks, quotes, 0))
+        quotes -= np.maximum.accumulate(np.where(breaks, quotes - straight, 0))
         closing = np.isin(orths, _CLOSING_IDS) | (straight & (quotes % 2 == 0))
         final = np.isin(orths, _FINAL_IDS)
-        # a run of final and closing tokens ends a segment from its first final one on
+        # a run of final and closing words ends a segment from its first final one on, if no
+        # blank line comes between
         in_run = final | closing
-        run_start = np.maximum.accumulate(np.where(in_run, -1, index)) + 1
+        run_start = (
+            np.maximum.accumulate(np.where(in_run, np.where(breaks, index - 1, -1), index)) + 1
+        )
         seen_final = _next_true(final)[np.minimum(run_start, len(index) - 1)] <= index
         after = np.flatnonzero((in_run & seen_final)[:-1] & ~in_run[1:]) + 1
-        word = _next_true(is_word)[after]  # the word after the cut, if there is one
-        after = after[~is_lower[np.minimum(word, len(index) - 1)]]
+        after = after[~is_lower[after]]
         firsts = np.delete(index, where) + 1
-        bounds = np.concatenate([after, index[breaks], firsts[tokens.lengths > 0]])
+        bounds = np.concatenate([after, index[breaks], firsts[lengths > 0]])
         mark = np.zeros(len(index), dtype=bool)
         mark[cut(bounds, len(index), self.max_length)] = True
-        return np.flatnonzero(mark[where])
+        return words[np.flatnonzero(mark[where])]
 
 
 @dataclass(frozen=True)
@@ -90,7 +94,7 @@ class SentenceSegments:
                 "must: it runs in nlp.initialize() as well, on Docs without annotations."
             )
         starts = np.array([sent.start for sent in doc.sents], dtype=np.int64)
-        return cut(starts, len(doc), self.max_length)
+        return _cut_words(doc, starts, self.max_length)
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,7 @@ class WindowSegments:
     length: int
 
     def __call__(self, doc: Doc) -> np.ndarray:
-        return cut(np.zeros(1, dtype=np.int64), len(doc), self.length)
+        return _cut_words(doc, np.zeros(1, dtype=np.int64), self.length)
 
 
 def make_punct_segments(max_length: int = MAX_LENGTH) -> Segmenter:
@@ -178,6 +182,20 @@ def cut(starts: np.ndarray, n_tokens: int, max_length: int) -> np.ndarray:
     lengths = np.diff(np.append(bounds, n_tokens))
     position = np.arange(n_tokens) - np.repeat(bounds, lengths)
     return np.flatnonzero(position % max_length == 0)
+
+
+def _cut_words(doc: Doc, starts: np.ndarray, max_length: int) -> np.ndarray:
+    """RETURNS (ndarray): The first word of each segment of a Doc, ascending; its place among
+    all tokens.
+
+    doc (Doc): The Doc.
+    starts (ndarray): Tokens where segments start.
+    max_length (int): Longer segments are cut after so many words.
+    """
+    words = word_tokens(doc)
+    places = np.searchsorted(words, starts)
+    found: np.ndarray = words[cut(places[places < len(words)], len(words), max_length)]
+    return found
 
 
 def _next_true(mask: np.ndarray) -> np.ndarray:

@@ -202,3 +202,22 @@ def test_the_reference_scorer_finds_the_mentions(tmp_path: Path, conll: Path) ->
         "#begin document (tale); part 001",
         "#end document",
     ]
+
+
+def test_bad_documents_are_left_out_if_asked(
+    tmp_path: Path, conll: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    bad = CONLL.replace("tale", "bad").replace("(1|(0)", "1|(0)")
+    (conll.parent / "bad.conll").write_text(bad, encoding="utf8")
+    (conll.parent / "latin.conll").write_bytes(b"#begin document (\xe4);\n#end document\n")
+    run("convert-coref", conll.parent, tmp_path / "out.spacy", code=1)
+    assert not (tmp_path / "out.spacy").exists()
+    counts, dropped = convert_coref([conll.parent], tmp_path / "out.spacy", skip_errors=True)
+    assert (counts.documents, len(dropped.errors)) == (3, 2)
+    names = [doc.user_data["document_id"] for doc in read_docs(tmp_path / "out.spacy")]
+    assert names == ["bad", "tale", "tale"]
+    capfd.readouterr()
+    run("convert-coref", conll.parent, tmp_path / "out.jsonl", "--skip-errors")
+    with pytest.raises(ValueError, match="None of 1 documents can be read.*latin.conll"):
+        convert_coref([conll.parent / "latin.conll"], tmp_path / "b.spacy", skip_errors=True)
+    assert not (tmp_path / "b.spacy").exists()

@@ -6,6 +6,7 @@ from spacy.tokens import Doc
 from thinc.api import set_dropout_rate
 
 from spacy_elmo.models.word_features import UNKNOWN, KnownValues, build_word_features_v1
+from spacy_elmo.token_vectors import token_reader
 
 from ..numeric import numeric
 
@@ -143,3 +144,23 @@ def test_a_new_training_knows_no_words():
     model.initialize()
     model([doc_of("Zoë Kim")], is_train=True)
     assert list(model.attrs["known"][0].rows) == [VOCAB.strings["zoë"], VOCAB.strings["kim"]]
+
+
+def test_whitespace_tokens_have_zeros_and_take_no_row():
+    words = ["Ann", "\n", "met", " ", "Bob"]
+    spaced, plain = Doc(VOCAB, words=words), Doc(VOCAB, words=words[::2])
+    model, other = make(rows=(4, 4)), make(rows=(4, 4))
+    for n in range(2):
+        other.set_param(f"E{n}", model.get_param(f"E{n}"))
+    (found,), backprop = model([spaced], is_train=True)
+    (expected,), other_backprop = other([plain], is_train=True)
+    assert (found[::2] == expected).all() and not found[1::2].any()
+    gradient = np.random.default_rng(0).random((5, 7), dtype="f")
+    backprop([gradient])
+    other_backprop([gradient[::2]])
+    for n in range(2):
+        assert (model.get_grad(f"E{n}") == other.get_grad(f"E{n}")).all()
+    reader = token_reader(model, spaced)
+    assert (np.concatenate([reader(0, 2), reader(2, 4), reader(4, 5)]) == found).all()
+    blank = model.predict([Doc(VOCAB, words=["\n"]), Doc(VOCAB, words=[])])
+    assert [vectors.shape for vectors in blank] == [(1, 7), (0, 7)] and not blank[0].any()

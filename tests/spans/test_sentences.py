@@ -4,18 +4,20 @@ import spacy
 from spacy.tokens import Doc
 
 from spacy_elmo.spans.sentences import MAX_STRETCH, sentence_numbers, stretches
+from spacy_elmo.text.words import word_tokens
 
 VOCAB = spacy.blank("en").vocab
 
 
 def test_sentences_are_numbered():
     doc = Doc(VOCAB, words=list("abcde"), sent_starts=[True, False, True, True, False])
-    assert sentence_numbers(doc).tolist() == [0, 0, 1, 2, 2]
+    assert sentence_numbers(doc, word_tokens(doc)).tolist() == [0, 0, 1, 2, 2]
 
 
 @pytest.mark.parametrize("words", [[], ["a"], ["a", "b"]])
 def test_without_sentences_all_is_one(words):
-    assert sentence_numbers(Doc(VOCAB, words=words)).tolist() == [0] * len(words)
+    doc = Doc(VOCAB, words=words)
+    assert sentence_numbers(doc, word_tokens(doc)).tolist() == [0] * len(words)
 
 
 def test_long_sentences_are_read_in_parts():

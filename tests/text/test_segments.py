@@ -13,6 +13,8 @@ from spacy_elmo.text.segments import (
     segment_docs,
 )
 
+from ..whitespace import gaps, respaced
+
 VOCAB = spacy.blank("en").vocab
 TOKENS = [
     "the",
@@ -188,3 +190,26 @@ def test_segments_do_not_depend_on_the_other_docs(documents):
     assert together.batch.lengths.tolist() == lengths
     found = [together.batch.words[i] for i in together.batch.ids]
     assert found == [one.batch.words[i] for one in alone for i in one.batch.ids]
+
+
+TEXT = 'He said : " She left . " Why ? ( No . ) and so on . The end'.split()
+
+
+@pytest.mark.parametrize(
+    "segmenter",
+    [
+        make_punct_segments(),
+        make_punct_segments(3),
+        make_sentence_segments(4),
+        make_window_segments(3),
+    ],
+    ids=["punct", "short punct", "sentence", "window"],
+)
+@given(found=gaps(len(TEXT)))
+def test_whitespace_tokens_change_no_segment(segmenter, found):
+    starts = [i % 5 == 0 for i in range(len(TEXT))]
+    doc = Doc(VOCAB, TEXT, sent_starts=starts)
+    expected = segment_docs([doc, doc], segmenter)
+    segmented = segment_docs([respaced(doc, found), doc], segmenter)
+    assert segmented.batch.lengths.tolist() == expected.batch.lengths.tolist()
+    assert segmented.batch.words == expected.batch.words

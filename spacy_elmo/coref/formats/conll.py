@@ -1,7 +1,7 @@
 """Reading the column format of the CoNLL-2012 shared task, and LitBank's kind of it.
 
-Owns the columns, the brackets and what is said about a damaged file. It makes no Docs,
-and leaves open whether the entities it finds share mentions.
+Columns of other formats are refused, as are lines whose columns are not certain: a word that
+is silently taken from another column would be a wrong corpus.
 """
 
 import re
@@ -10,73 +10,144 @@ from typing import Dict, Iterator, List, Optional, Tuple
 
 from ..clusters import Mention
 from .document import CorefDocument
+from .dropped import Dropped
 from .lines import PathLike, numbered_lines
 
-BEGIN = re.compile(r"#\s*begin document\b\s*(?P<name>.*?)\s*(?:;\s*part\s+(?P<part>\S+)\s*)?$")
-END = re.compile(r"#\s*end document")
-PIECE = re.compile(r"\([^()|\s]+\)|\([^()|\s]+|[^()|\s]+\)")
+BEGIN = re.compile(r"#\s*begin\s+document\b")
+END = re.compile(r"#\s*end\s+document\b")
+PART = re.compile(r";\s*part\s+(\S+)$")
+PART_AFTER_BRACKET = re.compile(r"\)\s*;\s*part\s+(\S+)$")
+# no "*", which other columns have
+PIECE = re.compile(r"\([^()|\s*]+\)|\([^()|\s*]+|[^()|\s*]+\)")
 # an empty cell is LitBank's way
 NOTHING = ("", "-", "_")
-WORD, SPEAKER, N_COLUMNS, MIN_COLUMNS = 3, 9, 12, 5
+NAME, NUMBER, WORD, SPEAKER = 0, 2, 3, 9
+N_COLUMNS, MIN_COLUMNS = 12, 5
+COLUMNS = (
+    "columns with the document, part, number of the word in its sentence, word, ... and in the "
+    "last the coreference, separated by tabs, or by spaces if none is empty or has spaces in it"
+)
 # how OntoNotes writes punctuation that its parses must not take for their own
 ESCAPED = {"/.": ".", "/?": "?"}
 # OntoNotes has the genre in front: "nw/xinhua/00/chtb_0001"
 GENRE = re.compile(r"(bc|bn|mz|nw|pt|tc|wb)/")
+# ends a cell or a line; in columns, names have "_" for it
+BREAK = re.compile(r"[ \t\r\n\f\v]")
+
+Lines = List[Tuple[int, str]]
 
 
-def read_conll(path: PathLike, lang: str = "en") -> Iterator[CorefDocument]:
+def read_conll(
+    path: PathLike, lang: str = "en", dropped: Optional[Dropped] = None
+) -> Iterator[CorefDocument]:
     """Read a file.
 
     path (Union[str, Path]): The file: a word a line, in columns that are separated by tabs
-        or by spaces. The 4th is the word, the 10th the speaker where there are at least
-        12, and the last the coreference: "-", "_" or empty for nothing, else pieces such as
-        "(7", "7)" and "(7)" with "|" between. A blank line ends a sentence.
+        or by spaces. The 3rd is the number of the word in its sentence, the 4th the word, the
+        10th the speaker where there are at least 12, and the last the coreference: "-", "_" or
+        empty for nothing, else pieces such as "(7", "7)" and "(7)" with "|" between. A blank
+        line ends a sentence.
     lang (str): Its language; in Arabic ("ar") words have a second form after "#", which is
         left out.
+    dropped (Optional[Dropped]): Says whether documents that cannot be read are left out.
     YIELDS (CorefDocument): Each part of each document.
+    RAISES (ValueError): A document cannot be read, and is not to be left out.
     """
-    part: Optional[_Part] = None
-    for number, line in numbered_lines(path):
-        if begin := BEGIN.match(line):
-            if part is not None:
-                raise ValueError(
-                    f"{path}, line {number}: a document begins inside of the one of line "
-                    f"{part.line}. Expected '#end document' before it; is a line missing?"
-                )
-            part = _Part(Path(path), number, begin["name"], begin["part"] or "")
-        elif END.match(line):
-            if part is None:
-                raise ValueError(
-                    f"{path}, line {number}: '#end document' without a document. Expected "
-                    f"'#begin document (name); part 000' before it."
-                )
-            yield part.finish(number)
-            part = None
-        elif not line.strip():
-            if part is not None:
-                part.starts_sentence = True
-        elif line.startswith("#") and "\t" not in line:
-            continue  # a comment
-        elif part is None:
-            raise ValueError(
-                f"{path}, line {number}: a word outside of a document: {line[:60]!r}. Expected "
-                f"'#begin document (name); part 000' before it."
-            )
+    dropped = Dropped() if dropped is None else dropped
+    for lines, following in _split_documents(path):
+        try:
+            document = _read_document(Path(path), lines, following, lang)
+        except ValueError as error:
+            dropped.refuse(error)
         else:
-            part.add(number, split_columns(line), lang)
-    if part is not None:
+            yield document
+
+
+def _split_documents(path: PathLike) -> Iterator[Tuple[Lines, Optional[int]]]:
+    """Split a file into documents.
+
+    YIELDS (Tuple[Lines, Optional[int]]): The lines of a document with their numbers, from its
+        beginning to its end where it has both; and the line of the document that begins before
+        it has ended.
+    """
+    lines: Lines = []
+    for number, line in numbered_lines(path):
+        if BEGIN.match(line):
+            if lines:
+                yield lines, number
+            lines = [(number, line)]
+        elif END.match(line):
+            yield [*lines, (number, line)], None
+            lines = []
+        elif lines or (line.strip() and not _is_comment(line)):
+            lines.append((number, line))
+    if lines:
+        yield lines, None
+
+
+def _is_comment(line: str) -> bool:
+    return line.startswith("#") and "\t" not in line
+
+
+def _read_document(path: Path, lines: Lines, following: Optional[int], lang: str) -> CorefDocument:
+    number, line = lines[0]
+    if END.match(line):
         raise ValueError(
-            f"{path} ends inside of the document that begins in line {part.line}. Expected "
-            f"'#end document'; is the file whole?"
+            f"{path}, line {number}: '#end document' without a document. Expected "
+            f"'#begin document (name); part 000' before it."
         )
+    if not BEGIN.match(line):
+        raise ValueError(
+            f"{path}, line {number}: a word outside of a document: {line[:60]!r}. Expected "
+            f"'#begin document (name); part 000' before it. If this is CoNLL-U, give the format "
+            f"corefud."
+        )
+    part = _Part(path, number, *read_header(line), lang)
+    last, end = lines[-1]
+    ended = len(lines) > 1 and END.match(end)
+    for number, line in lines[1 : -1 if ended else None]:
+        part.add_line(number, line)
+    if ended:
+        return part.finish(last)
+    if following is not None:
+        raise ValueError(
+            f"{path}, line {following}: a document begins inside of the one of line "
+            f"{part.line}. Expected '#end document' before it; is a line missing?"
+        )
+    raise ValueError(
+        f"{path} ends inside of the document that begins in line {part.line}. Expected "
+        f"'#end document'; is the file whole?"
+    )
 
 
-def split_columns(line: str) -> List[str]:
+def read_header(line: str) -> Tuple[str, str]:
+    """Read the line that begins a document, as in "#begin document (name); part 000".
+
+    line (str): The line.
+    RETURNS (Tuple[str, str]): Name and part; "" where the line has no part.
+    """
+    found = BEGIN.match(line)
+    text = line[found.end() :].strip() if found else ""
+    in_brackets = text.startswith("(")
+    if part := (PART_AFTER_BRACKET if in_brackets else PART).search(text):
+        return (text[1 : part.start()] if in_brackets else text[: part.start()].rstrip()), part[1]
+    text = text.removesuffix(";").rstrip()
+    return (text[1:-1] if in_brackets and text.endswith(")") else text), ""
+
+
+def split_columns(line: str, name: str = "") -> List[str]:
     """Cut a line at tabs where it has any, else at spaces. Only tabs can have nothing between
-    them, and words may have other kinds of space in them."""
+    them, and words may have other kinds of space in them.
+
+    line (str): The line.
+    name (str): Of the document, with which a line begins even if it has spaces.
+    RETURNS (List[str]): The cells.
+    """
     if "\t" in line:
         return [cell.strip(" ") for cell in line.split("\t")]
-    return [cell for cell in line.split(" ") if cell]
+    first = [name] if " " in name and line.startswith(f"{name} ") else []
+    rest = line[len(name) :] if first else line
+    return first + [cell for cell in rest.split(" ") if cell]
 
 
 def read_word(cell: str, lang: str = "en") -> str:
@@ -98,42 +169,68 @@ class _Part:
     path (Path): The file.
     line (int): Where it begins.
     name, part (str): What the line says.
+    lang (str): Language of the words.
     """
 
-    def __init__(self, path: Path, line: int, name: str, part: str) -> None:
-        self.path = path
-        self.line = line
-        self.name = name[1:-1] if name.startswith("(") and name.endswith(")") else name
-        self.part = part
+    def __init__(self, path: Path, line: int, name: str, part: str, lang: str) -> None:
+        self.path, self.line = path, line
+        self.name, self.part, self.lang = name, part, lang
         self.words: List[str] = []
         self.sent_starts: List[bool] = []
         self.speakers: List[str] = []
         self.clusters: Dict[str, List[Mention]] = {}
         # of each entity the mentions without an end, with the lines that open them
         self.open: Dict[str, List[Tuple[int, int]]] = {}
-        self.starts_sentence = True
+        # of the sentence; 0 at its start
+        self.n_columns = 0
 
-    def add(self, number: int, cells: List[str], lang: str) -> None:
+    def add_line(self, number: int, line: str) -> None:
+        if not line.strip():
+            self.n_columns = 0
+            return
+        cells = split_columns(line, self.name)
+        if not _is_comment(line) or cells[NAME] in (self.name, BREAK.sub("_", self.name)):
+            self._check(number, cells, "\t" in line)
+            self._add(number, cells)
+        elif _is_row(cells):
+            raise ValueError(
+                f"{self.path}, line {number} begins with '#', as comments do, but has the columns "
+                f"of a word. Expected the document {self.name!r} in the first column, as in line "
+                f"{self.line}; is it a comment, leave it out."
+            )
+
+    def _check(self, number: int, cells: List[str], has_tabs: bool) -> None:
+        place = f"{self.path}, line {number}"
         if len(cells) < MIN_COLUMNS or not cells[WORD]:
             found = f"{len(cells)} columns" if len(cells) < MIN_COLUMNS else "no word"
+            raise ValueError(f"{place} has {found}. Expected {COLUMNS}.")
+        if not cells[NUMBER].isdecimal():
             raise ValueError(
-                f"{self.path}, line {number} has {found}. Expected columns with the document, "
-                f"part, number, word, ... and in the last the coreference, separated by tabs, "
-                f"or by spaces if none is empty."
+                f"{place} has {cells[NUMBER][:40]!r} in the third column. Expected {COLUMNS}. "
+                f"Columns such as ID, word, lemma, ... (SemEval-2010) or word, tag, ... cannot be "
+                f"read: put them in the order of CoNLL-2012."
             )
-        self.words.append(read_word(cells[WORD], lang))
-        self.sent_starts.append(self.starts_sentence)
-        self.starts_sentence = False
+        if self.n_columns and not has_tabs and len(cells) != self.n_columns:
+            raise ValueError(
+                f"{place} has {len(cells)} columns, but the line before it in its sentence has "
+                f"{self.n_columns}. Expected {COLUMNS}."
+            )
+
+    def _add(self, number: int, cells: List[str]) -> None:
+        self.words.append(read_word(cells[WORD], self.lang))
+        self.sent_starts.append(not self.n_columns)
+        self.n_columns = len(cells)
         self.speakers.append(cells[SPEAKER] if len(cells) >= N_COLUMNS else "")
         if cells[-1] not in NOTHING:
             self._add_pieces(number, cells[-1])
 
     def _add_pieces(self, number: int, cell: str) -> None:
         pieces = PIECE.findall(cell)
-        if "".join(pieces) != cell.replace("|", ""):
+        if not pieces or "".join(pieces) != cell.replace("|", ""):
             raise ValueError(
                 f"{self.path}, line {number}: the coreference {cell!r} cannot be read. Expected "
-                f"'-', or pieces such as '(7', '7)' and '(7)' with '|' between them."
+                f"'-', or pieces such as '(7', '7)' and '(7)' with '|' between them, in the last "
+                f"column; does the file have no coreference?"
             )
         token = len(self.words) - 1
         for piece in pieces:
@@ -166,3 +263,12 @@ class _Part:
             part=self.part,
             genre=genre_of(self.name),
         )
+
+
+def _is_row(cells: List[str]) -> bool:
+    """Whether cells look like those of a word."""
+    coreference = cells[-1]
+    ends = coreference in NOTHING or "".join(PIECE.findall(coreference)) == coreference.replace(
+        "|", ""
+    )
+    return len(cells) >= MIN_COLUMNS and cells[NUMBER].isdecimal() and ends

@@ -4,17 +4,15 @@ Owns the order of the brackets and what the format cannot hold. The reference sc
 splits lines at tabs and takes numbers as entities, so that is what is written.
 """
 
-import re
 from collections import Counter
-from typing import Iterable, Iterator, List, Sequence, TextIO, Tuple
+from itertools import count
+from typing import Iterable, Iterator, List, Sequence, Set, TextIO, Tuple
 
 from ..clusters import Clusters, Mention
-from .conll import genre_of
+from .conll import BREAK, genre_of
 from .document import NOBODY, CorefDocument
-from .dropped import CROSSING, GENRES, SPEAKER_NAMES, WHITESPACE, Dropped
+from .dropped import CROSSING, GENRES, REPEATED, SPEAKER_NAMES, WHITESPACE, Dropped
 
-# ends a cell or a line
-BREAK = re.compile(r"[ \t\r\n\f\v]")
 UNKNOWN = "-"
 
 
@@ -22,24 +20,38 @@ def write_conll(documents: Iterable[CorefDocument], file: TextIO, dropped: Dropp
     """Write documents, which `read_conll` reads as they were.
 
     documents (Iterable[CorefDocument]): The documents. One without a name is called
-        "doc_<number>", and one without a part is numbered among those of its name: scorers
-        tell documents apart by both.
+        "doc_<number>". One whose part is not known is numbered among those of its name:
+        scorers tell documents apart by both. One that has no parts is written without.
     file (TextIO): Where to write.
     dropped (Dropped): Counts mentions that cross another one of their entity, for which the
         format has no brackets; words and speakers that were changed, as whitespace becomes "_";
-        and genres with which the name does not begin.
+        genres with which the name does not begin; and documents of the same name and part.
     """
     n_parts: Counter[str] = Counter()
+    written: Set[Tuple[str, str]] = set()
     for number, document in enumerate(documents, start=1):
         name = document.name.replace("\r", "_").replace("\n", "_") or f"doc_{number}"
         dropped[GENRES] += document.genre not in ("", genre_of(name))
-        part = BREAK.sub("_", document.part) or f"{n_parts[name]:03}"
-        n_parts[name] += 1
-        file.write(f"#begin document ({name}); part {part}\n")
-        columns = [BREAK.sub("_", name), str(int(part)) if part.isdecimal() else part]
-        for line in _lines(document, columns, dropped):
+        if document.part is None:
+            numbers = map("{:03}".format, count(n_parts[name]))
+            part = next(number for number in numbers if (name, number) not in written)
+            n_parts[name] += 1
+        else:
+            part = BREAK.sub("_", document.part)
+        dropped[REPEATED] += (name, part) in written
+        written.add((name, part))
+        file.write(f"#begin document ({name}){f'; part {part}' if part else ';'}\n")
+        for line in _lines(document, _first_columns(name, part), dropped):
             file.write(f"{line}\n")
         file.write("#end document\n")
+
+
+def _first_columns(name: str, part: str) -> List[str]:
+    """Document and part in the columns; a line that begins with "#" would be a comment."""
+    cell = BREAK.sub("_", name)
+    if cell.startswith("#"):
+        cell = f"_{cell[1:]}"
+    return [cell, (part.lstrip("0") if part.isdecimal() else part) or "0"]
 
 
 def _lines(document: CorefDocument, first: List[str], dropped: Dropped) -> Iterator[str]:

@@ -28,8 +28,11 @@ GENRE = re.compile(r"^\s*meta::genre\s*=\s*(.*\S)", re.M)
 PIECE = re.compile(r"\([^()]+\)?|[^()]+\)")
 # of a mention with gaps
 NUMBERED = re.compile(r"(.+)\[(\d+)/(\d+)\]")
+N_COLUMNS = 10
 # in GUM's own files it is that of the document
 IDENTITY = ("eid", "GRP")
+
+Lines = List[Tuple[int, str]]
 
 
 def read_corefud(path: PathLike, dropped: Optional[Dropped] = None) -> Iterator[CorefDocument]:
@@ -37,7 +40,7 @@ def read_corefud(path: PathLike, dropped: Optional[Dropped] = None) -> Iterator[
 
     path (Union[str, Path]): The file; "# newdoc" begins a document.
     dropped (Optional[Dropped]): Counts mentions that were left out, and those that lost
-        empty nodes.
+        empty nodes; and says whether documents that cannot be read are left out.
     YIELDS (CorefDocument): Each document. Its words are the syntactic ones, without empty
         nodes. Speakers and genre are those of GUM's comments.
     """
@@ -50,48 +53,75 @@ def read_corefud(path: PathLike, dropped: Optional[Dropped] = None) -> Iterator[
         ) from error
     dropped = Dropped() if dropped is None else dropped
     header = ""
-    for number, lines in _split_documents(path):
-        place = f"{path}, the document from line {number} on"
+    for lines in _split_documents(path):
         try:
             document = _parse(lines)
             # it may be there once for all documents
             header = document.meta.get("global.Entity") or header
             clusters = _read_clusters(list(document.nodes_and_empty), header, dropped)
-        except (ValueError, LookupError, AttributeError, TypeError) as error:
-            raise ValueError(
-                f"{place}, cannot be read: {error}. Expected CoNLL-U with mentions as CorefUD "
-                f"has them, such as 'Entity=(e1-person-1-' to 'Entity=e1)'."
-            ) from error
-        yield _make_document(document, clusters, lines)
+            found = _make_document(document, clusters, lines)
+        except Exception as error:  # udapi raises all kinds
+            reason = str(error) or type(error).__name__
+            dropped.refuse(
+                ValueError(
+                    f"{path}, the document from line {lines[0][0]} on, cannot be read: {reason}. "
+                    f"Expected CoNLL-U with mentions as CorefUD has them, such as "
+                    f"'Entity=(e1-person-1-' to 'Entity=e1)'."
+                )
+            )
+        else:
+            yield found
 
 
-def _split_documents(path: PathLike) -> Iterator[Tuple[int, List[str]]]:
-    """The lines of each document, with the number of the first; sentences end with ""."""
-    first, start = 1, 1
-    lines: List[str] = []
-    sentence: List[str] = []
+def _split_documents(path: PathLike) -> Iterator[Lines]:
+    """YIELDS (Lines): The lines of each document with their numbers; sentences end with ""."""
+    lines: Lines = []
+    sentence: Lines = []
+    number = 0
     for number, line in numbered_lines(path):
         if line.strip():
-            start = start if sentence else number
-            sentence.append(line)
+            sentence.append((number, line))
             if NEWDOC.match(line):
                 if lines:
-                    yield first, lines
-                first, lines = start, []
+                    yield lines
+                lines = []
         elif _has_words(sentence):
-            lines += [*sentence, ""]
+            lines += [*sentence, (number, "")]
             sentence = []
-    lines += [*sentence, ""] if _has_words(sentence) else []
+    lines += [*sentence, (number + 1, "")] if _has_words(sentence) else []
     if lines:
-        yield first, lines
+        yield lines
 
 
-def _has_words(sentence: List[str]) -> bool:
+def _has_words(sentence: Lines) -> bool:
     """Whether it is more than comments, which belong to the next sentence."""
-    return not all(line.startswith("#") for line in sentence)
+    return not all(line.startswith("#") for _, line in sentence)
 
 
-def _parse(lines: List[str]) -> "Document":
+def _parse(lines: Lines) -> "Document":
+    """Parse a document with udapi, which takes rows of any number of columns for whole ones."""
+    for number, line in lines:
+        columns = line.count("\t") + 1
+        if line and not line.startswith("#") and columns != N_COLUMNS:
+            raise ValueError(
+                f"line {number} has {columns} columns, not {N_COLUMNS} with tabs between them"
+            )
+    try:
+        return _run_udapi([line for _, line in lines])
+    except Exception as error:
+        begin = 0
+        for end, (_, line) in enumerate(lines):
+            if not line:
+                try:
+                    _run_udapi([line for _, line in lines[begin : end + 1]])
+                except Exception as first:
+                    place = f"the sentence from line {lines[begin][0]} on"
+                    raise ValueError(f"{place}: {first or type(first).__name__}") from error
+                begin = end + 1
+        raise
+
+
+def _run_udapi(lines: List[str]) -> "Document":
     from udapi.block.read.conllu import Conllu
     from udapi.core.document import Document
 
@@ -161,7 +191,10 @@ def _read_pieces(nodes: "Sequence[Node]", header: str) -> Iterator[Tuple[str, ra
                 f"there are entities, but no line such as '# global.Entity = eid-etype-head-other' "
                 f"before {node.address()}"
             )
-        for piece in PIECE.findall(entity):
+        pieces = PIECE.findall(entity)
+        if "".join(pieces) != entity:
+            raise ValueError(f"the mentions {entity!r} at {node.address()} have no such brackets")
+        for piece in pieces:
             values = piece.strip("()").split("-")
             if piece.startswith("("):
                 name = values[field or 0]
@@ -193,7 +226,7 @@ def _add_shortened(
             dropped[SHORTENED] += 1
 
 
-def _make_document(document: "Document", clusters: Clusters, lines: List[str]) -> CorefDocument:
+def _make_document(document: "Document", clusters: Clusters, lines: Lines) -> CorefDocument:
     words: List[str] = []
     sent_starts: List[bool] = []
     spaces: List[bool] = []
@@ -208,7 +241,8 @@ def _make_document(document: "Document", clusters: Clusters, lines: List[str]) -
             spaces.append(_has_space(node))
             speakers.append(speaker[1] if speaker else "")
     genre = GENRE.search(comments)
-    name = next((match["name"] for match in map(NEWDOC.match, lines) if match), None)
+    headers = (NEWDOC.match(line) for _, line in lines)
+    name = next((match["name"] for match in headers if match), None)
     return CorefDocument(
         words=words,
         clusters=clusters,

@@ -39,8 +39,9 @@ class CorefDocument:
     spaces (Optional[List[bool]]): Whether a space follows each word; None for everywhere,
         as most formats do not say.
     speakers (Optional[List[str]]): Who says each word; "", "-" and "_" stand for nobody.
-    name, part, genre (str): Which document and part it is, and its kind; "" where the
-        format does not say.
+    name, genre (str): Which document it is, and its kind; "" where the format does not say.
+    part (Optional[str]): Which part of the document it is; "" where the document has no parts,
+        None where the format does not say.
     """
 
     words: List[str]
@@ -49,7 +50,7 @@ class CorefDocument:
     spaces: Optional[List[bool]] = None
     speakers: Optional[List[str]] = None
     name: str = ""
-    part: str = ""
+    part: Optional[str] = None
     genre: str = ""
 
     def sentences(self) -> Iterator[range]:
@@ -78,7 +79,7 @@ class CorefDocument:
             starts = list(self.sent_starts)
         doc = Doc(vocab, words=self.words, spaces=self.spaces, sent_starts=starts)
         for key, value in ((NAME, self.name), (PART, self.part), (GENRE, self.genre)):
-            if value:
+            if value or (key == PART and value is not None):
                 doc.user_data[key] = value
         set_clusters(doc, make_partition(self.clusters, dropped), prefix)
         mark_annotated(doc, prefix)
@@ -113,6 +114,7 @@ class CorefDocument:
             speakers = [""] * len(doc)
             for span in doc.spans[SPEAKERS]:
                 speakers[span.start : span.end] = [span.label_] * len(span)
+        part = doc.user_data.get(PART)
         return cls(
             words=[token.text for token in doc],
             clusters=get_clusters(doc, prefix),
@@ -120,7 +122,7 @@ class CorefDocument:
             spaces=[bool(token.whitespace_) for token in doc],
             speakers=speakers,
             name=str(doc.user_data.get(NAME, "")),
-            part=str(doc.user_data.get(PART, "")),
+            part=None if part is None else str(part),
             genre=str(doc.user_data.get(GENRE, "")),
         )
 

@@ -1,11 +1,11 @@
 """What readers and writers leave out or change, counted by reason.
 
-Owns the reasons, worded so that a table of them needs no legend. It does not decide what
-is left out.
+The reasons are worded so that a table of them needs no legend. Documents that cannot be read
+are errors, unless they are to be left out.
 """
 
 from collections import Counter
-from typing import Iterator, Tuple
+from typing import Iterator, List, Tuple
 
 DUPLICATE = "mentions that an entity has twice, kept once"
 SHARED = "mentions of two entities, left to the first of them"
@@ -17,10 +17,29 @@ WHITESPACE = "words with whitespace in them, written with _"
 SPEAKER_NAMES = "words of speakers whose names have whitespace, written with _"
 GENRES = "genres, left out"
 UNANNOTATED = "Docs without annotated entities, left out"
+REPEATED = "documents with the name and part of an earlier one, which scorers may mix up"
 
 
 class Dropped(Counter[str]):
-    """How often each thing happened; a missing reason counts zero."""
+    """How often each thing happened; a missing reason counts zero.
+
+    skip_errors (bool): Whether to leave out documents that cannot be read.
+    """
+
+    def __init__(self, skip_errors: bool = False) -> None:
+        super().__init__()
+        self.skip_errors = skip_errors
+        # what is wrong with each document that was left out
+        self.errors: List[str] = []
+
+    def refuse(self, error: ValueError) -> None:
+        """Raise the error of a document, or note that the document is left out.
+
+        error (ValueError): It names the file and, where possible, the line.
+        """
+        if not self.skip_errors:
+            raise error
+        self.errors.append(str(error))
 
     def rows(self) -> Iterator[Tuple[str, int]]:
         """YIELDS (Tuple[str, int]): Each reason that occurred, the most frequent first."""

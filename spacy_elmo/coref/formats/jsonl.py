@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Optional, TextIO
 
 from ..clusters import Clusters, Mention
 from .document import CorefDocument
+from .dropped import Dropped
 from .lines import PathLike, numbered_lines
 
 # JSON can say them, UTF-8 cannot
@@ -20,7 +21,7 @@ EXPECTED = (
 )
 
 
-def read_jsonl(path: PathLike) -> Iterator[CorefDocument]:
+def read_jsonl(path: PathLike, dropped: Optional[Dropped] = None) -> Iterator[CorefDocument]:
     """Read a file.
 
     path (Union[str, Path]): The file: a JSON object a line, with "sentences" (lists of
@@ -29,19 +30,30 @@ def read_jsonl(path: PathLike) -> Iterator[CorefDocument]:
         last word of its mentions, counted over the document), and optionally "doc_key",
         "genre", "speakers" (a name for each word, in lists as the words are), and "document" and
         "part" where "doc_key" is made of both.
+    dropped (Optional[Dropped]): Says whether documents that cannot be read are left out.
     YIELDS (CorefDocument): Each document.
+    RAISES (ValueError): A document cannot be read, and is not to be left out.
     """
+    dropped = Dropped() if dropped is None else dropped
     for number, line in numbered_lines(path):
         if not line.strip():
             continue
-        place = f"{path}, line {number}"
         try:
-            record = json.loads(line)
-        except (json.JSONDecodeError, RecursionError) as error:
-            raise ValueError(
-                f"{place}: this is not JSON ({error}). Each line must hold one JSON object."
-            ) from error
-        yield _read_record(record, place)
+            document = _read_line(line, f"{path}, line {number}")
+        except ValueError as error:
+            dropped.refuse(error)
+        else:
+            yield document
+
+
+def _read_line(line: str, place: str) -> CorefDocument:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{place}: this is not JSON ({error}). Each line must hold one JSON object."
+        ) from error
+    return _read_record(record, place)
 
 
 def _read_record(record: Any, place: str) -> CorefDocument:
@@ -73,10 +85,19 @@ def _read_record(record: Any, place: str) -> CorefDocument:
         clusters=_read_clusters(record["clusters"], len(words), place),
         sent_starts=_sent_starts(record, key, len(words), place),
         speakers=speakers,
-        name=str(record.get("document", record.get("doc_key", ""))),
-        part=str(record.get("part", "")),
-        genre=str(record.get("genre", "")),
+        name=_text(record, "document" if "document" in record else "doc_key", place),
+        part=None if record.get("part") is None else _text(record, "part", place),
+        genre=_text(record, "genre", place),
     )
+
+
+def _text(record: Dict[str, Any], key: str, place: str) -> str:
+    value = record.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, (str, int, float)):
+        raise ValueError(f"{place} has a {type(value).__name__} under {key!r}. Expected a string.")
+    return SURROGATES.sub("\ufffd", str(value))
 
 
 def _flatten(value: Any, key: str, place: str) -> List[str]:
@@ -99,7 +120,7 @@ def _sent_starts(
     if numbers is None:
         return None
     if not isinstance(numbers, list) or not all(
-        isinstance(number, int) and 0 <= number < n_words for number in numbers
+        type(number) is int and 0 <= number < n_words for number in numbers
     ):
         raise ValueError(
             f"{place}: 'sentence_starts' is {json.dumps(numbers)[:60]}. Expected the numbers of "
@@ -119,7 +140,7 @@ def _read_mention(value: Any, n_words: int, place: str) -> Mention:
     if (
         isinstance(value, list)
         and len(value) == 2
-        and all(isinstance(number, int) for number in value)
+        and all(type(number) is int for number in value)  # true is no number
         and 0 <= value[0] <= value[1] < n_words
     ):
         return value[0], value[1] + 1
@@ -142,17 +163,17 @@ def write_jsonl(documents: Iterable[CorefDocument], file: TextIO) -> None:
 
 def make_record(document: CorefDocument) -> Dict[str, Any]:
     """RETURNS (Dict[str, Any]): What JSON holds of a document."""
-    part = document.part.lstrip("0") or document.part[:1]
+    part = document.part or ""
     clusters: Clusters = document.clusters
     record: Dict[str, Any] = {
-        "doc_key": "_".join(filter(None, (document.name, part))),
+        "doc_key": "_".join(filter(None, (document.name, part.lstrip("0") or part[:1]))),
         "clusters": [[[start, end - 1] for start, end in cluster] for cluster in clusters],
     }
     if document.sent_starts is None:
         record["tokens"] = document.words
     else:
         record["sentences"] = [[document.words[i] for i in s] for s in document.sentences()]
-    if document.part:
+    if document.part is not None:
         record.update(document=document.name, part=document.part)
     if document.speakers:
         speakers = document.speakers

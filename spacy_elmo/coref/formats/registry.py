@@ -1,7 +1,4 @@
-"""Which format a file has, which files are meant, and the way from files to Docs and back.
-
-Owns names and suffixes of the formats. It knows nothing of what is in them.
-"""
+"""Which format a file has, which files are meant, and the way from files to Docs and back."""
 
 from glob import glob, has_magic
 from pathlib import Path
@@ -14,6 +11,7 @@ from ..clusters import DEFAULT_PREFIX, is_annotated
 from .conll import read_conll
 from .conll_writer import write_conll
 from .corefud import read_corefud
+from .docbin import read_docbin
 from .document import CorefDocument
 from .dropped import UNANNOTATED, Dropped
 from .jsonl import read_jsonl, write_jsonl
@@ -102,14 +100,15 @@ def read_documents(
     lang (str): Its language.
     dropped (Optional[Dropped]): Counts what was left out.
     YIELDS (CorefDocument): Its documents.
+    RAISES (ValueError): A document cannot be read, and is not to be left out.
     """
     format = guess_format(path) if format == AUTO else format
     _check(format, (CONLL, COREFUD, JSONL))
     if format == CONLL:
-        return read_conll(path, lang)
+        return read_conll(path, lang, dropped)
     if format == COREFUD:
         return read_corefud(path, dropped)
-    return read_jsonl(path)
+    return read_jsonl(path, dropped)
 
 
 def read_coref(
@@ -128,24 +127,19 @@ def read_coref(
     dropped (Optional[Dropped]): Counts what was left out.
     YIELDS (Doc): A Doc for each document, or part of one; see `CorefDocument.to_doc`. Those
         of a .spacy file are as they were written.
+    RAISES (ValueError): A document cannot be read, and is not to be left out.
     """
     vocab = Vocab() if vocab is None else vocab
+    dropped = Dropped() if dropped is None else dropped
     format = guess_format(path) if format == AUTO else format
-    if format == DOCS:
-        yield from _read_docs(Path(path), vocab)
-        return
-    for document in read_documents(path, format, vocab.lang or "en", dropped):
-        yield document.to_doc(vocab, prefix, dropped)
-
-
-def _read_docs(path: Path, vocab: Vocab) -> Iterator[Doc]:
     try:
-        doc_bin = DocBin().from_disk(path)
-    except Exception as error:  # zlib's, msgpack's and spaCy's own kinds
-        raise ValueError(
-            f"{path} cannot be read as a DocBin: {error}. Write it again with DocBin.to_disk."
-        ) from error
-    yield from doc_bin.get_docs(vocab)
+        if format == DOCS:
+            yield from read_docbin(Path(path), vocab, dropped)
+            return
+        for document in read_documents(path, format, vocab.lang or "en", dropped):
+            yield document.to_doc(vocab, prefix, dropped)
+    except ValueError as error:  # of the file rather than of one of its documents
+        dropped.refuse(error)
 
 
 def write_coref(

@@ -1,0 +1,62 @@
+"""Reading .spacy files, and what is said about damaged ones.
+
+spaCy builds Docs from a DocBin without checks: arrays of other lengths, unknown strings and
+spans outside of the Doc are found when something uses them, if at all.
+"""
+
+from pathlib import Path
+from typing import Iterator
+
+from spacy.tokens import Doc, DocBin
+from spacy.vocab import Vocab
+
+from .dropped import Dropped
+
+REMEDY = "Write it again with DocBin.to_disk"
+
+
+def read_docbin(path: Path, vocab: Vocab, dropped: Dropped) -> Iterator[Doc]:
+    """Read a DocBin.
+
+    path (Path): The file.
+    vocab (Vocab): Vocabulary of the Docs.
+    dropped (Dropped): Says whether Docs that cannot be read are left out.
+    YIELDS (Doc): Each Doc, with all of its spans inside of it.
+    RAISES (ValueError): The file or a Doc cannot be read, and is not to be left out.
+    """
+    try:
+        doc_bin = DocBin().from_disk(path)
+        n_docs = len(doc_bin)
+    except OSError:
+        raise
+    except Exception as error:  # zlib's, msgpack's and spaCy's own kinds
+        raise ValueError(
+            f"{path} cannot be read as a DocBin: {_reason(error)}. {REMEDY}."
+        ) from error
+    for number in range(n_docs):
+        try:
+            doc = _read_doc(doc_bin, number, vocab)
+        except Exception as error:
+            refused = ValueError(
+                f"{path}, Doc {number + 1} of {n_docs}, cannot be read: {_reason(error)}. {REMEDY}."
+            )
+            refused.__cause__ = error
+            dropped.refuse(refused)
+        else:
+            yield doc
+
+
+def _read_doc(doc_bin: DocBin, number: int, vocab: Vocab) -> Doc:
+    """Read one Doc, so that a damaged one leaves the others readable."""
+    alone = DocBin(attrs=(), store_user_data=doc_bin.store_user_data)
+    alone.attrs, alone.strings = doc_bin.attrs, doc_bin.strings
+    for name in ("tokens", "spaces", "cats", "flags", "span_groups", "user_data"):
+        setattr(alone, name, getattr(doc_bin, name)[number : number + 1])
+    (doc,) = alone.get_docs(vocab)
+    # makes all spans of the Doc, and looks up all of its strings
+    DocBin(store_user_data=True).add(doc)
+    return doc
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,60 @@
+"""Docs with whitespace tokens in them, for tests that these change nothing."""
+
+from typing import Any, Dict, List, Tuple
+
+from hypothesis import strategies as st
+from spacy.tokens import Doc, Span
+
+# no blank lines, which end segments of the biLM
+SPACES = ["\n", " ", "  ", "\t", "\u3000"]
+Gaps = Dict[int, Tuple[List[str], bool]]
+
+
+def gaps(n_tokens: int) -> "st.SearchStrategy[Gaps]":
+    """Whitespace tokens before some tokens of a Doc, or after the last one; and whether they,
+    rather than the word after them, start a sentence where one starts."""
+    texts = st.lists(st.sampled_from(SPACES), min_size=1, max_size=3)
+    return st.dictionaries(st.integers(0, n_tokens), st.tuples(texts, st.booleans()), max_size=12)
+
+
+def respaced(doc: Doc, found: Gaps, edges: bool = False) -> Doc:
+    """The same words, sentences and span groups with whitespace tokens.
+
+    doc (Doc): The Doc.
+    found (Gaps): Where whitespace goes.
+    edges (bool): Whether spans begin and end with the whitespace that is next to them.
+    """
+    words: List[str] = []
+    starts: List[bool] = []
+    places: List[int] = []
+    marked = doc.has_annotation("SENT_START")
+    for i in range(len(doc) + 1):
+        texts, takes_start = found.get(i, ([], False))
+        is_start = i < len(doc) and bool(doc[i].is_sent_start)
+        moves = bool(texts) and takes_start and is_start
+        starts += [moves and n == 0 for n in range(len(texts))]
+        words += texts
+        places.append(len(words))
+        if i < len(doc):
+            words.append(doc[i].text)
+            starts.append(is_start and not moves)
+    kwargs: Dict[str, Any] = {"sent_starts": starts} if marked else {}
+    spaced = Doc(doc.vocab, words, **kwargs)
+    spaced.user_data.update(doc.user_data)
+    for key, spans in doc.spans.items():
+        moved = []
+        for span in spans:
+            start, end = places[span.start], places[span.end - 1] + 1
+            if edges:
+                start -= len(found.get(span.start, ([], False))[0])
+                end += len(found.get(span.end, ([], False))[0])
+            moved.append(Span(spaced, start, end, label=span.label))
+        spaced.spans[key] = moved
+    return spaced
+
+
+def words_in(doc: Doc, start: int, end: int) -> Tuple[int, int]:
+    """A span that begins and ends with words, counted in words."""
+    assert not doc[start].is_space and not doc[end - 1].is_space
+    before = sum(not token.is_space for token in doc[:start])
+    return before, before + sum(not token.is_space for token in doc[start:end])
