@@ -19,7 +19,7 @@ from ..weights import tensor_file
 # the key in the metadata of what rebuilds the module
 MADE_OF = "made_of"
 # no argument is larger
-MAX_SIZE = 1_000_000
+MAX_SIZE = 100_000
 REMEDY = "Save the pipeline again, restore a backup, or copy it again if it was copied."
 
 Module = TypeVar("Module", bound=torch.nn.Module)
