@@ -51,6 +51,9 @@ class DigestShim(Shim):
                 raise self.damaged(f"{key} is not as it was written")
         return self
 
+    def copy(self) -> "DigestShim":
+        return DigestShim(self.name)
+
     def damaged(self, what: str) -> ValueError:
         return ValueError(
             f"What was saved of the {self.name} is damaged: {what}. Save the pipeline again, or "

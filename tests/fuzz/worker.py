@@ -93,7 +93,7 @@ def _problem(error: Exception, target: Target) -> Optional[str]:
         return None
     if type(error) is not ValueError and not isinstance(error, OSError):
         return f"{kind}: {text[:200]}"
-    if not isinstance(error, OSError) and (len(text.split()) < 4 or text[-1] not in ".:)"):
+    if not isinstance(error, OSError) and (len(text.split()) < 4 or text[-1] not in ".?)"):
         return f"{kind} whose message is no sentence: {text[:200]}"
     return None
 
