@@ -25,12 +25,12 @@ from .models.encoder import (
     n_layers_of,
     shim_of,
 )
-from .models.restoring import restored_on_error
 from .models.scalar_mix import fixed_mix, mix_layers
 from .models.standalone import replace_listener_cfg
 from .models.types import BiLMLoader, LayerBatch, split_rows
 from .output_cache import OutputCache
 from .pending import PendingBatch
+from .restoring import restored_on_error
 from .saved import REMEDY, SavedWhole
 from .upstream import ListenedTo, check_upstreams
 

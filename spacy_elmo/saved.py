@@ -15,7 +15,7 @@ from spacy.util import ensure_path
 from spacy.vocab import Vocab
 from thinc.api import Model
 
-from .models.restoring import restored_on_error
+from .restoring import restored_on_error
 
 CFG, MODEL, VOCAB, DIGESTS = "cfg", "model", "vocab", "digests"
 REMEDY = "Save the pipeline again, restore a backup, or copy it again if it was copied."

@@ -8,9 +8,9 @@ import srsly
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_elmo.models.node_digest import DIGEST
-from spacy_elmo.models.restoring import restored_on_error
 from spacy_elmo.models.word_features import build_word_features_v1
+from spacy_elmo.node_digest import DIGEST
+from spacy_elmo.restoring import restored_on_error
 from spacy_elmo.saved import DIGESTS
 
 from .fuzz.pipelines import blank, loaded, result_of, trained

@@ -12,9 +12,9 @@ from spacy.tokens import Doc
 from thinc.api import CupyOps, Model, Ops, torch2xp, xp2torch
 
 from ..bilm.model import BiLM
+from ..node_digest import DIGEST, DigestShim, NodeDigest
 from ..text.segments import SegmentedDocs, Segmenter, segment_docs
 from ..weights import load_bilm
-from .node_digest import DIGEST, DigestShim, NodeDigest
 from .shim import BiLMShim
 from .types import BiLMLoader, Floats3d, LayerBatch
 

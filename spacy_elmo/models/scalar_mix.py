@@ -9,8 +9,8 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, cast
 
 from thinc.api import Model, Ops, get_array_module
 
+from ..node_digest import DIGEST, DigestShim, NodeDigest
 from .blocks import blocks, no_backprop
-from .node_digest import DIGEST, DigestShim, NodeDigest
 from .types import Floats1d, Floats2d, Floats3d, LayerBatch, split_rows
 
 NORM_EPSILON = 1e-12

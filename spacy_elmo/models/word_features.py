@@ -13,8 +13,8 @@ from spacy.tokens import Doc
 from thinc.api import Dropout, Model, uniform_init
 from thinc.model import deserialize_attr, serialize_attr
 
+from ..node_digest import DIGEST, DigestShim, NodeDigest
 from ..token_vectors import READ_TOKENS, TokenReader
-from .node_digest import DIGEST, DigestShim, NodeDigest
 from .types import Floats2d, split_rows
 
 UNKNOWN = 0

@@ -14,7 +14,7 @@ from thinc.types import Floats2d, Ragged
 from torch import Tensor, nn
 
 from ..forked import run_alone_after_fork
-from ..models.node_digest import DIGEST, DigestShim, NodeDigest
+from ..node_digest import DIGEST, DigestShim, NodeDigest
 from .encoder import TokenEncoder
 from .scorer import SpanScorer
 from .sentences import sentence_numbers, stretches

@@ -27,7 +27,7 @@ def to_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
     tensors (Dict[str, Tensor]): Contiguous tensors on the CPU, by name.
     metadata (Dict[str, str]): Further content of its header.
     """
-    data = bytearray(safetensors.torch.save(tensors, {**metadata, KEY: BLANK}))
+    data = bytearray(_in_order(safetensors.torch.save(tensors, {**metadata, KEY: BLANK})))
     place, digest = seal(data, _header_end(data))
     data[place : place + len(digest)] = digest
     return bytes(data)
@@ -114,3 +114,14 @@ def _header_length(data: Buffer, size: int) -> int:
 
 def _header_end(data: Buffer) -> int:
     return LENGTH_BYTES + _header_length(data, len(data))
+
+
+def _in_order(data: bytes) -> bytes:
+    """RETURNS (bytes): The same file with its metadata sorted. safetensors writes them in another
+    order each time, and the same model must give the same bytes."""
+    end = _header_end(data)
+    header = json.loads(data[LENGTH_BYTES:end])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf8")
+    text += b" " * (-len(text) % LENGTH_BYTES)
+    return len(text).to_bytes(LENGTH_BYTES, "little") + text + data[end:]

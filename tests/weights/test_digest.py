@@ -103,3 +103,12 @@ def test_larger_file_than_any_can_be_is_not_read(tmp_path):
         file.truncate(1 << 40)
     with pytest.raises(ValueError, match="x.json has .* bytes; expected at most"):
         digest.read_manifest(tmp_path / "x.json")
+
+
+def test_the_same_tensors_give_the_same_bytes():
+    metadata = {name: f'"{name} ü' for name in "abcdef"}
+    found = {tensor_file.to_bytes({"x": torch.ones(2)}, metadata) for _ in range(30)}
+    assert len(found) == 1
+    file = tensor_file.TensorFile(found.pop(), "x", metadata)
+    file.check()
+    assert file.metadata == metadata and torch.equal(file.tensors["x"], torch.ones(2))
