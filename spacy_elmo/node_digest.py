@@ -7,7 +7,7 @@ is an attribute, and a shim compares it once everything else has been read.
 
 import hashlib
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, FrozenSet, Iterator, Optional
 
 import srsly
 from thinc.api import Model, Optimizer
@@ -32,10 +32,13 @@ class DigestShim(Shim):
         super().__init__(None)
         self.name = name
         self._expected: Optional[Dict[str, str]] = None
+        self._params: FrozenSet[str] = frozenset()
         self._node: Optional[Model] = None
 
     def expect(self, node: Model, expected: Dict[str, str]) -> None:
+        """Take the digests of a layer whose parameters have not been read yet."""
         self._node, self._expected = node, expected
+        self._params = frozenset(node.param_names)
 
     def to_bytes(self) -> bytes:
         return WRITTEN
@@ -45,6 +48,8 @@ class DigestShim(Shim):
         self._node = self._expected = None
         if node is None or expected is None or data != WRITTEN:
             raise self.damaged("its digest is missing")
+        if others := set(node.param_names) - self._params:
+            raise self.damaged(f"it has the unknown parameter {min(others, key=str)}")
         found = digests(node)
         for key, value in expected.items():
             if found.get(key) != value:

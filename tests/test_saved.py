@@ -182,6 +182,11 @@ def set_shape(message, nodes):
     params["gamma"] = params["w"]
 
 
+def add_param(message, nodes):
+    params = message["params"][nodes.index("scalar_mix")]
+    params["x"] = params["w"]
+
+
 def set_table(message, nodes):
     params = message["params"][nodes.index("word_features")]
     params["E1"] = params["E1"][:, ::-1].copy()
@@ -218,6 +223,7 @@ def break_digest(message, nodes):
     [
         (set_weight, "mix of a biLM's layers is damaged: parameter w is not as it was written"),
         (set_shape, "mix of a biLM's layers is damaged: parameter gamma"),
+        (add_param, "mix of a biLM's layers is damaged: it has the unknown parameter x"),
         (set_table, "word features is damaged: parameter E1"),
         (set_known, "word features is damaged: attribute known"),
         (set_exclusive, "settings of the span scorer is damaged: attribute exclusive_classes"),

@@ -75,7 +75,10 @@ def result_of(nlp: Language, use: Tuple[str, ...]) -> Result:
     for name, pipe in nlp.pipeline:
         if name not in ("elmo", "coref", "spancat", "tagger"):
             continue
-        for number, node in enumerate(pipe.model.walk()):
+        nodes = list(pipe.model.walk())
+        if not all(node.has_param(param) for node in nodes for param in node.param_names):
+            continue  # spaCy loads a component without its model, which is then not initialized
+        for number, node in enumerate(nodes):
             key = f"{name}.{node.name}.{number}"
             for shim in node.shims:
                 if isinstance(shim, BiLMShim):
