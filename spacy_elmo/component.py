@@ -33,6 +33,8 @@ from .models.standalone import replace_listener_cfg
 from .models.types import BiLMLoader, LayerBatch, split_rows
 from .output_cache import OutputCache
 from .pending import PendingBatch
+from .restoring import restored_on_error
+from .saved import REMEDY, SavedWhole
 from .upstream import ListenedTo, check_upstreams
 
 DEFAULT_CONFIG = """
@@ -110,7 +112,7 @@ def make_elmo(
     return elmo
 
 
-class Elmo(ListenedTo, TrainablePipe):
+class Elmo(ListenedTo, SavedWhole, TrainablePipe):
     """Contextual vectors from a bidirectional language model, shared by listeners.
 
     vocab (Vocab): The shared vocabulary.
@@ -346,21 +348,27 @@ class Elmo(ListenedTo, TrainablePipe):
 
     @contextmanager
     def _explaining(self, source: str) -> Iterator[None]:
-        """Say what is wrong with what was saved in the words of the config."""
+        """Say in the words of the config if what was saved has other sizes."""
         width, depth = self.model.get_dim("nO"), n_layers_of(self.model) - 1
         sizes = f"the config of '{self.name}' says width = {width} and depth = {depth}"
         advice = "Leave both as they were saved."
-        try:
-            yield
-        except ValueError as error:
-            if "change dimension 'nO'" in str(error):  # thinc's, which names no component
-                raise ValueError(f"{source} has another width: {sizes}. {advice}") from error
-            raise ValueError(
-                f"{source} cannot be read: {error}. Copy it again if it was copied."
-            ) from error
-        found = n_layers_of(self.model) - 1
-        if found != depth:
-            raise ValueError(f"{source} has depth {found}, but {sizes}. {advice}")
+        with restored_on_error(self.model):
+            try:
+                yield
+            except ValueError as error:
+                if "change dimension 'nO'" in str(error):  # thinc's, which names no component
+                    raise ValueError(f"{source} has another width: {sizes}. {advice}") from error
+                raise
+            found = n_layers_of(self.model) - 1
+            if found != depth:
+                raise ValueError(f"{source} has depth {found}, but {sizes}. {advice}")
+
+    def check_loaded(self, source: str, cfg: Dict[str, Any]) -> None:
+        if self.loaded:
+            options = shim_of(self.model).bilm.options
+            found = (options.width, options.n_layers)
+            if found != (self.model.get_dim("nO"), n_layers_of(self.model) - 1):
+                raise ValueError(f"{source} cannot be read: its sizes contradict. {REMEDY}")
 
     def _forget(self) -> None:
         """Drop what belongs to other weights, and check the language of the new ones."""

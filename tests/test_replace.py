@@ -99,7 +99,7 @@ def test_copy_has_a_shim_id_of_its_own():
     nlp.replace_listeners("elmo", "tagger", PATHS)
     nlp.replace_listeners("elmo", "tagger_2", PATHS)
     ids = [shim.id for _, pipe in nlp.pipeline for n in pipe.model.walk() for shim in n.shims]
-    assert len(ids) == 3 and len(set(ids)) == 3
+    assert len(ids) == len(set(ids)) > 3
     assert bilm_of(nlp.get_pipe("tagger")) is not bilm_of(nlp.get_pipe("elmo"))
 
 

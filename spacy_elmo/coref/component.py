@@ -17,6 +17,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Optimizer, set_dropout_rate
 
+from ..saved import REMEDY, SavedWhole
 from ..spans.sentences import MAX_STRETCH
 from ..text.words import word_tokens
 from . import model as coref_model
@@ -99,7 +100,7 @@ def make_coref(
     )
 
 
-class Coref(TrainablePipe):
+class Coref(SavedWhole, TrainablePipe):
     """Finds mentions and the entities that they are of.
 
     vocab (Vocab): Of the pipeline.
@@ -331,3 +332,19 @@ class Coref(TrainablePipe):
             )
         self.n_misaligned += missed
         return [mentions for mentions in aligned if mentions]
+
+    # Serialization
+
+    def check_cfg(self, cfg: Dict[str, Any]) -> None:
+        Lexicon.check(cfg)
+        if not isinstance(cfg.get("singletons", True), bool):
+            raise ValueError(f"singletons is {cfg['singletons']!r:.80}; expected true or false")
+
+    def check_loaded(self, source: str, cfg: Dict[str, Any]) -> None:
+        expected = coref_model.n_pronouns_of(self.model)
+        found = len(Lexicon.from_dict(cfg).pronouns)
+        if expected is not None and found != expected:
+            raise ValueError(
+                f"{source} cannot be read: its cfg has {found} pronouns, but its weights are for "
+                f"{expected}. {REMEDY}"
+            )

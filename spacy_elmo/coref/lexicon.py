@@ -71,6 +71,15 @@ class Lexicon:
         leads = [word for word, count in leading.items() if count >= max(2, MIN_LEADING * n_long)]
         return cls(sorted(pronouns), sorted(leads))
 
+    @staticmethod
+    def check(values: Dict[str, Any]) -> None:
+        """Raise a ValueError unless `from_dict` can read the values."""
+        for name in ("pronouns", "leads"):
+            words = values.get(name, [])
+            is_list = isinstance(words, list) and all(isinstance(word, str) for word in words)
+            if not is_list or len(set(words)) < len(words):
+                raise ValueError(f"{name} is {words!r:.80}; expected a list of distinct strings")
+
     @classmethod
     def from_dict(cls, values: Dict[str, Any]) -> "Lexicon":
         return cls(list(values.get("pronouns", [])), list(values.get("leads", [])))

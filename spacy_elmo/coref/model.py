@@ -5,7 +5,7 @@ of it is the component's business.
 """
 
 from functools import partial
-from typing import Any, Callable, Dict, List, Tuple, cast
+from typing import Any, Callable, Dict, List, Optional, Tuple, cast
 
 import numpy as np
 import torch
@@ -104,6 +104,11 @@ def set_new_head(model: CorefModel, n_pronouns: int, genres: List[str]) -> None:
 def sizes_of(model: CorefModel) -> Sizes:
     """RETURNS (Sizes): The settings of the head."""
     return _shim(model).module.sizes
+
+
+def n_pronouns_of(model: CorefModel) -> Optional[int]:
+    """RETURNS (Optional[int]): Pronouns that the head distinguishes; None if there is no head."""
+    return _shim(model).made_of.get("n_pronouns")
 
 
 def begin_update(

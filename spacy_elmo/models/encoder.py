@@ -12,6 +12,7 @@ from spacy.tokens import Doc
 from thinc.api import CupyOps, Model, Ops, torch2xp, xp2torch
 
 from ..bilm.model import BiLM
+from ..node_digest import DIGEST, DigestShim, NodeDigest
 from ..text.segments import SegmentedDocs, Segmenter, segment_docs
 from ..weights import load_bilm
 from .shim import BiLMShim
@@ -45,8 +46,8 @@ def BiLMEncoder(
         "bilm",
         forward,
         dims={"nO": width},
-        shims=[BiLMShim(device)],
-        attrs={"depth": depth, "settings": settings},
+        shims=[BiLMShim(device), DigestShim("settings of the biLM")],
+        attrs={"depth": depth, "settings": settings, DIGEST: NodeDigest()},
     )
 
 

@@ -9,6 +9,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, cast
 
 from thinc.api import Model, Ops, get_array_module
 
+from ..node_digest import DIGEST, DigestShim, NodeDigest
 from .blocks import blocks, no_backprop
 from .types import Floats1d, Floats2d, Floats3d, LayerBatch, split_rows
 
@@ -83,8 +84,10 @@ def ScalarMix(
                 dropout=dropout,
                 layer_norm=layer_norm,
                 l2=l2,
-            )
+            ),
+            DIGEST: NodeDigest(),
         },
+        shims=[DigestShim("mix of a biLM's layers")],
     )
     init(model)
     return model

@@ -13,6 +13,7 @@ from spacy.tokens import Doc
 from thinc.api import Dropout, Model, uniform_init
 from thinc.model import deserialize_attr, serialize_attr
 
+from ..node_digest import DIGEST, DigestShim, NodeDigest
 from ..text.words import word_tokens
 from ..token_vectors import READ_TOKENS, TokenReader
 from .types import Floats2d, split_rows
@@ -66,9 +67,29 @@ def _to_bytes(attr: KnownByAttribute, value: KnownByAttribute, name: str, model:
 
 @deserialize_attr.register(KnownByAttribute)
 def _from_bytes(attr: KnownByAttribute, value: bytes, name: str, model: Model) -> KnownByAttribute:
-    return KnownByAttribute(
-        KnownValues(n_rows, known) for n_rows, *known in srsly.msgpack_loads(value)
-    )
+    try:
+        found = KnownByAttribute(
+            KnownValues(n_rows, known) for n_rows, *known in srsly.msgpack_loads(value)
+        )
+        _check_known(found, attr)
+    except Exception as error:  # srsly has several kinds
+        raise ValueError(
+            f"What was saved of the word features is damaged, or is not of the settings in the "
+            f"config: {error}. Leave the settings as they were saved, save the pipeline again, or "
+            f"restore a backup."
+        ) from error
+    return found
+
+
+def _check_known(found: KnownByAttribute, expected: KnownByAttribute) -> None:
+    n_rows, n_expected = ([one.n_rows for one in values] for values in (found, expected))
+    if n_rows != n_expected:
+        raise ValueError(f"tables have {n_rows} rows, expected {n_expected}")
+    for one in found:
+        if len(one.rows) >= one.n_rows or list(one.rows.values()) != [*range(1, len(one.rows) + 1)]:
+            raise ValueError("a value occurs twice, or there are more values than rows")
+        if not all(type(value) is int and 0 <= value < 2**64 for value in one.rows):
+            raise ValueError("a known value is not a hash of 64 bits")
 
 
 def build_word_features_v1(
@@ -102,7 +123,9 @@ def build_word_features_v1(
             "unknown": unknown,
             "known": KnownByAttribute(KnownValues(n + 1) for n in rows),
             READ_TOKENS: read_tokens,
+            DIGEST: NodeDigest(),
         },
+        shims=[DigestShim("word features")],
     )
 
 

@@ -14,6 +14,7 @@ from thinc.types import Floats2d, Ragged
 from torch import Tensor, nn
 
 from ..forked import run_alone_after_fork
+from ..node_digest import DIGEST, DigestShim, NodeDigest
 from ..text.words import word_tokens
 from .encoder import TokenEncoder
 from .scorer import SpanScorer
@@ -116,10 +117,10 @@ def build_span_scorer_v1(
         forward,
         init=init,
         layers=[tok2vec],
-        shims=[ModuleShim("span scorer", make)],
+        shims=[ModuleShim("span scorer", make), DigestShim("settings of the span scorer")],
         refs={"tok2vec": tok2vec},
         dims={"nO": nO},
-        attrs={"exclusive_classes": exclusive_classes},
+        attrs={"exclusive_classes": exclusive_classes, DIGEST: NodeDigest()},
     )
 
 

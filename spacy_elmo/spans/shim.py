@@ -1,6 +1,7 @@
 """A torch module inside a thinc model that is made when its sizes are known.
 
-Owns the module's bytes (safetensors, with what rebuilds it) and how parameters reach it.
+Owns the module's bytes (safetensors, with what rebuilds it and a digest) and how parameters
+reach it.
 It differs from thinc's own shim in that there is no module before, and that averaged
 parameters do reach it.
 """
@@ -9,11 +10,17 @@ import json
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Generic, Iterator, Optional, TypeVar
 
-import safetensors.torch
 import torch
 from thinc.api import Ops, Optimizer, PyTorchShim, get_current_ops
 
 from ..swapped import device_of, swapped_params
+from ..weights import tensor_file
+
+# the key in the metadata of what rebuilds the module
+MADE_OF = "made_of"
+# no argument is larger
+MAX_SIZE = 100_000
+REMEDY = "Save the pipeline again, restore a backup, or copy it again if it was copied."
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -31,7 +38,7 @@ class ModuleShim(PyTorchShim, Generic[Module]):
     def __init__(self, name: str, make: Callable[..., Module]) -> None:
         super().__init__(None)
         self.name, self.make = name, make
-        self._made_of: Dict[str, Any] = {}
+        self.made_of: Dict[str, Any] = {}
 
     @property
     def module(self) -> Module:
@@ -52,7 +59,7 @@ class ModuleShim(PyTorchShim, Generic[Module]):
 
     def _set(self, module: Module, ops: Ops, made_of: Dict[str, Any]) -> None:
         self._model = module.to(device_of(ops))
-        self._made_of = made_of
+        self.made_of = made_of
 
     @property
     def device(self) -> torch.device:
@@ -83,25 +90,49 @@ class ModuleShim(PyTorchShim, Generic[Module]):
             name: tensor.detach().cpu().contiguous()
             for name, tensor in self._model.state_dict().items()
         }
-        return safetensors.torch.save(tensors, {"made_of": json.dumps(self._made_of)})
+        return tensor_file.to_bytes(tensors, {MADE_OF: json.dumps(self.made_of)})
 
     def from_bytes(self, bytes_data: bytes) -> "ModuleShim[Module]":
-        if bytes_data:
-            try:
-                made_of = json.loads(_metadata(bytes_data)["made_of"])
-                module = self.make(**made_of)
-                module.load_state_dict(safetensors.torch.load(bytes_data))
-            except (RuntimeError, KeyError, TypeError) as error:
-                raise ValueError(
-                    f"The saved weights of the {self.name} do not fit the sizes in the config: "
-                    f"{error}. Give it the sizes that it was trained with."
-                ) from error
-            self._set(module, get_current_ops(), made_of)
+        """Load what `to_bytes` made; without a module nothing happens.
+
+        RAISES (ValueError): If the bytes are damaged, or do not fit the config.
+        """
+        if not bytes_data:
+            return self
+        source = f"What was saved of the {self.name}"
+        file = tensor_file.TensorFile(bytes_data, source, [MADE_OF], REMEDY)
+        file.check()
+        made_of = _made_of(file.metadata, source)
+        try:
+            module = self.make(**made_of)
+            module.load_state_dict(file.tensors)
+        except (RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
+            raise ValueError(
+                f"The saved weights of the {self.name} do not fit the sizes in the config: "
+                f"{error}. Give it the sizes that it was trained with."
+            ) from error
+        _check_finite(module, source)
+        self._set(module, get_current_ops(), made_of)
         return self
 
 
-def _metadata(data: bytes) -> Dict[str, str]:
-    """safetensors reads metadata from files only: 8 bytes with the length of a JSON header."""
-    length = int.from_bytes(data[:8], "little")
-    metadata: Dict[str, str] = json.loads(data[8 : 8 + length])["__metadata__"]
-    return metadata
+def _made_of(metadata: Dict[str, str], source: str) -> Dict[str, Any]:
+    """Arguments of `make`: numbers, and lists of strings."""
+    try:
+        made_of = json.loads(metadata[MADE_OF])
+        if not isinstance(made_of, dict):
+            raise ValueError(f"{MADE_OF} holds a {type(made_of).__name__}; expected an object")
+        for name, value in made_of.items():
+            is_size = type(value) is int and 0 <= value <= MAX_SIZE
+            is_names = isinstance(value, list) and all(isinstance(one, str) for one in value)
+            if not is_size and not is_names:
+                raise ValueError(f"{name} is {value!r:.80}")
+    except (KeyError, ValueError, RecursionError) as error:
+        raise ValueError(f"{source} says nothing of its sizes: {error}. {REMEDY}") from error
+    return made_of
+
+
+def _check_finite(module: torch.nn.Module, source: str) -> None:
+    for name, tensor in module.state_dict().items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ValueError(f"{source} has values in {name} that are not finite. {REMEDY}")

@@ -1,0 +1,139 @@
+"""Share mutations among worker processes, and collect crashes, hangs and wrong outcomes."""
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+from .targets import TARGETS
+
+SECONDS_PER_CASE = 20
+# to import the libraries, and to write undamaged files
+SECONDS_AT_START = 120
+ROOT = Path(__file__).parent.parent.parent
+
+Cases = Dict[str, Tuple[int, int]]
+
+
+@dataclass
+class Report:
+    """What came of all cases.
+
+    problems (List[str]): What is wrong, with the case that shows it.
+    counts (Dict[str, Counter]): How often each outcome occurred, by target.
+    """
+
+    problems: List[str] = field(default_factory=list)
+    counts: Dict[str, "Counter[str]"] = field(default_factory=dict)
+
+    def add(
+        self, target: str, number: int, outcome: str, what: str, problem: Optional[str]
+    ) -> None:
+        self.counts.setdefault(target, Counter())[outcome] += 1
+        if problem:
+            self.problems.append(f"{target}:{number} ({what}): {problem}")
+
+    @property
+    def n_cases(self) -> int:
+        return sum(sum(counts.values()) for counts in self.counts.values())
+
+
+def share(n_mutations: int, names: Sequence[str]) -> Cases:
+    """RETURNS (Cases): The cases of each target, `n_mutations` in all, by their shares."""
+    total = sum(TARGETS[name].share for name in names)
+    cases: Cases = {}
+    done = seen = 0
+    for name in names:
+        seen += TARGETS[name].share
+        end = n_mutations * seen // total
+        cases[name] = (0, end - done)
+        done = end
+    return cases
+
+
+def run(seed: int, cases: Cases, report: Optional[Report] = None) -> Report:
+    """Run cases in a worker process, and in a new one after each crash or hang.
+
+    seed (int): Decides the mutations.
+    cases (Cases): Of each target, the first case and the one after the last.
+    report (Optional[Report]): Is added to.
+    RETURNS (Report): What came of them.
+    """
+    report = Report() if report is None else report
+    left = {name: bounds for name, bounds in cases.items() if bounds[0] < bounds[1]}
+    while left:
+        _run_process(seed, left, report)
+    return report
+
+
+def _run_process(seed: int, left: Cases, report: Report) -> None:
+    """Run cases until the process ends, and take out of `left` those that were run."""
+    command = [sys.executable, "-X", "faulthandler", "-m", f"{__package__}.worker", str(seed)]
+    process = subprocess.Popen(
+        [*command, json.dumps(left)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+        text=True,
+    )
+    lines: queue.Queue[Optional[str]] = queue.Queue()
+    errors: List[str] = []
+    assert process.stdout is not None and process.stderr is not None
+    threads = [
+        threading.Thread(target=_forward, args=(process.stdout, lines), daemon=True),
+        threading.Thread(target=errors.extend, args=(process.stderr,), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    target, number = "", None
+    seconds = SECONDS_AT_START
+    try:
+        while True:
+            line = lines.get(timeout=seconds)
+            if line is None:
+                break
+            message: Dict[str, Any] = json.loads(line)
+            if "target" in message:
+                target, number = message["target"], message["number"]
+                seconds = SECONDS_AT_START if number is None else SECONDS_PER_CASE
+            else:
+                assert number is not None
+                report.add(target, number, **message)
+                _take(left, target, number)
+                number = None
+                seconds = SECONDS_AT_START
+        problem = "" if process.wait() == 0 and number is None else "crash"
+    except queue.Empty:
+        problem = f"no end after {seconds} seconds"
+    finally:
+        process.kill()
+        process.wait()
+    for thread in threads:
+        thread.join()
+    if problem and number is None:
+        raise RuntimeError(f"{target} cannot be run ({problem}):\n{''.join(errors)[-3000:]}")
+    if number is not None:
+        last = f"{problem}, exit code {process.returncode}: {''.join(errors)[:600]}"
+        report.add(target, number, "crash", "see --case", last)
+        _take(left, target, number)
+
+
+def _take(left: Cases, target: str, number: int) -> None:
+    end = left[target][1]
+    if number + 1 < end:
+        left[target] = (number + 1, end)
+    else:
+        del left[target]
+
+
+def _forward(stream: Any, lines: "queue.Queue[Optional[str]]") -> None:
+    for line in stream:
+        lines.put(line)
+    lines.put(None)
