@@ -144,7 +144,9 @@ class Pretraining:
         settings = TextSettings(text.lang, text.tokenized, text.text_key)
         if not self.first:
             self.workers.wait()
-        corpus = open_corpus(files, settings, text.cache, progress=self.progress)
+        corpus = open_corpus(
+            files, settings, text.cache, progress=self.progress, outputs=[self.output]
+        )
         if self.first:
             self.workers.wait()
         return corpus

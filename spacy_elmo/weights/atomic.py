@@ -2,7 +2,8 @@
 
 What is written goes to a hidden folder next to its place, is renamed when the block ends well
 and removed when it does not. A process holds a lock on its hidden folder, so that the next
-one to write to the same place can remove what a killed process left.
+one to write to the same place can remove what a killed process left. Missing parent folders are
+made.
 """
 
 import os
@@ -12,6 +13,8 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Optional, Union
+
+from safetensors import SafetensorError
 
 PathLike = Union[str, Path]
 PART, OLD = ".part", ".old"
@@ -24,7 +27,7 @@ NAME_BYTES = 240
 def atomic_file(path: PathLike) -> Iterator[Path]:
     """Give a temporary path to write to; it replaces `path` when the block ends.
 
-    path (Union[str, Path]): The file to write; its folder must exist.
+    path (Union[str, Path]): The file to write.
     YIELDS (Path): Where to write.
     """
     path = Path(path)
@@ -54,7 +57,7 @@ def atomic_files(*paths: Path) -> Iterator[list[Path]]:
 def atomic_directory(path: PathLike) -> Iterator[Path]:
     """Give a temporary folder to fill; it takes the place of `path` when the block ends.
 
-    path (Union[str, Path]): The folder to write; its parent must exist. A folder
+    path (Union[str, Path]): The folder to write. A folder
         that is there already is replaced: two renames, and a crash between them leaves
         the old and the new one, both whole, beside `path` under names that begin with a
         dot.
@@ -99,6 +102,7 @@ def clean_up(path: Path) -> None:
 @contextmanager
 def _hidden_folder(path: Path) -> Iterator[Path]:
     """Make a hidden folder for what is to become `path`, and remove it when the block ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     _remove_litter(path)
     name = path.name.encode("utf8", "surrogateescape")[:NAME_BYTES].decode("utf8", "ignore")
     while True:
@@ -110,6 +114,8 @@ def _hidden_folder(path: Path) -> Iterator[Path]:
         _unlock(lock)
     try:
         yield folder
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {error}.") from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         _unlock(lock)
