@@ -6,6 +6,7 @@ one to write to the same place can remove what a killed process left. Missing pa
 made.
 """
 
+import hashlib
 import os
 import re
 import secrets
@@ -104,7 +105,7 @@ def _hidden_folder(path: Path) -> Iterator[Path]:
     """Make a hidden folder for what is to become `path`, and remove it when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_litter(path)
-    name = path.name.encode("utf8", "surrogateescape")[:NAME_BYTES].decode("utf8", "ignore")
+    name = _hidden_name(path)
     while True:
         folder = path.with_name(f".{name}.{secrets.token_hex(4)}{PART}")
         folder.mkdir()
@@ -121,13 +122,24 @@ def _hidden_folder(path: Path) -> Iterator[Path]:
         _unlock(lock)
 
 
+def _hidden_name(path: Path) -> str:
+    """RETURNS (str): The name of a path; a long one is cut, with a digest to tell it apart."""
+    name = os.fsencode(path.name)
+    if len(name) <= NAME_BYTES:
+        return path.name
+    digest = hashlib.blake2b(name, digest_size=4).hexdigest()
+    return name[: NAME_BYTES - len(digest)].decode("utf8", "ignore") + digest
+
+
 def _remove_litter(path: Path) -> None:
     """Remove what killed processes left that were writing to `path`."""
+    name = _hidden_name(path)
     litter = [
         other
         for suffix in (PART, OLD)
         for other in path.parent.glob(f".*{suffix}")
-        if meant_for(other) == path and TOKEN.fullmatch(other.stem.rsplit(".", 1)[-1])
+        if meant_for(other) == path.with_name(name)
+        and TOKEN.fullmatch(other.stem.rsplit(".", 1)[-1])
     ]
     for other in litter:
         if other.suffix == PART:
