@@ -149,7 +149,10 @@ def _remove_litter(path: Path) -> None:
             _unlock(lock)
         # of a process that still runs, the new folder is there as well
         elif not other.with_suffix(PART).exists():
-            clean_up(other)
+            if path.exists():
+                clean_up(other)
+            else:
+                os.replace(other, path)
 
 
 def _lock(folder: Path) -> Optional[int]:
