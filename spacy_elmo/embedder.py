@@ -102,7 +102,10 @@ class ElmoEmbedder:
         sentences (Iterable[Sequence[str]]): The tokens of each sentence.
         batch_size (int): Sentences run together.
         YIELDS (ndarray): For each float32 [n_layers, n_tokens, width], in order.
+        RAISES (ValueError): If `batch_size` is less than 1.
         """
+        if batch_size < 1:
+            raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
         batch: List[Sequence[str]] = []
         for sentence in sentences:
             batch.append(sentence)

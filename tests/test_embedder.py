@@ -195,3 +195,17 @@ def test_int8():
     exact, found = (ElmoEmbedder(precision=p).embed_sentence(["The", "bank"]) for p in precisions)
     np.testing.assert_array_equal(found[0], exact[0])
     assert 0 < np.linalg.norm(found - exact) < 0.05 * np.linalg.norm(exact)
+
+
+@pytest.mark.parametrize("kind", ["stream", "string", "stream of words"])
+def test_a_stream_is_no_batch(embedder, kind):
+    words = ["One", "two"]
+    batch = {"stream": (s for s in [words]), "string": "One two", "stream of words": [iter(words)]}
+    with pytest.raises(ValueError, match="list of (sentences|strings)"):
+        embedder.embed_batch(batch[kind])
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_batches_have_sentences(embedder, batch_size):
+    with pytest.raises(ValueError, match="batch_size is .* at least 1"):
+        list(embedder.embed_sentences([["One"]], batch_size=batch_size))

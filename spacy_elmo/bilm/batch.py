@@ -4,7 +4,7 @@ Owns the one form in which text enters the biLM. It does not know of Docs.
 """
 
 from dataclasses import dataclass
-from typing import Iterator, List, Sequence
+from typing import Iterator, List, Sequence, Sized
 
 import numpy as np
 
@@ -36,13 +36,23 @@ class WordBatch:
         sentences (Sequence[Sequence[str]]): The tokens of each sentence.
         boundaries (Sequence[str]): Two tokens that stand for the words before and after
             a sentence, e.g. "<S>" and "</S>"; without them such tokens are spelled.
-        RETURNS (WordBatch): The batch; an error if a sentence is not a list of strings.
+        RETURNS (WordBatch): The batch.
+        RAISES (ValueError): If this is not a list of lists of strings.
         """
+        if isinstance(sentences, str) or not isinstance(sentences, Sized):
+            raise ValueError(
+                f"Expected a list of sentences, but a {type(sentences).__name__} was found. Make a "
+                f"list of it, list(sentences); a stream is for `ElmoEmbedder.embed_sentences`."
+            )
         for sentence in sentences:
             if isinstance(sentence, str):
                 raise ValueError(
                     f"A sentence must be a list of tokens, but {sentence[:30]!r} is a string. "
                     f"Split it into tokens first."
+                )
+            if not isinstance(sentence, Sized):
+                raise ValueError(
+                    f"{NO_TOKENS}, but a {type(sentence).__name__} was found. Make lists of them."
                 )
         index = {token: i - N_BOUNDARIES for i, token in enumerate(boundaries)}
         n_special = len(index)

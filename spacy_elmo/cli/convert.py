@@ -49,7 +49,7 @@ def convert_cli(
         *((str(path), f"{path.stat().st_size:,} bytes") for path in files),
     ]
     msg.table(rows)
-    if bilm.mixes and output_path.suffix in ORIGINAL_SUFFIXES:
+    if bilm.mixes and output_path.is_file():
         msg.warn(
             f"The original format has no place for the {len(bilm.mixes)} layer mixes that came "
             f"with the model; they were left out"
@@ -73,14 +73,12 @@ def convert(
     from ..weights import hdf5_writer, load_bilm, store
 
     output_path = Path(output_path)
-    to_original = output_path.suffix in ORIGINAL_SUFFIXES
+    to_original = output_path.suffix.lower() in ORIGINAL_SUFFIXES
     if half and to_original:
         raise ValueError(
             "The original format holds float32 only. Leave out --half, or give a directory as "
             "OUTPUT."
         )
-    if not output_path.parent.is_dir():
-        raise ValueError(f"There is no directory {output_path.parent} to write to.")
     bilm = load_bilm(input_path, options_file, vocab_file)
     if to_original:
         written = [output_path, hdf5_writer.write(bilm, output_path)]

@@ -83,10 +83,7 @@ def convert_coref(
     from ..weights.atomic import atomic_file
 
     output = check_output(output, OUTPUTS, force)
-    # a directory may hold what was written into it before
-    paths = [path for path in find_files(inputs, format) if path.resolve() != output.resolve()]
-    if not paths:
-        raise ValueError(f"The only input is {output}, which is the output. Give another name.")
+    paths = find_files(inputs, format, outputs=[output])
     vocab = spacy.blank(lang).vocab
     counts, dropped = Counts(), Dropped(skip_errors)
     docs = (doc for path in paths for doc in read_coref(path, format, vocab, prefix, dropped))

@@ -66,10 +66,8 @@ def check_output(output: Union[str, Path], suffixes: Sequence[str], force: bool)
     RETURNS (Path): The file.
     """
     output = Path(output)
-    if output.suffix not in suffixes:
+    if output.suffix.lower() not in suffixes:
         raise ValueError(f"OUTPUT is {output}, but it must end in {', '.join(suffixes)}.")
-    if not output.parent.is_dir():
-        raise ValueError(f"There is no directory {output.parent} to write {output.name} to.")
     if output.exists() and not force:
         raise ValueError(
             f"{output} is there already, and the last file that is named is the OUTPUT. Give "

@@ -45,7 +45,8 @@ def embed_cli(
     inputs: List[Path] = Arg(
         ...,
         metavar="INPUT...",
-        help="Text files, .spacy files, or directories with .txt and .spacy files",
+        help="Text files, .spacy files, either with .gz or .zst behind it, directories with such "
+        "files, or patterns such as 'books/**/*.txt'",
     ),
     output: Path = Arg(
         ...,
@@ -138,32 +139,36 @@ def embed(
     # ever have the same shapes, and these take hundreds of megabytes
     os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
     from ..bilm.languages import warn_of_language
+    from ..text.files import find_files
     from ..weights import load_bilm
-    from .embed_inputs import Inputs, find_files
-    from .embed_outputs import WRITERS
-    from .embed_parts import Parts, read_settings, remove_done
+    from .embed_inputs import SUFFIXES, Inputs
+    from .embed_outputs import WRITERS, tokens_path
+    from .embed_parts import Parts, only_run, read_settings, remove_done
     from .embed_vectors import Encoder
 
     output = Path(output)
-    if output.suffix not in WRITERS:
+    if output.suffix.lower() not in WRITERS:
         raise ValueError(f"{output} must end in {' or '.join(WRITERS)}.")
-    if not output.parent.is_dir():
-        raise ValueError(f"There is no directory {output.parent} to write {output.name} to.")
     folder = output.with_name(f"{output.name}.parts")
-    remove_done(folder)
-    if output.exists() and not force and read_settings(folder) is None:
-        raise ValueError(f"{output} is there already; give --force to replace it.")
-    found = Inputs(find_files([Path(path) for path in inputs]), lang, tokenized)
-    bilm = load_bilm(model, options_file).to(_device(gpu_id))
-    if not tokenized:
-        warn_of_language(bilm.languages, lang, "--lang")
-    encoder = Encoder(bilm, layers, start_state, precision, batch_tokens)
-    parts = Parts(folder, _settings(found, encoder, lang, part_tokens))
-    parts.open()
-    _write_parts(parts, found, encoder, part_tokens, progress)
-    _write_outputs(parts, output, encoder, progress)
-    counts = parts.n_datasets, parts.n_tokens
-    parts.remove()
+    written = (output, tokens_path(output), folder)
+    for path in written:
+        path.exists()  # an error if a name is too long, before anything is embedded
+    files = find_files(inputs, SUFFIXES, outputs=written)
+    with only_run(folder, output):
+        remove_done(folder)
+        if output.exists() and not force and read_settings(folder) is None:
+            raise ValueError(f"{output} is there already; give --force to replace it.")
+        parts = Parts(folder)
+        found = Inputs(files, lang, tokenized, parts.next)
+        bilm = load_bilm(model, options_file).to(_device(gpu_id))
+        if not tokenized:
+            warn_of_language(bilm.languages, lang, "--lang")
+        encoder = Encoder(bilm, layers, start_state, precision, batch_tokens)
+        parts.begin(_settings(found, encoder, lang, part_tokens))
+        _write_parts(parts, found, encoder, part_tokens, progress)
+        _write_outputs(parts, output, encoder, progress)
+        counts = parts.n_datasets, parts.n_tokens
+        parts.remove()
     return counts
 
 
@@ -206,13 +211,13 @@ def _settings(inputs: "Inputs", encoder: "Encoder", lang: str, part_tokens: int)
 def _write_parts(
     parts: "Parts", inputs: "Inputs", encoder: "Encoder", part_tokens: int, progress: bool
 ) -> None:
-    from tqdm import tqdm
+    from ..pretrain.progress import ProgressBar
 
     done = inputs.bytes_before(parts.next)
     if done:
         msg.info(f"Going on after {parts.n_tokens} tokens, which an earlier run has embedded")
     n_tokens = 0
-    with tqdm(
+    with ProgressBar(
         total=sum(inputs.sizes),
         initial=done,
         unit="B",
@@ -233,12 +238,11 @@ def _write_parts(
 
 
 def _write_outputs(parts: "Parts", output: Path, encoder: "Encoder", progress: bool) -> None:
-    from tqdm import tqdm
-
+    from ..pretrain.progress import ProgressBar
     from .embed_outputs import write_outputs
     from .embed_vectors import ALL
 
-    with tqdm(
+    with ProgressBar(
         total=parts.n_tokens, unit=" tokens", unit_scale=True, desc="Writing", disable=not progress
     ) as bar:
         write_outputs(

@@ -1,25 +1,29 @@
 """Text files and DocBins as a stream of pieces, each with the place where it ends.
 
-Owns how inputs are found, read and divided. Where a piece ends depends on where it
-starts and on the file alone, so a run that goes on from a stored place reads the very
-pieces that one without a break would have read. It does not know of vectors.
+Where a piece ends depends on where it starts and on the file alone, so a run that goes on from a
+stored place reads the very pieces that one without a break would have read. All files are read
+once beforehand: what is not text is refused before anything is embedded, and a file that changes
+while it is read is noticed.
 """
 
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
+from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Sequence
 
 import spacy
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import create_vocab
 
-from ..text.pieces import PIECE_BYTES, decode, read_pieces, split_lines
+from ..text.files import plain_name
+from ..text.pieces import PIECE_BYTES, split_lines
+from ..text.reading import Scan, new_digest, read_text, scan_file
+from ..text.streams import open_bytes
 
 TEXT, LINES, DOCS = "text", "lines", "docs"
 SUFFIXES = (".txt", ".spacy")
-# names of what this command itself writes
-OWN_SUFFIXES = (".hdf5.tokens.txt", ".npz.tokens.txt")
+# formats of this project that are neither
+OTHERS = (".jsonl", ".jsonlines", ".conll", "_conll", ".conllu", ".hdf5", ".h5", ".npz")
 PIECE_TOKENS = 10_000
 
 
@@ -48,21 +52,16 @@ class Piece:
     ends_group: bool
 
 
-def find_files(inputs: Sequence[Path]) -> List[Path]:
-    """RETURNS (List[Path]): The files, and for directories what is in them, sorted."""
-    files: List[Path] = []
-    for path in inputs:
-        if path.is_dir():
-            found = [p for p in sorted(path.iterdir()) if p.suffix in SUFFIXES and p.is_file()]
-            found = [p for p in found if not p.name.endswith(OWN_SUFFIXES)]
-            if not found:
-                raise ValueError(f"The directory {path} holds no .txt or .spacy file to embed.")
-            files.extend(found)
-        elif path.is_file():
-            files.append(path)
-        else:
-            raise ValueError(f"There is no file or directory {path} to embed.")
-    return files
+class InputChanged(ValueError):
+    """A file is not what it was before it was read.
+
+    file (int): Its number among the inputs.
+    path (Path): Its path.
+    """
+
+    def __init__(self, file: int, path: Path) -> None:
+        super().__init__(f"{path} has changed while it was read. Start again.")
+        self.file = file
 
 
 class Inputs:
@@ -71,23 +70,50 @@ class Inputs:
     files (Sequence[Path]): Text files and DocBins.
     lang (str): Language of the tokenizer and of the DocBins.
     tokenized (bool): Whether text files hold a whitespace-tokenized sentence per line.
+    start (Position): Where they will be read from.
+    RAISES (ValueError): If a file is neither UTF-8 text nor named as a DocBin.
     """
 
-    def __init__(self, files: Sequence[Path], lang: str, tokenized: bool) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        lang: str,
+        tokenized: bool,
+        start: Position = Position(0, 0),  # noqa: B008
+    ) -> None:
         self.files = list(files)
         self.tokenized = tokenized
+        for path in self.files:
+            if plain_name(path).endswith(OTHERS):
+                raise ValueError(
+                    f"{path} is neither text nor a .spacy file, by its name. Give its text as a "
+                    f".txt file, or its Docs as a .spacy file."
+                )
         self.nlp = spacy.blank(lang)
-        self.sizes = [path.stat().st_size for path in self.files]
+        self._stamps = [_stamp(path) for path in self.files]
+        self._scans = [self._scan(file, start) for file in range(len(self.files))]
+        self.sizes = [scan.size for scan in self._scans]
         self._n_docs: Dict[int, int] = {}
+
+    def _scan(self, file: int, start: Position) -> Scan:
+        is_text = self._kind(file) != DOCS
+        offset = start.offset if file == start.file and is_text else 0
+        return scan_file(self.files[file], is_text=is_text, start=offset)
 
     @property
     def end(self) -> Position:
         return Position(len(self.files), 0)
 
     def fingerprint(self) -> List[Any]:
-        """RETURNS (List[Any]): Changes when a file does, as JSON can hold it."""
-        stats = [(path.resolve(), path.stat()) for path in self.files]
-        return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
+        """RETURNS (List[Any]): Changes when the content of a file does, as JSON can hold it."""
+        return [[self._kind(file), scan.digest] for file, scan in enumerate(self._scans)]
+
+    def check_unchanged(self, start: Position, end: Position) -> None:
+        """Raise an InputChanged if a file between two positions was written to since it was
+        scanned."""
+        for file in range(start.file, min(end.file + 1, len(self.files))):
+            if _stamp(self.files[file]) != self._stamps[file]:
+                raise InputChanged(file, self.files[file])
 
     def bytes_before(self, position: Position) -> int:
         """RETURNS (int): About how much input lies before a position."""
@@ -119,7 +145,7 @@ class Inputs:
                 yield from self._read_text(file, offset, kind)
 
     def _kind(self, file: int) -> str:
-        if self.files[file].suffix == ".spacy":
+        if plain_name(self.files[file]).endswith(".spacy"):
             return DOCS
         return LINES if self.tokenized else TEXT
 
@@ -132,29 +158,38 @@ class Inputs:
 
     def _read_text(self, file: int, offset: int, kind: str) -> Iterator[Piece]:
         path, size = self.files[file], self.sizes[file]
-        with path.open("rb") as stream:
-            stream.seek(offset)
-            pieces = read_pieces(stream, lines=kind == LINES, piece_bytes=PIECE_BYTES)
+        digest = new_digest()
+        with open_bytes(path) as stream:
+            _skip(stream, offset)
+            is_lines = kind == LINES
+            pieces = read_text(stream, path, lines=is_lines, offset=offset, piece_bytes=PIECE_BYTES)
             while offset < size:
-                data = next(pieces, b"")
-                if not data:
-                    raise ValueError(f"{path} has become shorter while it was read; start again.")
-                text = decode(data, first=not offset, errors="replace")
+                data, text = next(pieces, (b"", ""))
+                digest.update(data)
                 offset += len(data)
-                items = list(split_lines(text)) if kind == LINES else [self.nlp.tokenizer(text)]
+                if not data or (offset >= size and digest.hexdigest() != self._scans[file].rest):
+                    raise InputChanged(file, path)
+                items = list(split_lines(text)) if is_lines else [self.nlp.tokenizer(text)]
                 yield self._piece(file, items, offset, size)
 
     def _read_docs(self, file: int, start: int) -> Iterator[Piece]:
         path = self.files[file]
         # a vocabulary of its own, which goes when the file has been read
         vocab = create_vocab(self.nlp.lang, self.nlp.Defaults)
+        with open_bytes(path) as stream:
+            data = stream.read()
+        digest = new_digest()
+        digest.update(data)
+        if digest.hexdigest() != self._scans[file].digest:
+            raise InputChanged(file, path)
         try:
-            doc_bin = DocBin().from_disk(path)
+            doc_bin = DocBin().from_bytes(data)
         except Exception as error:  # zlib's, msgpack's and spaCy's own kinds
             raise ValueError(
                 f"{path} cannot be read as a DocBin: {error}. Write it again with "
                 f"DocBin.to_disk, or embed its text as a .txt file."
             ) from error
+        del data
         size = self._n_docs[file] = len(doc_bin)
         docs: List[Doc] = []
         n_tokens = 0
@@ -166,3 +201,17 @@ class Inputs:
             if n_tokens >= PIECE_TOKENS or number == size:
                 yield self._piece(file, docs, number, size)
                 docs, n_tokens = [], 0
+
+
+def _stamp(path: Path) -> "tuple[int, int]":
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns
+
+
+def _skip(stream: BinaryIO, n_bytes: int) -> None:
+    """Go to an offset of a stream that is at its start."""
+    if stream.seekable():
+        stream.seek(n_bytes)
+        return
+    while n_bytes and (data := stream.read(min(n_bytes, 1 << 20))):
+        n_bytes -= len(data)

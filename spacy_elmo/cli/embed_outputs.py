@@ -12,10 +12,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Dict, Iterator
 
-import h5py
 import numpy as np
 from h5py import h5d, h5p, h5s, h5t
 
+from ..weights.hdf5_file import new_hdf5
 from .embed_parts import TOKENS, Parts
 
 HDF5, NPZ = ".hdf5", ".npz"
@@ -52,7 +52,7 @@ def write_outputs(
             with (part.folder / TOKENS).open("rb") as source:
                 shutil.copyfileobj(source, target)
     number = 0
-    with WRITERS[output.suffix](vectors) as put:
+    with WRITERS[output.suffix.lower()](vectors) as put:
         for part in parts.finished:
             for array in part.datasets(n_layers, width, drop_layer_axis):
                 put(str(number), array)
@@ -70,13 +70,14 @@ def open_hdf5(path: Path) -> Iterator[Put]:
     level takes half the time of `create_dataset`."""
     properties = h5p.create(h5p.DATASET_CREATE)
     properties.set_obj_track_times(False)
-    with h5py.File(path, "w") as file:
+    with new_hdf5(path) as (file, check):
 
         def put(name: str, array: np.ndarray) -> None:
             space = h5s.create_simple(array.shape)
             dataset = h5d.create(file.id, name.encode(), h5t.IEEE_F32LE, space, properties)
             if array.size:
                 dataset.write(h5s.ALL, h5s.ALL, array)
+            check()
 
         yield put
 

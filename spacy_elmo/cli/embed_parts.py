@@ -1,22 +1,24 @@
 """Where `embed` keeps what is done, so that a run that was killed can go on.
 
-Owns the folder `<OUTPUT>.parts`: the settings of the run and one folder for each part
-of the input, which appears whole or not at all and says where the next part starts.
+Owns the folder `<OUTPUT>.parts`: the settings of the run, one folder for each part
+of the input, which appears whole or not at all and says where the next part starts, and a lock.
 """
 
 import json
 import shutil
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import numpy as np
 
+from ..pretrain.lock import Locked, locked
 from ..weights.atomic import atomic_directory, atomic_file
-from .embed_inputs import Inputs, Piece, Position
+from .embed_inputs import InputChanged, Inputs, Piece, Position
 from .embed_vectors import Encoder, group_pieces
 
-SETTINGS, DONE, PART = "settings.json", "done", "part-{:05}"
+SETTINGS, DONE, PART, LOCK = "settings.json", "done", "part-{:05}", ".lock"
 VECTORS, LENGTHS, TOKENS, NEXT = "vectors.f32", "lengths.npy", "tokens.txt", "next.json"
 VALUE = np.dtype("<f4")
 
@@ -55,18 +57,45 @@ class Part:
                 yield np.frombuffer(data, dtype=VALUE).reshape(shape)
 
 
-class Parts:
-    """The folder of parts.
+@contextmanager
+def only_run(folder: Path, output: Path) -> Iterator[None]:
+    """Make a folder of parts and keep other runs out of it while the block runs. It is removed
+    at the end if nothing is in it.
 
-    folder (Path): Where it is, or will be.
-    settings (Dict[str, Any]): All that the vectors depend on, as JSON can hold it.
+    folder (Path): The folder.
+    output (Path): The file to write, for the message.
+    RAISES (ValueError): If another run holds the folder.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with locked(folder / LOCK, wait=False, remove=True):
+            yield
+    except Locked as error:
+        raise ValueError(
+            f"Another run of `embed` is writing {output}. Wait for its end, or give another OUTPUT."
+        ) from error
+    finally:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+class Parts:
+    """The folder of parts, with what an earlier run has finished.
+
+    folder (Path): Where it is.
     """
 
-    def __init__(self, folder: Path, settings: Dict[str, Any]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # as it looks when read again, lists for tuples
-        self.settings: Dict[str, Any] = json.loads(json.dumps(settings))
+        self.settings = read_settings(folder)
         self.finished: List[Part] = []
+        if self.settings is None and any(folder.glob(PART.format(0)[:5] + "*")):
+            raise ValueError(
+                f"{folder} holds parts but no {SETTINGS}, so it cannot be said what they "
+                f"belong to. Remove the folder to start anew."
+            )
+        while (folder / PART.format(len(self.finished))).is_dir():
+            self.finished.append(_read(folder / PART.format(len(self.finished))))
 
     @property
     def next(self) -> Position:
@@ -80,29 +109,25 @@ class Parts:
     def n_datasets(self) -> int:
         return sum(len(part.lengths) for part in self.finished)
 
-    def open(self) -> None:
-        """Make the folder, or find in it what an earlier run has done."""
-        kept = read_settings(self.folder)
-        if kept is None:
-            if self.folder.is_dir() and any(self.folder.glob(PART.format(0)[:5] + "*")):
-                raise ValueError(
-                    f"{self.folder} holds parts but no {SETTINGS}, so it cannot be said what they "
-                    f"belong to. Remove the folder to start anew."
-                )
-            self.folder.mkdir(exist_ok=True)
+    def begin(self, settings: Dict[str, Any]) -> None:
+        """Raise a ValueError if the earlier run had other settings; store them if there was none.
+
+        settings (Dict[str, Any]): All that the vectors depend on, as JSON can hold it.
+        """
+        # as it looks when read again, lists for tuples
+        settings = json.loads(json.dumps(settings))
+        if self.settings is None:
             with atomic_file(self.folder / SETTINGS) as path:
-                path.write_text(json.dumps(self.settings, indent=2) + "\n", encoding="utf8")
+                path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf8")
             return
-        names = sorted({*kept, *self.settings})
-        changed = [name for name in names if kept.get(name) != self.settings.get(name)]
+        names = sorted({*self.settings, *settings})
+        changed = [name for name in names if self.settings.get(name) != settings.get(name)]
         if changed:
             raise ValueError(
                 f"{self.folder} holds the work of a run that differs from this one in "
                 f"{', '.join(changed)}. Repeat the command of that run to go on with it, or "
                 f"remove the folder to start anew."
             )
-        while (self.folder / PART.format(len(self.finished))).is_dir():
-            self.finished.append(_read(self.folder / PART.format(len(self.finished))))
 
     def write(
         self,
@@ -119,6 +144,21 @@ class Parts:
         report (Callable[[int, Position], None]): Called with the number of tokens
             embedded since the last call, and where the inputs have been read to.
         """
+        try:
+            self._write(inputs, encoder, part_tokens, report)
+        except InputChanged as error:
+            # what has been read of it may have been changed already
+            while self.finished and self.finished[-1].next > Position(error.file, 0):
+                shutil.rmtree(self.finished.pop().folder)
+            raise
+
+    def _write(
+        self,
+        inputs: Inputs,
+        encoder: Encoder,
+        part_tokens: int,
+        report: Callable[[int, Position], None],
+    ) -> None:
         start = self.next
         groups = group_pieces(inputs.pieces(start), min(encoder.tokens_at_once, part_tokens))
         while start != inputs.end:
@@ -128,11 +168,12 @@ class Parts:
                 # starts here would use, and come out the same to the last bit
                 encoder.bilm.drop_caches()
                 part = _write(temporary, groups, encoder, part_tokens, inputs.end, report)
+                inputs.check_unchanged(start, part.next)
             self.finished.append(Part(folder, part.n_tokens, part.next))
             start = part.next
 
     def remove(self) -> None:
-        """Remove the folder when its work is done; may be cut short at any point."""
+        """Remove what is in the folder when its work is done; may be cut short at any point."""
         (self.folder / DONE).touch()
         remove_done(self.folder)
 
@@ -152,18 +193,17 @@ def read_settings(folder: Path) -> Optional[Dict[str, Any]]:
 
 
 def remove_done(folder: Path) -> None:
-    """Remove a folder of parts if all that was to be made of it has been made."""
+    """Empty a folder of parts if all that was to be made of it has been made."""
     if not (folder / DONE).is_file():
         return
     for path in folder.iterdir():
-        if path.name == DONE:
+        if path.name in (DONE, LOCK):
             continue
         if path.is_dir():
             shutil.rmtree(path)
         else:
             path.unlink()
     (folder / DONE).unlink()
-    folder.rmdir()
 
 
 def _write(

@@ -61,6 +61,8 @@ def plot_mixes(mixes: List[ComponentMix], path: Path) -> None:
         raise ValueError(
             "Charts need matplotlib: install it with 'pip install spacy-elmo[plots]'."
         ) from error
+    from ..weights.atomic import atomic_file
+
     depth = max(len(item.weights) for item in mixes)
     figure = Figure(figsize=(1.5 + 1.5 * len(mixes), 3.5), layout="constrained")
     FigureCanvasAgg(figure)
@@ -78,4 +80,5 @@ def plot_mixes(mixes: List[ComponentMix], path: Path) -> None:
     axes.set_ylim(0, 1.05)
     axes.set_ylabel("weight of the layer")
     axes.legend(fontsize="small")
-    figure.savefig(path, dpi=150)
+    with atomic_file(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=150)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple, Uni
 from spacy.cli._util import Arg, Opt
 from wasabi import msg
 
+from ..text.files import plain_name
 from . import elmo_app
 from .coref_files import FORCE, FORMAT, PREFIX, Counts, Format, check_output
 from .errors import errors_as_sentences
@@ -80,7 +81,8 @@ def show_coref(
 
     output = check_output(output, [".html"], force)
     predict = pipeline is not None
-    paths = find_files(inputs, format, also=(TEXT,) if predict and format == "auto" else ())
+    also = (TEXT,) if predict and format == "auto" else ()
+    paths = find_files(inputs, format, also, outputs=[output])
     texts = [path for path in paths if _is_text(path, format)]
     if texts and not predict:
         raise ValueError(
@@ -95,7 +97,7 @@ def show_coref(
 
 
 def _is_text(path: Path, format: str) -> bool:
-    return format == "auto" and path.suffix.lower() == TEXT
+    return format == "auto" and plain_name(path).endswith(TEXT)
 
 
 def _read(path: Path, format: str, nlp: "Language", predict: bool, prefix: str) -> "Iterator[Doc]":

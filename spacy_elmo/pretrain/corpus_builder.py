@@ -6,6 +6,7 @@ a corpus is stored is left to others.
 
 import hashlib
 import json
+import re
 import warnings
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -14,6 +15,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
 from tqdm import tqdm
 
+from ..text.streams import Digest
 from .corpus import FORMAT, Corpus, PathLike
 from .corpus_writer import CorpusWriter
 from .lock import locked
@@ -23,6 +25,8 @@ from .readers import LINES, TextReader, TextSettings, find_texts
 # a change here, in the segments or in the pieces.
 RULES = 1
 LOCK = ".lock"
+# the names of the folders in a cache
+KEY = re.compile("[0-9a-f]{32}")
 
 
 def open_corpus(
@@ -30,6 +34,7 @@ def open_corpus(
     settings: TextSettings,
     cache: PathLike,
     progress: bool = True,
+    outputs: Sequence[PathLike] = (),
 ) -> Corpus:
     """Tokenize files, or open what was made of the same files with the same settings.
 
@@ -39,10 +44,11 @@ def open_corpus(
     cache (Union[str, Path]): The folder to keep it in, under a name that follows from the
         content of the files and from the settings; made if it is not there.
     progress (bool): Whether to show how much has been read.
+    outputs (Sequence[Union[str, Path]]): What else is written, and so is not text to read.
     RETURNS (Corpus): The corpus.
     """
     reader = TextReader(settings)
-    paths = find_texts(patterns)
+    paths = find_texts(patterns, outputs)
     before = [_stamp(path) for path in paths]
     key = _key(paths, reader)
     folder = Path(cache) / key
@@ -77,45 +83,63 @@ def _make(
     # torch comes with it
     from ..weights.atomic import atomic_directory, clean_up, meant_for
 
-    for path in folder.parent.iterdir():
-        if meant_for(path) == folder:  # a killed process left it
+    for path in folder.parent.iterdir():  # what killed processes left, of any text
+        original = meant_for(path)
+        if original is not None and KEY.fullmatch(original.name):
             clean_up(path)
     with atomic_directory(folder) as temporary, CorpusWriter(temporary) as writer:
-        _read(paths, reader, writer, progress)
+        digest = _digest_of_settings(paths, reader)
+        _read(paths, reader, writer, digest, progress)
         for path, stamp in zip(paths, before):
             if _stamp(path) != stamp:
                 raise ValueError(f"{path} has changed while it was read; start again.")
+        if digest.hexdigest() != key:
+            raise ValueError(f"{_names(paths)} changed while it was read; start again.")
         if not writer.n_sentences:
-            names = ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
-            raise ValueError(f"There is no text in {names}: expected at least one word.")
+            raise ValueError(f"There is no text in {_names(paths)}: expected at least one word.")
         writer.finish(key)
     return Corpus.open(folder)
 
 
-def _read(paths: List[Path], reader: TextReader, writer: CorpusWriter, progress: bool) -> None:
+def _read(
+    paths: List[Path], reader: TextReader, writer: CorpusWriter, digest: Digest, progress: bool
+) -> None:
+    """Tokenize files, and update a digest as `_key` does."""
     total = sum(path.stat().st_size for path in paths)
     with tqdm(
         total=total, unit="B", unit_scale=True, desc="Reading text", disable=not progress
     ) as bar:
         for path in paths:
-            if not writer.add_file(reader.chunks(path, bar.update)):
+            digest.update(_header(path, reader))
+            if not writer.add_file(reader.chunks(path, bar.update, digest)):
                 warnings.warn(f"{path} holds no words and is left out.", stacklevel=3)
 
 
 def _key(paths: List[Path], reader: TextReader) -> str:
     """Changes with whatever the corpus depends on, and with nothing else: neither with the
     names of the files nor with where they are."""
-    kinds = [reader.kind(path) for path in paths]
-    made_with: Dict[str, Any] = {"format": FORMAT, "rules": RULES, **asdict(reader.settings)}
-    if any(kind != LINES for kind in kinds):
-        made_with["spacy"] = _spacy_version()
-    digest = hashlib.blake2b(json.dumps(made_with, sort_keys=True).encode(), digest_size=16)
-    for path, kind in zip(paths, kinds):
-        digest.update(f"{kind} {path.suffix} {path.stat().st_size}\n".encode())
+    digest = _digest_of_settings(paths, reader)
+    for path in paths:
+        digest.update(_header(path, reader))
         with path.open("rb") as file:
             while data := file.read(1 << 20):
                 digest.update(data)
     return digest.hexdigest()
+
+
+def _digest_of_settings(paths: List[Path], reader: TextReader) -> "hashlib.blake2b":
+    made_with: Dict[str, Any] = {"format": FORMAT, "rules": RULES, **asdict(reader.settings)}
+    if any(reader.kind(path) != LINES for path in paths):
+        made_with["spacy"] = _spacy_version()
+    return hashlib.blake2b(json.dumps(made_with, sort_keys=True).encode(), digest_size=16)
+
+
+def _header(path: Path, reader: TextReader) -> bytes:
+    return f"{reader.kind(path)} {path.suffix} {path.stat().st_size}\n".encode()
+
+
+def _names(paths: List[Path]) -> str:
+    return ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
 
 
 def _spacy_version() -> str:

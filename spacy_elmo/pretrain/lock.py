@@ -1,12 +1,13 @@
 """Files that one process at a time can hold.
 
-A lock ends with its process, however that ends. Where the system, or the file system, has no
-such locks, nothing is locked.
+A lock ends with its process, however that ends.
 """
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Iterator
+
+from filelock import FileLock, Timeout
 
 
 class Locked(Exception):
@@ -14,19 +15,32 @@ class Locked(Exception):
 
 
 @contextmanager
-def locked(path: Path, *, wait: bool) -> Iterator[None]:
+def locked(path: Path, *, wait: bool, remove: bool = False) -> Iterator[None]:
     """Hold a lock while the block runs.
 
-    path (Path): The lock's file; its folder must exist. It is left empty, or as it was, and stays.
-    wait (bool): Whether to wait for another process that holds it; else it is a Locked error.
+    path (Path): The lock's file; its folder must exist. It is left empty, or as it was.
+    wait (bool): Whether to wait for another process that holds it.
+    remove (bool): Whether to remove the file at the end.
+    RAISES (Locked): If another process holds it and this one does not wait.
     """
-    with path.open("a") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise Locked from error
-        except (ImportError, OSError):
-            pass
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=-1 if wait else 0)
+    except Timeout as error:
+        raise Locked from error
+    try:
         yield
+    finally:
+        # removed while it is held, so that others who have opened it do not take it for the lock
+        removed = remove and _remove(path)
+        lock.release()
+        if remove and not removed:
+            _remove(path)
+
+
+def _remove(path: Path) -> bool:
+    """RETURNS (bool): Whether the file could be removed; Windows keeps open ones."""
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+        return True
+    return False

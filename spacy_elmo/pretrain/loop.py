@@ -23,6 +23,7 @@ from .initial import make_model
 from .log import CURVES, Log, plot
 from .memory import keep_freed_memory
 from .output import BEST, LAST, check_output, write_config
+from .overlap import warn_of_overlap
 from .readers import TextSettings
 from .signals import noted_signals
 from .trainer import StepResult, Trainer
@@ -77,6 +78,8 @@ class Pretraining:
                 f"machines share."
             )
         self.log: Optional[Log] = None
+        if self.first and not self.trainer.step:
+            warn_of_overlap(self.corpus, self.heldout)
         if self.first:
             write_config(output, config)
             self.log = Log(output, self.trainer.step, config.training.tensorboard)
@@ -144,7 +147,9 @@ class Pretraining:
         settings = TextSettings(text.lang, text.tokenized, text.text_key)
         if not self.first:
             self.workers.wait()
-        corpus = open_corpus(files, settings, text.cache, progress=self.progress)
+        corpus = open_corpus(
+            files, settings, text.cache, progress=self.progress, outputs=[self.output]
+        )
         if self.first:
             self.workers.wait()
         return corpus

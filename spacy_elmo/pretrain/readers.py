@@ -1,6 +1,6 @@
-"""Files of text, found by name and read as chunks of sentences.
+"""Files of text, read as chunks of sentences.
 
-Owns which files are meant, which format each has, and what is said about a bad one. It
+Owns which format each file has, and what is said about a bad one. It
 leaves running text to spaCy, which it imports only for that, and writes nothing.
 """
 
@@ -8,16 +8,27 @@ import json
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from glob import glob, has_magic
 from io import BytesIO
 from itertools import groupby, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, Dict, Iterator, List, NamedTuple, Sequence, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    BinaryIO,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Union,
+)
 
-from ..text.pieces import decode, read_pieces, split_lines
+from ..text.files import find_files, plain_name
+from ..text.pieces import normalize_line_ends, read_pieces, split_lines
+from ..text.reading import decode_text, read_text
+from ..text.streams import Digest, Progress, open_bytes
 from .corpus import PathLike
 from .corpus_writer import Chunk
-from .streams import COMPRESSED, Progress, open_bytes
 
 if TYPE_CHECKING:
     from .tokenizing import Tokenizer
@@ -54,51 +65,21 @@ class _Record(NamedTuple):
     is_text: bool
 
 
-def find_texts(patterns: Union[PathLike, Sequence[PathLike]]) -> List[Path]:
-    """Find files.
+def find_texts(
+    patterns: Union[PathLike, Sequence[PathLike]], outputs: Sequence[PathLike] = ()
+) -> List[Path]:
+    """Find files; see `find_files`.
 
-    patterns (Sequence[Union[str, Path]]): Files, directories, or patterns such as
+    patterns (Union[str, Path, Sequence]): Files, directories, or patterns such as
         "books/**/*.txt".
-    RETURNS (List[Path]): The files, sorted, each once. Of a directory those that are
-        directly in it and have a known suffix.
+    outputs (Sequence[Union[str, Path]]): What is written, and so is not text to read.
+    RETURNS (List[Path]): The files, sorted, each once.
     """
-    found: Dict[Path, Path] = {}
-    for pattern in [patterns] if isinstance(patterns, (str, Path)) else patterns:
-        if str(pattern):
-            for path in sorted(_match(Path(pattern).expanduser())):
-                found.setdefault(path.resolve(), path)
-    if not found:
+    given = [patterns] if isinstance(patterns, (str, Path)) else patterns
+    given = [pattern for pattern in given if str(pattern)]
+    if not given:
         raise ValueError("No text files are named; give files, directories or patterns.")
-    return sorted(found.values())
-
-
-def _match(path: Path) -> List[Path]:
-    if path.is_file():
-        return [path]
-    if path.is_dir():
-        visible = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
-        files = [p for p in visible if _inner_suffix(p) in SUFFIXES]
-        if not files:
-            known = ", ".join(SUFFIXES)
-            raise ValueError(
-                f"The directory {path} holds no file that ends in {known} (or these and .gz or "
-                f".zst). For other names or folders in it, give a pattern such as {path}/**/*."
-            )
-        return files
-    if not has_magic(str(path)):
-        raise ValueError(f"There is no file or directory {path}.")
-    matches = [Path(name) for name in glob(str(path), recursive=True)]
-    files = [match for match in matches if match.is_file()]
-    if not files:
-        what = f"only directories; end it with {path}/*" if matches else "nothing"
-        raise ValueError(f"The pattern {path} matches {what}.")
-    return files
-
-
-def _inner_suffix(path: Path) -> str:
-    """The suffix that tells the format, without that of a compression."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    return next((suffix for suffix in reversed(suffixes) if suffix not in COMPRESSED), "")
+    return sorted(find_files(given, tuple(SUFFIXES), outputs))
 
 
 class TextReader:
@@ -123,36 +104,39 @@ class TextReader:
 
     def kind(self, path: Path) -> str:
         """RETURNS (str): The format of a file; an unknown suffix means text."""
-        kind = SUFFIXES.get(_inner_suffix(path), TEXT)
+        kind = SUFFIXES.get(Path(plain_name(path)).suffix, TEXT)
         return LINES if kind == TEXT and self.settings.tokenized else kind
 
-    def chunks(self, path: Path, progress: Progress) -> Iterator[Chunk]:
+    def chunks(
+        self, path: Path, progress: Progress, digest: Optional[Digest] = None
+    ) -> Iterator[Chunk]:
         """Read a file.
 
         path (Path): The file.
         progress (Callable[[int], Any]): Told of the bytes read.
+        digest (Optional[Digest]): Updated with these bytes.
         YIELDS (Chunk): Its sentences.
         """
         kind = self.kind(path)
-        with open_bytes(path, progress) as stream:
+        with open_bytes(path, progress, digest) as stream:
             if kind == DOCS:
                 yield from self.tokenizer.read_docs(stream, path)
             elif kind == RECORDS:
                 yield from self._read_records(stream, path)
             elif kind == LINES:
-                for text in _read_text(stream, path, lines=True):
+                for _, text in read_text(stream, path, lines=True):
                     sentences = list(split_lines(text))
                     yield Chunk.of_sentences(sentences, [0] * len(sentences))
             else:
-                texts = _read_text(stream, path, lines=False)
-                yield from self.tokenizer.chunks((0, text) for text in texts)
+                texts = read_text(stream, path, lines=False)
+                yield from self.tokenizer.chunks((0, text) for _, text in texts)
 
     def _read_records(self, stream: BinaryIO, path: Path) -> Iterator[Chunk]:
         records = _parse_records(stream, path, self.settings.text_key)
         for is_text, group in groupby(records, key=lambda record: record.is_text):
             if is_text:
                 yield from self.tokenizer.chunks(
-                    (record.number, decode(piece, first=False))
+                    (record.number, normalize_line_ends(piece.decode("utf8")))
                     for record in group
                     for piece in read_pieces(BytesIO(record.text.encode()), lines=False)
                 )
@@ -163,27 +147,15 @@ class TextReader:
                 yield Chunk.of_sentences([words for _, words in pairs], [n for n, _ in pairs])
 
 
-def _read_text(stream: BinaryIO, path: Path, *, lines: bool) -> Iterator[str]:
-    n_lines = 0
-    for number, data in enumerate(read_pieces(stream, lines=lines)):
-        try:
-            text = decode(data, first=not number)
-        except UnicodeDecodeError as error:
-            line = n_lines + 1 + decode(error.object[: error.start], first=False).count("\n")
-            raise _not_utf8(path, line, error) from error
-        n_lines += text.count("\n")
-        yield text
-
-
 def _parse_records(stream: BinaryIO, path: Path, text_key: str) -> Iterator[_Record]:
+    offset = 0
     for number, data in enumerate(stream):
         place = f"{path}, line {number + 1}"
+        line = decode_text(data, path, offset)
+        offset += len(data)
         try:
-            line = decode(data, first=not number)
             if line.strip():
                 yield _make_record(number, json.loads(line), text_key, place)
-        except UnicodeDecodeError as error:
-            raise _not_utf8(path, number + 1, error) from error
         except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError(
                 f"{place}: this is not JSON ({error}). Each line must hold one JSON object."
@@ -213,11 +185,3 @@ def _make_record(number: int, record: Any, text_key: str, place: str) -> _Record
 
 def _clean(words: Sequence[str]) -> List[str]:
     return [SURROGATES.sub("\ufffd", word) for word in words if word.strip()]
-
-
-def _not_utf8(path: Path, line: int, error: UnicodeDecodeError) -> ValueError:
-    found = error.object[error.start]
-    return ValueError(
-        f"{path}, line {line}: the byte 0x{found:02x} is not UTF-8. Convert the file, for "
-        f"example with 'iconv -f latin1 -t utf8'; compressed files must end in .gz or .zst."
-    )

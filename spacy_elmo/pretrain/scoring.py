@@ -89,7 +89,10 @@ class LanguageScorer:
         sentences (Sequence[Sequence[str]]): The words of each sentence.
         max_tokens (int): Words run at once; bounds the memory.
         RETURNS (List[SentenceScore]): For each sentence in its order.
+        RAISES (ValueError): If `max_tokens` is less than 1.
         """
+        if max_tokens < 1:
+            raise ValueError(f"max_tokens is {max_tokens}; it must be at least 1.")
         batch = WordBatch.from_sentences(sentences)
         ids = self.model.vocab.ids(batch.words)[batch.ids] if len(batch.ids) else batch.ids
         # a sentence has one prediction more than it has words
@@ -125,13 +128,17 @@ class LanguageScorer:
         index (int): Which of them to find substitutes for; from the end if negative.
         n (int): How many.
         RETURNS (List[Substitute]): The likeliest first.
+        RAISES (ValueError): If there is no such word, or `n` is below zero or no whole number.
         """
+        if not isinstance(n, int) or n < 0:
+            raise ValueError(f"n is {n!r}; it must be a whole number of substitutes, 0 or more.")
+        batch = WordBatch.from_sentences([sentence])
         length = len(sentence)
         if not -length <= index < length:
             raise ValueError(f"The sentence has {length} words, so there is none at {index}.")
         index %= length
         vocab = self.model.vocab
-        ((_, top, rows),) = self._run(WordBatch.from_sentences([sentence]), MAX_TOKENS)
+        ((_, top, rows),) = self._run(batch, MAX_TOKENS)
         # predictions: forward those of the words and the end, backward of the start and the words
         places = (index, index + 1)
         logs = torch.zeros(len(vocab), dtype=torch.float64)

@@ -1,7 +1,7 @@
 """Files of text read in pieces, each cut where it does the least harm.
 
-Owns where pieces end, which depends on the bytes from the piece's start on and on nothing
-else, and how bytes become text. It reads forward only, and knows nothing of tokens.
+Where a piece ends depends on the bytes from its start on and on nothing else. Files are read
+forward only.
 """
 
 import re
@@ -40,16 +40,9 @@ def read_pieces(
         yield data
 
 
-def decode(data: bytes, *, first: bool, errors: str = "strict") -> str:
-    """Text of a piece, with "\\n" for all kinds of line ends.
-
-    data (bytes): The piece.
-    first (bool): Whether it is the first one of its file, which may begin with a mark.
-    errors (str): As for `bytes.decode`.
-    RETURNS (str): The text.
-    """
-    text = (data.removeprefix(BOM) if first else data).decode("utf8", errors)
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+def normalize_line_ends(text: str) -> str:
+    """RETURNS (str): A text with "\\n" for all kinds of line ends, without the end mark of DOS."""
+    return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x1a", "")
 
 
 def split_lines(text: str) -> Iterator[List[str]]:

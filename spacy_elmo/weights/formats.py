@@ -84,7 +84,7 @@ def save_bilm(bilm: BiLM, path: PathLike) -> None:
     path (Union[str, Path]): A directory to write, or an HDF5 file, beside which its
         options file is written as `<name>_options.json`.
     """
-    if Path(path).suffix in (".hdf5", ".h5"):
+    if Path(path).suffix.lower() in (".hdf5", ".h5"):
         hdf5_writer.write(bilm, path)
     else:
         store.write(bilm, path)

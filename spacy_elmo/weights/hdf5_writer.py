@@ -18,6 +18,7 @@ from ..bilm.model import BiLM
 from ..bilm.options import BYTES, N_BYTE_CHARACTERS, BiLMOptions
 from .atomic import PathLike, atomic_file
 from .hdf5 import BIAS, CELLS, KERNEL, PROJECTION, ROOTS, WORDS, holds_bilm, reads_words
+from .hdf5_file import new_hdf5
 from .hdf5_options import SPECIAL_WORDS
 from .layouts import gates_to_original
 
@@ -49,6 +50,7 @@ def write(bilm: BiLM, path: PathLike, options_file: Optional[PathLike] = None) -
             "The original format holds models of both directions; this one has the forward "
             "direction only. Save it as a spacy-elmo directory."
         )
+    path.parent.mkdir(parents=True, exist_ok=True)
     found, others = _original_options(options), _others(path)
     if bilm.languages:  # other software reads the keys that it knows
         found["languages"] = list(bilm.languages)
@@ -62,7 +64,7 @@ def write(bilm: BiLM, path: PathLike, options_file: Optional[PathLike] = None) -
     if words is not None and (any(map(reads_words, others)) or not path.exists()):
         _check_same(vocab, words.words, lambda text: text.rstrip("\n").split("\n"))
     with atomic_file(path) as new_weights, atomic_file(options_file) as new_options:
-        with h5py.File(new_weights, "w") as file:
+        with new_hdf5(new_weights) as (file, _):
             _write_tensors(bilm, lambda name, tensor: _put(file, name, tensor))
         new_options.write_text(json.dumps(found, indent=1) + "\n", encoding="utf8")
         if words is not None:

@@ -146,7 +146,7 @@ def test_a_directory_is_converted_into_itself_again_and_again(tmp_path: Path, co
     for _ in range(3):
         counts, _ = convert_coref([conll.parent], output, force=True)
         assert counts.documents == 2
-    with pytest.raises(ValueError, match="which is the output"):
+    with pytest.raises(ValueError, match="is what the command writes"):
         convert_coref([output], output, force=True)
 
 
@@ -177,7 +177,6 @@ def test_a_damaged_input_leaves_the_output_as_it_was(tmp_path: Path, conll: Path
         ("nothing*.conll", "a.spacy", "matches no file"),
         ("empty", "a.spacy", "holds no file that ends in .conll"),
         ("in", "a.txt", "must end in .spacy, .conll, .jsonl"),
-        ("in", "no/a.spacy", "There is no directory"),
         ("bad.spacy", "a.conll", "cannot be read as a DocBin"),
     ],
 )

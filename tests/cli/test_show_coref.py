@@ -119,7 +119,6 @@ def test_prefix_without_entities(tmp_path: Path, docs: Path) -> None:
     "inputs, output, message",
     [
         (["docs.spacy"], "page.txt", "must end in .html"),
-        (["docs.spacy"], "no/page.html", "no directory"),
         (["text.txt"], "page.html", "Give --pipeline"),
         (["docs.spacy"], "there.html", "--force"),
         (["none.spacy"], "page.html", "no file or directory"),

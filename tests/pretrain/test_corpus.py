@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -207,6 +208,36 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(two_files, tmp_path, m
     monkeypatch.setattr(corpus_builder, "_read", change)
     with pytest.raises(ValueError, match="a.txt has changed"):
         read(two_files, tmp_path / "cache")
+
+
+@pytest.mark.parametrize(
+    "name, content", [("a.txt", "the cat sit\n\nthe end\n"), ("b.txt", "a fox\n")]
+)
+def test_a_change_of_the_same_length_and_time_is_an_error(
+    two_files, tmp_path, monkeypatch, name, content
+):
+    read_all = corpus_builder._read
+
+    def change(paths, *args):
+        stat = (two_files / name).stat()
+        write(two_files / name, content)
+        os.utime(two_files / name, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+        assert (two_files / name).stat().st_size == stat.st_size
+        read_all(paths, *args)
+
+    monkeypatch.setattr(corpus_builder, "_read", change)
+    with pytest.raises(ValueError, match="changed while it was read; start again"):
+        read(two_files, tmp_path / "cache")
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [".lock"]
+
+
+def test_what_killed_processes_left_of_any_text_is_removed(two_files, tmp_path):
+    cache = tmp_path / "cache"
+    for name in (f".{'0a' * 16}.abcd1234.part/x", ".film.mkv.part", ".notes.old/x"):
+        write(cache / name, "half")
+    key = read(two_files, cache).key
+    names = {path.name for path in cache.iterdir()}
+    assert names == {".lock", key, ".film.mkv.part", ".notes.old"}
 
 
 def test_empty_files_are_named_and_left_out(two_files, tmp_path):

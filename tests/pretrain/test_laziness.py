@@ -7,7 +7,7 @@ from ..test_laziness import modules_after
 from .toys import config, write_text
 
 ALL = "checkpoint config corpus evaluate log loop model recipes sampler trainer vocab windows"
-ALL += " corpus_builder corpus_writer readers streams workers"
+ALL += " corpus_builder corpus_writer readers workers"
 ALL += " initial memory muon output scoring signals"
 
 
@@ -17,7 +17,7 @@ def test_nothing_imports_spacy_but_tokenizing():
 
 
 def test_what_owns_no_tensors_does_not_import_torch():
-    names = "corpus corpus_builder corpus_writer readers streams vocab windows"
+    names = "corpus corpus_builder corpus_writer readers vocab windows"
     imports = "\n".join(f"import spacy_elmo.pretrain.{name}" for name in names.split())
     assert modules_after(imports, "torch") == []
 

@@ -208,7 +208,7 @@ def test_files_are_found_once_and_sorted(tmp_path):
 @pytest.mark.parametrize(
     "pattern, message",
     [
-        ("*.md", r"\*.md matches nothing"),
+        ("*.md", r"\*.md matches no file"),
         ("dir*", r"matches only directories; end it with .*/\*"),
         ("none.txt", "no file or directory .*none.txt"),
         ("directory", r"directory .*directory holds no file that ends in .txt"),

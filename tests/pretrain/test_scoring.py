@@ -135,6 +135,24 @@ def test_as_many_substitutes_as_there_are(path):
     assert not {word for word, _ in found} & {"<S>", "</S>", "<UNK>"}
 
 
+@pytest.mark.parametrize("n", [-1, 1.5, "2"])
+def test_numbers_of_substitutes_that_cannot_be(path, n):
+    scorer = LanguageScorer(path)
+    with pytest.raises(ValueError, match="whole number of substitutes"):
+        scorer.substitutes(["the", "owl"], 1, n)
+    assert scorer.substitutes(["the", "owl"], 1, 0) == []
+
+
+def test_what_cannot_be_scored(path):
+    scorer = LanguageScorer(path)
+    with pytest.raises(ValueError, match="list of sentences"):
+        scorer.score(words for words in [["the", "owl"]])
+    with pytest.raises(ValueError, match="max_tokens"):
+        scorer.score([["the", "owl"]], max_tokens=0)
+    with pytest.raises(ValueError, match="Split it into tokens"):
+        scorer.substitutes("the owl", 1)
+
+
 def test_training_makes_likely_words_likely(tmp_path):
     changes = {"recipe": {"learn_rate": 0.02}, "training": {"epochs": 10.0}}
     scorer = LanguageScorer(saved_model(tmp_path / "model", 280, **changes))

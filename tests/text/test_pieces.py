@@ -3,7 +3,7 @@ import io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_elmo.text.pieces import decode, read_pieces, split_lines
+from spacy_elmo.text.pieces import normalize_line_ends, read_pieces, split_lines
 
 contents = st.lists(st.sampled_from([b"a", b"\xc3\xa9", b" ", b"\n", b"\r", b"\r\n", b"\t"]))
 contents = contents.map(b"".join)
@@ -27,7 +27,7 @@ def test_pieces_are_the_file(data, lines, piece_bytes):
 @given(contents, st.integers(1, 9))
 def test_pieces_of_lines_are_whole_lines(data, piece_bytes):
     pieces = list(read_pieces(io.BytesIO(data), lines=True, piece_bytes=piece_bytes))
-    found = [line for piece in pieces for line in split_lines(decode(piece, first=False))]
+    found = [line for piece in pieces for line in split_lines(normalize_line_ends(piece.decode()))]
     text = data.decode().replace("\r\n", "\n").replace("\r", "\n")
     assert found == ([line.split() for line in text.removesuffix("\n").split("\n")] if data else [])
 
@@ -41,6 +41,5 @@ def test_running_text_is_cut_before_blank_lines_else_at_lines_else_at_spaces():
     assert pieces(b"one two three four") == [b"one two ", b"three four"]
 
 
-def test_the_mark_at_the_start_of_a_file_is_no_text():
-    assert decode(b"\xef\xbb\xbfa\r\nb\rc", first=True) == "a\nb\nc"
-    assert decode(b"\xef\xbb\xbfa", first=False) == "\ufeffa"
+def test_line_ends_of_all_systems_are_newlines():
+    assert normalize_line_ends("a\r\nb\rc\nd\x1a") == "a\nb\nc\nd"

@@ -10,6 +10,7 @@ from typing import Iterator
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
+from ...text.streams import open_bytes
 from .dropped import Dropped
 
 REMEDY = "Write it again with DocBin.to_disk"
@@ -24,11 +25,11 @@ def read_docbin(path: Path, vocab: Vocab, dropped: Dropped) -> Iterator[Doc]:
     YIELDS (Doc): Each Doc, with all of its spans inside of it.
     RAISES (ValueError): The file or a Doc cannot be read, and is not to be left out.
     """
+    with open_bytes(path) as stream:
+        data = stream.read()
     try:
-        doc_bin = DocBin().from_disk(path)
+        doc_bin = DocBin().from_bytes(data)
         n_docs = len(doc_bin)
-    except OSError:
-        raise
     except Exception as error:  # zlib's, msgpack's and spaCy's own kinds
         raise ValueError(
             f"{path} cannot be read as a DocBin: {_reason(error)}. {REMEDY}."

@@ -1,12 +1,13 @@
 """Which format a file has, which files are meant, and the way from files to Docs and back."""
 
-from glob import glob, has_magic
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence
+from typing import Iterable, Iterator, List, Optional, Sequence
 
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
+from ...text import files
+from ...text.files import plain_name
 from ..clusters import DEFAULT_PREFIX, is_annotated
 from .conll import read_conll
 from .conll_writer import write_conll
@@ -32,7 +33,7 @@ OUTPUTS = (".spacy", ".conll", ".jsonl")
 def guess_format(path: PathLike) -> str:
     """RETURNS (str): The format that a file's name tells."""
     for name, suffixes in SUFFIXES.items():
-        if Path(path).name.lower().endswith(suffixes):
+        if plain_name(path).endswith(suffixes):
             return name
     known = ", ".join(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
     raise ValueError(
@@ -42,52 +43,31 @@ def guess_format(path: PathLike) -> str:
 
 
 def find_files(
-    patterns: Sequence[PathLike], format: str = AUTO, also: Sequence[str] = ()
+    patterns: Sequence[PathLike],
+    format: str = AUTO,
+    also: Sequence[str] = (),
+    outputs: Sequence[PathLike] = (),
 ) -> List[Path]:
-    """Find files.
+    """Find files; see `spacy_elmo.text.files`.
 
     patterns (Sequence[Union[str, Path]]): Files, directories, or patterns such as
         "data/**/*_gold_conll".
     format (str): Which files of a directory are meant; "auto" for all that have the name
         of one of the formats.
     also (Sequence[str]): Suffixes of other files of a directory that are meant.
+    outputs (Sequence[Union[str, Path]]): What is written, and so is not read.
     RETURNS (List[Path]): The files, each once, in the order of the patterns and sorted
         within each. Of a directory those that are directly in it.
     """
     _check(format, FORMATS)
-    found: Dict[Path, Path] = {}
-    for pattern in patterns:
-        for path in sorted(_match(Path(pattern).expanduser(), format, also)):
-            found.setdefault(path.resolve(), path)
-    return list(found.values())
+    wanted = [name for name in SUFFIXES if format in (AUTO, name)]
+    suffixes = (*(suffix for name in wanted for suffix in SUFFIXES[name]), *also)
+    return files.find_files(patterns, suffixes, outputs)
 
 
 def _check(format: str, known: Sequence[str]) -> None:
     if format not in known:
         raise ValueError(f"There is no format {format!r} here; give one of {', '.join(known)}.")
-
-
-def _match(path: Path, format: str, also: Sequence[str]) -> List[Path]:
-    if path.is_dir():
-        wanted = [name for name in SUFFIXES if format in (AUTO, name)]
-        suffixes = (*(suffix for name in wanted for suffix in SUFFIXES[name]), *also)
-        visible = [p for p in path.iterdir() if p.is_file() and not p.name.startswith(".")]
-        files = [p for p in visible if p.name.lower().endswith(suffixes)]
-        if not files:
-            raise ValueError(
-                f"The directory {path} holds no file that ends in {', '.join(suffixes)}. For "
-                f"other names or folders in it, give a pattern such as {path}/**/*."
-            )
-        return files
-    if path.is_file():
-        return [path]
-    if not has_magic(str(path)):
-        raise ValueError(f"There is no file or directory {path}.")
-    files = [Path(name) for name in glob(str(path), recursive=True)]
-    files = [match for match in files if match.is_file()]
-    if not files:
-        raise ValueError(f"The pattern {path} matches no file.")
-    return files
 
 
 def read_documents(

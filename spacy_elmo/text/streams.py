@@ -1,7 +1,6 @@
 """The bytes of a file, decompressed where its name says so.
 
-Owns gzip, Zstandard and the count of what has been read, and turns damage into sentences.
-It knows nothing of what the bytes mean.
+Damage is an error in a sentence. What has been read can be counted and digested on the way.
 """
 
 import gzip
@@ -9,9 +8,9 @@ import io
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Iterator, cast
+from typing import Any, BinaryIO, Callable, Iterator, Optional, Protocol, cast
 
-from ..text.pieces import PIECE_BYTES
+from .pieces import PIECE_BYTES
 
 GZIP, ZSTANDARD = ".gz", ".zst"
 COMPRESSED = (GZIP, ZSTANDARD)
@@ -20,16 +19,27 @@ Progress = Callable[[int], Any]
 """Told how many bytes of a file have been read since it was last told."""
 
 
+class Digest(Protocol):
+    """What `hashlib` returns."""
+
+    def update(self, data: Any, /) -> None: ...
+
+
 @contextmanager
-def open_bytes(path: Path, progress: Progress) -> Iterator[BinaryIO]:
+def open_bytes(
+    path: Path, progress: Optional[Progress] = None, digest: Optional[Digest] = None
+) -> Iterator[BinaryIO]:
     """Read a file forward.
 
     path (Path): The file.
-    progress (Callable[[int], Any]): Told of the bytes read, before they are decompressed.
+    progress (Optional[Callable[[int], Any]]): Told of the bytes read, before they are
+        decompressed.
+    digest (Optional[Digest]): Updated with the same bytes.
     YIELDS (BinaryIO): What it holds, decompressed.
+    RAISES (ValueError): If it cannot be decompressed.
     """
     suffix = path.suffix.lower()
-    with _Counted(path, progress) as counted:
+    with _Counted(path, progress, digest) as counted:
         raw = io.BufferedReader(counted, 1 << 16)
         try:
             if suffix == GZIP:
@@ -47,19 +57,27 @@ def _damage(error: Exception) -> str:
 
 
 class _Counted(io.FileIO):
-    def __init__(self, path: Path, progress: Progress) -> None:
+    """A file that tells what is read of it."""
+
+    def __init__(self, path: Path, progress: Optional[Progress], digest: Optional[Digest]) -> None:
         super().__init__(path)
-        self._progress = progress
+        self._progress, self._digest = progress, digest
 
     def readall(self) -> bytes:
         data = super().readall()
-        self._progress(len(data))
+        self._tell(data)
         return data
 
     def readinto(self, buffer: Any) -> int:
         n_read = super().readinto(buffer) or 0
-        self._progress(n_read)
+        self._tell(memoryview(buffer)[:n_read])
         return n_read
+
+    def _tell(self, data: Any) -> None:
+        if self._progress is not None:
+            self._progress(len(data))
+        if self._digest is not None:
+            self._digest.update(data)
 
 
 class _Zstandard(io.RawIOBase):

@@ -5,7 +5,7 @@ import pytest
 
 from spacy_elmo.pretrain.readers import TextSettings
 
-from .test_readers import read, records, write
+from ..pretrain.test_readers import read, records, write
 
 LINES = TextSettings(tokenized=True)
 

@@ -1,0 +1,74 @@
+"""How much of a held-out text is in the training text.
+
+Sentences are compared by 64-bit hashes of their words, a chunk of the training text at a time.
+"""
+
+import warnings
+
+import numpy as np
+
+from .corpus import Corpus
+
+# Short sentences ("Yes.", "he said") are in any two texts and are not compared.
+MIN_WORDS = 6
+CHUNK_SENTENCES = 100_000
+# fraction of the held-out words from which on a warning is given
+TOO_MUCH = 0.1
+MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
+
+
+def warn_of_overlap(train: Corpus, heldout: Corpus) -> None:
+    """Warn if sentences of the held-out text are in the training text as well.
+
+    train, heldout (Corpus): The texts.
+    """
+    found = overlap(train, heldout)
+    if found >= TOO_MUCH:
+        warnings.warn(
+            f"{found:.0%} of the held-out text is part of the training text as well, so its "
+            f"perplexity says little about other text. Give other files under [text] heldout.",
+            stacklevel=2,
+        )
+
+
+def overlap(train: Corpus, heldout: Corpus) -> float:
+    """Compare the sentences of two texts.
+
+    train, heldout (Corpus): The texts.
+    RETURNS (float): The fraction of the held-out words, 0 to 1, in sentences that the training
+        text has too. Sentences of fewer than `MIN_WORDS` words count only if there are no longer
+        ones.
+    """
+    lengths = np.diff(heldout.starts)
+    if not len(lengths):
+        return 0.0
+    counted = lengths >= min(MIN_WORDS, int(lengths.max()))
+    hashes = _sentence_hashes(heldout, _word_hashes(heldout), 0, heldout.n_sentences)[counted]
+    known = np.unique(hashes)
+    seen = np.zeros(len(known), dtype=bool)
+    words = _word_hashes(train)
+    for start in range(0, train.n_sentences, CHUNK_SENTENCES):
+        end = min(start + CHUNK_SENTENCES, train.n_sentences)
+        chunk = _sentence_hashes(train, words, start, end)
+        places = np.minimum(np.searchsorted(known, chunk), len(known) - 1)
+        seen[places[known[places] == chunk]] = True
+    shared = seen[np.searchsorted(known, hashes)]
+    return float(lengths[counted][shared].sum() / lengths[counted].sum())
+
+
+def _word_hashes(corpus: Corpus) -> np.ndarray:
+    """RETURNS (ndarray): A hash of each distinct word, uint64 [n_words]."""
+    hashes = np.fromiter(map(hash, corpus.words), dtype=np.int64, count=len(corpus.words))
+    return hashes.view(np.uint64)
+
+
+def _sentence_hashes(corpus: Corpus, words: np.ndarray, start: int, end: int) -> np.ndarray:
+    """RETURNS (ndarray): A hash of each sentence from `start` to `end`, uint64 [end - start]."""
+    starts = np.asarray(corpus.starts[start : end + 1])
+    lengths = np.diff(starts)
+    tokens = np.asarray(corpus.tokens[starts[0] : starts[-1]])
+    firsts = starts[:-1] - starts[0]
+    places = np.arange(len(tokens)) - np.repeat(firsts, lengths)
+    powers = np.cumprod(np.full(int(lengths.max(initial=0)), MULTIPLIER))
+    hashes: np.ndarray = np.add.reduceat(words[tokens] * powers[places], firsts)
+    return hashes
