@@ -1,18 +1,23 @@
 """Files and directories that appear whole or not at all.
 
-What is written goes to a neighbour with a temporary name, which is renamed when the
-block ends well and removed when it does not.
+What is written goes to a hidden folder next to its place, is renamed when the block ends well
+and removed when it does not. A process holds a lock on its hidden folder, so that the next
+one to write to the same place can remove what a killed process left.
 """
 
 import os
+import re
+import secrets
 import shutil
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Optional, Union
 
 PathLike = Union[str, Path]
 PART, OLD = ".part", ".old"
+TOKEN = re.compile("[a-z0-9_]{8}")
+# of a hidden folder's name, in bytes; file systems allow 255 and the rest needs 15
+NAME_BYTES = 240
 
 
 @contextmanager
@@ -23,16 +28,26 @@ def atomic_file(path: PathLike) -> Iterator[Path]:
     YIELDS (Path): Where to write.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with atomic_files(path) as (temporary,):
         yield temporary
-        _sync(temporary)
-        temporary.chmod(0o666 & ~_umask())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_files(*paths: Path) -> Iterator[list[Path]]:
+    """Give temporary paths to write to; they replace files of one folder when the block ends.
+
+    paths (Path): The files to write; their folder must exist. They are renamed one after the
+        other in this order, and a path that was not written is left as it was.
+    YIELDS (List[Path]): Where to write each of them.
+    """
+    paths = tuple(path.resolve() if path.is_symlink() else path for path in paths)
+    with _hidden_folder(paths[-1]) as folder:
+        yield [folder / path.name for path in paths]
+        _sync_tree(folder)
+        for path in paths:
+            if (folder / path.name).exists():
+                os.replace(folder / path.name, path)
+        _sync(paths[-1].parent)
 
 
 @contextmanager
@@ -46,23 +61,20 @@ def atomic_directory(path: PathLike) -> Iterator[Path]:
     YIELDS (Path): The folder to fill.
     """
     path = Path(path)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent))
-    old = temporary.with_suffix(OLD)
-    try:
-        yield temporary
-        for file in temporary.rglob("*"):
-            if file.is_file():
-                _sync(file)
-                file.chmod(0o666 & ~_umask())
-        temporary.chmod(0o777 & ~_umask())
-        if path.exists():
-            os.replace(path, old)
-        os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if old.exists() and not path.exists():
-            os.replace(old, path)
-        shutil.rmtree(old, ignore_errors=True)
+    path = path.resolve() if path.is_symlink() else path
+    with _hidden_folder(path) as temporary:
+        old = temporary.with_suffix(OLD)
+        try:
+            yield temporary
+            _sync_tree(temporary)
+            if path.exists():
+                os.replace(path, old)
+            os.replace(temporary, path)
+            _sync(path.parent)
+        finally:
+            if old.exists() and not path.exists():
+                os.replace(old, path)
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def meant_for(path: Path) -> Optional[Path]:
@@ -84,12 +96,85 @@ def clean_up(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+@contextmanager
+def _hidden_folder(path: Path) -> Iterator[Path]:
+    """Make a hidden folder for what is to become `path`, and remove it when the block ends."""
+    _remove_litter(path)
+    name = path.name.encode("utf8", "surrogateescape")[:NAME_BYTES].decode("utf8", "ignore")
+    while True:
+        folder = path.with_name(f".{name}.{secrets.token_hex(4)}{PART}")
+        folder.mkdir()
+        lock = _lock(folder)
+        if folder.exists():  # not taken for litter before it was locked
+            break
+        _unlock(lock)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        _unlock(lock)
+
+
+def _remove_litter(path: Path) -> None:
+    """Remove what killed processes left that were writing to `path`."""
+    litter = [
+        other
+        for suffix in (PART, OLD)
+        for other in path.parent.glob(f".*{suffix}")
+        if meant_for(other) == path and TOKEN.fullmatch(other.stem.rsplit(".", 1)[-1])
+    ]
+    for other in litter:
+        if other.suffix == PART:
+            lock = _lock(other)
+            if lock is not None:
+                clean_up(other)
+            _unlock(lock)
+        # of a process that still runs, the new folder is there as well
+        elif not other.with_suffix(PART).exists():
+            clean_up(other)
+
+
+def _lock(folder: Path) -> Optional[int]:
+    """RETURNS (Optional[int]): The open folder, locked until it is closed or the process ends;
+    None if another process holds it, or the system has no such locks."""
+    handle = None
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (ImportError, OSError):
+        _unlock(handle)
+        return None
+    return handle
+
+
+def _unlock(handle: Optional[int]) -> None:
+    if handle is not None:
+        os.close(handle)
+
+
+def _sync_tree(folder: Path) -> None:
+    """Bring all files of a folder to the disk, with the mode that ordinary files have."""
+    # the folder was made with the process's umask, which cannot be asked for without changing
+    # it for all threads; some writers make files that are readable by their owner alone
+    mode = folder.stat().st_mode & 0o666
+    for file in folder.rglob("*"):
+        if file.is_file():
+            file.chmod(mode)
+        _sync(file)
+    _sync(folder)
+
+
 def _sync(path: Path) -> None:
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    """Bring a file, or the names in a folder, to the disk."""
+    if path.is_dir():
+        if os.name != "posix":
+            return  # folders cannot be opened there
+        handle = os.open(path, os.O_RDONLY)
+    else:
+        handle = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
