@@ -200,25 +200,34 @@ class BiLM(nn.Module):
             state.h.index_copy(2, order, end.h), state.c.index_copy(2, order, end.c)
         )
 
-    def warm_up(self, text: Sequence[str] = WARM_UP_TEXT) -> "BiLM":
-        """Set the "warm" start states from the weights.
+    def warm_up(self) -> "BiLM":
+        """Set the "warm" start states from the weights, see `warm_start`.
+
+        RETURNS (BiLM): The model itself.
+        """
+        h, c = self.warm_start()
+        self.start_h.copy_(h)
+        self.start_c.copy_(c)
+        return self
+
+    @torch.no_grad()
+    def warm_start(self, text: Sequence[str] = WARM_UP_TEXT) -> Tuple[Tensor, Tensor]:
+        """Compute the "warm" start states from the weights.
 
         In training the states of one sentence carry over to the next, so zeros are
         a start the model has never seen. A few sentences are run through several
         times and the mean of the states after them is kept as a constant.
 
         text (Sequence[str]): Tokenized sentences, space-separated.
-        RETURNS (BiLM): The model itself.
+        RETURNS (Tuple[Tensor, Tensor]): The states [n_layers, n_directions, P] and the cells
+            [n_layers, n_directions, H].
         """
         batch = WordBatch.from_sentences([sentence.split() for sentence in text])
         state: Optional[State] = None
-        with torch.no_grad():
-            for _ in range(WARM_UP_ROUNDS):
-                _, state = self.carry(batch, state)
-            assert state is not None
-            self.start_h.copy_(state.h.mean(dim=2))
-            self.start_c.copy_(state.c.mean(dim=2))
-        return self
+        for _ in range(WARM_UP_ROUNDS):
+            _, state = self.carry(batch, state)
+        assert state is not None
+        return state.h.mean(dim=2), state.c.mean(dim=2)
 
     def _start(self, start_state: str) -> Tuple[Tensor, Tensor]:
         if start_state == WARM:

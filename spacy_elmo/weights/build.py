@@ -5,7 +5,7 @@ nothing that is not a number. It does not know of files beyond the name for mess
 """
 
 import math
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Callable, Dict, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -28,6 +28,7 @@ def build_bilm(
     characters: Optional[LexiconCharacters] = None,
     words: Optional[WordLexicon] = None,
     mixes: Sequence[Mix] = (),
+    verify: Optional[Callable[[], None]] = None,
 ) -> BiLM:
     """Make a frozen biLM from its tensors.
 
@@ -38,6 +39,8 @@ def build_bilm(
     characters (Optional[LexiconCharacters]): The alphabet of a model that has one.
     words (Optional[WordLexicon]): The vocabulary of a model with word input.
     mixes (Sequence[Mix]): Layer weights that came with the model.
+    verify (Optional[Callable[[], None]]): Called before values are read, when the tensors
+        are known to be as large as the options say: raises an error if the file is damaged.
     RETURNS (BiLM): The model.
     """
     _check_count(options, len(tensors), source)
@@ -59,7 +62,7 @@ def build_bilm(
         for name, value in bilm.state_dict().items()
         if warm or name not in START
     }
-    check_tensors(tensors, expected, source)
+    check_tensors(tensors, expected, source, verify)
     tensors = {name: _aligned(tensor.to(torch.float32)) for name, tensor in tensors.items()}
     if not warm:
         tensors.update((name, torch.zeros(getattr(bilm, name).shape)) for name in START)
@@ -108,10 +111,19 @@ def _aligned(tensor: Tensor) -> Tensor:
 
 
 def check_tensors(
-    tensors: Dict[str, Tensor], expected: Dict[str, Tuple[int, ...]], source: str
+    tensors: Dict[str, Tensor],
+    expected: Dict[str, Tuple[int, ...]],
+    source: str,
+    verify: Optional[Callable[[], None]] = None,
 ) -> None:
     """Raise a ValueError unless the tensors have the expected names, shapes and
-    finite values."""
+    finite values.
+
+    tensors (Dict[str, Tensor]): Tensors by name.
+    expected (Dict[str, Tuple[int, ...]]): The shape of each.
+    source (str): Where they come from, for error messages.
+    verify (Optional[Callable[[], None]]): As for `build_bilm`.
+    """
     missing = sorted(set(expected) - set(tensors))
     if missing:
         raise ValueError(
@@ -135,11 +147,27 @@ def check_tensors(
                 f"{source}: {name} holds values of type {tensors[name].dtype}; expected floating "
                 f"point numbers. The file is damaged or belongs to another model."
             )
-        if not torch.isfinite(tensors[name].float()).all():
+    if verify is not None:
+        verify()
+    check_finite(tensors, source)
+
+
+def check_finite(tensors: Dict[str, Tensor], source: str) -> None:
+    """Raise a ValueError if a tensor of floating point numbers holds NaN or infinity."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not is_finite(tensor):
             raise ValueError(
                 f"{source}: {name} holds values that are not finite (NaN or infinity). "
                 f"The training broke down or the file is damaged."
             )
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """RETURNS (bool): Whether there is neither NaN nor infinity in a tensor."""
+    # one pass without a copy; finite values can have an infinite sum, but hardly ever do
+    if torch.isfinite(tensor.sum(dtype=torch.float32)):
+        return True
+    return bool(torch.isfinite(tensor.float()).all())
 
 
 def _some(names: Sequence[str]) -> str:
