@@ -6,7 +6,6 @@ own. Where words come from and what happens with the gradients is not known here
 """
 
 import json
-from functools import partial
 from pathlib import Path
 from typing import List, Optional, Tuple
 
@@ -22,7 +21,7 @@ from ..bilm.softmax import sampled_cross_entropy
 from ..bilm.tokens import Spelling
 from ..weights import load_bilm, store
 from ..weights.atomic import PathLike
-from ..weights.build import check_tensors
+from ..weights.build import check_finite, check_shapes
 from ..weights.tensor_file import TensorFile
 from .sampler import Sample
 from .vocab import Vocab
@@ -207,7 +206,9 @@ class LanguageModel(nn.Module):
         except (ValueError, KeyError, TypeError, RuntimeError, RecursionError) as error:
             raise ValueError(f"{source} is not a whole softmax file: {error}.") from error
         expected = {name: tuple(x.shape) for name, x in head.state_dict().items()}
-        check_tensors(file.tensors, expected, source, partial(store.check, path, store.HEAD))
+        check_shapes(file.tensors, expected, source)
+        store.check(path, store.HEAD)
+        check_finite(file.tensors, source)
         head.load_state_dict(file.tensors)
         return cls(bilm, head.requires_grad_(False), vocab)
 

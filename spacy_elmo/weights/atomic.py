@@ -9,7 +9,7 @@ import os
 import re
 import secrets
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Iterator, Optional, Union
 
@@ -34,20 +34,27 @@ def atomic_file(path: PathLike) -> Iterator[Path]:
 
 @contextmanager
 def atomic_files(*paths: Path) -> Iterator[list[Path]]:
-    """Give temporary paths to write to; they replace files of one folder when the block ends.
+    """Give temporary paths to write to; they replace files when the block ends.
 
-    paths (Path): The files to write; their folder must exist. They are renamed one after the
+    paths (Path): The files to write; their folders must exist. They are renamed one after the
         other in this order, and a path that was not written is left as it was.
     YIELDS (List[Path]): Where to write each of them.
     """
     paths = tuple(path.resolve() if path.is_symlink() else path for path in paths)
-    with _hidden_folder(paths[-1]) as folder:
-        yield [folder / path.name for path in paths]
-        _sync_tree(folder)
+    folders: dict[Path, Path] = {}
+    with ExitStack() as stack:
         for path in paths:
-            if (folder / path.name).exists():
-                os.replace(folder / path.name, path)
-        _sync(paths[-1].parent)
+            if path.parent not in folders:
+                folders[path.parent] = stack.enter_context(_hidden_folder(path))
+        written = [folders[path.parent] / path.name for path in paths]
+        yield written
+        for folder in folders.values():
+            _sync_tree(folder)
+        for temporary, path in zip(written, paths):
+            if temporary.exists():
+                os.replace(temporary, path)
+        for folder in folders:
+            _sync(folder)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..bilm.characters import LexiconCharacters, WordLexicon
 from ..bilm.model import BiLM, Mix
 from ..bilm.options import BYTES, N_BYTE_CHARACTERS, BiLMOptions
+from .layouts import FLOATS
 
 ALIGNMENT = 64
 START = ("start_h", "start_c")
@@ -62,8 +63,11 @@ def build_bilm(
         for name, value in bilm.state_dict().items()
         if warm or name not in START
     }
-    check_tensors(tensors, expected, source, verify)
+    check_shapes(tensors, expected, source)
+    if verify is not None:
+        verify()
     tensors = {name: _aligned(tensor.to(torch.float32)) for name, tensor in tensors.items()}
+    check_finite(tensors, source)
     if not warm:
         tensors.update((name, torch.zeros(getattr(bilm, name).shape)) for name in START)
     bilm.load_state_dict(tensors, assign=True)
@@ -110,20 +114,11 @@ def _aligned(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor
 
 
-def check_tensors(
-    tensors: Dict[str, Tensor],
-    expected: Dict[str, Tuple[int, ...]],
-    source: str,
-    verify: Optional[Callable[[], None]] = None,
+def check_shapes(
+    tensors: Dict[str, Tensor], expected: Dict[str, Tuple[int, ...]], source: str
 ) -> None:
-    """Raise a ValueError unless the tensors have the expected names, shapes and
-    finite values.
-
-    tensors (Dict[str, Tensor]): Tensors by name.
-    expected (Dict[str, Tuple[int, ...]]): The shape of each.
-    source (str): Where they come from, for error messages.
-    verify (Optional[Callable[[], None]]): As for `build_bilm`.
-    """
+    """Raise a ValueError unless the tensors have the expected names, shapes and floating point
+    types. Values are not read."""
     missing = sorted(set(expected) - set(tensors))
     if missing:
         raise ValueError(
@@ -142,14 +137,11 @@ def check_tensors(
                 f"{source}: {name} has shape {list(tensors[name].shape)}, but by the options it "
                 f"must be {list(shape)}. The options belong to another model."
             )
-        if not tensors[name].is_floating_point():
+        if tensors[name].dtype not in FLOATS:
             raise ValueError(
                 f"{source}: {name} holds values of type {tensors[name].dtype}; expected floating "
                 f"point numbers. The file is damaged or belongs to another model."
             )
-    if verify is not None:
-        verify()
-    check_finite(tensors, source)
 
 
 def check_finite(tensors: Dict[str, Tensor], source: str) -> None:
@@ -164,10 +156,10 @@ def check_finite(tensors: Dict[str, Tensor], source: str) -> None:
 
 def is_finite(tensor: Tensor) -> bool:
     """RETURNS (bool): Whether there is neither NaN nor infinity in a tensor."""
+    if tensor.element_size() == 1:  # torch does not add up such numbers
+        tensor = tensor.float()
     # one pass without a copy; finite values can have an infinite sum, but hardly ever do
-    if torch.isfinite(tensor.sum(dtype=torch.float32)):
-        return True
-    return bool(torch.isfinite(tensor.float()).all())
+    return bool(torch.isfinite(tensor.sum()) or torch.isfinite(tensor).all())
 
 
 def _some(names: Sequence[str]) -> str:

@@ -20,6 +20,7 @@ BLANK = "0" * 64
 SEAL = re.compile(rb'"digest": ?"([0-9a-f]{64})"')
 CHUNK = 1 << 20
 MAX_JSON_BYTES = 1 << 26
+MAX_VOCAB_BYTES = 1 << 28
 REMEDY = "The file is damaged or was edited. Copy it again from where it came, or write it again."
 
 
@@ -42,6 +43,18 @@ def seal(data: Buffer, end: int | None = None) -> tuple[int, bytes]:
     match = SEAL.search(data, 0, len(data) if end is None else end)
     assert match is not None and match[1] == BLANK.encode()
     return match.start(1), _digest_around(data, match.start(1)).encode()
+
+
+def write_seal(path: Path, end: int | None = None) -> None:
+    """Put the digest of a file into the place of its blank.
+
+    path (Path): The file, with `"digest": BLANK` in it.
+    end (Optional[int]): Where the part of the file that can hold the digest ends.
+    """
+    with path.open("rb+") as file, mmap.mmap(file.fileno(), 0) as data:
+        place, digest = seal(data, end)
+        data[place : place + len(digest)] = digest
+        data.flush()
 
 
 def check_seal(data: Buffer, source: str, end: int | None = None, remedy: str = REMEDY) -> None:
