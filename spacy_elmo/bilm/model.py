@@ -18,6 +18,7 @@ from .arithmetic import Bounds
 from .batch import WordBatch
 from .characters import LexiconCharacters, WordLexicon
 from .devices import send
+from .finite import check_finite
 from .graphs import widen
 from .int8 import warn_of_slow_int8
 from .lstm import LSTMLayer
@@ -148,6 +149,7 @@ class BiLM(nn.Module):
             they may be filled up to twice as many.
         RETURNS (Tensor): float32 [n_layers + 1, n_tokens, width], the tokens in the
             order of the batch.
+        RAISES (ValueError): If a vector is not finite and no gradients are recorded.
         """
         options = self.options
         layers = self.start_h.new_empty(options.n_reported, len(batch.ids), options.width)
@@ -158,6 +160,7 @@ class BiLM(nn.Module):
         table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
         parts: List[Tensor] = []
         positions: List[Tensor] = []
+        sums: List[Tensor] = []
         widening = self._widening(dtype)
         for sentences in batch.parts(max_tokens):
             tokens = batch.tokens_of(sentences)
@@ -169,8 +172,10 @@ class BiLM(nn.Module):
                 positions.append(where)
             else:
                 layers[:, where] = part
+                sums.append(part.sum())
         if parts:
             layers = layers.index_copy(1, torch.cat(positions), torch.cat(parts, dim=1))
+        check_finite(sums, layers, batch)
         return layers
 
     def carry(
@@ -196,6 +201,8 @@ class BiLM(nn.Module):
         dtype = self._dtype(precision)
         order = packing.order.to(self.device)
         layers, end = self._run(table, packing, (state.h[:, :, order], state.c[:, :, order]), dtype)
+        if not torch.is_grad_enabled():
+            check_finite([layers.sum()], layers, batch)
         return layers, State(
             state.h.index_copy(2, order, end.h), state.c.index_copy(2, order, end.c)
         )

@@ -9,12 +9,16 @@ import io
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Iterator, cast
+from typing import Any, BinaryIO, Callable, Iterator
 
+from ..expansion import check_expansion
 from ..text.pieces import PIECE_BYTES
 
 GZIP, ZSTANDARD = ".gz", ".zst"
 COMPRESSED = (GZIP, ZSTANDARD)
+
+# decompressed at once, which can become 32,768 times as many
+COMPRESSED_BYTES = 1 << 12
 
 Progress = Callable[[int], Any]
 """Told how many bytes of a file have been read since it was last told."""
@@ -33,9 +37,11 @@ def open_bytes(path: Path, progress: Progress) -> Iterator[BinaryIO]:
         raw = io.BufferedReader(counted, 1 << 16)
         try:
             if suffix == GZIP:
-                yield cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb"))
+                unzipped = gzip.GzipFile(fileobj=raw, mode="rb")
+                yield io.BufferedReader(_Bounded(unzipped, counted, path), PIECE_BYTES)
             elif suffix == ZSTANDARD:
-                yield io.BufferedReader(_Zstandard(raw, path), PIECE_BYTES)
+                frames = _Zstandard(raw, path)
+                yield io.BufferedReader(_Bounded(frames, counted, path), PIECE_BYTES)
             else:
                 yield raw
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -59,6 +65,23 @@ class _Counted(io.FileIO):
     def readinto(self, buffer: Any) -> int:
         n_read = super().readinto(buffer) or 0
         self._progress(n_read)
+        return n_read
+
+
+class _Bounded(io.RawIOBase):
+    """Decompressed bytes, which end in an error if there are far too many of them."""
+
+    def __init__(self, stream: Any, compressed: io.FileIO, path: Path) -> None:
+        self._stream, self._compressed, self._path = stream, compressed, path
+        self._n_bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        n_read: int = self._stream.readinto(buffer)
+        self._n_bytes += n_read
+        check_expansion(self._n_bytes, self._compressed.tell(), str(self._path))
         return n_read
 
 
@@ -87,7 +110,7 @@ class _Zstandard(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._ready:
-            data = self._rest or self._raw.read(1 << 14)
+            data = self._rest or self._raw.read(COMPRESSED_BYTES)
             self._rest = b""
             if not data:
                 if self._frame is not None:

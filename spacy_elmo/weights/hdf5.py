@@ -35,8 +35,8 @@ CONFIG = "spacy_elmo_config"
 # where in a file its digest can be: HDF5 puts what is written first in front
 SEAL_BYTES = 1 << 20
 EDITED = (
-    f"Copy the file again, or export the model again. If you changed it on purpose, remove the "
-    f"attribute {CONFIG}."
+    "Copy the file again, or export the model again. If you changed it on purpose, copy its "
+    "datasets to a new file."
 )
 
 

@@ -103,7 +103,7 @@ def test_sizes_are_compared_with_the_options_before_values_are_read(tmp_path):
     text = json.dumps(header).encode()
     start = len(text).to_bytes(8, "little") + text
     sparse(tmp_path / "x" / "model.safetensors", start, len(start) + HUGE)
-    refused(tmp_path / "x", "model.safetensors holds 1 tensors, but by the options there must")
+    refused(tmp_path / "x", "model.safetensors")
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes of POSIX")

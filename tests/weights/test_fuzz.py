@@ -3,9 +3,11 @@
 import io
 import zipfile
 
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from spacy_elmo.pretrain import checkpoint
 from spacy_elmo.weights import hdf5, load_bilm, save_bilm, store
 
 from ..reference import random_reference
@@ -39,6 +41,17 @@ def survives(read):
         assert str(error)
 
 
+def is_noticed(read, whole, damaged):
+    """What carries a digest is read if nothing has changed, and refused otherwise."""
+    try:
+        read()
+    except ValueError as error:
+        assert str(error)
+        assert damaged != whole
+    else:
+        assert damaged == whole
+
+
 fuzz = settings(
     max_examples=40,
     deadline=None,
@@ -50,20 +63,47 @@ fuzz = settings(
 
 @fuzz
 @given(damages())
-def test_any_damage_to_safetensors_is_survived(damage):
+def test_any_damage_to_safetensors_is_noticed(damage):
     data = store.to_bytes(tiny_bilm())
-    survives(lambda: store.from_bytes(damage(data)))
+    damaged = damage(data)
+    is_noticed(lambda: store.from_bytes(damaged), data, damaged)
 
 
 @fuzz
 @given(damages(), damages())
-def test_any_damage_to_a_store_is_survived(tmp_path, config, weights):
+def test_any_damage_to_a_store_is_noticed(tmp_path, config, weights):
     if not (tmp_path / "x").exists():
         save_bilm(tiny_bilm(), tmp_path / "x")
         save_bilm(tiny_bilm(), tmp_path / "y")
-    for name, damage in (("config.json", config), ("model.safetensors", weights)):
-        (tmp_path / "y" / name).write_bytes(damage((tmp_path / "x" / name).read_bytes()))
-    survives(lambda: load_bilm(tmp_path / "y"))
+    whole = [(tmp_path / "x" / name).read_bytes() for name in ("config.json", "model.safetensors")]
+    damaged = [config(whole[0]), weights(whole[1])]
+    (tmp_path / "y" / "config.json").write_bytes(damaged[0])
+    (tmp_path / "y" / "model.safetensors").write_bytes(damaged[1])
+    is_noticed(lambda: load_bilm(tmp_path / "y"), whole, damaged)
+
+
+@fuzz
+@given(damages())
+def test_any_damage_to_an_export_is_noticed(tmp_path, damage):
+    path = tmp_path / "x.hdf5"
+    if not path.exists():
+        save_bilm(tiny_bilm(), path)
+        (tmp_path / "whole").write_bytes(path.read_bytes())
+    whole = (tmp_path / "whole").read_bytes()
+    damaged = damage(whole)
+    path.write_bytes(damaged)
+    is_noticed(lambda: load_bilm(path), whole, damaged)
+
+
+@fuzz
+@given(damages())
+def test_any_damage_to_a_checkpoint_is_noticed(tmp_path, damage):
+    tensors = {"a": torch.ones(3, 4), "b": torch.arange(5.0)}
+    path = checkpoint.write(tmp_path, 7, tensors, {"step": 7, "windows": [1, 2]})
+    whole = path.read_bytes()
+    damaged = damage(whole)
+    path.write_bytes(damaged)
+    is_noticed(lambda: checkpoint.read(path), whole, damaged)
 
 
 @fuzz
