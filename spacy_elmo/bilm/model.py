@@ -18,6 +18,7 @@ from .arithmetic import Bounds
 from .batch import WordBatch
 from .characters import LexiconCharacters, WordLexicon
 from .devices import send
+from .finite import check_finite
 from .graphs import widen
 from .int8 import warn_of_slow_int8
 from .lstm import LSTMLayer
@@ -158,6 +159,7 @@ class BiLM(nn.Module):
             they may be filled up to twice as many.
         RETURNS (Tensor): float32 [n_layers + 1, n_tokens, width], the tokens in the
             order of the batch.
+        RAISES (ValueError): If a vector is not finite and no gradients are recorded.
         """
         options = self.options
         layers = self.start_h.new_empty(options.n_reported, len(batch.ids), options.width)
@@ -168,6 +170,7 @@ class BiLM(nn.Module):
         table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
         parts: List[Tensor] = []
         positions: List[Tensor] = []
+        sums: List[Tensor] = []
         widening = self._widening(dtype)
         for sentences in batch.parts(max_tokens):
             tokens = batch.tokens_of(sentences)
@@ -179,8 +182,10 @@ class BiLM(nn.Module):
                 positions.append(where)
             else:
                 layers[:, where] = part
+                sums.append(part.sum())
         if parts:
             layers = layers.index_copy(1, torch.cat(positions), torch.cat(parts, dim=1))
+        check_finite(sums, layers, batch)
         return layers
 
     def carry(
@@ -206,29 +211,40 @@ class BiLM(nn.Module):
         dtype = self._dtype(precision)
         order = packing.order.to(self.device)
         layers, end = self._run(table, packing, (state.h[:, :, order], state.c[:, :, order]), dtype)
+        if not torch.is_grad_enabled():
+            check_finite([layers.sum()], layers, batch)
         return layers, State(
             state.h.index_copy(2, order, end.h), state.c.index_copy(2, order, end.c)
         )
 
-    def warm_up(self, text: Sequence[str] = WARM_UP_TEXT) -> "BiLM":
-        """Set the "warm" start states from the weights.
+    def warm_up(self) -> "BiLM":
+        """Set the "warm" start states from the weights, see `warm_start`.
+
+        RETURNS (BiLM): The model itself.
+        """
+        h, c = self.warm_start()
+        self.start_h.copy_(h)
+        self.start_c.copy_(c)
+        return self
+
+    @torch.no_grad()
+    def warm_start(self, text: Sequence[str] = WARM_UP_TEXT) -> Tuple[Tensor, Tensor]:
+        """Compute the "warm" start states from the weights.
 
         In training the states of one sentence carry over to the next, so zeros are
         a start the model has never seen. A few sentences are run through several
         times and the mean of the states after them is kept as a constant.
 
         text (Sequence[str]): Tokenized sentences, space-separated.
-        RETURNS (BiLM): The model itself.
+        RETURNS (Tuple[Tensor, Tensor]): The states [n_layers, n_directions, P] and the cells
+            [n_layers, n_directions, H].
         """
         batch = WordBatch.from_sentences([sentence.split() for sentence in text])
         state: Optional[State] = None
-        with torch.no_grad():
-            for _ in range(WARM_UP_ROUNDS):
-                _, state = self.carry(batch, state)
-            assert state is not None
-            self.start_h.copy_(state.h.mean(dim=2))
-            self.start_c.copy_(state.c.mean(dim=2))
-        return self
+        for _ in range(WARM_UP_ROUNDS):
+            _, state = self.carry(batch, state)
+        assert state is not None
+        return state.h.mean(dim=2), state.c.mean(dim=2)
 
     def _start(self, start_state: str) -> Tuple[Tensor, Tensor]:
         if start_state == WARM:

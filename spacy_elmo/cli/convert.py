@@ -96,6 +96,9 @@ def convert(
             (folder / name).write_bytes(data)
 
     # a softmax is worth nothing without its words, nor these without it
-    extras = write_language_model if len(kept) == 2 else None
+    extras = None
+    if len(kept) == 2:
+        store.check(Path(input_path), *kept)
+        extras = write_language_model
     store.write(bilm, output_path, torch.float16 if half else None, extras=extras)
     return bilm, sorted(path for path in output_path.iterdir() if path.is_file())

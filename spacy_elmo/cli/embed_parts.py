@@ -4,8 +4,10 @@ Owns the folder `<OUTPUT>.parts`: the settings of the run, one folder for each p
 of the input, which appears whole or not at all and says where the next part starts, and a lock.
 """
 
+import hashlib
 import json
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ import numpy as np
 
 from ..pretrain.lock import Locked, locked
 from ..weights.atomic import atomic_directory, atomic_file
+from ..weights.digest import check_file, read_manifest, write_manifest
 from .embed_inputs import InputChanged, Inputs, Piece, Position
 from .embed_vectors import Encoder, group_pieces
 
@@ -30,11 +33,13 @@ class Part:
     folder (Path): Where it is.
     n_tokens (int): Tokens in it.
     next (Position): Where the next part starts.
+    digest (Optional[str]): The SHA-256 of its vectors; None if it was written without.
     """
 
     folder: Path
     n_tokens: int
     next: Position
+    digest: Optional[str] = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -49,12 +54,23 @@ class Part:
         width (int): Their width.
         drop_layer_axis (bool): Whether to leave out the axis of the single layer.
         YIELDS (ndarray): [n_layers, n_tokens, width] or [n_tokens, width].
+        RAISES (ValueError): If the vectors are not as they were written, at the latest at the
+            end.
         """
-        with (self.folder / VECTORS).open("rb") as file:
+        path = self.folder / VECTORS
+        with ThreadPoolExecutor(1) as thread, path.open("rb") as file:
+            check = None
+            if self.digest is not None:
+                check = thread.submit(check_file, path, self.digest, _remedy(self.folder))
             for n_tokens in self.lengths.tolist():
-                data = file.read(VALUE.itemsize * n_layers * n_tokens * width)
+                n_bytes = VALUE.itemsize * n_layers * n_tokens * width
+                data = file.read(n_bytes)
+                if len(data) < n_bytes:
+                    raise ValueError(f"{path} is cut off. {_remedy(self.folder)}")
                 shape = (n_tokens, width) if drop_layer_axis else (n_layers, n_tokens, width)
                 yield np.frombuffer(data, dtype=VALUE).reshape(shape)
+            if check is not None:
+                check.result()
 
 
 @contextmanager
@@ -216,12 +232,21 @@ def _write(
 ) -> Part:
     n_tokens = 0
     lengths = [np.zeros(0, dtype=np.int64)]
-    with (folder / VECTORS).open("wb") as vectors, (folder / TOKENS).open("wb") as tokens:
+    digest = hashlib.sha256()
+    with (
+        (folder / VECTORS).open("wb") as vectors,
+        (folder / TOKENS).open("wb") as tokens,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        digesting = thread.submit(digest.update, b"")
         for group in groups:
             block = encoder(group)
             end = group[-1].end
             group.clear()  # its Docs must not outlive the memory zone
-            vectors.write(np.ascontiguousarray(block.vectors, dtype=VALUE).data)
+            data = np.ascontiguousarray(block.vectors, dtype=VALUE).data
+            vectors.write(data)
+            digesting.result()
+            digesting = thread.submit(digest.update, data)
             tokens.write("".join(f"{line}\n" for line in block.lines).encode("utf8", "replace"))
             lengths.append(block.lengths)
             n_new = int(block.lengths.sum())
@@ -233,10 +258,27 @@ def _write(
             end = stop  # whatever is left holds nothing
     np.save(folder / LENGTHS, np.concatenate(lengths))
     values = {"tokens": n_tokens, "file": end.file, "offset": end.offset}
-    (folder / NEXT).write_text(json.dumps(values) + "\n", encoding="utf8")
-    return Part(folder, n_tokens, end)
+    write_manifest(folder / NEXT, values, **{VECTORS: digest.hexdigest()})
+    return Part(folder, n_tokens, end, digest.hexdigest())
 
 
 def _read(folder: Path) -> Part:
-    values = json.loads((folder / NEXT).read_text(encoding="utf8"))
-    return Part(folder, values["tokens"], Position(values["file"], values["offset"]))
+    """Find a part, and check all but its vectors, which are checked when they are read."""
+    remedy = _remedy(folder)
+    try:
+        values, files = read_manifest(folder / NEXT, remedy)
+        if not values.keys() == {"tokens", "file", "offset"}:
+            raise ValueError(f"{folder / NEXT} is damaged. {remedy}")
+        for name in (LENGTHS, TOKENS) if files is not None else ():
+            check_file(folder / name, (files or {}).get(name), remedy)
+        if not (folder / VECTORS).is_file():
+            raise ValueError(f"{folder} has no {VECTORS}. {remedy}")
+        position = Position(int(values["file"]), int(values["offset"]))
+        digest = None if files is None else files.get(VECTORS, "")
+        return Part(folder, int(values["tokens"]), position, digest)
+    except (OSError, TypeError) as error:
+        raise ValueError(f"{folder} is damaged: {error}. {remedy}") from error
+
+
+def _remedy(folder: Path) -> str:
+    return f"Remove {folder}, and the next run embeds that part of the input again."

@@ -8,18 +8,19 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
+from ..weights import tensor_file
 from ..weights.atomic import atomic_file
-from ..weights.store import DAMAGED
+from ..weights.build import check_finite
+from ..weights.tensor_file import TensorFile
 
 FOLDER, SUFFIX = "checkpoints", ".safetensors"
 KEPT = 2
 # to be raised when what is in one changes
 FORMAT = 2
+REMEDY = "Remove it, and training resumes from the one before it."
 
 Content = Tuple[Dict[str, Tensor], Dict[str, Any]]
 
@@ -47,33 +48,37 @@ def write(output: Path, step: int, tensors: Dict[str, Tensor], info: Dict[str, A
     path.parent.mkdir(parents=True, exist_ok=True)
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_file(path) as temporary:
-        metadata = {"format": str(FORMAT), "info": json.dumps(info)}
-        safetensors.torch.save_file(held, temporary, metadata)
+        tensor_file.write(temporary, held, {"format": str(FORMAT), "info": json.dumps(info)})
     for old in find(output)[:-KEPT]:
         old.unlink()
     return path
 
 
 def read(path: Path) -> Content:
-    """RETURNS (Content): What `write` was given."""
-    try:
-        with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata()
-            info, written = json.loads(metadata["info"]), metadata.get("format", "1")
-            # copies: what is mapped would end with the file
-            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except (*DAMAGED, OSError) as error:
-        raise ValueError(
-            f"The checkpoint {path} is damaged: {error}. Remove it, and training goes on from "
-            f"the one before it."
-        ) from error
+    """Read a checkpoint, and check that it is as it was written.
+
+    path (Path): The file.
+    RETURNS (Content): What `write` was given.
+    RAISES (ValueError): If the file is damaged, was written by another version, or holds
+        values that are not finite.
+    """
+    source = f"The checkpoint {path}"
+    file = TensorFile(path, source, known=("format", "info"), remedy=REMEDY)
+    file.check()
+    written = file.metadata.get("format", "1")
     if written != str(FORMAT):
         raise ValueError(
             f"The checkpoint {path} was written by another version of spacy-elmo (format "
             f"{written}, not {FORMAT}). Train in a new directory, where [init] path can be a "
             f"model of the old one."
         )
-    return tensors, info
+    try:
+        info = json.loads(file.metadata["info"])
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"The checkpoint {path} is damaged: {error}. {REMEDY}") from error
+    check_finite(file.tensors, source)
+    # copies: what is mapped would end with the file
+    return {name: tensor.clone() for name, tensor in file.tensors.items()}, info
 
 
 def optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> Dict[str, Tensor]:

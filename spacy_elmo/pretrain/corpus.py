@@ -13,11 +13,11 @@ from typing import Dict, Iterable, Iterator, List, Sequence, Union
 
 import numpy as np
 
+from .corpus_check import REMAKE, WORDS_FILE, check_corpus
+
 PathLike = Union[str, Path]
 
-SETTINGS_FILE, WORDS_FILE = "corpus.json", "words.json"
 ARRAYS = {"tokens": np.int32, "starts": np.int64, "documents": np.int64, "counts": np.int64}
-FORMAT = "spacy-elmo corpus 1"
 
 
 class Numbering(Dict[str, int]):
@@ -79,13 +79,18 @@ class Corpus:
         RETURNS (Corpus): The corpus; its tokens and starts stay on disk.
         """
         folder = Path(folder)
-        key = _check(folder)
-        # read whole, as there are few of them, and mapped
-        counts, documents = (np.load(folder / f"{name}.npy") for name in ("counts", "documents"))
-        tokens, starts = (
-            np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("tokens", "starts")
-        )
-        words = json.loads((folder / WORDS_FILE).read_text("utf8"))
+        key = check_corpus(folder)
+        try:
+            # read whole, as there are few of them, and mapped
+            counts, documents = (
+                np.load(folder / f"{name}.npy") for name in ("counts", "documents")
+            )
+            tokens, starts = (
+                np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("tokens", "starts")
+            )
+            words = json.loads((folder / WORDS_FILE).read_text("utf8"))
+        except (ValueError, OSError, EOFError) as error:
+            raise ValueError(f"{folder} is damaged ({error}). {REMAKE}") from error
         return cls(words, counts, tokens, starts, documents, key)
 
     @classmethod
@@ -123,25 +128,3 @@ class Corpus:
             digest.update(values.tobytes())
         counts = np.bincount(arrays["tokens"], minlength=len(words)).astype(np.int64)
         return cls(words=words, counts=counts, key=digest.hexdigest(), **arrays)
-
-
-def _check(folder: Path) -> str:
-    """Look whether a folder holds a whole corpus; gives its key."""
-    path = folder / SETTINGS_FILE
-    if not path.is_file():
-        raise ValueError(f"{folder} holds no corpus: it has no {SETTINGS_FILE}.")
-    again = "Delete the folder, and it is made again from the text."
-    try:
-        settings = json.loads(path.read_text("utf8"))
-        key, sizes = str(settings["key"]), dict(settings["sizes"])
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error!r}). {again}") from error
-    if settings.get("format") != FORMAT:
-        found = settings.get("format")
-        raise ValueError(f"{path} says format {found!r}, expected {FORMAT!r}. {again}")
-    for name in (WORDS_FILE, *(f"{name}.npy" for name in ARRAYS)):
-        file, expected = folder / name, sizes.get(name)
-        found = file.stat().st_size if file.is_file() else "no"
-        if found != expected:
-            raise ValueError(f"{file} has {found} bytes, expected {expected}. {again}")
-    return key

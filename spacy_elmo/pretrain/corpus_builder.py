@@ -16,7 +16,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 from tqdm import tqdm
 
 from ..text.streams import Digest
-from .corpus import FORMAT, Corpus, PathLike
+from .corpus import Corpus, PathLike
+from .corpus_check import FORMAT
 from .corpus_writer import CorpusWriter
 from .lock import locked
 from .readers import LINES, TextReader, TextSettings, find_texts

@@ -12,7 +12,8 @@ from typing import Any, BinaryIO, Dict, Iterable, List, Sequence, cast
 
 import numpy as np
 
-from .corpus import ARRAYS, FORMAT, SETTINGS_FILE, WORDS_FILE, Numbering
+from .corpus import ARRAYS, Numbering
+from .corpus_check import FORMAT, SETTINGS_FILE, WORDS_FILE
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,10 @@ class CorpusWriter:
             "words": len(words),
             "sizes": {name: (self.folder / name).stat().st_size for name in names},
         }
-        (self.folder / SETTINGS_FILE).write_text(json.dumps(settings, indent=2) + "\n", "utf8")
+        # torch comes with it
+        from ..weights.digest import write_manifest
+
+        write_manifest(self.folder / SETTINGS_FILE, settings)
 
     def _count(self, numbers: np.ndarray, counts: np.ndarray) -> None:
         if len(self._numbering) > len(self._counts):

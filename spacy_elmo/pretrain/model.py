@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import List, Optional, Tuple
 
 import numpy as np
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -22,7 +21,8 @@ from ..bilm.softmax import sampled_cross_entropy
 from ..bilm.tokens import Spelling
 from ..weights import load_bilm, store
 from ..weights.atomic import PathLike
-from ..weights.build import check_tensors
+from ..weights.build import check_finite, check_shapes
+from ..weights.tensor_file import TensorFile
 from .sampler import Sample
 from .vocab import Vocab
 
@@ -169,11 +169,10 @@ class LanguageModel(nn.Module):
         def write_head(folder: Path) -> None:
             tensors = {name: x.detach().cpu().contiguous() for name, x in self.head_tensors()}
             config = json.dumps({"cutoffs": list(self.head.cutoffs)})
-            safetensors.torch.save_file(tensors, folder / store.HEAD, {"config": config})
+            safetensors.torch.save_file(tensors, folder / store.HEAD, {store.METADATA: config})
             self.vocab.to_file(folder / store.VOCAB)
 
-        self.bilm.warm_up()
-        store.write(self.bilm, path, extras=write_head)
+        store.write(self.bilm, path, extras=write_head, start=self.bilm.warm_start())
 
     def head_tensors(self) -> List[Tuple[str, Tensor]]:
         return list(self.head.state_dict().items())
@@ -198,17 +197,19 @@ class LanguageModel(nn.Module):
             )
         bilm = load_bilm(path)
         vocab = Vocab.from_file(path / store.VOCAB)
+        store.check(path, store.VOCAB)
         source = str(path / store.HEAD)
+        file = TensorFile(path / store.HEAD, source, known=(store.METADATA,))
         try:
-            with safetensors.safe_open(source, "pt") as file:
-                cutoffs = json.loads(file.metadata()["config"])["cutoffs"]
-            tensors = safetensors.torch.load_file(source)
+            cutoffs = json.loads(file.metadata[store.METADATA])["cutoffs"]
             head = make_head(len(vocab), bilm.options.projection_dim, cutoffs)
-        except store.DAMAGED as error:
+        except (ValueError, KeyError, TypeError, RuntimeError, RecursionError) as error:
             raise ValueError(f"{source} is not a whole softmax file: {error}.") from error
         expected = {name: tuple(x.shape) for name, x in head.state_dict().items()}
-        check_tensors(tensors, expected, source)
-        head.load_state_dict(tensors)
+        check_shapes(file.tensors, expected, source)
+        store.check(path, store.HEAD)
+        check_finite(file.tensors, source)
+        head.load_state_dict(file.tensors)
         return cls(bilm, head.requires_grad_(False), vocab)
 
 

@@ -110,6 +110,9 @@ class LanguageScorer:
             )
             for d in range(n_directions):
                 found[d, where] = self._of_targets(top[d, rows[d]], targets[d])
+        if not np.isfinite(found).all():
+            wrong = int(np.flatnonzero(~np.isfinite(found).all(axis=0))[0])
+            raise _not_finite(sentences[int(np.searchsorted(ends, wrong, side="right"))])
         forward, backward = found[0], found[1] if n_directions > 1 else None
         return [
             SentenceScore(forward[a:b], None if backward is None else backward[a:b])
@@ -145,6 +148,8 @@ class LanguageScorer:
         for d in range(self.model.bilm.options.n_directions):
             h = top[d, rows[d][places[d], None]]
             logs += self.model.head.log_probs(h)[0].double().cpu()
+        if not torch.isfinite(logs).all():
+            raise _not_finite(sentence)
         logs[[vocab.start, vocab.end, vocab.unknown]] = -torch.inf
         best = torch.softmax(logs, dim=0).topk(min(n, len(vocab) - len(SPECIAL)))
         return [
@@ -190,6 +195,14 @@ class LanguageScorer:
         ]
         found: np.ndarray = torch.cat(parts).cpu().numpy()
         return found
+
+
+def _not_finite(sentence: Sequence[str]) -> ValueError:
+    text = " ".join(sentence)
+    return ValueError(
+        f"The language model gives probabilities that are not finite (NaN or zero) for the "
+        f"sentence {text!r:.200}. Its weights are damaged or its training broke down: load others."
+    )
 
 
 def _start(model: LanguageModel, start_state: str, n_rows: int) -> State:

@@ -8,12 +8,16 @@ import io
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Iterator, Optional, Protocol, cast
+from typing import Any, BinaryIO, Callable, Iterator, Optional, Protocol
 
+from ..expansion import check_expansion
 from .pieces import PIECE_BYTES
 
 GZIP, ZSTANDARD = ".gz", ".zst"
 COMPRESSED = (GZIP, ZSTANDARD)
+
+# decompressed at once, which can become 32,768 times as many
+COMPRESSED_BYTES = 1 << 12
 
 Progress = Callable[[int], Any]
 """Told how many bytes of a file have been read since it was last told."""
@@ -43,9 +47,11 @@ def open_bytes(
         raw = io.BufferedReader(counted, 1 << 16)
         try:
             if suffix == GZIP:
-                yield cast(BinaryIO, gzip.GzipFile(fileobj=raw, mode="rb"))
+                unzipped = gzip.GzipFile(fileobj=raw, mode="rb")
+                yield io.BufferedReader(_Bounded(unzipped, counted, path), PIECE_BYTES)
             elif suffix == ZSTANDARD:
-                yield io.BufferedReader(_Zstandard(raw, path), PIECE_BYTES)
+                frames = _Zstandard(raw, path)
+                yield io.BufferedReader(_Bounded(frames, counted, path), PIECE_BYTES)
             else:
                 yield raw
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -80,6 +86,23 @@ class _Counted(io.FileIO):
             self._digest.update(data)
 
 
+class _Bounded(io.RawIOBase):
+    """Decompressed bytes, which end in an error if there are far too many of them."""
+
+    def __init__(self, stream: Any, compressed: io.FileIO, path: Path) -> None:
+        self._stream, self._compressed, self._path = stream, compressed, path
+        self._n_bytes = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        n_read: int = self._stream.readinto(buffer)
+        self._n_bytes += n_read
+        check_expansion(self._n_bytes, self._compressed.tell(), str(self._path))
+        return n_read
+
+
 class _Zstandard(io.RawIOBase):
     """Frame after frame; zstandard's own reader stops at the first, and ends without a
     word where a file has been cut off."""
@@ -105,7 +128,7 @@ class _Zstandard(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         while not self._ready:
-            data = self._rest or self._raw.read(1 << 14)
+            data = self._rest or self._raw.read(COMPRESSED_BYTES)
             self._rest = b""
             if not data:
                 if self._frame is not None:

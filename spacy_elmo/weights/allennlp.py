@@ -17,7 +17,7 @@ from .allennlp_archive import Options, is_tar, read_archive
 from .atomic import PathLike
 from .build import build_bilm
 from .hdf5_options import find_options, options_of, read_options
-from .layouts import StateDict, TokenNames, read_features, read_lstms
+from .layouts import StateDict, TokenNames, check_plain, read_features, read_lstms
 from .torch_files import is_torch_file, load_state_dict
 
 TOKENS, LSTMS = "_token_embedder.", "_elmo_lstm."
@@ -85,6 +85,9 @@ def _prefixes(state: Dict[str, Tensor], path: Path) -> List[str]:
             f"{path} holds {len(state)} tensors but no ELMo of AllenNLP: expected one whose name "
             f"ends in {TABLE}. Give the weights of a model that contains ELMo."
         )
+    for name, tensor in state.items():
+        if name.startswith(tuple(prefix + part for prefix in prefixes for part in (TOKENS, LSTMS))):
+            check_plain(name, tensor, str(path))
     first = _under(state, prefixes[0])
     for prefix in prefixes[1:]:
         other = _under(state, prefix)

@@ -4,21 +4,32 @@ Owns what is read from such a tar, and that nothing is unpacked to the disk. It 
 not know what the weights are.
 """
 
+import bz2
+import gzip
 import io
 import json
 import lzma
 import tarfile
 import zlib
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, cast
 
 from torch import Tensor
 
+from ..expansion import check_expansion
+from .digest import MAX_JSON_BYTES
 from .hdf5_options import parse_options
-from .torch_files import load_state_dict
+from .torch_files import MAX_READ_BYTES, load_state_dict
 
 CONFIG, WEIGHTS = "config.json", "weights.th"
 TAR_SUFFIXES = (".tar.gz", ".tgz", ".tar")
+OPENERS: Dict[bytes, Callable[..., Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ": lzma.open,
+}
+MAGIC_BYTES = 8
 TAR_ERRORS = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
@@ -34,8 +45,10 @@ def is_tar(path: Path) -> bool:
     if path.name.lower().endswith(TAR_SUFFIXES):
         return True
     try:
-        return tarfile.is_tarfile(path)
-    except TAR_ERRORS:
+        # not is_tarfile: of zeros, the lzma module makes an endless row of empty streams
+        with _open(path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
+            return archive.next() is not None
+    except (*TAR_ERRORS, ValueError):
         return False
 
 
@@ -48,12 +61,19 @@ def read_archive(path: Path, with_options: bool) -> Tuple[Dict[str, Tensor], Opt
         model, and ELMo's options if there are any.
     """
     try:
-        with tarfile.open(path, "r:*") as archive:
+        with _open(path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             members = {PurePosixPath(m.name).as_posix(): m for m in archive if _is_file(m, path)}
 
             def content(name: str) -> bytes:
                 file = archive.extractfile(members[name])
                 assert file is not None  # only files are in `members`
+                size = members[name].size
+                most = MAX_READ_BYTES if name == WEIGHTS else MAX_JSON_BYTES
+                if size > most:
+                    raise ValueError(
+                        f"{path}/{name} has {size:,} bytes; expected at most {most:,}, as no biLM "
+                        f"needs more. It is damaged or something else."
+                    )
                 return file.read()
 
             if WEIGHTS not in members:
@@ -71,6 +91,49 @@ def read_archive(path: Path, with_options: bool) -> Tuple[Dict[str, Tensor], Opt
     except TAR_ERRORS as error:
         raise ValueError(f"{path} is not a whole tar archive: {error}. Copy it again.") from error
     return load_state_dict(weights, f"{path}/{WEIGHTS}"), options
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[BinaryIO]:
+    """YIELDS (BinaryIO): A tar, decompressed as far as any archive of weights expands."""
+    with path.open("rb") as file:
+        start = file.read(MAGIC_BYTES)
+        file.seek(0)
+        openers = [opener for magic, opener in OPENERS.items() if start.startswith(magic)]
+        if not openers:
+            yield file
+            return
+        with openers[0](file) as stream:
+            yield cast(BinaryIO, _Bounded(stream, path.stat().st_size, path))
+
+
+class _Bounded(io.RawIOBase):
+    """A stream that is read no further than its compressed size allows."""
+
+    def __init__(self, stream: BinaryIO, stored: int, path: Path) -> None:
+        self._stream, self._stored, self._path = stream, stored, path
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        # tarfile asks for places counted from the start only
+        assert whence == io.SEEK_SET
+        self._check(offset)
+        return self._stream.seek(offset)
+
+    def read(self, size: int = -1) -> bytes:
+        self._check(self._stream.tell() + max(0, size))
+        return self._stream.read(size)
+
+    def _check(self, position: int) -> None:
+        check_expansion(position, self._stored, str(self._path))
 
 
 def _is_file(member: tarfile.TarInfo, path: Path) -> bool:

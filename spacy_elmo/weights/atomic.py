@@ -6,12 +6,13 @@ one to write to the same place can remove what a killed process left. Missing pa
 made.
 """
 
+import errno
 import hashlib
 import os
 import re
 import secrets
 import shutil
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Iterator, Optional, Union
 
@@ -19,6 +20,7 @@ from safetensors import SafetensorError
 
 PathLike = Union[str, Path]
 PART, OLD = ".part", ".old"
+FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 TOKEN = re.compile("[a-z0-9_]{8}")
 # of a hidden folder's name, in bytes; file systems allow 255 and the rest needs 15
 NAME_BYTES = 240
@@ -38,20 +40,27 @@ def atomic_file(path: PathLike) -> Iterator[Path]:
 
 @contextmanager
 def atomic_files(*paths: Path) -> Iterator[list[Path]]:
-    """Give temporary paths to write to; they replace files of one folder when the block ends.
+    """Give temporary paths to write to; they replace files when the block ends.
 
-    paths (Path): The files to write; their folder must exist. They are renamed one after the
+    paths (Path): The files to write; missing folders are made. They are renamed one after the
         other in this order, and a path that was not written is left as it was.
     YIELDS (List[Path]): Where to write each of them.
     """
     paths = tuple(path.resolve() if path.is_symlink() else path for path in paths)
-    with _hidden_folder(paths[-1]) as folder:
-        yield [folder / path.name for path in paths]
-        _sync_tree(folder)
+    folders: dict[Path, Path] = {}
+    with ExitStack() as stack:
         for path in paths:
-            if (folder / path.name).exists():
-                os.replace(folder / path.name, path)
-        _sync(paths[-1].parent)
+            if path.parent not in folders:
+                folders[path.parent] = stack.enter_context(_hidden_folder(path))
+        written = [folders[path.parent] / path.name for path in paths]
+        yield written
+        for folder in folders.values():
+            _sync_tree(folder)
+        for temporary, path in zip(written, paths):
+            if temporary.exists():
+                os.replace(temporary, path)
+        for folder in folders:
+            _sync(folder)
 
 
 @contextmanager
@@ -79,6 +88,19 @@ def atomic_directory(path: PathLike) -> Iterator[Path]:
             if old.exists() and not path.exists():
                 os.replace(old, path)
             shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def named_write_errors(path: Path) -> Iterator[None]:
+    """Raise errors of a full disk in the block as an OSError that names the path written to."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {error}.") from error
+    except OSError as error:
+        if error.errno in FULL and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def meant_for(path: Path) -> Optional[Path]:
@@ -114,9 +136,8 @@ def _hidden_folder(path: Path) -> Iterator[Path]:
             break
         _unlock(lock)
     try:
-        yield folder
-    except SafetensorError as error:
-        raise OSError(f"{path} cannot be written: {error}.") from error
+        with named_write_errors(path):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         _unlock(lock)

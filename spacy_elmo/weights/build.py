@@ -5,7 +5,7 @@ nothing that is not a number. It does not know of files beyond the name for mess
 """
 
 import math
-from typing import Dict, Optional, Sequence, Tuple
+from typing import Callable, Dict, Optional, Sequence, Tuple
 
 import torch
 from torch import Tensor
@@ -13,6 +13,7 @@ from torch import Tensor
 from ..bilm.characters import LexiconCharacters, WordLexicon
 from ..bilm.model import BiLM, Mix
 from ..bilm.options import BYTES, N_BYTE_CHARACTERS, BiLMOptions
+from .layouts import FLOATS
 
 ALIGNMENT = 64
 START = ("start_h", "start_c")
@@ -28,6 +29,7 @@ def build_bilm(
     characters: Optional[LexiconCharacters] = None,
     words: Optional[WordLexicon] = None,
     mixes: Sequence[Mix] = (),
+    verify: Optional[Callable[[], None]] = None,
 ) -> BiLM:
     """Make a frozen biLM from its tensors.
 
@@ -38,6 +40,8 @@ def build_bilm(
     characters (Optional[LexiconCharacters]): The alphabet of a model that has one.
     words (Optional[WordLexicon]): The vocabulary of a model with word input.
     mixes (Sequence[Mix]): Layer weights that came with the model.
+    verify (Optional[Callable[[], None]]): Called before values are read, when the tensors
+        are known to be as large as the options say: raises an error if the file is damaged.
     RETURNS (BiLM): The model.
     """
     _check_count(options, len(tensors), source)
@@ -59,8 +63,11 @@ def build_bilm(
         for name, value in bilm.state_dict().items()
         if warm or name not in START
     }
-    check_tensors(tensors, expected, source)
+    check_shapes(tensors, expected, source)
+    if verify is not None:
+        verify()
     tensors = {name: _aligned(tensor.to(torch.float32)) for name, tensor in tensors.items()}
+    check_finite(tensors, source)
     if not warm:
         tensors.update((name, torch.zeros(getattr(bilm, name).shape)) for name in START)
     bilm.load_state_dict(tensors, assign=True)
@@ -107,11 +114,11 @@ def _aligned(tensor: Tensor) -> Tensor:
     return tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor
 
 
-def check_tensors(
+def check_shapes(
     tensors: Dict[str, Tensor], expected: Dict[str, Tuple[int, ...]], source: str
 ) -> None:
-    """Raise a ValueError unless the tensors have the expected names, shapes and
-    finite values."""
+    """Raise a ValueError unless the tensors have the expected names, shapes and floating point
+    types. Values are not read."""
     missing = sorted(set(expected) - set(tensors))
     if missing:
         raise ValueError(
@@ -130,16 +137,29 @@ def check_tensors(
                 f"{source}: {name} has shape {list(tensors[name].shape)}, but by the options it "
                 f"must be {list(shape)}. The options belong to another model."
             )
-        if not tensors[name].is_floating_point():
+        if tensors[name].dtype not in FLOATS:
             raise ValueError(
                 f"{source}: {name} holds values of type {tensors[name].dtype}; expected floating "
                 f"point numbers. The file is damaged or belongs to another model."
             )
-        if not torch.isfinite(tensors[name].float()).all():
+
+
+def check_finite(tensors: Dict[str, Tensor], source: str) -> None:
+    """Raise a ValueError if a tensor of floating point numbers holds NaN or infinity."""
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not is_finite(tensor):
             raise ValueError(
                 f"{source}: {name} holds values that are not finite (NaN or infinity). "
                 f"The training broke down or the file is damaged."
             )
+
+
+def is_finite(tensor: Tensor) -> bool:
+    """RETURNS (bool): Whether there is neither NaN nor infinity in a tensor."""
+    if tensor.element_size() == 1:  # torch does not add up such numbers
+        tensor = tensor.float()
+    # one pass without a copy; finite values can have an infinite sum, but hardly ever do
+    return bool(torch.isfinite(tensor.sum()) or torch.isfinite(tensor).all())
 
 
 def _some(names: Sequence[str]) -> str:

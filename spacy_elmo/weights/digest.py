@@ -20,6 +20,7 @@ BLANK = "0" * 64
 SEAL = re.compile(rb'"digest": ?"([0-9a-f]{64})"')
 CHUNK = 1 << 20
 MAX_JSON_BYTES = 1 << 26
+MAX_VOCAB_BYTES = 1 << 28
 REMEDY = "The file is damaged or was edited. Copy it again from where it came, or write it again."
 
 
@@ -44,6 +45,18 @@ def seal(data: Buffer, end: int | None = None) -> tuple[int, bytes]:
     return match.start(1), _digest_around(data, match.start(1)).encode()
 
 
+def write_seal(path: Path, end: int | None = None) -> None:
+    """Put the digest of a file into the place of its blank.
+
+    path (Path): The file, with `"digest": BLANK` in it.
+    end (Optional[int]): Where the part of the file that can hold the digest ends.
+    """
+    with path.open("rb+") as file, mmap.mmap(file.fileno(), 0) as data:
+        place, digest = seal(data, end)
+        data[place : place + len(digest)] = digest
+        data.flush()
+
+
 def check_seal(data: Buffer, source: str, end: int | None = None, remedy: str = REMEDY) -> None:
     """Raise a ValueError unless a file is as it was when it was sealed.
 
@@ -59,19 +72,20 @@ def check_seal(data: Buffer, source: str, end: int | None = None, remedy: str = 
     _compare(match[1].decode(), _digest_around(data, match.start(1)), source, remedy)
 
 
-def check_file(path: Path, expected: str, remedy: str = REMEDY) -> None:
+def check_file(path: Path, expected: str | None, remedy: str = REMEDY) -> None:
     """Raise a ValueError unless a file has the digest that its manifest names."""
     _compare(expected, file_digest(path), str(path), remedy)
 
 
-def write_manifest(path: Path, values: dict[str, Any]) -> None:
+def write_manifest(path: Path, values: dict[str, Any], **known: str) -> None:
     """Write a sealed JSON file with the digests of all other files of its directory.
 
     path (Path): The file.
     values (Dict[str, Any]): Its other content, without the keys "files" and "digest".
+    **known (str): Digests that have been computed already, by the name of the file.
     """
     others = sorted(file for file in path.parent.iterdir() if file != path and file.is_file())
-    files = {file.name: file_digest(file) for file in others}
+    files = {file.name: known.get(file.name) or file_digest(file) for file in others}
     text = json.dumps({**values, FILES: files, KEY: BLANK}, indent=2, ensure_ascii=False) + "\n"
     data = bytearray(text.encode("utf8"))
     place, digest = seal(data)

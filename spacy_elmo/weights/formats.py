@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Optional
 
 from ..bilm.model import BiLM
+from ..expansion import check_expansion
 from ..forked import run_alone_after_fork
 from . import allennlp, hdf5, hdf5_writer, many_langs, store
 from .atomic import PathLike
@@ -25,7 +26,7 @@ KNOWN = (
 )
 # what the zip module raises, RuntimeError for a password
 UNREADABLE = (zipfile.BadZipFile, OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError)
-ZIPPED = (".hdf5", ".json", ".txt", ".gz", ".dic", ".pkl", ".safetensors")
+ZIPPED = (*hdf5.SUFFIXES, ".json", ".txt", ".gz", ".dic", ".pkl", ".safetensors")
 
 
 def load_bilm(
@@ -68,6 +69,8 @@ def load_bilm(
         if many_langs.is_many_langs(path):
             return many_langs.read(path)
         return hdf5.read(hdf5.find_weights(path), options_file, vocab_file)
+    if not path.is_file():
+        raise ValueError(f"{path} is not a regular file or directory. Known are {KNOWN}.")
     if allennlp.is_allennlp(path):  # before zips, for torch's files are zips as well
         return allennlp.read(path, options_file)
     if _is_zip(path):
@@ -84,7 +87,7 @@ def save_bilm(bilm: BiLM, path: PathLike) -> None:
     path (Union[str, Path]): A directory to write, or an HDF5 file, beside which its
         options file is written as `<name>_options.json`.
     """
-    if Path(path).suffix.lower() in (".hdf5", ".h5"):
+    if Path(path).suffix.lower() in hdf5.SUFFIXES:
         hdf5_writer.write(bilm, path)
     else:
         store.write(bilm, path)
@@ -102,6 +105,8 @@ def _read_zip(path: Path, options_file: Optional[PathLike], vocab_file: Optional
         root = Path(temporary).resolve()
         try:
             with zipfile.ZipFile(path) as archive:
+                size = sum(member.file_size for member in archive.infolist())
+                check_expansion(size, path.stat().st_size, str(path))
                 for member in archive.infolist():
                     target = (root / member.filename).resolve()
                     if not target.is_relative_to(root):
@@ -112,7 +117,7 @@ def _read_zip(path: Path, options_file: Optional[PathLike], vocab_file: Optional
                 for member in archive.infolist():
                     name = PurePosixPath(member.filename)
                     # macOS puts hidden twins of the files beside them
-                    if name.suffix in ZIPPED and not name.name.startswith("."):
+                    if name.suffix.lower() in ZIPPED and not name.name.startswith("."):
                         archive.extract(member, root)
         except UNREADABLE as error:
             raise ValueError(
@@ -124,7 +129,7 @@ def _read_zip(path: Path, options_file: Optional[PathLike], vocab_file: Optional
             if (
                 store.is_store(folder)
                 or many_langs.is_many_langs(folder)
-                or any(folder.glob("*.hdf5"))
+                or any(map(hdf5.is_named_hdf5, folder.iterdir()))
             ):
                 try:
                     return load_bilm(folder, options_file, vocab_file)

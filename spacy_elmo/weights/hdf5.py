@@ -4,19 +4,31 @@ Owns the dataset names and the layouts of bilm-tf, in every variant that its tra
 code can produce. Names that start with `RNN_0` are the forward direction.
 """
 
+import json
+import mmap
+import warnings
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import h5py
-import numpy as np
 import torch
 from torch import Tensor
 
+from ..bilm.characters import WordLexicon
 from ..bilm.model import BiLM
 from ..bilm.options import N_BYTE_CHARACTERS, BiLMOptions
 from .atomic import PathLike
 from .build import build_bilm
-from .hdf5_options import find_options, options_of, read_languages, read_lexicon, read_options
+from .digest import KEY, SEAL, check_seal
+from .hdf5_datasets import DAMAGED, Datasets
+from .hdf5_options import (
+    SPECIAL_WORDS,
+    find_options,
+    options_of,
+    read_languages,
+    read_lexicon,
+    read_options,
+)
 from .layouts import gates_from_original
 
 # One-layer models have no MultiRNNCell level, one-directional ones the first root.
@@ -24,13 +36,25 @@ CELLS = ("{root}/MultiRNNCell/Cell{layer}/LSTMCell", "{root}/LSTMCell")
 ROOTS = {True: ("RNN_0/RNN", "RNN_1/RNN"), False: ("rnn",)}
 WORDS = "embedding"
 KERNEL, BIAS, PROJECTION = ("W_0", "kernel"), ("B", "bias"), ("W_P_0", "projection/kernel")
-# what h5py raises for a file that is not whole
-DAMAGED = (OSError, RuntimeError, KeyError, TypeError, AttributeError, UnicodeDecodeError)
+SUFFIXES = (".hdf5", ".h5")
+# the attribute with what a file of ours holds besides the arrays, see `hdf5_writer`
+CONFIG = "spacy_elmo_config"
+# where in a file its digest can be: HDF5 puts what is written first in front
+SEAL_BYTES = 1 << 20
+EDITED = (
+    "Copy the file again, or export the model again. If you changed it on purpose, copy its "
+    "datasets to a new file."
+)
 
 
 def is_hdf5(path: Path) -> bool:
     """RETURNS (bool): Whether a file is HDF5."""
     return path.is_file() and bool(h5py.is_hdf5(path))
+
+
+def is_named_hdf5(path: Path) -> bool:
+    """RETURNS (bool): Whether a path has the name of an HDF5 file that is not hidden."""
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def holds_bilm(path: Path) -> bool:
@@ -39,7 +63,8 @@ def holds_bilm(path: Path) -> bool:
         return False
     try:
         with h5py.File(path, "r") as file:
-            return any(root.split("/")[0] in file for roots in ROOTS.values() for root in roots)
+            names = (root.split("/")[0] for roots in ROOTS.values() for root in roots)
+            return any(_has(file, name) for name in names)
     except DAMAGED:
         return False
 
@@ -47,18 +72,24 @@ def holds_bilm(path: Path) -> bool:
 def reads_words(path: Path) -> bool:
     """RETURNS (bool): Whether the biLM in a file reads word ids, for which it has a vocabulary."""
     with h5py.File(path, "r") as file:
-        return WORDS in file
+        return _has(file, WORDS)
+
+
+def _has(file: h5py.File, name: str) -> bool:
+    """Whether a file itself has a group or dataset, not a link to another place."""
+    return isinstance(file.get(name, getlink=True), h5py.HardLink)
 
 
 def find_weights(folder: Path) -> Path:
     """RETURNS (Path): The weight file of a directory, `model.hdf5` if there are more."""
-    found = sorted(folder.glob("*.hdf5"))
+    found = sorted(path for path in folder.iterdir() if is_named_hdf5(path))
     if (folder / "model.hdf5") in found:
         return folder / "model.hdf5"
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"
         raise ValueError(
-            f"{folder} must hold one .hdf5 weight file, or one named model.hdf5; found: {names}."
+            f"{folder} must hold one .hdf5 or .h5 weight file, or one named model.hdf5; found: "
+            f"{names}."
         )
     return found[0]
 
@@ -77,69 +108,85 @@ def read(
     RETURNS (BiLM): The model, frozen, on the CPU.
     """
     path = Path(path)
-    options_file = Path(options_file) if options_file is not None else find_options(path)
-    raw = read_options(options_file)
     try:
         with h5py.File(path, "r") as file:
-            datasets = _Datasets(file, path)
-            options = options_of(raw, str(options_file), datasets.names)
+            datasets = Datasets(file, path)
+            config = _own_config(file, path)
+            options, raw, source = _find_options(path, options_file, config, datasets.names)
+            _check_digest(path, config)
             tensors = _read_tensors(datasets, options)
-            unread = [name for name in datasets.names if name not in datasets.read]
     except DAMAGED as error:
         raise ValueError(f"{path} is not a whole HDF5 file: {error}. Copy it again.") from error
-    if unread:
+    if datasets.unread:
         raise ValueError(
-            f"{path} holds {', '.join(unread[:3])}, which {options_file} does not mention. "
+            f"{path} holds {', '.join(datasets.unread[:3])}, which {source} does not mention. "
             f"The options belong to another model."
         )
     words = None
     if options.word_dim:
-        words = read_lexicon(path, vocab_file, options)
+        if config is not None and vocab_file is None:
+            words = WordLexicon(config["words"], *SPECIAL_WORDS)
+        else:
+            words = read_lexicon(path, vocab_file, options)
     bilm = build_bilm(options, tensors, str(path), words=words)
-    bilm.languages = read_languages(raw, str(options_file))
+    bilm.languages = read_languages(raw, source)
     return bilm
 
 
-class _Datasets:
-    """The datasets of a file by name, with a shape check on reading."""
-
-    def __init__(self, file: h5py.File, path: Path) -> None:
-        self.path = path
-        self.file = file
-        self.names: List[str] = []
-        self.read: List[str] = []
-
-        def visit(name: str, item: Any) -> None:
-            if isinstance(item, h5py.Dataset):
-                self.names.append(name)
-
-        file.visititems(visit)
-
-    def get(self, names: Tuple[str, ...], *shape: int) -> Tensor:
-        """The first dataset of these names, float32, or an error for its absence."""
-        name = next((name for name in names if name in self.names), None)
-        if name is None:
-            raise ValueError(
-                f"{self.path} has no dataset {names[0]}. It is damaged, not a biLM, or the "
-                f"options belong to another model."
-            )
-        found = self.file[name].shape
-        if found != shape:
-            raise ValueError(
-                f"{self.path}: {name} has shape {list(found)}, but by the options it must be "
-                f"{list(shape)}. The options belong to another model."
-            )
-        values = self.file[name][...]
-        if values.dtype.kind != "f":
-            raise ValueError(
-                f"{self.path}: {name} holds values of type {values.dtype}; expected floating point "
-                f"numbers. The file is damaged or holds something else."
-            )
-        self.read.append(name)
-        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+def _own_config(file: h5py.File, path: Path) -> Optional[Dict[str, Any]]:
+    """What our own writer put into a file; None if other software wrote it."""
+    text = file.attrs.get(CONFIG)
+    if text is None:
+        return None
+    try:
+        config = json.loads(text)
+        if not {"options", "words", KEY} <= config.keys():
+            raise ValueError("it is incomplete")
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"{path} has a damaged attribute {CONFIG}: {error}. {EDITED}") from error
+    found: Dict[str, Any] = config
+    return found
 
 
-def _read_tensors(data: _Datasets, options: BiLMOptions) -> Dict[str, Tensor]:
+def _check_digest(path: Path, config: Optional[Dict[str, Any]]) -> None:
+    """Raise a ValueError if a file that was sealed is not as it was written."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        if config is not None or SEAL.search(data, 0, SEAL_BYTES):
+            check_seal(data, str(path), SEAL_BYTES, EDITED)
+
+
+def _find_options(
+    path: Path,
+    options_file: Optional[PathLike],
+    config: Optional[Dict[str, Any]],
+    names: List[str],
+) -> Tuple[BiLMOptions, Dict[str, Any], str]:
+    """Return the options of a weight file, the same as they are written, and where they are: the
+    file that is given, else the weight file itself, else the file next to it."""
+    if config is None or options_file is not None:
+        options_file = Path(options_file) if options_file is not None else find_options(path)
+        raw = read_options(options_file)
+        return options_of(raw, str(options_file), names), raw, str(options_file)
+    source, raw = f"the attribute {CONFIG}", config["options"]
+    options = options_of(raw, source, names)
+    try:
+        beside = find_options(path)
+    except ValueError:
+        return options, raw, source
+    try:
+        same = options_of(read_options(beside), str(beside), names) == options
+    except ValueError:
+        same = False
+    if not same:
+        warnings.warn(
+            f"{beside} differs from the options that {path} was written with, which are used. "
+            f"Export the model again, or give the file as options_file to use it.",
+            stacklevel=2,
+        )
+    return options, raw, source
+
+
+def _read_tensors(data: Datasets, options: BiLMOptions) -> Dict[str, Tensor]:
     tensors: Dict[str, Tensor] = {}
     n_features, dim = options.n_features, options.projection_dim
     if options.filters:
@@ -172,9 +219,9 @@ def _read_tensors(data: _Datasets, options: BiLMOptions) -> Dict[str, Tensor]:
     return tensors
 
 
-def _char_table(data: _Datasets, options: BiLMOptions) -> Tensor:
+def _char_table(data: Datasets, options: BiLMOptions) -> Tensor:
     """The character table without the zero row that some tools put before it."""
-    shape = data.file["char_embed"].shape if "char_embed" in data.names else ()
+    shape = data.shape("char_embed")
     if shape == (N_BYTE_CHARACTERS + 1, options.char_dim):
         table = data.get(("char_embed",), *shape)
         if not table[0].any():
@@ -183,7 +230,7 @@ def _char_table(data: _Datasets, options: BiLMOptions) -> Tensor:
 
 
 def _read_cell(
-    data: _Datasets, options: BiLMOptions, root: str, layer: int
+    data: Datasets, options: BiLMOptions, root: str, layer: int
 ) -> Iterator[Tuple[str, Tensor]]:
     hidden, dim = options.hidden_dim, options.projection_dim
     cells = [

@@ -13,6 +13,7 @@ from ..bilm.characters import WordLexicon
 from ..bilm.languages import languages_of
 from ..bilm.options import N_BYTE_CHARACTERS, BiLMOptions
 from .atomic import PathLike
+from .digest import MAX_JSON_BYTES, MAX_VOCAB_BYTES, read_bounded
 
 SPECIAL_WORDS = ("<UNK>", "<S>", "</S>")  # unknown, start, end
 
@@ -35,7 +36,7 @@ def find_options(weights: Path) -> Path:
 def read_options(path: Path) -> Dict[str, Any]:
     """RETURNS (Dict[str, Any]): The content of an options file."""
     try:
-        text = path.read_bytes()
+        text = read_bounded(path, MAX_JSON_BYTES)
     except OSError as error:
         raise ValueError(f"The options file {path} cannot be read: {error}.") from error
     return parse_options(text, str(path))
@@ -159,7 +160,8 @@ def find_vocab(weights: Path) -> Path:
 def read_vocab(path: Path) -> List[str]:
     """RETURNS (List[str]): One word a line, in the order of their ids."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").rstrip("\n").split("\n")
+        text = read_bounded(path, MAX_VOCAB_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
+        lines = text.rstrip("\n").split("\n")
     except (OSError, ValueError) as error:
         raise ValueError(
             f"The vocabulary {path} cannot be read: {error}. It must be UTF-8 text, one word a "

@@ -16,8 +16,21 @@ from ..bilm.char_cnn import Highway
 from ..bilm.lstm import LSTMLayer
 from ..bilm.model import BiLM
 from ..bilm.options import BYTES, N_BYTE_CHARACTERS, BiLMOptions
-from .atomic import PathLike, atomic_file
-from .hdf5 import BIAS, CELLS, KERNEL, PROJECTION, ROOTS, WORDS, holds_bilm, reads_words
+from .atomic import PathLike, atomic_files
+from .digest import BLANK, KEY, write_seal
+from .hdf5 import (
+    BIAS,
+    CELLS,
+    CONFIG,
+    KERNEL,
+    PROJECTION,
+    ROOTS,
+    SEAL_BYTES,
+    WORDS,
+    holds_bilm,
+    is_named_hdf5,
+    reads_words,
+)
 from .hdf5_file import new_hdf5
 from .hdf5_options import SPECIAL_WORDS
 from .layouts import gates_to_original
@@ -63,13 +76,16 @@ def write(bilm: BiLM, path: PathLike, options_file: Optional[PathLike] = None) -
     vocab = path.with_name("vocab.txt")
     if words is not None and (any(map(reads_words, others)) or not path.exists()):
         _check_same(vocab, words.words, lambda text: text.rstrip("\n").split("\n"))
-    with atomic_file(path) as new_weights, atomic_file(options_file) as new_options:
+    with atomic_files(path, options_file, vocab) as (new_weights, new_options, new_vocab):
         with new_hdf5(new_weights) as (file, _):
+            # read in place of the files beside it, which a killed process can leave as they were
+            config = {KEY: BLANK, "options": found, "words": words and words.words}
+            file.attrs[CONFIG] = json.dumps(config)
             _write_tensors(bilm, lambda name, tensor: _put(file, name, tensor))
+        write_seal(new_weights, SEAL_BYTES)
         new_options.write_text(json.dumps(found, indent=1) + "\n", encoding="utf8")
         if words is not None:
-            with atomic_file(vocab) as new_vocab:
-                new_vocab.write_text("\n".join(words.words) + "\n", encoding="utf8")
+            new_vocab.write_text("\n".join(words.words) + "\n", encoding="utf8")
     return options_file
 
 
@@ -79,7 +95,7 @@ def _stem(path: Path) -> str:
 
 def _others(path: Path) -> List[Path]:
     """RETURNS (List[Path]): The weight files beside one."""
-    found = (other for other in path.parent.iterdir() if other.suffix in (".hdf5", ".h5"))
+    found = (other for other in path.parent.iterdir() if is_named_hdf5(other))
     return [other for other in found if other != path and holds_bilm(other)]
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..bilm.options import BiLMOptions
 
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 DIRECTIONS = ("forward", "backward")
 
 
@@ -45,6 +46,29 @@ def highway_from_torch(rows: Tensor) -> Tensor:
     transformed value, so its sign changes."""
     transform, gate = rows.chunk(2)
     return torch.cat([transform, -gate])
+
+
+def check_plain(name: str, tensor: Tensor, source: str) -> None:
+    """Raise a ValueError unless a tensor from elsewhere is an ordinary one, with all its values."""
+    found = None
+    if tensor.layout != torch.strided or tensor.is_nested:
+        found = f"is a tensor of the layout {tensor.layout}"
+    elif tensor.is_quantized:
+        found = f"is a quantized tensor ({tensor.dtype})"
+    elif tensor.is_meta:
+        found = "is a tensor without values"
+    elif not tensor.numel():
+        found = f"has no values (shape {list(tensor.shape)})"
+    elif tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        found = (
+            f"has shape {list(tensor.shape)}, but only {tensor.untyped_storage().nbytes():,} bytes "
+            f"are stored"
+        )
+    if found is not None:
+        raise ValueError(
+            f"{source}: {name} {found}; expected a dense tensor of floating point numbers. Save "
+            f"the weights as ordinary float32 tensors."
+        )
 
 
 class StateDict:
@@ -91,13 +115,14 @@ class StateDict:
                 f"{self.source}: {name} has shape {list(tensor.shape)}, but by {self.basis} it "
                 f"must be {list(shape)}. The file is damaged or belongs to another model."
             )
-        if not tensor.is_floating_point():
+        if tensor.dtype not in FLOATS:
             raise ValueError(
                 f"{self.source}: {name} holds values of type {tensor.dtype}; expected floating "
                 f"point numbers. The file is damaged or holds another kind of model."
             )
         self._read.add(name)
-        return tensor.to(torch.float32)
+        # a copy, as the file may be mapped, and changed or removed later
+        return tensor.detach().to(torch.float32, copy=True)
 
     def check_all_read(self, prefixes: Tuple[str, ...] = ("",)) -> None:
         """Raise a ValueError if a tensor whose name starts so was not asked for."""
@@ -114,6 +139,7 @@ class StateDict:
                 f"{self.source} has no tensor {name}, which {self.basis} asks for. The file is "
                 f"damaged or belongs to another model."
             )
+        check_plain(name, self._tensors[name], self.source)
         return self._tensors[name]
 
 

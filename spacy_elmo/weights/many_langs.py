@@ -15,6 +15,7 @@ from ..bilm.model import BiLM
 from ..bilm.options import BYTES, CHARACTERS, N_BYTE_CHARACTERS, BiLMOptions
 from .atomic import PathLike
 from .build import build_bilm
+from .digest import MAX_JSON_BYTES, MAX_VOCAB_BYTES, read_bounded
 from .layouts import StateDict, TokenNames, read_features, read_lstms
 from .torch_files import load_state_dict
 
@@ -109,7 +110,7 @@ def _architecture(path: Path) -> Tuple[str, Dict[str, Any]]:
 
 def _read_json(path: Path) -> Dict[str, Any]:
     try:
-        values = json.loads(path.read_bytes())
+        values = json.loads(read_bounded(path, MAX_JSON_BYTES))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is not valid JSON: {error}. Unpack the model again.") from error
     if not isinstance(values, dict):
@@ -169,7 +170,7 @@ def _lexicon(path: Path, n_rows: int, special: Tuple[str, ...]) -> List[str]:
     with a tab, which no entry can have.
     """
     try:
-        lines = path.read_bytes().decode("utf8").split("\n")
+        lines = read_bounded(path, MAX_VOCAB_BYTES).decode("utf8").split("\n")
     except (OSError, ValueError) as error:
         raise ValueError(f"The lexicon {path} cannot be read: {error}.") from error
     ids: Dict[str, int] = {}

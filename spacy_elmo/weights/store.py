@@ -5,10 +5,10 @@ pipeline holds. Loading never runs code from the file.
 """
 
 import json
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
-import safetensors
 import safetensors.torch
 import torch
 
@@ -16,8 +16,11 @@ from ..bilm.characters import LexiconCharacters, WordLexicon
 from ..bilm.languages import languages_of
 from ..bilm.model import BiLM, Mix
 from ..bilm.options import BiLMOptions
+from . import tensor_file
 from .atomic import PathLike, atomic_directory
 from .build import START, build_bilm
+from .digest import MAX_JSON_BYTES, check_file, read_bounded, read_manifest, write_manifest
+from .tensor_file import TensorFile
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -27,8 +30,9 @@ VOCAB = "vocab.txt"
 THROWAWAY = (".DS_Store", "._", ".nfs")
 FORMAT = "spacy-elmo"
 VERSION = 1
-# what the readers of safetensors and JSON raise
-DAMAGED = (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError)
+CONFIG_KEYS = {"format", "version", "options", "mixes", "characters", "words", "languages"}
+METADATA = "config"  # where one file holds weights and configuration
+SAVE_AGAIN = "The file is damaged. Copy it again, or save the pipeline again."
 
 
 def config_of(bilm: BiLM) -> Dict[str, Any]:
@@ -51,9 +55,9 @@ def config_of(bilm: BiLM) -> Dict[str, Any]:
 
 
 def to_bytes(bilm: BiLM) -> bytes:
-    """RETURNS (bytes): Weights and configuration as one safetensors file."""
-    tensors = {name: value.contiguous() for name, value in bilm.state_dict().items()}
-    return safetensors.torch.save(tensors, {"config": json.dumps(config_of(bilm))})
+    """RETURNS (bytes): Weights and configuration as one sealed safetensors file."""
+    tensors = {name: value.cpu().contiguous() for name, value in bilm.state_dict().items()}
+    return tensor_file.to_bytes(tensors, {METADATA: json.dumps(config_of(bilm))})
 
 
 def from_bytes(data: bytes, source: str = "The saved biLM") -> BiLM:
@@ -63,13 +67,13 @@ def from_bytes(data: bytes, source: str = "The saved biLM") -> BiLM:
     source (str): Name for error messages.
     RETURNS (BiLM): The model, frozen, on the CPU.
     """
+    file = TensorFile(data, source, known=(METADATA,), remedy=SAVE_AGAIN)
     try:
-        tensors = safetensors.torch.load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        config = json.loads(header["__metadata__"]["config"])
-    except DAMAGED as error:
+        config = json.loads(file.metadata[METADATA])
+    except (ValueError, KeyError, RecursionError) as error:
+        file.check()
         raise ValueError(f"{source} is not a whole safetensors file of a biLM: {error}.") from error
-    return _build(config, tensors, source)
+    return build(config, file.tensors, source, file.check)
 
 
 def write(
@@ -77,6 +81,7 @@ def write(
     path: PathLike,
     dtype: Optional[torch.dtype] = None,
     extras: Optional[Callable[[Path], None]] = None,
+    start: Optional[Tuple[torch.Tensor, torch.Tensor]] = None,
 ) -> None:
     """Save a biLM as a directory, whole or not at all.
 
@@ -86,6 +91,8 @@ def write(
         the size; float32 if None.
     extras (Optional[Callable[[Path], None]]): Writes further files to the folder that it
         is given, as part of the same directory.
+    start (Optional[Tuple[Tensor, Tensor]]): Start states to write, `start_h` and `start_c`;
+        those of the model if None.
     """
     path = Path(path).resolve()  # what a link points to is replaced, not the link
     check_replaceable(path)
@@ -95,16 +102,17 @@ def write(
             f"lost. Save to another directory, or remove that one first."
         )
     tensors: Dict[str, torch.Tensor] = {}
-    for name, value in bilm.state_dict().items():
+    state = bilm.state_dict()
+    state.update(zip(START, start or ()))
+    for name, value in state.items():
         # the start states are few, and computed from the weights as they were
         kept = dtype is None or name in START
         tensors[name] = value.detach().to("cpu", value.dtype if kept else dtype).contiguous()
     with atomic_directory(path) as folder:
-        text = json.dumps(config_of(bilm), indent=2, ensure_ascii=False)
-        (folder / CONFIG).write_text(text + "\n", encoding="utf8")
         safetensors.torch.save_file(tensors, folder / WEIGHTS)
         if extras is not None:
             extras(folder)
+        write_manifest(folder / CONFIG, config_of(bilm))
 
 
 def check_replaceable(path: Path) -> None:
@@ -116,7 +124,8 @@ def check_replaceable(path: Path) -> None:
     ours = False
     if names - {HEAD, VOCAB} == {CONFIG, WEIGHTS}:
         try:
-            ours = json.loads((path / CONFIG).read_text(encoding="utf8")).get("format") == FORMAT
+            text = read_bounded(path / CONFIG, MAX_JSON_BYTES)
+            ours = json.loads(text).get("format") == FORMAT
         except (ValueError, AttributeError, RecursionError):
             ours = False
     if path.is_file() or (names and not ours):
@@ -143,26 +152,59 @@ def read(path: PathLike) -> BiLM:
     RETURNS (BiLM): The model, frozen, float32, on the CPU.
     """
     path = Path(path)
-    try:
-        config = json.loads((path / CONFIG).read_text(encoding="utf8"))
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path / CONFIG} is not valid JSON: {error}.") from error
-    try:
-        tensors = safetensors.torch.load_file(path / WEIGHTS)
-    except DAMAGED as error:
-        raise ValueError(
-            f"{path / WEIGHTS} is not a whole safetensors file: {error}. Copy it again."
-        ) from error
-    return _build(config, tensors, str(path / WEIGHTS))
+    config, digests = read_manifest(path / CONFIG)
+    file = TensorFile(path / WEIGHTS, str(path / WEIGHTS), known=("format",))
+    verify = partial(_check_files, path, digests, (WEIGHTS,))
+    return build(config, file.tensors, str(path / WEIGHTS), verify)
 
 
-def _build(config: Any, tensors: Dict[str, torch.Tensor], source: str) -> BiLM:
+def check(path: Path, *names: str) -> None:
+    """Raise a ValueError unless files of a directory are as they were written.
+
+    path (Path): The directory. If it was written without digests, nothing is checked.
+    names (str): The files.
+    """
+    _check_files(path, read_manifest(path / CONFIG)[1], names)
+
+
+def _check_files(path: Path, digests: Optional[Dict[str, str]], names: Sequence[str]) -> None:
+    if digests is None:
+        return
+    for name in names:
+        if name not in digests:
+            raise ValueError(
+                f"{path / name} belongs to another model: {path / CONFIG} names no digest of it. "
+                f"Copy the directory again."
+            )
+        check_file(path / name, digests[name])
+
+
+def build(
+    config: Any,
+    tensors: Dict[str, torch.Tensor],
+    source: str,
+    verify: Optional[Callable[[], None]] = None,
+) -> BiLM:
+    """Make a biLM of the content of a file.
+
+    config (Any): What `config_of` gave.
+    tensors (Dict[str, Tensor]): Tensors by their names in the biLM's state dict.
+    source (str): The file, for error messages.
+    verify (Optional[Callable[[], None]]): As for `build_bilm`.
+    RETURNS (BiLM): The model, frozen, on the CPU.
+    """
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise ValueError(f"The configuration of {source} is not one of a '{FORMAT}' biLM.")
     if config.get("version") != VERSION:
         raise ValueError(
             f"The configuration of {source} has version {config.get('version')!r}; this release "
             f"reads version {VERSION}. Update spacy-elmo."
+        )
+    others = sorted(config.keys() - CONFIG_KEYS)
+    if others:
+        raise ValueError(
+            f"The configuration of {source} has the key {others[0]!r}, which this release does "
+            f"not know: it is damaged, or of a newer version. Update spacy-elmo."
         )
     try:
         options = BiLMOptions.from_dict(config["options"])
@@ -182,7 +224,7 @@ def _build(config: Any, tensors: Dict[str, torch.Tensor], source: str) -> BiLM:
         raise ValueError(f"The configuration of {source} is incomplete: {error}.") from error
     except ValueError as error:
         raise ValueError(f"The configuration of {source} is damaged: {error}") from error
-    bilm = build_bilm(options, tensors, source, characters, lexicon, mixes)
+    bilm = build_bilm(options, tensors, source, characters, lexicon, mixes, verify)
     bilm.languages = languages
     return bilm
 

@@ -14,7 +14,7 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from .digest import BLANK, KEY, REMEDY, Buffer, check_seal, seal
+from .digest import BLANK, KEY, REMEDY, Buffer, check_seal, seal, write_seal
 
 # what the readers of safetensors and JSON raise
 DAMAGED = (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError)
@@ -36,10 +36,9 @@ def to_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
 def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a sealed safetensors file; arguments as for `to_bytes`."""
     safetensors.torch.save_file(tensors, path, {**metadata, KEY: BLANK})
-    with path.open("rb+") as file, mmap.mmap(file.fileno(), 0) as data:
-        place, digest = seal(data, _header_end(data))
-        data[place : place + len(digest)] = digest
-        data.flush()
+    with path.open("rb") as file:
+        end = LENGTH_BYTES + int.from_bytes(file.read(LENGTH_BYTES), "little")
+    write_seal(path, end)
 
 
 class TensorFile:

@@ -5,6 +5,7 @@ code; torch's reader for weights refuses all that is not a tensor or a plain val
 does not know what the tensors mean.
 """
 
+import io
 import zipfile
 from pathlib import Path
 from typing import BinaryIO, Dict, Union
@@ -12,6 +13,10 @@ from typing import BinaryIO, Dict, Union
 import torch
 from torch import Tensor
 
+from ..expansion import check_expansion
+
+# of a file that must be read whole
+MAX_READ_BYTES = 1 << 32
 # how torch's own file format began before it became a zip
 LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -36,8 +41,9 @@ def load_state_dict(file: Union[Path, BinaryIO], source: str) -> Dict[str, Tenso
     RETURNS (Dict[str, Tensor]): The tensors by name, on the CPU. Entries that are no
         tensors are left out.
     """
+    mapped = _can_be_mapped(file, source)
     try:
-        values = torch.load(file, map_location="cpu", weights_only=True)
+        values = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # damaged bytes can make the unpickler raise anything
         raise ValueError(
             f"{source} cannot be read as torch weights: it is damaged, or it is a pickle with more "
@@ -54,3 +60,29 @@ def load_state_dict(file: Union[Path, BinaryIO], source: str) -> Dict[str, Tenso
         for name, value in values.items()
         if isinstance(name, str) and isinstance(value, Tensor)
     }
+
+
+def _can_be_mapped(file: Union[Path, BinaryIO], source: str) -> bool:
+    """Whether a file can be mapped, so that only the tensors that are used are read.
+
+    RAISES (ValueError): If the file is larger than can be read whole, or expands to more.
+    """
+    size = file.stat().st_size if isinstance(file, Path) else file.seek(0, io.SEEK_END)
+    stored = False
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+            stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
+            expanded = sum(member.file_size for member in members)
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
+        expanded = size  # the old format, or damaged
+    if not isinstance(file, Path):
+        file.seek(0)
+    check_expansion(expanded, size, source)
+    mapped = stored and isinstance(file, Path)
+    if size > MAX_READ_BYTES and not mapped:
+        raise ValueError(
+            f"{source} has {size:,} bytes; expected at most {MAX_READ_BYTES:,}, as no biLM is "
+            f"larger. Save the tensors of the biLM as a file of its own."
+        )
+    return mapped

@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -148,3 +149,35 @@ def test_a_changed_input_is_refused(
         assert "No space left" in run("embed", source, output, "-m", model, code=1)
     source.write_text("One two three .", encoding="utf8")
     assert "inputs" in run("embed", source, output, "-m", model, code=1)
+
+
+@pytest.mark.parametrize("name", ["vectors.f32", "lengths.npy", "tokens.txt", "next.json"])
+@pytest.mark.parametrize("change", ["a byte", "the end", "all"])
+def test_a_damaged_part_is_refused_and_can_be_made_again(
+    inputs: Path, model: Path, whole: List[bytes], tmp_path: Path, name: str, change: str
+) -> None:
+    output = tmp_path / "out.hdf5"
+    arguments: dict = {"model": str(model), "part_tokens": 8000, "progress": False}
+
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embed_outputs, "write_outputs", stop)
+        with pytest.raises(KeyboardInterrupt):
+            embed([inputs], output, **arguments)
+    path = tmp_path / "out.hdf5.parts" / "part-00001" / name
+    data = bytearray(path.read_bytes())
+    if change == "a byte":
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data)
+    elif change == "the end":
+        path.write_bytes(data[:-3])
+    else:
+        path.unlink()
+    with pytest.raises(ValueError, match="part-00001.*Remove .*part-00001, and the next run"):
+        embed([inputs], output, **arguments)
+    assert not output.exists()
+    shutil.rmtree(path.parent)
+    embed([inputs], output, **arguments)
+    assert contents(output) == whole

@@ -3,6 +3,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spacy_elmo.pretrain import corpus_builder
+from spacy_elmo.pretrain import corpus_builder, corpus_check
 from spacy_elmo.pretrain.corpus import Corpus
 from spacy_elmo.pretrain.corpus_builder import open_corpus
 from spacy_elmo.pretrain.readers import TextReader, TextSettings
@@ -139,6 +140,80 @@ def test_a_damaged_cache_is_an_error_and_made_again(two_files, tmp_path, damage)
     with pytest.warns(UserWarning, match="made again"):
         again = read(two_files, tmp_path / "cache")
     assert list(again.sentences()) == expected
+
+
+FILES = ["tokens.npy", "starts.npy", "documents.npy", "counts.npy", "words.json", "corpus.json"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_any_changed_byte_of_a_cache_is_an_error(two_files, tmp_path, name):
+    folder = tmp_path / "cache" / read(two_files, tmp_path / "cache").key
+    Corpus.open(folder)
+    data = (folder / name).read_bytes()
+    for place in range(len(data)):
+        changed = bytearray(data)
+        changed[place] ^= 1
+        (folder / name).write_bytes(changed)
+        with pytest.raises(ValueError, match=f"{name}.*Delete the folder"):
+            Corpus.open(folder)
+    (folder / name).write_bytes(data)
+    Corpus.open(folder)
+
+
+def settled(folder, monkeypatch):
+    """Open a corpus of which nothing has changed for a while."""
+    monkeypatch.setattr(corpus_check, "SETTLED_SECONDS", 0)
+    Corpus.open(folder)
+    assert (folder / "checked.json").is_file()
+
+
+def test_a_cache_is_read_once_to_compare_digests(two_files, tmp_path, monkeypatch):
+    folder = tmp_path / "cache" / read(two_files, tmp_path / "cache").key
+    assert not (folder / "checked.json").exists()  # files so new can change unnoticed
+    settled(folder, monkeypatch)
+
+    def fail(*args):
+        raise AssertionError("the files are read again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("spacy_elmo.weights.digest.check_file", fail)
+        assert Corpus.open(folder).n_tokens == 7
+        (folder / "checked.json").write_text("{")
+        with pytest.raises(AssertionError, match="read again"):
+            Corpus.open(folder)
+    Corpus.open(folder)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="times of changes")
+def test_a_change_that_keeps_size_and_time_is_an_error(two_files, tmp_path, monkeypatch):
+    folder = tmp_path / "cache" / read(two_files, tmp_path / "cache").key
+    settled(folder, monkeypatch)
+    path = folder / "tokens.npy"
+    stat, data = path.stat(), bytearray(path.read_bytes())
+    time.sleep(0.05)
+    data[-4] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(ValueError, match="tokens.npy is not as it was written"):
+        Corpus.open(folder)
+
+
+def test_a_copied_cache_is_compared_again(two_files, tmp_path, monkeypatch):
+    folder = tmp_path / "cache" / read(two_files, tmp_path / "cache").key
+    settled(folder, monkeypatch)
+    shutil.copytree(folder, tmp_path / "copy")
+    truncate(tmp_path / "copy", "words.json")
+    with pytest.raises(ValueError, match="words.json"):
+        Corpus.open(tmp_path / "copy")
+
+
+def test_a_cache_without_digests_is_read(two_files, tmp_path):
+    corpus = read(two_files, tmp_path / "cache")
+    path = tmp_path / "cache" / corpus.key / "corpus.json"
+    settings = json.loads(path.read_text())
+    del settings["digest"], settings["files"]
+    path.write_text(json.dumps(settings))
+    assert list(Corpus.open(path.parent).sentences()) == list(corpus.sentences())
 
 
 def test_a_killed_build_leaves_nothing_that_is_mistaken_for_a_corpus(two_files, tmp_path):

@@ -15,6 +15,7 @@ from spacy_elmo.pretrain.model import LanguageModel
 from spacy_elmo.pretrain.vocab import Vocab
 from spacy_elmo.weights import save_bilm
 
+from ..weights.writers import without_digests
 from .toys import MODEL, documents
 
 VOCAB = Vocab.count(Corpus.from_sentences(documents(60)))
@@ -44,8 +45,12 @@ def head_of(folder):
 @CUTOFFS
 def test_what_was_saved_comes_back_to_the_bit(cutoffs, tmp_path):
     model = model_of(cutoffs)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.save(tmp_path / "model")
     loaded = LanguageModel.load(tmp_path / "model")
+    # saving changes nothing
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    model.bilm.warm_up()
     expected = model.state_dict()
     assert list(loaded.state_dict()) == list(expected)
     for name, tensor in loaded.state_dict().items():
@@ -61,6 +66,7 @@ def test_the_directory_is_that_of_a_bilm(cutoffs, tmp_path):
     model = model_of(cutoffs)
     model.save(tmp_path / "model")
     bilm = load_bilm(tmp_path / "model")
+    model.bilm.warm_up()
     assert bilm.options == model.bilm.options
     for name, tensor in model.bilm.state_dict().items():
         assert torch.equal(bilm.state_dict()[name], tensor), name
@@ -72,6 +78,37 @@ def test_the_directory_is_that_of_a_bilm(cutoffs, tmp_path):
         "model.safetensors",
         "vocab.txt",
     ]
+
+
+@pytest.mark.parametrize("name", [HEAD, "vocab.txt", "model.safetensors", "config.json"])
+def test_every_file_is_checked_against_its_digest(saved, name):
+    data = bytearray((saved / name).read_bytes())
+    for place in range(len(data) - 1, 0, -max(1, len(data) // 40)):
+        changed = data.copy()
+        changed[place] ^= 1
+        (saved / name).write_bytes(changed)
+        with pytest.raises(ValueError, match=name.replace(".", r"\.")):
+            LanguageModel.load(saved)
+    (saved / name).write_bytes(data)
+    LanguageModel.load(saved)
+
+
+@pytest.mark.parametrize("name", [HEAD, "vocab.txt", "model.safetensors"])
+def test_files_of_two_models_are_not_mixed(saved, tmp_path, name):
+    model_of(seed=1).save(tmp_path / "other")
+    changed = (tmp_path / "other" / name).read_bytes()
+    if name == "vocab.txt":
+        changed = changed.replace(b"\n", b"x\n").replace(b">x", b">")
+    (saved / name).write_bytes(changed)
+    with pytest.raises(ValueError, match=f"{name} is not as it was written.* Copy it again"):
+        LanguageModel.load(saved)
+
+
+def test_a_directory_without_digests_is_read(saved):
+    expected = LanguageModel.load(saved).state_dict()
+    without_digests(saved)
+    for name, tensor in LanguageModel.load(saved).state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
 
 
 def test_a_model_takes_the_place_of_another(saved):
@@ -139,12 +176,14 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=list(DAMAGE))
 def test_a_damaged_softmax_is_an_error(saved, damage):
+    without_digests(saved)
     damage(saved)
-    with pytest.raises(ValueError, match=f"{HEAD} is not a whole softmax file"):
+    with pytest.raises(ValueError, match=f"{HEAD} is not a whole (softmax|safetensors) file"):
         LanguageModel.load(saved)
 
 
 def test_a_softmax_of_another_shape_is_an_error(saved):
+    without_digests(saved)
     tensors, metadata = head_of(saved)
     wrong = {
         "bias has shape": {**tensors, "bias": tensors["bias"][1:].clone()},
@@ -161,6 +200,7 @@ def test_a_softmax_of_another_shape_is_an_error(saved):
 
 
 def test_a_vocabulary_of_another_size_is_an_error(saved):
+    without_digests(saved)
     lines = (saved / "vocab.txt").read_text().splitlines(keepends=True)
     (saved / "vocab.txt").write_text("".join(lines[:-1]))
     with pytest.raises(ValueError, match=f"{HEAD}: .* has shape"):

@@ -12,7 +12,13 @@ from spacy_elmo.weights import hdf5_writer, load_bilm, save_bilm
 from ..reference import random_reference
 from ..samples import tiny_bilm
 from .torch_writers import CHARS, WORDS, write_many_langs
-from .writers import original_arrays, original_options, refused, write_original
+from .writers import (
+    original_arrays,
+    original_options,
+    refused,
+    without_digests,
+    write_original,
+)
 
 # Original files
 
@@ -209,6 +215,7 @@ def test_store_with_weights_of_another_model_is_refused(tmp_path):
 )
 def test_damaged_configuration_is_refused(tmp_path, change):
     save_bilm(tiny_bilm(), tmp_path / "x")
+    without_digests(tmp_path / "x")
     config = json.loads((tmp_path / "x" / "config.json").read_text())
     for name, value in change.items():
         (config["options"] if name in config["options"] else config)[name] = value
@@ -223,6 +230,7 @@ def test_damaged_length_of_words_is_refused(tmp_path, value):
     save_bilm(
         load_bilm(write_many_langs(tmp_path / "in", random_reference(**sizes))), tmp_path / "x"
     )
+    without_digests(tmp_path / "x")
     config = json.loads((tmp_path / "x" / "config.json").read_text())
     config["words"]["max_characters"] = value
     (tmp_path / "x" / "config.json").write_text(json.dumps(config))

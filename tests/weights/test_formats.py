@@ -150,7 +150,7 @@ def test_unknown_file_is_refused_with_the_known_formats(tmp_path):
 
 
 def test_empty_directory_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=r"must hold one .hdf5 weight file.*found: none"):
+    with pytest.raises(ValueError, match=r"must hold one .hdf5 or .h5 weight file.*found: none"):
         load_bilm(tmp_path)
 
 

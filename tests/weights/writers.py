@@ -28,6 +28,14 @@ def vectors(bilm: BiLM, sentences: Sequence[Sequence[str]]) -> Array:
         return bilm(WordBatch.from_sentences(sentences), start_state="zero").numpy()
 
 
+def without_digests(folder: Path, **changes: Any) -> None:
+    """Make a spacy-elmo directory one as they were written before there were digests, with
+    changes of its configuration."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf8"))
+    del config["digest"], config["files"]
+    (folder / "config.json").write_text(json.dumps({**config, **changes}), encoding="utf8")
+
+
 def refused(path: Path, *parts: str, **files: Path) -> None:
     """The path is refused with an error that says all of the parts."""
     with pytest.raises(ValueError) as error:
