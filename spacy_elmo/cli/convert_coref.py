@@ -4,11 +4,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, List, Sequence, Tuple, Union
 
 from spacy.cli._util import Arg, Opt
-from wasabi import msg
 
 from . import elmo_app
 from .coref_files import FORCE, FORMAT, PREFIX, Counts, Format, check_output
-from .errors import errors_as_sentences
+from .messages import msg
 
 if TYPE_CHECKING:
     from ..coref.formats import Dropped
@@ -32,10 +31,9 @@ def convert_coref_cli(
     Words, sentences, entities, speakers, and names and parts of documents are kept, and
     genres but in CoNLL. What a format cannot hold is counted and left out.
     """
-    with errors_as_sentences():
-        counts, dropped = convert_coref(
-            inputs, output, format=format.value, lang=lang, prefix=prefix, force=force
-        )
+    counts, dropped = convert_coref(
+        inputs, output, format=format.value, lang=lang, prefix=prefix, force=force
+    )
     msg.table([(name, f"{number:,}") for name, number in vars(counts).items()], aligns=("l", "r"))
     for reason, number in dropped.rows():
         msg.warn(f"{number:,} {reason}")

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 from spacy.cli._util import Arg, Opt
-from wasabi import msg
 
 from . import elmo_app
-from .errors import errors_as_sentences
+from .messages import msg
 
 if TYPE_CHECKING:
     from .embed_inputs import Inputs, Position
@@ -94,22 +93,21 @@ def embed_cli(
     file is one dataset, with zeros for whitespace tokens. If the command is stopped,
     give it again and it goes on where it was.
     """
-    with errors_as_sentences():
-        n_datasets, n_tokens = embed(
-            inputs,
-            output,
-            model=model,
-            options_file=options_file,
-            lang=lang,
-            tokenized=tokenized,
-            layers=layers.value,
-            start_state=start_state.value,
-            precision=precision.value,
-            batch_tokens=batch_tokens,
-            part_tokens=part_tokens,
-            gpu_id=gpu_id,
-            force=force,
-        )
+    n_datasets, n_tokens = embed(
+        inputs,
+        output,
+        model=model,
+        options_file=options_file,
+        lang=lang,
+        tokenized=tokenized,
+        layers=layers.value,
+        start_state=start_state.value,
+        precision=precision.value,
+        batch_tokens=batch_tokens,
+        part_tokens=part_tokens,
+        gpu_id=gpu_id,
+        force=force,
+    )
     msg.good(f"Wrote {n_datasets} datasets with {n_tokens} tokens to {output}")
 
 
@@ -203,13 +201,13 @@ def _settings(inputs: "Inputs", encoder: "Encoder", lang: str, part_tokens: int)
 def _write_parts(
     parts: "Parts", inputs: "Inputs", encoder: "Encoder", part_tokens: int, progress: bool
 ) -> None:
-    from tqdm import tqdm
+    from ..pretrain.progress import ProgressBar
 
     done = inputs.bytes_before(parts.next)
     if done:
         msg.info(f"Going on after {parts.n_tokens} tokens, which an earlier run has embedded")
     n_tokens = 0
-    with tqdm(
+    with ProgressBar(
         total=sum(inputs.sizes),
         initial=done,
         unit="B",
@@ -227,15 +225,15 @@ def _write_parts(
             bar.set_postfix_str(f"{n_tokens:,} tokens, {rate} tokens/s", refresh=False)
 
         parts.write(inputs, encoder, part_tokens, report)
+        bar.complete()  # files may end with what holds no words
 
 
 def _write_outputs(parts: "Parts", output: Path, encoder: "Encoder", progress: bool) -> None:
-    from tqdm import tqdm
-
+    from ..pretrain.progress import ProgressBar
     from .embed_outputs import write_outputs
     from .embed_vectors import ALL
 
-    with tqdm(
+    with ProgressBar(
         total=parts.n_tokens, unit=" tokens", unit_scale=True, desc="Writing", disable=not progress
     ) as bar:
         write_outputs(

@@ -12,11 +12,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
-from tqdm import tqdm
-
 from .corpus import FORMAT, Corpus, PathLike
 from .corpus_writer import CorpusWriter
 from .lock import locked
+from .progress import ProgressBar
 from .readers import LINES, TextReader, TextSettings, find_texts
 
 # To be raised when the same files and settings give other sentences than before, be it by
@@ -94,12 +93,13 @@ def _make(
 
 def _read(paths: List[Path], reader: TextReader, writer: CorpusWriter, progress: bool) -> None:
     total = sum(path.stat().st_size for path in paths)
-    with tqdm(
+    with ProgressBar(
         total=total, unit="B", unit_scale=True, desc="Reading text", disable=not progress
     ) as bar:
         for path in paths:
             if not writer.add_file(reader.chunks(path, bar.update)):
                 warnings.warn(f"{path} holds no words and is left out.", stacklevel=3)
+        bar.complete()
 
 
 def _key(paths: List[Path], reader: TextReader) -> str:

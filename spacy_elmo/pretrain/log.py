@@ -89,7 +89,7 @@ def plot(rows: List[Dict[str, Any]], path: Path) -> bool:
     for name in ("forward", "backward"):
         left.plot(minutes, [row[name] for row in looks], marker="o", label=name)
     left.set(yscale="log", xlabel="minutes", ylabel="held-out perplexity")
-    left.legend()
+    figure.legend(loc="outside upper left", ncols=2)
     left.grid(alpha=0.3, which="both")
     right.plot([row["step"] for row in steps], [row["loss"] for row in steps], linewidth=1)
     right.set(xlabel="steps", ylabel="training loss (nats per word)")
