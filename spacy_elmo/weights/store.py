@@ -15,7 +15,7 @@ import torch
 from ..bilm.characters import LexiconCharacters, WordLexicon
 from ..bilm.model import BiLM, Mix
 from ..bilm.options import BiLMOptions
-from .atomic import PathLike, atomic_directory
+from .atomic import PathLike, atomic_directory, link_target
 from .build import START, build_bilm
 
 CONFIG = "config.json"
@@ -84,7 +84,7 @@ def write(
     extras (Optional[Callable[[Path], None]]): Writes further files to the folder that it
         is given, as part of the same directory.
     """
-    path = Path(path).resolve()  # what a link points to is replaced, not the link
+    path = link_target(path)
     check_replaceable(path)
     if extras is None and (path / HEAD).exists():
         raise ValueError(
