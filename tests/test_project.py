@@ -20,7 +20,7 @@ from spacy_elmo.coref.clusters import get_clusters
 ROOT = Path(__file__).parent.parent
 PROJECT = ROOT / "project"
 SETTINGS = {
-    "story_minutes": "0.25",
+    "story_epochs": "0.3",
     "story_steps": "30",
     "story_seeds": "0",
 }
