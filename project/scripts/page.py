@@ -27,7 +27,7 @@ table { border-collapse: collapse; font: 0.9rem sans-serif }
 th, td { border-bottom: 1px solid #ccc; padding: 0.25rem 0.7rem; text-align: left;
   vertical-align: top; overflow-wrap: normal }
 img { max-width: 100% }
-iframe { width: 100%; height: 30rem; border: 1px solid #ccc }
+iframe { width: 100%; height: 30rem; border: 1px solid #ccc; box-sizing: border-box }
 .wide { overflow-x: auto; margin: 1rem 0; max-width: 100% }
 .drawing { border: 1px solid #ccc; padding: 0.5rem 1rem; overflow-x: auto }
 .drawing figure { margin: 0 !important }
