@@ -29,7 +29,8 @@ th, td { border-bottom: 1px solid #ccc; padding: 0.25rem 0.7rem; text-align: lef
 img { max-width: 100% }
 iframe { width: 100%; height: 30rem; border: 1px solid #ccc; box-sizing: border-box }
 .wide { overflow-x: auto; margin: 1rem 0; max-width: 100% }
-.drawing { border: 1px solid #ccc; padding: 0.5rem 1rem; overflow-x: auto }
+.drawing { border: 1px solid #ccc; padding: 0.5rem 1rem; overflow: auto hidden;
+  overflow-wrap: normal }
 .drawing figure { margin: 0 !important }
 @media (max-width: 40rem) { th, td { padding: 0.25rem 0.4rem } table { font-size: 0.8rem } }
 </style>

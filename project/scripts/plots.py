@@ -20,7 +20,7 @@ def _figure(n_columns: int) -> Tuple[Figure, List]:
 def _add_legend(figure: Figure, axis: Any) -> None:
     """Put the labels of an axis above all axes, where they cover nothing."""
     handles, labels = axis.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper center", ncols=len(labels), frameon=False)
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
 
 
 def plot_shares(runs: Runs, tasks: Iterable[str], path: Path) -> None:
