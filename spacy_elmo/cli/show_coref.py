@@ -87,7 +87,11 @@ def show_coref(
     nlp = spacy.blank(lang) if pipeline is None else spacy.load(pipeline)
     docs = (doc for path in paths for doc in _read(path, format, nlp, predict, prefix))
     counts = Counts()
-    with atomic_file(output) as temporary, temporary.open("w", encoding="utf8") as page:
+    # names of files, which are shown, need not be UTF-8
+    with (
+        atomic_file(output) as temporary,
+        temporary.open("w", encoding="utf8", errors="replace") as page,
+    ):
         page.writelines(page_parts(counts.of(docs, prefix), prefix, output.stem))
     return counts.documents, counts.entities
 

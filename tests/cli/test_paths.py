@@ -16,7 +16,10 @@ from typer.testing import CliRunner
 from spacy_elmo import load_bilm, save_bilm
 from spacy_elmo.cli.messages import msg, replaced_characters
 from spacy_elmo.coref.clusters import set_clusters
+from spacy_elmo.pretrain.loop import Pretraining
+from spacy_elmo.pretrain.workers import Workers
 
+from ..pretrain import toys
 from ..samples import tiny_bilm
 from .conftest import run
 
@@ -148,3 +151,24 @@ def test_a_link_that_leads_nowhere_is_refused(name, entities, model, tmp_path):
     with pytest.raises(AssertionError, match="leads nowhere"):
         OUTPUTS[name](entities, model, tmp_path / name)
     assert (tmp_path / name).is_symlink()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_names_that_are_not_utf8(name, entities, model, tmp_path):
+    entities = entities.rename(tmp_path / "in\udcff.spacy")
+    OUTPUTS[name](entities, model, tmp_path / f"\udcff{name}")
+    assert (tmp_path / f"\udcff{name}").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_pretraining_on_text_whose_name_is_not_utf8(tmp_path):
+    toys.write_text(tmp_path)
+    folder = tmp_path / "\udcff"
+    folder.mkdir()
+    for path in tmp_path.glob("*.txt"):
+        path.rename(folder / path.name)
+    config = toys.config(folder)
+    Pretraining(config, tmp_path / "out", Workers.join(-1), progress=False).run()
+    # the same settings are found again
+    assert Pretraining(config, tmp_path / "out", Workers.join(-1), progress=False).run() is None
