@@ -10,6 +10,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import spacy
 import srsly
@@ -20,7 +21,7 @@ from spacy_elmo.coref.clusters import get_clusters
 ROOT = Path(__file__).parent.parent
 PROJECT = ROOT / "project"
 SETTINGS = {
-    "story_minutes": "0.25",
+    "story_epochs": "0.3",
     "story_steps": "30",
     "story_seeds": "0",
 }
@@ -193,6 +194,93 @@ def test_a_report_of_seeds_shares_and_three_tasks(tmp_path):
     assert "| Nested entities | 0.20 | 0.30 | 0.50 |" in text
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf8")
     assert page.count("data:image/png;base64") == 2 and "<table>" in page
+
+
+def gains(tmp_path, baseline, elmo, looks=(), unigram=None):
+    """What the report says of one task with these scores on test, in per cent, by seed."""
+    tables, verdict = load("tables"), load("verdict")
+    results = [
+        {"task": "ner", "model": model, "share": 100, "seed": seed, "test": {"ents_f": score / 100}}
+        for model, scores in (("baseline", baseline), ("elmo", elmo))
+        for seed, score in enumerate(scores)
+    ]
+    return "\n".join(verdict.on_gains(tables.Runs(results), looks, unigram))
+
+
+def look(perplexity):
+    return {"step": 43, "words": 27_520, "forward": perplexity, "backward": perplexity}
+
+
+def test_a_gain_is_said_in_words(tmp_path):
+    text = gains(tmp_path, [91.5], [98.0], [look(2.4)], 107.5)
+    assert "**Named entities: ELMo helps.** F on test is 91.5 without and 98.0 with ELMo" in text
+    assert "43 steps" in text and "frequencies alone reach 107.5" in text
+    assert "hardly trained" not in text and "no gain" not in text
+
+
+@pytest.mark.parametrize(
+    "baseline, elmo, said",
+    [
+        ([90.0], [90.4], "no gain"),  # less than seeds differ by
+        ([90.0, 94.0], [93.0, 95.0], "no gain"),  # less than these seeds differ by
+        ([90.0, 90.2], [91.0, 91.2], "ELMo helps"),  # more than these seeds differ by
+        ([90.0], [85.0], "ELMo hurts"),
+    ],
+)
+def test_a_gain_is_more_than_the_seeds_differ_by(tmp_path, baseline, elmo, said):
+    assert said in gains(tmp_path, baseline, elmo)
+
+
+@pytest.mark.parametrize(
+    "baseline, looks, unigram, reason",
+    [
+        ([90.0, 90.0], [look(95.0)], 107.5, "hardly trained"),
+        ([99.0, 99.0], [look(2.4)], 107.5, "nearly perfect"),
+        ([90.0], [look(2.4)], 107.5, "trained once"),
+        ([90.0, 90.0], [], None, "Neither"),
+    ],
+)
+def test_the_report_says_why_there_was_no_gain(tmp_path, baseline, looks, unigram, reason):
+    text = gains(tmp_path, baseline, baseline, looks, unigram)
+    assert "no gain" in text and reason in text
+    assert ("hardly trained" in text) == (reason == "hardly trained")
+
+
+def test_perplexity_of_word_frequencies():
+    verdict = load("verdict")
+    # "a", "b" and the end of the sentence, each as often
+    assert verdict.unigram_perplexity([("a", "b"), ("b", "a")]) == pytest.approx(3.0)
+    assert verdict.unigram_perplexity([]) == 1.0
+
+
+def test_words_in_context_come_from_varied_sentences():
+    module = load("neighbours")
+    watch = [
+        module.Occurrence(tuple(text.split()), text.split().index("watch"))
+        for text in (
+            "Anna owned an old watch .",
+            "Bert owned a heavy watch .",
+            "He lost the watch yesterday .",
+            "They watch the sea .",
+        )
+    ]
+    assert not module.differ(watch[0], watch[1]) and not module.differ(watch[0], watch[0])
+    assert module.differ(watch[0], watch[2]) and module.differ(watch[2], watch[3])
+    found = module._varied(0, np.array([1.0, 0.9, 0.5, 0.1]), watch)
+    assert [occurrence for _, occurrence in found] == [watch[2], watch[3]]
+
+
+HOSTILE = '"><script>alert(1)</script><img src="x.png" onerror=alert(1)>&amp;|`*'
+
+
+def test_the_page_escapes_texts_and_fits_small_screens(tmp_path):
+    module = load("page")
+    drawings = [module.Drawing(HOSTILE, "<p>safe</p>", is_page=page) for page in (True, False)]
+    text = f"# {HOSTILE}\n\n{HOSTILE}\n\n| a | b |\n| --- | --- |\n| {HOSTILE} | c |\n"
+    page = module.to_html(text, tmp_path, HOSTILE, drawings)
+    assert page.count("<script") == 1 and "<img" not in page
+    assert 'srcdoc="&lt;p&gt;safe&lt;/p&gt;"' in page and "<p>safe</p>" in page
+    assert 'name="viewport"' in page and '<div class="wide"><table>' in page
 
 
 def test_runs_of_another_corpus_are_not_counted_together(tmp_path):

@@ -7,10 +7,11 @@ import random
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator, List, Tuple
+from typing import FrozenSet, Iterator, List, Tuple
 
 import numpy as np
 import spacy
+from spacy.lang.en.stop_words import STOP_WORDS
 
 from spacy_elmo import ElmoEmbedder
 
@@ -18,9 +19,13 @@ MAX_CHARACTERS = 3_000_000
 MAX_OCCURRENCES = 200  # of a word
 MIN_TOKENS, MAX_TOKENS = 6, 40  # of a sentence
 AROUND = 6  # tokens that are shown on each side
-SHOWN, NEAREST = 2, 3
+NEAREST = 3
 SEED = 0
 SPECIAL = re.compile(r"[\\`*_\[\]<>&|#]")  # to Markdown
+
+
+Sentence = Tuple[str, ...]
+"""Its words."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +42,21 @@ class Occurrence:
         after = words[self.place + 1 : self.place + 1 + AROUND]
         return " ".join([*before, f"**{words[self.place]}**", *after])
 
+    def context(self) -> FrozenSet[str]:
+        """RETURNS (FrozenSet[str]): The distinct content words around it, in lower case."""
+        around = self.words[max(0, self.place - AROUND) : self.place + 1 + AROUND]
+        word = self.words[self.place].lower()
+        words = frozenset(other.lower() for other in around if other.isalpha())
+        return words - STOP_WORDS - {word}
 
-def find(word: str, sentences: List[Tuple[str, ...]]) -> List[Occurrence]:
+
+def differ(one: Occurrence, other: Occurrence) -> bool:
+    """RETURNS (bool): Whether no content word stands around both occurrences."""
+    a, b = one.context(), other.context()
+    return a != b and a.isdisjoint(b)
+
+
+def find(word: str, sentences: List[Sentence]) -> List[Occurrence]:
     """RETURNS (List[Occurrence]): Some of those of a word, whatever its case."""
     found = [
         Occurrence(sentence, place)
@@ -49,8 +67,8 @@ def find(word: str, sentences: List[Tuple[str, ...]]) -> List[Occurrence]:
     return random.Random(SEED).sample(found, min(len(found), MAX_OCCURRENCES))
 
 
-def read_sentences(folder: Path) -> List[Tuple[str, ...]]:
-    """RETURNS (List[Tuple[str, ...]]): Sentences of the texts in a folder, without repetition."""
+def read_sentences(folder: Path) -> List[Sentence]:
+    """RETURNS (List[Sentence]): Sentences of the texts in a folder, without repetition."""
     nlp = spacy.blank("en")
     nlp.add_pipe("punct_sentencizer")
 
@@ -70,16 +88,34 @@ def read_sentences(folder: Path) -> List[Tuple[str, ...]]:
 def nearest(
     bilm: str, occurrences: List[Occurrence]
 ) -> List[Tuple[Occurrence, List[Tuple[float, Occurrence]]]]:
-    """RETURNS (List[Tuple[Occurrence, List[Tuple[float, Occurrence]]]]): Some occurrences,
-    and those that are most similar to each, with the cosine."""
+    """Compare the occurrences of a word.
+
+    bilm (str): The biLM.
+    occurrences (List[Occurrence]): At least two.
+    RETURNS (List[Tuple[Occurrence, List[Tuple[float, Occurrence]]]]): Two occurrences that are
+        least alike, and for each the most similar ones among other words, with the cosine.
+    """
     embedder = ElmoEmbedder(weight_file=bilm)
     layers = embedder.embed_sentences([list(o.words) for o in occurrences])
     vectors = np.stack([x[1:, o.place].mean(axis=0) for x, o in zip(layers, occurrences)])
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     cosines = vectors @ vectors.T
     np.fill_diagonal(cosines, -np.inf)
-    best = np.argsort(-cosines, axis=1)[:, : min(NEAREST, len(occurrences) - 1)]
-    shown = range(min(SHOWN, len(occurrences)))
-    return [
-        (occurrences[i], [(float(cosines[i, j]), occurrences[j]) for j in best[i]]) for i in shown
-    ]
+    # the first, and the one that is least like it
+    shown = [0, int(np.argmin(np.where(np.isfinite(cosines[0]), cosines[0], np.inf)))]
+    return [(occurrences[i], _varied(i, cosines[i], occurrences)) for i in shown]
+
+
+def _varied(
+    place: int, cosines: np.ndarray, occurrences: List[Occurrence]
+) -> List[Tuple[float, Occurrence]]:
+    """RETURNS (List[Tuple[float, Occurrence]]): The most similar occurrences whose contexts differ
+    from that of the given one and from each other, with their cosines."""
+    chosen: List[Tuple[float, Occurrence]] = []
+    for other in np.argsort(-cosines, kind="stable"):
+        taken = [occurrences[place], *(found for _, found in chosen)]
+        if other != place and all(differ(occurrences[other], found) for found in taken):
+            chosen.append((float(cosines[other]), occurrences[other]))
+        if len(chosen) == NEAREST:
+            break
+    return chosen

@@ -1,7 +1,7 @@
 """The pictures of the report."""
 
 from pathlib import Path
-from typing import Dict, Iterable, List, Tuple
+from typing import Any, Dict, Iterable, List, Tuple
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -15,6 +15,12 @@ def _figure(n_columns: int) -> Tuple[Figure, List]:
     figure = Figure(figsize=(4.2 * n_columns, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, list(figure.subplots(1, n_columns, squeeze=False)[0])
+
+
+def _add_legend(figure: Figure, axis: Any) -> None:
+    """Put the labels of an axis above all axes, where they cover nothing."""
+    handles, labels = axis.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
 
 
 def plot_shares(runs: Runs, tasks: Iterable[str], path: Path) -> None:
@@ -42,7 +48,7 @@ def plot_shares(runs: Runs, tasks: Iterable[str], path: Path) -> None:
             title=TASKS[task], xlabel="training books, %", ylabel=f"{name} on test", xlim=(0, 105)
         )
         axis.grid(alpha=0.3)
-        axis.legend()
+    _add_legend(figure, axes[0])
     figure.savefig(path, dpi=DPI)
 
 
@@ -57,5 +63,5 @@ def plot_mixes(mixes: Dict[str, List[float]], path: Path) -> None:
     names = ["tokens", *(f"LSTM {n}" for n in range(1, n_layers))]
     axis.set_xticks([layer + 0.4 - width / 2 for layer in range(n_layers)], names)
     axis.set(ylabel="weight in the mix")
-    axis.legend()
+    _add_legend(figure, axis)
     figure.savefig(path, dpi=DPI)

@@ -3,37 +3,28 @@
 Owns the order and the words. All numbers come from files that the other commands wrote.
 """
 
-import base64
-import html
 import json
-import re
 import shutil
 from pathlib import Path
-from typing import Annotated, Iterator, List, Optional, Sequence, Tuple
+from typing import Annotated, Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import spacy
 import typer
-from markdown_it import MarkdownIt
-from neighbours import find, nearest, read_sentences
+from neighbours import Sentence, find, nearest, read_sentences
+from page import Drawing, to_html
 from plots import plot_mixes, plot_shares
 from spacy import displacy
 from spacy.cli._util import Arg, Opt
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 from tables import TASKS, Runs, cost_table, score_table, share_table
+from verdict import on_gains, unigram_perplexity
 from wasabi import msg
 
 from spacy_elmo.coref.clusters import cut_doc
 from spacy_elmo.coref.page import render_page
 from spacy_elmo.weights.atomic import atomic_file
 
-STYLE = """
-body { max-width: 60rem; margin: 0 auto; padding: 1rem; font: 1rem/1.5 Georgia, serif; color: #222 }
-table { border-collapse: collapse; font: 0.9rem sans-serif; margin: 1rem 0 }
-th, td { border-bottom: 1px solid #ccc; padding: 0.25rem 0.7rem; text-align: left }
-img { max-width: 100% } iframe { width: 100%; height: 30rem; border: 1px solid #ccc }
-"""
-IMAGE = re.compile(r'src="([^":]+\.png)"')
 EXAMPLE_TOKENS = 220
 SPANS_KEY = "sc"  # of the configs for spancat
 
@@ -86,32 +77,38 @@ def on_mixes(runs: Runs, folder: Path) -> Iterator[str]:
     yield table(header, [[TASKS[t], *(f"{w:.2f}" for w in mix)] for t, mix in mixes.items()])
 
 
-def on_pretraining(pretrained: Path, folder: Path) -> Iterator[str]:
-    log = pretrained / "log.jsonl"
-    if not log.is_file():
-        return  # a model that was pretrained elsewhere
+def read_looks(pretrained: Optional[Path]) -> List[Dict[str, Any]]:
+    """RETURNS (List[Dict[str, Any]]): The evaluations of a pretraining; none of a model that was
+    pretrained elsewhere."""
+    log = pretrained / "log.jsonl" if pretrained else None
+    if log is None or not log.is_file():
+        return []
     entries = [json.loads(line) for line in log.read_text(encoding="utf8").splitlines()]
-    looks = [entry for entry in entries if "forward" in entry]
+    return [entry for entry in entries if "forward" in entry]
+
+
+def on_pretraining(pretrained: Path, looks: List[Dict[str, Any]], folder: Path) -> Iterator[str]:
+    if not looks:
+        return
     yield "## The language model"
     if (pretrained / "curves.png").is_file():
         shutil.copy(pretrained / "curves.png", folder / "pretraining.png")
         yield "![Pretraining](pretraining.png)"
-    if looks:
-        header = ["step", "words", "minutes", "perplexity forward", "backward"]
-        step = max(1, len(looks) // 8)
-        chosen = [*looks[:-1:step], looks[-1]]
-        rows = [
-            [
-                f"{look['step']:,}",
-                f"{look['words']:,}",
-                f"{look['seconds'] / 60:.1f}",
-                f"{look['forward']:.1f}",
-                f"{look['backward']:.1f}",
-            ]
-            for look in chosen
+    header = ["step", "words", "minutes", "perplexity forward", "backward"]
+    step = max(1, len(looks) // 8)
+    chosen = [*looks[:-1:step], looks[-1]]
+    rows = [
+        [
+            f"{look['step']:,}",
+            f"{look['words']:,}",
+            f"{look['seconds'] / 60:.1f}",
+            f"{look['forward']:.1f}",
+            f"{look['backward']:.1f}",
         ]
-        yield "On held-out text, by the exact softmax:"
-        yield table(header, rows)
+        for look in chosen
+    ]
+    yield "On held-out text, by the exact softmax:"
+    yield table(header, rows)
 
 
 def on_costs(runs: Runs) -> Iterator[str]:
@@ -124,8 +121,7 @@ def on_costs(runs: Runs) -> Iterator[str]:
     yield table(*cost_table(runs))
 
 
-def on_neighbours(bilm: str, texts: Path, words: List[str]) -> Iterator[str]:
-    sentences = read_sentences(texts)
+def on_neighbours(bilm: str, sentences: List[Sentence], words: List[str]) -> Iterator[str]:
     parts: List[str] = []
     for word in words:
         occurrences = find(word, sentences)
@@ -138,7 +134,10 @@ def on_neighbours(bilm: str, texts: Path, words: List[str]) -> Iterator[str]:
             parts += [f"### {word}", table(["in context", "cosine", "nearest"], rows)]
     if parts:
         yield "## Words in context"
-        yield "Some places where a word stands, and those where its vector is most similar."
+        yield (
+            "Two uses of a word whose vectors are least alike, and for each the uses with the most "
+            "similar vectors, among sentences that share no content word near it."
+        )
         yield from parts
 
 
@@ -157,9 +156,8 @@ def example(corpus: Path, vocab: Vocab) -> Optional[Doc]:
     return Doc(doc.vocab, words=[token.text for token in cut], spaces=spaces)
 
 
-def drawings(training: Path, corpora: Sequence[Tuple[str, Path]]) -> Iterator[Tuple[str, str]]:
-    """YIELDS (Tuple[str, str]): Titles, and whole pages with what trained pipelines find in an
-    example."""
+def drawings(training: Path, corpora: Sequence[Tuple[str, Path]]) -> Iterator[Drawing]:
+    """YIELDS (Drawing): What trained pipelines find in an example."""
     for task, corpus in corpora:
         pipeline = find_pipeline(training, task)
         if pipeline is None:
@@ -172,30 +170,12 @@ def drawings(training: Path, corpora: Sequence[Tuple[str, Path]]) -> Iterator[Tu
         if task == "coref":
             page = render_page([found], title=TASKS[task])
         elif task == "spancat":
-            page = displacy.render(found, "span", page=True, options={"spans_key": SPANS_KEY})
+            page = displacy.render(
+                found, "span", page=False, jupyter=False, options={"spans_key": SPANS_KEY}
+            )
         else:
-            page = displacy.render(found, "ent", page=True)
-        yield TASKS[task], page
-
-
-def to_html(text: str, folder: Path, title: str, pages: Sequence[Tuple[str, str]]) -> str:
-    """RETURNS (str): The report as a page that needs nothing beside it."""
-
-    def inline(match: "re.Match[str]") -> str:
-        data = base64.b64encode((folder / match[1]).read_bytes()).decode("ascii")
-        return f'src="data:image/png;base64,{data}"'
-
-    body = IMAGE.sub(inline, MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
-    frames = "".join(
-        f'<h3>{html.escape(name)}</h3>\n<iframe srcdoc="{html.escape(page)}"></iframe>\n'
-        for name, page in pages
-    )
-    drawn = f"<h2>An example</h2>\n{frames}" if frames else ""
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
-        f"{body}{drawn}</body>\n</html>\n"
-    )
+            page = displacy.render(found, "ent", page=False, jupyter=False)
+        yield Drawing(TASKS[task], page, is_page=task == "coref")
 
 
 def report_cli(
@@ -216,11 +196,14 @@ def report_cli(
     except ValueError as error:
         msg.fail(str(error), exits=1)
     output.mkdir(parents=True, exist_ok=True)
-    parts = [f"# {title}", *on_scores(runs), *on_shares(runs, output), *on_mixes(runs, output)]
+    looks = read_looks(pretrained)
+    sentences = read_sentences(texts) if texts is not None else []
+    unigram = unigram_perplexity(sentences) if sentences else None
+    parts = [f"# {title}", *on_gains(runs, looks, unigram), *on_scores(runs)]
+    parts += [*on_shares(runs, output), *on_mixes(runs, output)]
     if pretrained is not None:
-        parts += on_pretraining(pretrained, output)
-        if texts is not None:
-            parts += on_neighbours(str(pretrained / "model-best"), texts, words.split(","))
+        parts += on_pretraining(pretrained, looks, output)
+        parts += on_neighbours(str(pretrained / "model-best"), sentences, words.split(","))
     parts += on_costs(runs)
     text = "\n\n".join(parts) + "\n"
     corpora = [

@@ -4,12 +4,13 @@ This module is imported by every call of spaCy's command line, so it and the com
 modules import only typer and wasabi at the top; the work is imported when it is done.
 """
 
-import typer
 from spacy.cli._util import app
+
+from .group import ElmoGroup
 
 HELP = "Run, convert and inspect ELMo models."
 
-elmo_app = typer.Typer(name="elmo", help=HELP, no_args_is_help=True)
+elmo_app = ElmoGroup(name="elmo", help=HELP, no_args_is_help=True)
 app.add_typer(elmo_app)
 
 # each registers its command

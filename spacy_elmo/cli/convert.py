@@ -4,10 +4,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
 
 from spacy.cli._util import Arg, Opt
-from wasabi import msg
 
 from . import elmo_app
-from .errors import errors_as_sentences
+from .messages import msg
 
 if TYPE_CHECKING:
     from ..bilm.model import BiLM
@@ -39,8 +38,7 @@ def convert_cli(
 ) -> None:
     """Convert a biLM of any known format to a spacy-elmo directory, or to the original
     HDF5 weights and options.json, which other ELMo software reads."""
-    with errors_as_sentences():
-        bilm, files = convert(input_path, output_path, options_file, vocab_file, half)
+    bilm, files = convert(input_path, output_path, options_file, vocab_file, half)
     options = bilm.options
     rows = [
         ("Layers", f"{options.n_reported} of width {options.width}"),

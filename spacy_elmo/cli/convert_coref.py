@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, List, Sequence, Tuple, Union
 
 from spacy.cli._util import Arg, Opt
 from typer import echo
-from wasabi import msg
 
 from . import elmo_app
 from .coref_files import FORCE, FORMAT, PREFIX, Counts, Format, check_output
-from .errors import errors_as_sentences
+from .messages import msg
 
 if TYPE_CHECKING:
     from ..coref.formats import Dropped
@@ -36,16 +35,15 @@ def convert_coref_cli(
     Words, sentences, entities, speakers, and names and parts of documents are kept, and
     genres but in CoNLL. What a format cannot hold is counted and left out.
     """
-    with errors_as_sentences():
-        counts, dropped = convert_coref(
-            inputs,
-            output,
-            format=format.value,
-            lang=lang,
-            prefix=prefix,
-            force=force,
-            skip_errors=skip_errors,
-        )
+    counts, dropped = convert_coref(
+        inputs,
+        output,
+        format=format.value,
+        lang=lang,
+        prefix=prefix,
+        force=force,
+        skip_errors=skip_errors,
+    )
     if dropped.errors:
         n_left_out = len(dropped.errors)
         echo(f"Left out {n_left_out:,} of {counts.documents + n_left_out:,} documents:", err=True)

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
 
 from spacy.cli._util import Arg, Opt
-from wasabi import msg
 
 from . import elmo_app
-from .errors import errors_as_sentences
+from .messages import msg
 
 if TYPE_CHECKING:
     from .embed_inputs import Inputs, Position
@@ -95,22 +94,21 @@ def embed_cli(
     file is one dataset, with zeros for whitespace tokens. If the command is stopped,
     give it again and it goes on where it was.
     """
-    with errors_as_sentences():
-        n_datasets, n_tokens = embed(
-            inputs,
-            output,
-            model=model,
-            options_file=options_file,
-            lang=lang,
-            tokenized=tokenized,
-            layers=layers.value,
-            start_state=start_state.value,
-            precision=precision.value,
-            batch_tokens=batch_tokens,
-            part_tokens=part_tokens,
-            gpu_id=gpu_id,
-            force=force,
-        )
+    n_datasets, n_tokens = embed(
+        inputs,
+        output,
+        model=model,
+        options_file=options_file,
+        lang=lang,
+        tokenized=tokenized,
+        layers=layers.value,
+        start_state=start_state.value,
+        precision=precision.value,
+        batch_tokens=batch_tokens,
+        part_tokens=part_tokens,
+        gpu_id=gpu_id,
+        force=force,
+    )
     msg.good(f"Wrote {n_datasets} datasets with {n_tokens} tokens to {output}")
 
 
@@ -235,6 +233,7 @@ def _write_parts(
             bar.set_postfix_str(f"{n_tokens:,} tokens, {rate} tokens/s", refresh=False)
 
         parts.write(inputs, encoder, part_tokens, report)
+        bar.complete()  # files may end with what holds no words
 
 
 def _write_outputs(parts: "Parts", output: Path, encoder: "Encoder", progress: bool) -> None:

@@ -5,7 +5,6 @@ bilm-tf writes them, and a text file whose line k holds the tokens of dataset k.
 same parts give the same bytes.
 """
 
-import os
 import shutil
 import zipfile
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import Callable, Dict, Iterator
 import numpy as np
 from h5py import h5d, h5p, h5s, h5t
 
+from ..weights.atomic import move_file
 from ..weights.hdf5_file import new_hdf5
 from .embed_parts import TOKENS, Parts
 
@@ -59,9 +59,7 @@ def write_outputs(
                 number += 1
                 report(array.shape[-2])
     for source_path, path in ((lines, tokens_path(output)), (vectors, output)):
-        with source_path.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(source_path, path)
+        move_file(source_path, path)
 
 
 @contextmanager

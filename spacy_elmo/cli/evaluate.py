@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, List, Optional
 
 from spacy.cli._util import Arg, Opt
-from wasabi import msg
 
 from . import elmo_app
-from .errors import errors_as_sentences
+from .messages import msg
 
 if TYPE_CHECKING:
     from ..pretrain.evaluate import Perplexity
@@ -36,17 +35,16 @@ def evaluate_cli(
 ) -> None:
     """Print the perplexity of a text, forward and backward. All words and ends of sentences
     are counted, those outside of the vocabulary as <UNK>."""
-    with errors_as_sentences():
-        found = evaluate(
-            model,
-            texts,
-            lang=lang,
-            tokenized=tokenized,
-            text_key=text_key,
-            cache=cache,
-            gpu_id=gpu_id,
-            progress=not as_json,
-        )
+    found = evaluate(
+        model,
+        texts,
+        lang=lang,
+        tokenized=tokenized,
+        text_key=text_key,
+        cache=cache,
+        gpu_id=gpu_id,
+        progress=not as_json,
+    )
     if as_json:
         means = {"geometric": found.geometric, "arithmetic": found.arithmetic}
         print(json.dumps({**asdict(found), **means}, indent=2))

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from spacy.cli._util import Arg, Opt
-from wasabi import msg
 
 from . import elmo_app
 from .checksum import weights_checksum
-from .errors import errors_as_sentences
+from .messages import msg
 from .mixes import ComponentMix, collect_mixes, is_pipeline, load_pipeline, table_of
 
 if TYPE_CHECKING:
@@ -52,10 +51,9 @@ def info_cli(
 ) -> None:
     """Print the sizes and origin of a biLM, and the config block that loads it; or, for
     a pipeline, the settings of its 'elmo' components and the mix of each listener."""
-    with errors_as_sentences():
-        facts = info(name, options_file)
+    facts = info(name, options_file)
     if as_json:
-        print(json.dumps(facts, indent=2, ensure_ascii=False))
+        print(json.dumps(facts, indent=2))
     elif "components" in facts:
         _print_pipeline(facts)
     else:
@@ -149,11 +147,21 @@ def _characters_of(bilm: "BiLM") -> str:
 
 
 def _config_of(bilm: "BiLM", name: str, options_file: Optional[Path]) -> str:
+    if "${" in f"{name}\n{options_file}":
+        return "# ${...} is a variable in configs, which cannot name this path. Rename it."
     options = bilm.options
-    text = CONFIG.format(width=options.width, depth=options.n_layers, path=json.dumps(name))
+    text = CONFIG.format(width=options.width, depth=options.n_layers, path=_config_value(name))
     if options_file is not None:
-        text += f"\noptions_file = {json.dumps(str(options_file))}"
+        text += f"\noptions_file = {_config_value(str(options_file))}"
+    if "$" in f"{name}{options_file or ''}":
+        text += "\n# commands that write this block again, such as init fill-config, double each $"
     return text
+
+
+def _config_value(text: str) -> str:
+    """RETURNS (str): A string as spaCy's configs read it back. "$" is written as a JSON escape,
+    because "$$" stays double where a config is read without interpolation, as in training."""
+    return json.dumps(text).replace("$", "\\u0024")
 
 
 def _print_bilm(facts: Dict[str, Any]) -> None:

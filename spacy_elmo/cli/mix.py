@@ -1,14 +1,16 @@
 """`mix`: which layers the components of a pipeline use."""
 
 from pathlib import Path
+from textwrap import wrap
 from typing import List, Optional
 
 from spacy.cli._util import Arg, Opt
-from wasabi import msg
 
 from . import elmo_app
-from .errors import errors_as_sentences
+from .messages import msg
 from .mixes import ComponentMix, collect_mixes, load_pipeline, table_of
+
+NAME_WIDTH = 16  # characters
 
 
 @elmo_app.command("mix")
@@ -24,12 +26,11 @@ def mix_cli(
 ) -> None:
     """Show how the components of a trained pipeline mix the layers of the biLM: the
     weight of each layer, and the scale gamma."""
-    with errors_as_sentences():
-        mixes = mix(pipeline)
-        msg.table(**table_of(mixes))
-        if plot is not None:
-            plot_mixes(mixes, plot)
-            msg.good(f"Wrote the chart to {plot}")
+    mixes = mix(pipeline)
+    msg.table(**table_of(mixes))
+    if plot is not None:
+        plot_mixes(mixes, plot)
+        msg.good(f"Wrote the chart to {plot}")
 
 
 def mix(pipeline: str) -> List[ComponentMix]:
@@ -64,7 +65,7 @@ def plot_mixes(mixes: List[ComponentMix], path: Path) -> None:
     from ..weights.atomic import atomic_file
 
     depth = max(len(item.weights) for item in mixes)
-    figure = Figure(figsize=(1.5 + 1.5 * len(mixes), 3.5), layout="constrained")
+    figure = Figure(figsize=(2 + 1.5 * max(2, len(mixes)), 4), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     width = 0.8 / depth
@@ -75,10 +76,18 @@ def plot_mixes(mixes: List[ComponentMix], path: Path) -> None:
         label = f"LSTM {layer}" if layer else "tokens"
         bars = axes.bar(places, heights, width, label=label)
         axes.bar_label(bars, fmt="%.2f", fontsize="x-small")
-    names = [f"{item.component}\n{item.source}\n$\\gamma$ = {item.gamma:.2f}" for item in mixes]
-    axes.set_xticks(range(len(mixes)), names)
+    axes.set_xticks(range(len(mixes)), [_describe(item) for item in mixes], fontsize="small")
+    axes.set_xlim(-0.6, len(mixes) - 0.4)
     axes.set_ylim(0, 1.05)
-    axes.set_ylabel("weight of the layer")
-    axes.legend(fontsize="small")
+    axes.set(xlabel="component, and where its layers come from", ylabel="weight of the layer")
+    # above the axes, where it covers no bar
+    figure.legend(loc="outside upper center", ncols=min(depth, 4), fontsize="small")
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=150)
+
+
+def _describe(item: ComponentMix) -> str:
+    """RETURNS (str): The name of a component and its source, in lines as wide as its bars. A "$"
+    is no formula."""
+    names = [line for name in (item.component, item.source) for line in wrap(name, NAME_WIDTH)]
+    return "\n".join(names).replace("$", r"\$") + f"\n$\\gamma$ = {item.gamma:.2f}"

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, Dict, Optional
 
 import typer
 from spacy.cli._util import Arg, Opt, parse_config_overrides
-from wasabi import msg
 
 from . import elmo_app
-from .errors import errors_as_sentences
+from .messages import msg
 
 if TYPE_CHECKING:
     from ..pretrain.evaluate import Perplexity
@@ -35,9 +34,8 @@ def pretrain_cli(
     command is stopped, give it again and it goes on where it was. To use several
     processes or GPUs: torchrun --nproc_per_node 2 -m spacy elmo pretrain ...
     """
-    with errors_as_sentences():
-        overrides = parse_config_overrides(ctx.args)
-        pretrain(config_path, output, overrides=overrides, gpu_id=gpu_id)
+    overrides = parse_config_overrides(ctx.args)
+    pretrain(config_path, output, overrides=overrides, gpu_id=gpu_id)
 
 
 def pretrain(

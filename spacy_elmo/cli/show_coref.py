@@ -4,12 +4,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple, Union
 
 from spacy.cli._util import Arg, Opt
-from wasabi import msg
 
 from ..text.files import plain_name
 from . import elmo_app
 from .coref_files import FORCE, FORMAT, PREFIX, Counts, Format, check_output
-from .errors import errors_as_sentences
+from .messages import msg
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -41,16 +40,15 @@ def show_coref_cli(
 ) -> None:
     """Show the entities of documents in an HTML page that can be sent around: one colour
     per entity, mentions underlined in the text, and a list of the entities beside it."""
-    with errors_as_sentences():
-        n_docs, n_entities = show_coref(
-            inputs,
-            output,
-            pipeline=pipeline,
-            format=format.value,
-            lang=lang,
-            prefix=prefix,
-            force=force,
-        )
+    n_docs, n_entities = show_coref(
+        inputs,
+        output,
+        pipeline=pipeline,
+        format=format.value,
+        lang=lang,
+        prefix=prefix,
+        force=force,
+    )
     if not n_entities:
         msg.warn(
             f"There is no entity under {prefix}_1 and so on in what is shown. Give --prefix for "
@@ -91,7 +89,11 @@ def show_coref(
     nlp = spacy.blank(lang) if pipeline is None else spacy.load(pipeline)
     docs = (doc for path in paths for doc in _read(path, format, nlp, predict, prefix))
     counts = Counts()
-    with atomic_file(output) as temporary, temporary.open("w", encoding="utf8") as page:
+    # names of files, which are shown, need not be UTF-8
+    with (
+        atomic_file(output) as temporary,
+        temporary.open("w", encoding="utf8", errors="replace") as page,
+    ):
         page.writelines(page_parts(counts.of(docs, prefix), prefix, output.stem))
     return counts.documents, counts.entities
 
@@ -107,7 +109,8 @@ def _read(path: Path, format: str, nlp: "Language", predict: bool, prefix: str) 
     from ..coref.formats.lines import numbered_lines
 
     if _is_text(path, format):
-        doc = nlp.make_doc("\n".join(line for _, line in numbered_lines(path)))
+        # nlp.make_doc refuses long texts for the sake of components that hold too much of them
+        doc = nlp.tokenizer("\n".join(line for _, line in numbered_lines(path)))
         doc.user_data[NAME] = path.stem
         yield nlp(doc)
         return

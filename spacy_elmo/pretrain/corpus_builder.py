@@ -13,13 +13,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
 
-from tqdm import tqdm
-
 from ..text.streams import Digest
 from .corpus import Corpus, PathLike
 from .corpus_check import FORMAT
 from .corpus_writer import CorpusWriter
 from .lock import locked
+from .progress import ProgressBar
 from .readers import LINES, TextReader, TextSettings, find_texts
 
 # To be raised when the same files and settings give other sentences than before, be it by
@@ -107,13 +106,14 @@ def _read(
 ) -> None:
     """Tokenize files, and update a digest as `_key` does."""
     total = sum(path.stat().st_size for path in paths)
-    with tqdm(
+    with ProgressBar(
         total=total, unit="B", unit_scale=True, desc="Reading text", disable=not progress
     ) as bar:
         for path in paths:
             digest.update(_header(path, reader))
             if not writer.add_file(reader.chunks(path, bar.update, digest)):
                 warnings.warn(f"{path} holds no words and is left out.", stacklevel=3)
+        bar.complete()
 
 
 def _key(paths: List[Path], reader: TextReader) -> str:

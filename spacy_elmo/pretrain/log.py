@@ -77,6 +77,7 @@ def plot(rows: List[Dict[str, Any]], path: Path) -> bool:
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.ticker import LogFormatter
     except ImportError:
         return False
     looks = [row for row in rows if "forward" in row]
@@ -89,8 +90,11 @@ def plot(rows: List[Dict[str, Any]], path: Path) -> bool:
     for name in ("forward", "backward"):
         left.plot(minutes, [row[name] for row in looks], marker="o", label=name)
     left.set(yscale="log", xlabel="minutes", ylabel="held-out perplexity")
-    left.legend()
+    figure.legend(loc="outside upper left", ncols=2)
     left.grid(alpha=0.3, which="both")
+    # plain numbers, as many as there is room for
+    left.yaxis.set_major_formatter(LogFormatter())
+    left.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
     right.plot([row["step"] for row in steps], [row["loss"] for row in steps], linewidth=1)
     right.set(xlabel="steps", ylabel="training loss (nats per word)")
     right.grid(alpha=0.3)

@@ -24,6 +24,7 @@ from .log import CURVES, Log, plot
 from .memory import keep_freed_memory
 from .output import BEST, LAST, check_output, write_config
 from .overlap import warn_of_overlap
+from .progress import ProgressBar, expected_steps, seconds_since
 from .readers import TextSettings
 from .signals import noted_signals
 from .trainer import StepResult, Trainer
@@ -90,16 +91,14 @@ class Pretraining:
         RETURNS (Optional[Perplexity]): The last look at the held-out text; None if the
             training had been finished before.
         """
-        from tqdm import tqdm
-
         keep_freed_memory()
         trainer, training = self.trainer, self.config.training
         self.started = self.logged = time.perf_counter()
         look: Optional[Perplexity] = None
         with (
             noted_signals(self._note),
-            tqdm(
-                total=trainer.n_steps,
+            ProgressBar(
+                total=self._expected_steps(),
                 initial=trainer.step,
                 unit="step",
                 desc="Pretraining",
@@ -111,6 +110,7 @@ class Pretraining:
             while not self.over:
                 self._share_time()
                 self.pending.append(trainer.train_step())
+                bar.total = self._expected_steps()
                 bar.update()
                 self.over = trainer.step >= trainer.n_steps or trainer.share_of_time >= 1
                 looks = self.over or trainer.step % training.eval_every == 0
@@ -131,6 +131,8 @@ class Pretraining:
                     self._checkpoint()
                 if not self.over:
                     self._stop_if_asked()
+            bar.total = trainer.step  # also where the time or the patience ended first
+            bar.refresh()
         if self.log is not None:
             self.log.close()
         self.workers.wait()
@@ -139,7 +141,15 @@ class Pretraining:
     @property
     def seconds(self) -> float:
         """Seconds of training so far, those of the runs that this one goes on from included."""
-        return self.seconds_before + time.perf_counter() - self.started
+        return self.seconds_before + seconds_since(self.started)
+
+    def _expected_steps(self) -> Optional[int]:
+        """RETURNS (Optional[int]): The step at which the training is expected to end; None while
+        that cannot be said."""
+        limit, step = self.config.training.max_minutes * 60, self.trainer.step
+        if limit and not step:
+            return None
+        return expected_steps(step, self.trainer.n_steps, self.seconds / limit if limit else 0.0)
 
     def _open(self, files: List[str]) -> Corpus:
         """Tokenize the text if that has not been done; the first process does it for all."""
@@ -197,9 +207,10 @@ class Pretraining:
         norms = torch.stack([result.norm for result in results]).cpu()
         first = self.trainer.step - len(results) + 1
         self._check(means.mean(dim=1), norms, first)
-        now = time.perf_counter()
-        speed = len(results) * self.trainer.positions_per_step / (now - self.logged)
-        self.logged = now
+        # a clock may be too coarse for a single step
+        seconds = max(seconds_since(self.logged), 1e-9)
+        speed = len(results) * self.trainer.positions_per_step / seconds
+        self.logged = time.perf_counter()
         loss, norm = float(means.mean()), float(norms.mean())
         rate = float(self.trainer.optimizers[0].param_groups[0]["lr"])
         if self.log is not None:

@@ -100,4 +100,4 @@ def tidy(output: Path) -> None:
 
 
 def _text(config: PretrainConfig) -> str:
-    return json.dumps(config.to_dict(), indent=2, ensure_ascii=False)
+    return json.dumps(config.to_dict(), indent=2)  # ASCII: names of files need not be UTF-8

@@ -40,4 +40,4 @@ def expected_steps(step: int, n_steps: int, used: float) -> int:
     """
     if used <= 0:
         return n_steps
-    return min(n_steps, max(step, round(step / used)))
+    return max(step, round(min(n_steps, step / used)))

@@ -30,7 +30,8 @@ NAME_BYTES = 240
 def atomic_file(path: PathLike) -> Iterator[Path]:
     """Give a temporary path to write to; it replaces `path` when the block ends.
 
-    path (Union[str, Path]): The file to write.
+    path (Union[str, Path]): The file to write. If it is a symbolic link, the link stays and its
+        target is written.
     YIELDS (Path): Where to write.
     """
     path = Path(path)
@@ -46,7 +47,7 @@ def atomic_files(*paths: Path) -> Iterator[list[Path]]:
         other in this order, and a path that was not written is left as it was.
     YIELDS (List[Path]): Where to write each of them.
     """
-    paths = tuple(path.resolve() if path.is_symlink() else path for path in paths)
+    paths = tuple(map(link_target, paths))
     folders: dict[Path, Path] = {}
     with ExitStack() as stack:
         for path in paths:
@@ -70,11 +71,10 @@ def atomic_directory(path: PathLike) -> Iterator[Path]:
     path (Union[str, Path]): The folder to write. A folder
         that is there already is replaced: two renames, and a crash between them leaves
         the old and the new one, both whole, beside `path` under names that begin with a
-        dot.
+        dot. A symbolic link stays, and its target is replaced.
     YIELDS (Path): The folder to fill.
     """
-    path = Path(path)
-    path = path.resolve() if path.is_symlink() else path
+    path = link_target(path)
     with _hidden_folder(path) as temporary:
         old = temporary.with_suffix(OLD)
         try:
@@ -101,6 +101,43 @@ def named_write_errors(path: Path) -> Iterator[None]:
         if error.errno in FULL and error.filename is None:
             error.filename = str(path)
         raise
+
+
+def link_target(path: PathLike) -> Path:
+    """Follow symbolic links, so that a rename replaces the target and not the link.
+
+    path (Union[str, Path]): A path; nothing need be there.
+    RETURNS (Path): The path itself if it is no link, else its target.
+    RAISES: OSError if a link leads to itself, or into a folder that does not exist.
+    """
+    path = Path(path)
+    if not path.is_symlink():
+        return path
+    target = Path(os.path.realpath(path))
+    if target.is_symlink() or not target.parent.is_dir():
+        raise OSError(
+            f"{path} is a symbolic link that leads nowhere: to {os.readlink(path)}. Remove the "
+            f"link, or make the folder that it leads to."
+        )
+    return target
+
+
+def move_file(source: Path, path: Path) -> None:
+    """Move a file to where it appears whole or not at all, also on another file system.
+
+    source (Path): The file, which is gone afterwards.
+    path (Path): Where to move it. If it is a symbolic link, its target is replaced.
+    """
+    target = link_target(path)
+    _sync(source)
+    try:
+        os.replace(source, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        with atomic_file(target) as temporary:
+            shutil.copyfile(source, temporary)
+        source.unlink()
 
 
 def meant_for(path: Path) -> Optional[Path]:

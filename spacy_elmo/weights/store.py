@@ -17,7 +17,7 @@ from ..bilm.languages import languages_of
 from ..bilm.model import BiLM, Mix
 from ..bilm.options import BiLMOptions
 from . import tensor_file
-from .atomic import PathLike, atomic_directory
+from .atomic import PathLike, atomic_directory, link_target
 from .build import START, build_bilm
 from .digest import MAX_JSON_BYTES, check_file, read_bounded, read_manifest, write_manifest
 from .tensor_file import TensorFile
@@ -94,7 +94,7 @@ def write(
     start (Optional[Tuple[Tensor, Tensor]]): Start states to write, `start_h` and `start_c`;
         those of the model if None.
     """
-    path = Path(path).resolve()  # what a link points to is replaced, not the link
+    path = link_target(path)
     check_replaceable(path)
     if extras is None and (path / HEAD).exists():
         raise ValueError(

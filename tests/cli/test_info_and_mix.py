@@ -1,7 +1,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, List
 
 import numpy as np
 import pytest
@@ -12,7 +12,8 @@ from spacy_elmo import load_bilm, save_bilm
 from spacy_elmo.bilm.model import Mix
 from spacy_elmo.cli.checksum import weights_checksum
 from spacy_elmo.cli.info import info
-from spacy_elmo.cli.mix import mix
+from spacy_elmo.cli.mix import mix, plot_mixes
+from spacy_elmo.cli.mixes import ComponentMix
 
 from ..samples import tiny_bilm
 from .conftest import run
@@ -133,6 +134,29 @@ def test_mix_prints_and_plots(pipeline: Path, tmp_path: Path) -> None:
         assert text in printed
     assert (tmp_path / "mix.png").read_bytes().startswith(b"\x89PNG")
     assert ".png" in run("mix", pipeline, "--plot", tmp_path / "mix.jpg", code=1)
+
+
+def test_the_plot_names_components_and_its_legend_covers_no_bar(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from matplotlib.figure import Figure
+
+    mixes = [
+        ComponentMix("named_entities$of_$books", "elmo", True, [0.98, 0.01, 0.01], 1.0),
+        ComponentMix("coref", "its own biLM", True, [0.2] * 5, 1.0),
+    ]
+    figures: List[Figure] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda self, *args, **kwargs: figures.append(self))
+        plot_mixes(mixes, tmp_path / "mix.png")
+    (figure,) = figures
+    figure.canvas.draw()
+    (axes,), (legend,) = figure.axes, figure.legends
+    assert not legend.get_window_extent().overlaps(axes.get_window_extent())
+    names = [label.get_text().replace("\\$", "$") for label in axes.get_xticklabels()]
+    for name, item in zip(names, mixes):
+        assert item.component in name.replace("\n", "")
+    boxes = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert not boxes[0].overlaps(boxes[1])
 
 
 def test_a_plot_without_matplotlib(pipeline: Path, tmp_path: Path, monkeypatch: Any) -> None:

@@ -140,3 +140,14 @@ def test_force_replaces(tmp_path: Path, docs: Path) -> None:
     output.write_text("old", encoding="utf8")
     show_coref([docs], output, force=True)
     assert "Anna" in output.read_text(encoding="utf8")
+
+
+def test_texts_longer_than_a_pipeline_reads_at_once(tmp_path: Path) -> None:
+    nlp = spacy.blank("en")
+    nlp.add_pipe("first_and_last_words")
+    nlp.to_disk(tmp_path / "pipeline")
+    text = tmp_path / "text.txt"
+    text.write_text("Anna saw Anna . " * 70_000, encoding="utf8")  # 1,120,000 characters
+    output = tmp_path / "page.html"
+    assert show_coref([text], output, pipeline=str(tmp_path / "pipeline")) == (1, 1)
+    assert output.stat().st_size > 1_120_000

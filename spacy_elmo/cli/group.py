@@ -1,0 +1,46 @@
+"""The group of commands: what each `python -m spacy elmo ...` does before and after its work."""
+
+import inspect
+from functools import wraps
+from typing import Any, Callable, Optional
+
+import typer
+from spacy.cli._util import Opt
+
+from .errors import errors_as_sentences
+from .messages import replaced_characters
+
+TRACEBACK = inspect.Parameter(
+    "traceback",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=Opt(False, "--traceback", help="Show where an error comes from"),
+    annotation=bool,
+)
+
+
+class ElmoGroup(typer.Typer):
+    """A group whose commands print what stdout can show, fail with a sentence, and have the
+    option --traceback."""
+
+    def command(self, name: Optional[str] = None, **settings: Any) -> Callable:
+        """Register a function as a command.
+
+        name (Optional[str]): The name of the command.
+        settings (Any): Further arguments of `typer.Typer.command`.
+        RETURNS (Callable): The decorator, which returns the function unchanged.
+        """
+
+        def register(function: Callable) -> Callable:
+            @wraps(function)
+            def run(*args: Any, traceback: bool, **kwargs: Any) -> None:
+                with replaced_characters(), errors_as_sentences(traceback):
+                    function(*args, **kwargs)
+
+            signature = inspect.signature(function)
+            params = [*signature.parameters.values(), TRACEBACK]
+            run.__signature__ = signature.replace(parameters=params)  # type: ignore[attr-defined]
+            run.__annotations__ = {**function.__annotations__, "traceback": bool}
+            super(ElmoGroup, self).command(name, **settings)(run)
+            return function
+
+        return register
