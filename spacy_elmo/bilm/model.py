@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..forked import run_alone_after_fork
+from ..torch_scope import own_torch_settings, warn_of_reduced_float32
 from .arithmetic import Bounds
 from .batch import WordBatch
 from .characters import LexiconCharacters, WordLexicon
@@ -86,8 +87,12 @@ class BiLM(nn.Module):
         self.tokens = TokenEmbedder(options, characters, words)
         self.layers = nn.ModuleList(make_layer(options) for _ in range(options.n_layers))
         start = (options.n_layers, options.n_directions)
-        self.register_buffer("start_h", torch.zeros(*start, options.projection_dim))
-        self.register_buffer("start_c", torch.zeros(*start, options.hidden_dim))
+        self.register_buffer(
+            "start_h", torch.zeros(*start, options.projection_dim, dtype=torch.float32)
+        )
+        self.register_buffer(
+            "start_c", torch.zeros(*start, options.hidden_dim, dtype=torch.float32)
+        )
         self.start_h: Tensor
         self.start_c: Tensor
         self.register_load_state_dict_post_hook(_drop_caches)
@@ -117,7 +122,6 @@ class BiLM(nn.Module):
 
     def _prepare(self) -> None:
         """To be called before anything is run."""
-        run_alone_after_fork()
         if self._versions != self._weight_versions():
             self.drop_caches()
 
@@ -130,6 +134,7 @@ class BiLM(nn.Module):
         self.drop_caches()  # moved to another device or type
         return super()._apply(fn, recurse)
 
+    @own_torch_settings()
     def forward(
         self,
         batch: WordBatch,
@@ -154,6 +159,8 @@ class BiLM(nn.Module):
         if not len(batch.ids):
             return layers
         start, dtype = self._start(start_state), self._dtype(precision)
+        if dtype == torch.float32:
+            warn_of_reduced_float32(self.device)
         self._prepare()
         table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
         parts: List[Tensor] = []
@@ -173,6 +180,7 @@ class BiLM(nn.Module):
             layers = layers.index_copy(1, torch.cat(positions), torch.cat(parts, dim=1))
         return layers
 
+    @own_torch_settings()
     def carry(
         self, batch: WordBatch, state: Optional[State] = None, *, precision: str = "float32"
     ) -> Tuple[Tensor, State]:
@@ -268,6 +276,7 @@ class BiLM(nn.Module):
         layers, end = self._run_layers(x, packing.active, State(h, c), dtype)
         return torch.stack([_gather(layer, rows) for layer in (x, *layers)]), end
 
+    @own_torch_settings()
     def run_layers(
         self,
         x: Tensor,

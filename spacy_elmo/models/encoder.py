@@ -13,6 +13,7 @@ from thinc.api import CupyOps, Model, Ops, torch2xp, xp2torch
 
 from ..bilm.model import BiLM
 from ..text.segments import SegmentedDocs, Segmenter, segment_docs
+from ..torch_scope import gradients_enabled
 from ..weights import load_bilm
 from .shim import BiLMShim
 from .types import BiLMLoader, Floats3d, LayerBatch
@@ -102,7 +103,7 @@ def forward(
     shim.apply_frozen()
     wants_gradient = is_train and not shim.frozen
     segmented = segment_docs(docs, settings.segmenter)
-    with torch.set_grad_enabled(wants_gradient):
+    with gradients_enabled(wants_gradient):
         words = shim.bilm(
             segmented.batch,
             start_state=settings.start_state,
@@ -119,7 +120,8 @@ def forward(
         assert output.d_layers is not None
         if words.requires_grad:
             d_words = output.d_layers[:, segmented.rows]
-            torch.autograd.backward(words, xp2torch(d_words, device=words.device))
+            with gradients_enabled():
+                torch.autograd.backward(words, xp2torch(d_words, device=words.device))
         return []
 
     return batch, backprop

@@ -264,7 +264,8 @@ class Pretraining:
         """Tell the trainers of all processes how much of the time is used up."""
         limit = self.config.training.max_minutes * 60
         if limit and not self._asks_later():
-            used = torch.tensor(self.seconds / limit if self.first else 0.0, dtype=torch.float64)
+            share = self.seconds / limit if self.first else 0.0
+            used = torch.tensor(share, dtype=torch.float64, device="cpu")
             self.trainer.share_of_time = float(self.workers.sum(used))
 
     def _asks_later(self) -> bool:

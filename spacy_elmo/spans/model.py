@@ -4,7 +4,7 @@ Owns how Docs and suggested spans reach the network, and the gradient of its sco
 """
 
 from functools import partial
-from typing import Any, Callable, List, Optional, Tuple, cast
+from typing import Any, Callable, Iterator, List, Optional, Tuple, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d, Ragged
 from torch import Tensor, nn
 
-from ..forked import run_alone_after_fork
+from ..torch_scope import gradients_enabled, own_torch_settings, warn_of_reduced_float32
 from .encoder import TokenEncoder
 from .scorer import SpanScorer
 from .sentences import sentence_numbers, stretches
@@ -23,7 +23,12 @@ from .tensors import gradients, to_torch
 # of the scores of a label and of none at the start, the difference
 RARE = 4.0
 
+# tokens of the Docs whose spans are scored together outside of training
+CHUNK_TOKENS = 4096
+
 SpanModel = Model[Tuple[List[Doc], Ragged], Floats2d]
+# first and last token of each span, int64 [n_spans]
+Places = Tuple[np.ndarray, np.ndarray]
 
 
 class SpanNetwork(nn.Module):
@@ -128,32 +133,88 @@ def init(model: SpanModel, X: Any = None, Y: Any = None) -> None:
         _shim(model).set_new(model.ops, **sizes)
 
 
+@own_torch_settings()
 def forward(
     model: SpanModel, inputs: Tuple[List[Doc], Ragged], is_train: bool
 ) -> Tuple[Floats2d, Callable[[Floats2d], Any]]:
-    run_alone_after_fork()
+    warn_of_reduced_float32(_shim(model).device)
     docs, spans = inputs
-    shim = _shim(model)
-    network = shim.module.train(is_train)
-    vectors, backprop_tok2vec = model.get_ref("tok2vec")(docs, is_train)
-    parts = to_torch(vectors, shim.device, is_train)
-    with torch.set_grad_enabled(is_train):
-        lengths = [n for doc in docs for n in stretches(sentence_numbers(doc))]
-        first, last = (
-            torch.from_numpy(part).to(shim.device) for part in _places(model, docs, spans)
-        )
-        logits = network(torch.cat(parts), torch.tensor(lengths, dtype=torch.int64), first, last)
-        exclusive = model.attrs["exclusive_classes"]
-        scores = logits.softmax(dim=1) if exclusive else logits.sigmoid()
+    places = _places(model, docs, spans)
+    if is_train:
+        return _begin_update(model, docs, places)
+    return _predict(model, docs, places, model.ops.to_numpy(spans.lengths)), _no_backprop
+
+
+def _begin_update(
+    model: SpanModel, docs: List[Doc], places: Places
+) -> Tuple[Floats2d, Callable[[Floats2d], Any]]:
+    shim, exclusive = _shim(model), model.attrs["exclusive_classes"]
+    vectors, backprop_tok2vec = model.get_ref("tok2vec").begin_update(docs)
+    shim.module.train()
+    with gradients_enabled():
+        parts = to_torch(vectors, shim.device, is_train=True)
+        logits = _logits(model, docs, torch.cat(parts), places)
 
     def backprop(d_logits: Floats2d) -> Any:
         if exclusive:
             _check_exclusive(d_logits)
         # scores less targets, which is the gradient of the cross-entropy before the softmax
-        logits.backward(gradient=xp2torch(d_logits, device=shim.device))
+        with gradients_enabled():
+            logits.backward(gradient=xp2torch(d_logits, device=shim.device))
         return backprop_tok2vec(gradients(parts, vectors, model.ops))
 
-    return model.ops.asarray2f(cast(Any, torch2xp(scores.detach()))), backprop
+    return _scores(model, logits), backprop
+
+
+def _predict(model: SpanModel, docs: List[Doc], places: Places, n_spans: np.ndarray) -> Floats2d:
+    """Score the spans of some Docs at a time, which bounds the memory for a large batch."""
+    shim, tok2vec = _shim(model), model.get_ref("tok2vec")
+    shim.module.eval()
+    lengths = np.array([len(doc) for doc in docs], dtype=np.int64)
+    tokens, spans = (np.concatenate([[0], np.cumsum(sizes)]) for sizes in (lengths, n_spans))
+    found: List[Tensor] = []
+    with torch.no_grad():
+        for start, end in chunk_docs(lengths, CHUNK_TOKENS):
+            vectors = to_torch(tok2vec.predict(docs[start:end]), shim.device, is_train=False)
+            rows = slice(spans[start], spans[end])
+            within = places[0][rows] - tokens[start], places[1][rows] - tokens[start]
+            found.append(_logits(model, docs[start:end], torch.cat(vectors), within))
+    return _scores(model, torch.cat(found))
+
+
+def chunk_docs(lengths: np.ndarray, max_tokens: int) -> Iterator[Tuple[int, int]]:
+    """Divide Docs into chunks of at most `max_tokens` tokens. A longer Doc is its own chunk.
+
+    lengths (ndarray): Tokens in each Doc, int64 [n_docs].
+    max_tokens (int): The number of tokens.
+    YIELDS (Tuple[int, int]): The first Doc of a chunk and the one after its last.
+    """
+    ends = np.cumsum(lengths)
+    start = done = 0
+    while start < len(lengths):
+        end = max(start + 1, int(np.searchsorted(ends, done + max_tokens, side="right")))
+        yield start, end
+        start, done = end, int(ends[end - 1])
+
+
+def _logits(model: SpanModel, docs: List[Doc], vectors: Tensor, places: Places) -> Tensor:
+    """RETURNS (Tensor): Scores before the softmax [n_spans, n_scores]."""
+    shim = _shim(model)
+    lengths = [n for doc in docs for n in stretches(sentence_numbers(doc))]
+    first, last = (torch.from_numpy(part).to(shim.device) for part in places)
+    read = torch.tensor(lengths, dtype=torch.int64, device="cpu")
+    logits: Tensor = shim.module(vectors, read, first, last)
+    return logits
+
+
+def _scores(model: SpanModel, logits: Tensor) -> Floats2d:
+    logits = logits.detach()
+    scores = logits.softmax(dim=1) if model.attrs["exclusive_classes"] else logits.sigmoid()
+    return model.ops.asarray2f(cast(Any, torch2xp(scores)))
+
+
+def _no_backprop(d_logits: Floats2d) -> Any:
+    raise ValueError("Scores that were predicted outside of training have no backward pass.")
 
 
 def _check_exclusive(d_logits: Floats2d) -> None:
@@ -169,7 +230,7 @@ def _check_exclusive(d_logits: Floats2d) -> None:
         )
 
 
-def _places(model: SpanModel, docs: List[Doc], spans: Ragged) -> Tuple[np.ndarray, np.ndarray]:
+def _places(model: SpanModel, docs: List[Doc], spans: Ragged) -> Places:
     """First and last token of each span, counted through all Docs, int64 [n_spans]."""
     before = np.cumsum([0, *(len(doc) for doc in docs)])[:-1]
     n_spans = model.ops.to_numpy(spans.lengths)

@@ -14,6 +14,7 @@ import torch
 from thinc.api import Ops, Optimizer, PyTorchShim, get_current_ops
 
 from ..swapped import device_of, swapped_params
+from ..torch_scope import own_random_state, own_torch_settings
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -48,7 +49,9 @@ class ModuleShim(PyTorchShim, Generic[Module]):
         ops (Ops): Of the model, which tell where it shall run.
         **made_of: Arguments of `make`.
         """
-        self._set(self.make(**made_of), ops, made_of)
+        with own_torch_settings():
+            module = self.make(**made_of)
+        self._set(module, ops, made_of)
 
     def _set(self, module: Module, ops: Ops, made_of: Dict[str, Any]) -> None:
         self._model = module.to(device_of(ops))
@@ -89,8 +92,9 @@ class ModuleShim(PyTorchShim, Generic[Module]):
         if bytes_data:
             try:
                 made_of = json.loads(_metadata(bytes_data)["made_of"])
-                module = self.make(**made_of)
-                module.load_state_dict(safetensors.torch.load(bytes_data))
+                with own_torch_settings(), own_random_state():
+                    module = self.make(**made_of)
+                    module.load_state_dict(safetensors.torch.load(bytes_data))
             except (RuntimeError, KeyError, TypeError) as error:
                 raise ValueError(
                     f"The saved weights of the {self.name} do not fit the sizes in the config: "

@@ -62,7 +62,10 @@ def build_bilm(
     check_tensors(tensors, expected, source)
     tensors = {name: _aligned(tensor.to(torch.float32)) for name, tensor in tensors.items()}
     if not warm:
-        tensors.update((name, torch.zeros(getattr(bilm, name).shape)) for name in START)
+        tensors.update(
+            (name, torch.zeros(getattr(bilm, name).shape, dtype=torch.float32, device="cpu"))
+            for name in START
+        )
     bilm.load_state_dict(tensors, assign=True)
     bilm.requires_grad_(False)
     bilm.mixes = list(mixes)

@@ -15,6 +15,7 @@ import torch
 from ..bilm.characters import LexiconCharacters, WordLexicon
 from ..bilm.model import BiLM, Mix
 from ..bilm.options import BiLMOptions
+from ..torch_scope import own_torch_settings
 from .atomic import PathLike, atomic_directory
 from .build import START, build_bilm
 
@@ -53,6 +54,7 @@ def to_bytes(bilm: BiLM) -> bytes:
     return safetensors.torch.save(tensors, {"config": json.dumps(config_of(bilm))})
 
 
+@own_torch_settings()
 def from_bytes(data: bytes, source: str = "The saved biLM") -> BiLM:
     """Read what `to_bytes` made.
 
