@@ -15,6 +15,7 @@ import torch
 
 from .forked import run_alone_after_fork
 
+CPU = torch.device("cpu")
 DEVICE_TYPES = ("cpu", "cuda")
 EXACT = 1e-5  # relative error that float32 products stay below, and reduced ones do not
 
@@ -50,9 +51,13 @@ def gradients_enabled(enabled: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def own_random_state() -> Iterator[None]:
-    """Restore the state of torch's random numbers on the CPU when the block ends."""
-    with torch.random.fork_rng(devices=[]):
+def own_random_state(device: torch.device = CPU) -> Iterator[None]:
+    """Restore the state of torch's random numbers when the block ends.
+
+    device (torch.device): A GPU whose state is restored as well as the CPU's.
+    """
+    gpus = [] if device.type == "cpu" else [device.index or 0]
+    with torch.random.fork_rng(devices=gpus):
         yield
 
 

@@ -12,7 +12,7 @@ import torch
 
 from ..bilm.lm_head import make_head
 from ..bilm.model import BiLM
-from ..torch_scope import own_random_state, own_torch_settings, seed_random
+from ..torch_scope import CPU, own_random_state, own_torch_settings, seed_random
 from ..weights import load_bilm
 from ..weights.atomic import PathLike
 from ..weights.store import VOCAB
@@ -38,7 +38,7 @@ def make_model(config: PretrainConfig, corpus: Corpus) -> LanguageModel:
         vocab = Vocab.from_file(settings.file).count_on(corpus)
         if config.softmax.kind != "full":
             _check_order(vocab, settings.file)
-    seed_random(config.training.seed, torch.device("cpu"))
+    seed_random(config.training.seed, CPU)
     cutoffs = config.softmax.cutoffs if config.softmax.kind == "adaptive" else ()
     # a cluster without words is none
     cutoffs = [cutoff for cutoff in cutoffs if cutoff < len(vocab)]

@@ -14,6 +14,7 @@ from typing import Dict, List, Optional
 import torch
 from torch import Tensor
 
+from ..torch_scope import gradients_enabled, own_random_state, own_torch_settings
 from . import checkpoint
 from .config import PretrainConfig
 from .corpus import Corpus
@@ -21,11 +22,10 @@ from .corpus_builder import open_corpus
 from .evaluate import Perplexity, evaluate
 from .initial import make_model
 from .log import CURVES, Log, plot
-from .memory import keep_freed_memory
 from .output import BEST, LAST, check_output, write_config
 from .readers import TextSettings
 from .signals import noted_signals
-from .trainer import StepResult, Trainer
+from .trainer import StepResult, Trainer, matmul_precision
 from .workers import Workers
 
 LOG_EVERY = 50
@@ -53,6 +53,7 @@ class Pretraining:
     progress (bool): Whether to show progress bars.
     """
 
+    @own_torch_settings()
     def __init__(
         self, config: PretrainConfig, output: Path, workers: Workers, progress: bool = True
     ) -> None:
@@ -81,6 +82,8 @@ class Pretraining:
             write_config(output, config)
             self.log = Log(output, self.trainer.step, config.training.tensorboard)
 
+    @own_torch_settings()
+    @gradients_enabled()
     def run(self) -> Optional[Perplexity]:
         """Train to the end.
 
@@ -89,12 +92,13 @@ class Pretraining:
         """
         from tqdm import tqdm
 
-        keep_freed_memory()
         trainer, training = self.trainer, self.config.training
         self.started = self.logged = time.perf_counter()
         look: Optional[Perplexity] = None
         with (
             noted_signals(self._note),
+            matmul_precision(training.precision, self.workers.device),
+            own_random_state(self.workers.device),
             tqdm(
                 total=trainer.n_steps,
                 initial=trainer.step,

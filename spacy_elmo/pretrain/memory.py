@@ -11,7 +11,7 @@ LARGEST = 2**25  # the most that glibc allows
 def keep_freed_memory() -> None:
     """Keep what a training step frees for the next one.
 
-    By default large blocks go back to the system at once, and each step gets new pages,
+    This lasts until the process ends, so that only commands call it. By default large blocks go back to the system at once, and each step gets new pages,
     which it must first be given one by one: up to a tenth of a step's time. With another C
     library than glibc, nothing happens.
     """

@@ -5,8 +5,8 @@ block ends well and removed when it does not.
 """
 
 import os
+import secrets
 import shutil
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator, Optional, Union
@@ -23,13 +23,13 @@ def atomic_file(path: PathLike) -> Iterator[Path]:
     YIELDS (Path): Where to write.
     """
     path = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = _temporary(path)
+    temporary.touch(exist_ok=False)
+    mode = temporary.stat().st_mode
     try:
         yield temporary
         _sync(temporary)
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(mode)  # a writer may have replaced the file by one of its own
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -46,15 +46,16 @@ def atomic_directory(path: PathLike) -> Iterator[Path]:
     YIELDS (Path): The folder to fill.
     """
     path = Path(path)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=PART, dir=path.parent))
+    temporary = _temporary(path)
+    temporary.mkdir()
+    mode = temporary.stat().st_mode & 0o666  # what the umask leaves of it
     old = temporary.with_suffix(OLD)
     try:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
                 _sync(file)
-                file.chmod(0o666 & ~_umask())
-        temporary.chmod(0o777 & ~_umask())
+                file.chmod(mode)
         if path.exists():
             os.replace(path, old)
         os.replace(temporary, path)
@@ -89,7 +90,7 @@ def _sync(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def _temporary(path: Path) -> Path:
+    """RETURNS (Path): A new name next to a path. What is created there gets the permissions that
+    the process's umask leaves, which cannot be read without changing it for all threads."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART}")
