@@ -40,7 +40,7 @@ from spacy_elmo.pretrain.model import LanguageModel
 from spacy_elmo.pretrain.recipes import Modern
 from spacy_elmo.pretrain.recorded import RecordedLosses, can_record
 from spacy_elmo.pretrain.sampler import LogUniformSampler, Sample
-from spacy_elmo.pretrain.trainer import use_precision
+from spacy_elmo.pretrain.trainer import matmul_precision, model_precision
 from spacy_elmo.pretrain.vocab import SPECIAL, Vocab
 from spacy_elmo.pretrain.workers import Workers
 
@@ -215,7 +215,13 @@ def main() -> None:
     parser.add_argument("--png", type=Path, help="also draw them")
     args = parser.parse_args()
     keep_freed_memory()
-    precision = use_precision(args.precision, args.device)
+    with matmul_precision(args.precision, args.device):
+        report(args)
+
+
+def report(args: argparse.Namespace) -> None:
+    """Measure all sizes; print and write the figures."""
+    precision = model_precision(args.precision)
     name = machine(args.device)
     print(f"{name}, {args.precision}")
     print(f"{'size':10}" + "".join(f"{name:>10}" for name in COLUMNS), end="")

@@ -12,7 +12,6 @@ from thinc.api import Model
 from .doc_tensor import TensorSharing, check_providers
 from .listener import ElmoListener
 from .models.encoder import Encoder, n_layers_of
-from .models.products import use_fast_products
 from .models.scalar_mix import settings_of
 from .upstream_ref import UpstreamRef
 
@@ -87,15 +86,11 @@ class ListenedTo:
         return True
 
     def find_listeners(self, component: Any) -> None:
-        """Add the listeners in a component's model that are meant for this component. With the
-        biLM's output kept, the model's own products are most of a training, so they are made by
-        the faster library.
-        """
+        """Add the listeners in a component's model that are meant for this component."""
         self.tensor_sharing.add(component)
         for listener in _listeners_in(component):
             if listener.upstream_name in ("*", self.name):
                 self.add_listener(listener, component.name)
-                use_fast_products(component.model)
 
     def link_enabled(self) -> None:
         """Find the listeners of components that were disabled when spaCy linked the pipeline, and

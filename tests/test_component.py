@@ -13,7 +13,6 @@ from spacy_elmo import load_bilm, save_bilm
 from spacy_elmo.bilm import WordBatch
 from spacy_elmo.component import Elmo
 from spacy_elmo.models.architectures import build_tok2vec_elmo_v1
-from spacy_elmo.models.products import FAST
 from spacy_elmo.upstream import check_upstreams
 
 from .pipelines import (
@@ -320,14 +319,6 @@ def test_trained_listener_without_layers_warns():
     gc.collect()
     with pytest.warns(UserWarning, match="Is 'elmo' in the pipeline, enabled"):
         tagger.predict([nlp.make_doc("Ann saw Rome .")])
-
-
-def test_components_that_listen_multiply_fast():
-    nlp = pipeline("tagger", "ner")
-    nlp.add_pipe("tagger", name="other").initialize(lambda: examples(nlp))
-    for name in ("tagger", "ner"):
-        assert {node.ops for node in nlp.get_pipe(name).model.walk()} == {FAST}
-    assert FAST not in {node.ops for node in nlp.get_pipe("other").model.walk()}
 
 
 def test_listener_of_a_component_that_is_not_there():

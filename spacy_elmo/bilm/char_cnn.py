@@ -38,12 +38,13 @@ class CharCNN(nn.Module):
         self.widths = [width for width, _ in options.filters]
         self.activation = torch.relu if options.activation == "relu" else torch.tanh
         dim = options.char_dim
-        self.embedding = nn.Parameter(torch.empty(options.n_characters, dim))
+        self.embedding = nn.Parameter(torch.empty(options.n_characters, dim, dtype=torch.float32))
         self.filters = nn.ParameterList(
-            nn.Parameter(torch.empty(count, width, dim)) for width, count in options.filters
+            nn.Parameter(torch.empty(count, width, dim, dtype=torch.float32))
+            for width, count in options.filters
         )
         self.biases = nn.ParameterList(
-            nn.Parameter(torch.empty(count)) for _, count in options.filters
+            nn.Parameter(torch.empty(count, dtype=torch.float32)) for _, count in options.filters
         )
         self.highways = nn.ModuleList(Highway(options.n_filters) for _ in range(options.n_highway))
         self.reset_parameters()
@@ -136,8 +137,8 @@ class Highway(nn.Module):
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.dim = dim
-        self.weight = nn.Parameter(torch.empty(2 * dim, dim))
-        self.bias = nn.Parameter(torch.empty(2 * dim))
+        self.weight = nn.Parameter(torch.empty(2 * dim, dim, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.empty(2 * dim, dtype=torch.float32))
         self.reset_parameters()
 
     def reset_parameters(self) -> None:

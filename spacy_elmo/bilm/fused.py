@@ -26,7 +26,10 @@ def is_fusible(c: Tensor) -> bool:
 def kernels_work(device: torch.device) -> bool:
     """RETURNS (bool): Whether Triton is there, builds a kernel for a device, and it is right.
     Building takes a C compiler and Python's headers."""
-    sums, cell = (torch.linspace(-5, 5, n, device=device).view(1, 3, -1) for n in (48, 12))
+    sums, cell = (
+        torch.linspace(-5, 5, n, dtype=torch.float32, device=device).view(1, 3, -1)
+        for n in (48, 12)
+    )
     expected = PlainArithmetic(Bounds(1.0, None)).cell(sums.clone(), cell.clone(), None)
     try:
         found = FusedArithmetic(Bounds(1.0, None)).cell(sums, cell, None)

@@ -83,7 +83,7 @@ def can_record(device: torch.device) -> bool:
 @cache
 def graphs_work(device: torch.device) -> bool:
     """RETURNS (bool): Whether a device records without doing, and plays what was recorded."""
-    x = torch.zeros(1, device=device)
+    x = torch.zeros(1, dtype=torch.float32, device=device)
     try:
         replay = record(lambda: x.add_(1), device, n_rehearsals=0)
     except RuntimeError:

@@ -63,7 +63,7 @@ class RoundedWeight:
     def __init__(self, weight: Tensor) -> None:
         rounded, scales = _round(weight)
         self.scales = scales.flatten()
-        self.zeros = torch.zeros(len(weight), dtype=torch.int64)
+        self.zeros = torch.zeros(len(weight), dtype=torch.int64, device="cpu")
         self.packed: Optional[Tensor] = None
         if int8_works() and weight.dtype == torch.float32:
             self.packed = _pack(rounded)
@@ -91,16 +91,19 @@ def _round(x: Tensor) -> Tuple[Tensor, Tensor]:
 def int8_works() -> bool:
     """RETURNS (bool): Whether torch multiplies integers of 8 bits here, and exactly: some
     processors add products of pairs in 16 bits, which do not hold the largest."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator("cpu").manual_seed(0)
     x, weight = (
-        torch.randint(-LARGEST, LARGEST + 1, (n, 40), generator=generator).to(torch.int8)
+        torch.randint(
+            -LARGEST, LARGEST + 1, (n, 40), generator=generator, dtype=torch.int8, device="cpu"
+        )
         for n in (3, 16)
     )
     x[0] = weight[0] = LARGEST
     x[1] = weight[1] = -LARGEST
-    scales = torch.linspace(0.5, 2, 16)
+    scales = torch.linspace(0.5, 2, 16, dtype=torch.float32, device="cpu")
+    zeros = torch.zeros(16, dtype=torch.int64, device="cpu")
     try:
-        found = _linear(x, _pack(weight), scales, torch.zeros(16, dtype=torch.int64))
+        found = _linear(x, _pack(weight), scales, zeros)
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
     return bool(torch.allclose(found, (x.float() @ weight.float().t()) * scales, rtol=1e-6))

@@ -24,8 +24,8 @@ class FullSoftmax(nn.Module):
 
     def __init__(self, n_words: int, dim: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(n_words, dim))
-        self.bias = nn.Parameter(torch.zeros(n_words))
+        self.weight = nn.Parameter(torch.empty(n_words, dim, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.zeros(n_words, dtype=torch.float32))
         nn.init.normal_(self.weight, std=dim**-0.5)
 
     @property
@@ -75,15 +75,15 @@ class AdaptiveSoftmax(nn.Module):
             )
         self.bounds = bounds[1:]
         n_head = self.cutoffs[0] + len(self.cutoffs)
-        self.weight = nn.Parameter(torch.empty(n_head, dim))
-        self.bias = nn.Parameter(torch.zeros(n_head))
+        self.weight = nn.Parameter(torch.empty(n_head, dim, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.zeros(n_head, dtype=torch.float32))
         nn.init.normal_(self.weight, std=dim**-0.5)
         self.projections, self.weights, self.biases = (nn.ParameterList() for _ in range(3))
         for k, (start, end) in enumerate(zip(self.bounds, self.bounds[1:]), start=1):
             narrow = dim >> k
-            self.projections.append(nn.Parameter(torch.empty(narrow, dim)))
-            self.weights.append(nn.Parameter(torch.empty(end - start, narrow)))
-            self.biases.append(nn.Parameter(torch.zeros(end - start)))
+            self.projections.append(nn.Parameter(torch.empty(narrow, dim, dtype=torch.float32)))
+            self.weights.append(nn.Parameter(torch.empty(end - start, narrow, dtype=torch.float32)))
+            self.biases.append(nn.Parameter(torch.zeros(end - start, dtype=torch.float32)))
             nn.init.normal_(self.projections[-1], std=dim**-0.5)
             nn.init.normal_(self.weights[-1], std=narrow**-0.5)
 
@@ -104,7 +104,7 @@ class AdaptiveSoftmax(nn.Module):
     def forward(self, h: Tensor, targets: Tensor, dtype: Optional[torch.dtype] = None) -> Tensor:
         """As `FullSoftmax.forward`."""
         n_frequent = self.bounds[0]
-        ends = torch.tensor(self.bounds, device=targets.device)
+        ends = torch.tensor(self.bounds, dtype=torch.int64, device=targets.device)
         cluster = torch.bucketize(targets, ends, right=True)  # 0 for the head
         in_head = torch.where(cluster > 0, n_frequent - 1 + cluster, targets)
         loss = cross_entropy(h, self.weight, self.bias, in_head, dtype)

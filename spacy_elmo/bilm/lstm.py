@@ -69,12 +69,12 @@ class LSTMLayer(nn.Module):
         super().__init__()
         n, hidden = n_directions, hidden_dim
         self.hidden_dim, self.bounds, self.records = hidden_dim, bounds, records
-        self.input_weight = nn.Parameter(torch.empty(n, 4 * hidden, dim))
-        self.state_weight = nn.Parameter(torch.empty(n, 4 * hidden, dim))
-        self.bias = nn.Parameter(torch.empty(n, 4 * hidden))
+        self.input_weight = nn.Parameter(torch.empty(n, 4 * hidden, dim, dtype=torch.float32))
+        self.state_weight = nn.Parameter(torch.empty(n, 4 * hidden, dim, dtype=torch.float32))
+        self.bias = nn.Parameter(torch.empty(n, 4 * hidden, dtype=torch.float32))
         self.projection: Optional[nn.Parameter] = None
         if projects:
-            self.projection = nn.Parameter(torch.empty(n, dim, hidden))
+            self.projection = nn.Parameter(torch.empty(n, dim, hidden, dtype=torch.float32))
         self.packed, self.recorded = Kept(), Kept()
         self.reset_parameters()
 

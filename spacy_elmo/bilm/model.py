@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..forked import run_alone_after_fork
+from ..torch_scope import own_torch_settings, warn_of_reduced_float32
 from .arithmetic import Bounds
 from .batch import WordBatch
 from .characters import LexiconCharacters, WordLexicon
@@ -89,8 +90,12 @@ class BiLM(nn.Module):
         self.tokens = TokenEmbedder(options, characters, words)
         self.layers = nn.ModuleList(make_layer(options) for _ in range(options.n_layers))
         start = (options.n_layers, options.n_directions)
-        self.register_buffer("start_h", torch.zeros(*start, options.projection_dim))
-        self.register_buffer("start_c", torch.zeros(*start, options.hidden_dim))
+        self.register_buffer(
+            "start_h", torch.zeros(*start, options.projection_dim, dtype=torch.float32)
+        )
+        self.register_buffer(
+            "start_c", torch.zeros(*start, options.hidden_dim, dtype=torch.float32)
+        )
         self.start_h: Tensor
         self.start_c: Tensor
         self.register_load_state_dict_post_hook(_drop_caches)
@@ -141,6 +146,7 @@ class BiLM(nn.Module):
         self._drop_derived()  # moved to another device or type
         return super()._apply(fn, recurse)
 
+    @own_torch_settings()
     def forward(
         self,
         batch: WordBatch,
@@ -166,6 +172,8 @@ class BiLM(nn.Module):
         if not len(batch.ids):
             return layers
         start, dtype = self._start(start_state), self._dtype(precision)
+        if dtype == torch.float32:
+            warn_of_reduced_float32(self.device)
         self._prepare()
         table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
         parts: List[Tensor] = []
@@ -188,6 +196,7 @@ class BiLM(nn.Module):
         check_finite(sums, layers, batch)
         return layers
 
+    @own_torch_settings()
     def carry(
         self, batch: WordBatch, state: Optional[State] = None, *, precision: str = "float32"
     ) -> Tuple[Tensor, State]:
@@ -294,6 +303,7 @@ class BiLM(nn.Module):
         layers, end = self._run_layers(x, packing.active, State(h, c), dtype)
         return torch.stack([_gather(layer, rows) for layer in (x, *layers)]), end
 
+    @own_torch_settings()
     def run_layers(
         self,
         x: Tensor,

@@ -210,9 +210,10 @@ def doubled(weights: Weights) -> Weights:
 def packing_works(dtype: torch.dtype) -> bool:
     """RETURNS (bool): Whether this build of torch packs weights of a type, and the
     products with them are right."""
-    generator = torch.Generator().manual_seed(0)
+    generator = torch.Generator("cpu").manual_seed(0)
     x, weight, bias = (
-        torch.rand(*shape, generator=generator) for shape in ((3, 8), (16, 8), (16,))
+        torch.rand(*shape, generator=generator, dtype=torch.float32, device="cpu")
+        for shape in ((3, 8), (16, 8), (16,))
     )
     expected = torch.nn.functional.linear(x, weight, bias)
     try:

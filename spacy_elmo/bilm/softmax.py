@@ -158,7 +158,7 @@ class _Sampled(torch.autograd.Function):
         own = (h * of_targets).sum(dim=1) + bias[targets] - target_correction
         # where each class stands among the samples, -1 for elsewhere
         place = torch.full_like(bias, -1, dtype=torch.int64)
-        place[samples] = torch.arange(len(samples), device=h.device)
+        place[samples] = torch.arange(len(samples), dtype=torch.int64, device=h.device)
         hits = place[targets]
         n_rows = _rows_at_once(samples)
         for start in range(0, len(h), n_rows):

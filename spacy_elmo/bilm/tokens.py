@@ -57,10 +57,14 @@ class TokenEmbedder(nn.Module):
             )
         if options.word_dim:
             self.words = _checked("word", words, options.n_words)
-            self.word_embedding = nn.Parameter(torch.empty(options.n_words, options.word_dim))
+            self.word_embedding = nn.Parameter(
+                torch.empty(options.n_words, options.word_dim, dtype=torch.float32)
+            )
             nn.init.xavier_uniform_(self.word_embedding)
         if options.token_projection:
-            self.projection = nn.Linear(options.n_features, options.projection_dim)
+            self.projection = nn.Linear(
+                options.n_features, options.projection_dim, dtype=torch.float32
+            )
             normal_(self.projection.weight, std=options.n_features**-0.5)
             nn.init.zeros_(self.projection.bias)
 

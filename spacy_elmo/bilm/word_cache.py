@@ -61,7 +61,7 @@ class WordCache:
         if missing:
             self._add(missing, compute(missing), words)
         assert self._vectors is not None
-        rows = torch.tensor([self._touch(word) for word in words], device=self._vectors.device)
+        rows = self._rows_tensor([self._touch(word) for word in words])
         return self._vectors.index_select(0, rows)
 
     def _touch(self, word: str) -> int:
@@ -97,6 +97,10 @@ class WordCache:
         words = list(self._rows)
         half = len(words) // 2
         kept = [word for word in words[:half] if word in wanted] + words[half:]
-        rows = torch.tensor([self._rows[word] for word in kept], device=self._vectors.device)
+        rows = self._rows_tensor([self._rows[word] for word in kept])
         self._vectors[: len(kept)] = self._vectors[rows]
         self._rows = {word: row for row, word in enumerate(kept)}
+
+    def _rows_tensor(self, rows: List[int]) -> Tensor:
+        assert self._vectors is not None
+        return torch.tensor(rows, dtype=torch.int64, device=self._vectors.device)

@@ -94,6 +94,9 @@ def embed_cli(
     file is one dataset, with zeros for whitespace tokens. If the command is stopped,
     give it again and it goes on where it was.
     """
+    # oneDNN keeps a primitive for each of the last 1024 shapes of a product; batches hardly
+    # ever have the same shapes, and these take hundreds of megabytes
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
     n_datasets, n_tokens = embed(
         inputs,
         output,
@@ -133,9 +136,6 @@ def embed(
 
     RETURNS (Tuple[int, int]): Datasets and tokens written.
     """
-    # oneDNN keeps a primitive for each of the last 1024 shapes of a product; batches hardly
-    # ever have the same shapes, and these take hundreds of megabytes
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
     from ..bilm.languages import warn_of_language
     from ..text.files import find_files
     from ..weights import load_bilm

@@ -34,6 +34,9 @@ def pretrain_cli(
     command is stopped, give it again and it goes on where it was. To use several
     processes or GPUs: torchrun --nproc_per_node 2 -m spacy elmo pretrain ...
     """
+    from ..pretrain.memory import keep_freed_memory
+
+    keep_freed_memory()
     overrides = parse_config_overrides(ctx.args)
     pretrain(config_path, output, overrides=overrides, gpu_id=gpu_id)
 

@@ -118,22 +118,24 @@ class AntecedentScorer(nn.Module):
         super().__init__()
         self.limit = limit
         self.dropout = nn.Dropout(dropout)
-        self.query, self.key = (nn.Linear(vector_size, COARSE_SIZE) for _ in range(2))
-        self.coarse_distance = nn.Embedding(N_BUCKETS, 1)
-        self.coarse_match = nn.Linear(N_MATCHES, 1, bias=False)
+        self.query = nn.Linear(vector_size, COARSE_SIZE, dtype=torch.float32)
+        self.key = nn.Linear(vector_size, COARSE_SIZE, dtype=torch.float32)
+        self.coarse_distance = nn.Embedding(N_BUCKETS, 1, dtype=torch.float32)
+        self.coarse_match = nn.Linear(N_MATCHES, 1, bias=False, dtype=torch.float32)
         # whether "she" may go back to "his": learned for each pair, in no hidden layer
         self.n_words = n_pronouns + 1
-        self.pronouns = nn.Embedding(self.n_words**2, 1)
-        self.left = nn.Linear(vector_size, hidden)
-        self.right = nn.Linear(vector_size, hidden, bias=False)
-        self.pair = nn.Linear(vector_size, PAIR_SIZE)
-        self.product = nn.Linear(PAIR_SIZE, hidden, bias=False)
-        self.distance, self.sentences = (nn.Embedding(N_BUCKETS, embedding_size) for _ in range(2))
-        self.distances = nn.Linear(2 * embedding_size, hidden, bias=False)
-        self.match = nn.Linear(N_MATCHES, hidden, bias=False)
-        self.kinds = nn.Embedding(N_KINDS * N_KINDS, hidden)
-        self.speaker = nn.Embedding(3, hidden) if speakers else None
-        self.genre = nn.Embedding(n_genres + 1, hidden) if n_genres else None
+        self.pronouns = nn.Embedding(self.n_words**2, 1, dtype=torch.float32)
+        self.left = nn.Linear(vector_size, hidden, dtype=torch.float32)
+        self.right = nn.Linear(vector_size, hidden, bias=False, dtype=torch.float32)
+        self.pair = nn.Linear(vector_size, PAIR_SIZE, dtype=torch.float32)
+        self.product = nn.Linear(PAIR_SIZE, hidden, bias=False, dtype=torch.float32)
+        self.distance = nn.Embedding(N_BUCKETS, embedding_size, dtype=torch.float32)
+        self.sentences = nn.Embedding(N_BUCKETS, embedding_size, dtype=torch.float32)
+        self.distances = nn.Linear(2 * embedding_size, hidden, bias=False, dtype=torch.float32)
+        self.match = nn.Linear(N_MATCHES, hidden, bias=False, dtype=torch.float32)
+        self.kinds = nn.Embedding(N_KINDS * N_KINDS, hidden, dtype=torch.float32)
+        self.speaker = nn.Embedding(3, hidden, dtype=torch.float32) if speakers else None
+        self.genre = nn.Embedding(n_genres + 1, hidden, dtype=torch.float32) if n_genres else None
         self.score = FeedForward(hidden, depth, dropout)
         for table in (self.coarse_distance, self.pronouns, self.kinds, self.speaker, self.genre):
             if table is not None:

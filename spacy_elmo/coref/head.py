@@ -123,7 +123,7 @@ class CorefHead(nn.Module):
             )
             mentions.append(cross_entropy / is_gold.sum().clamp(min=1))
             # gold spans are kept whatever their scores, or there would be nothing to learn from
-            kept = self._best(scores.detach() + is_gold * -IMPOSSIBLE, document)
+            kept = self._best(scores.detach() + is_gold.to(scores.dtype) * -IMPOSSIBLE, document)
             counts = (is_gold | (scores.detach() > 0))[kept]
             found = self._describe(
                 x[rows], weights[rows], scores, first, final, kept, counts, document
@@ -190,7 +190,7 @@ class CorefHead(nn.Module):
 
     def _encode(self, x: Tensor, documents: List[Document]) -> "tuple[Tensor, Tensor]":
         lengths = [length for document in documents for length in stretches(document.sentence)]
-        x = self.tokens(x, torch.tensor(lengths, dtype=torch.int64))
+        x = self.tokens(x, torch.tensor(lengths, dtype=torch.int64, device="cpu"))
         return x, self.mentions.attention_of(x)
 
     def _best(self, scores: Tensor, document: Document) -> Tensor:
@@ -223,7 +223,7 @@ class CorefHead(nn.Module):
             tensor(first_token),
             tensor(last_token),
             scores.index_select(0, kept),
-            torch.arange(len(kept), device=x.device),
+            torch.arange(len(kept), dtype=torch.int64, device=x.device),
             counts.cumsum(0) - counts.long(),
             tensor(features.whole),
             tensor(features.first),

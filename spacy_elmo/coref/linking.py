@@ -39,7 +39,7 @@ def link(
     for start in range(0, len(mentions), BLOCK):
         end = min(start + BLOCK, len(mentions))
         first = max(0, start - window)
-        places = torch.arange(first, end, device=device)
+        places = torch.arange(first, end, dtype=torch.int64, device=device)
         remembered = memory.before(first, start, end)
         if len(remembered):
             places = torch.cat([torch.from_numpy(remembered).to(device), places])

@@ -33,7 +33,7 @@ class MentionScorer(SpanScorer):
         embedding_size: int,
     ) -> None:
         super().__init__(width, hidden, depth, dropout, max_width)
-        self.vector_widths = nn.Embedding(max_width, embedding_size)
+        self.vector_widths = nn.Embedding(max_width, embedding_size, dtype=torch.float32)
         self.vector_size = 3 * width + embedding_size
         nn.init.constant_(self.score.output.bias, FIRST_BIAS)
 

@@ -13,10 +13,10 @@ from spacy.tokens import Doc
 from thinc.api import Model
 from thinc.types import Floats2d
 
-from ..forked import run_alone_after_fork
 from ..spans.shim import ModuleShim
 from ..spans.tensors import gradients, take_rows, to_torch
 from ..token_vectors import PartsOfDocs
+from ..torch_scope import gradients_enabled, own_torch_settings, warn_of_reduced_float32
 from .document import Document
 from .head import CorefHead, Links, Part, Sizes, make_head
 
@@ -111,6 +111,7 @@ def n_pronouns_of(model: CorefModel) -> Optional[int]:
     return _shim(model).made_of.get("n_pronouns")
 
 
+@own_torch_settings()
 def begin_update(
     model: CorefModel,
     docs: List[Doc],
@@ -126,28 +127,30 @@ def begin_update(
     RETURNS (Tuple[Dict[str, float], Callable[[], None]]): The losses, and a function that
         adds their gradient to the weights' and gives it to the tok2vec.
     """
-    run_alone_after_fork()
     shim = _shim(model)
+    warn_of_reduced_float32(shim.device)
     vectors, backprop_tok2vec = model.get_ref("tok2vec").begin_update(docs)
-    inputs = to_torch(vectors, shim.device, is_train=True)
     shim.module.train()
-    with torch.enable_grad():
+    with gradients_enabled():
+        inputs = to_torch(vectors, shim.device, is_train=True)
         words = [take_rows(x, document.tokens) for x, document in zip(inputs, documents)]
         losses = shim.module.loss(torch.cat(words), documents, gold)
 
     def backprop() -> None:
-        torch.stack(list(losses.values())).sum().backward()
+        with gradients_enabled():
+            torch.stack(list(losses.values())).sum().backward()
         backprop_tok2vec(gradients(inputs, vectors, model.ops))
 
     return {name: float(loss.detach()) for name, loss in losses.items()}, backprop
 
 
+@own_torch_settings()
 def resolve(
     model: CorefModel, docs: List[Doc], documents: List[Document], chunk_tokens: int
 ) -> List[Links]:
     """RETURNS (List[Links]): Mentions of each Doc and what they go back to."""
-    run_alone_after_fork()
     shim = _shim(model)
+    warn_of_reduced_float32(shim.device)
     parts_of = PartsOfDocs(model.get_ref("tok2vec"), docs)
 
     def vectors_of(parts: List[Part]) -> torch.Tensor:

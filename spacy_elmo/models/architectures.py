@@ -7,9 +7,9 @@ from thinc.api import Maxout, Model, chain, with_array
 
 from ..bilm.model import MAX_TOKENS, PRECISIONS, START_STATES
 from ..text.segments import Segmenter, make_punct_segments
+from .blas import set_gemm
 from .blocks import in_blocks
 from .encoder import BiLMEncoder, Encoder, Settings
-from .products import use_fast_products
 from .side_by_side import side_by_side
 from .standalone import Standalone, mix_for, replace_listener, replace_listener_cfg
 from .types import BiLMLoader, Floats2d
@@ -74,9 +74,10 @@ def build_concat_embed_v1(
     reduce: Model[List[Floats2d], List[Floats2d]] = with_array(
         in_blocks(Maxout(nO=width, nP=3, dropout=0.0, normalize=True))
     )
+    set_gemm(reduce, use_blas=True)
     model: Model[List[Doc], List[Floats2d]] = chain(both, reduce)
     model.set_dim("nO", width)
-    return use_fast_products(model)
+    return model
 
 
 def build_tok2vec_elmo_v1(

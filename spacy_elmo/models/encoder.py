@@ -14,6 +14,7 @@ from thinc.api import CupyOps, Model, Ops, torch2xp, xp2torch
 from ..bilm.model import BiLM
 from ..node_digest import DIGEST, DigestShim, NodeDigest
 from ..text.segments import SegmentedDocs, Segmenter, segment_docs
+from ..torch_scope import gradients_enabled
 from ..weights import load_bilm
 from .shim import BiLMShim
 from .types import BiLMLoader, Floats3d, LayerBatch
@@ -105,7 +106,7 @@ def forward(
         shim.check_language(docs[0].vocab.lang)
     wants_gradient = is_train and not shim.frozen
     segmented = segment_docs(docs, settings.segmenter)
-    with torch.set_grad_enabled(wants_gradient):
+    with gradients_enabled(wants_gradient):
         words = shim.bilm(
             segmented.batch,
             start_state=settings.start_state,
@@ -122,7 +123,8 @@ def forward(
         assert output.d_layers is not None
         if words.requires_grad:
             d_words = output.d_layers[:, segmented.rows]
-            torch.autograd.backward(words, xp2torch(d_words, device=words.device))
+            with gradients_enabled():
+                torch.autograd.backward(words, xp2torch(d_words, device=words.device))
         return []
 
     return batch, backprop

@@ -71,7 +71,7 @@ def evaluate(
     passage = Passage(corpus, n_rows, N_STEPS)
     passage.share(workers.rank, workers.size)
     state = model.bilm.zero_state(len(passage.lengths))
-    totals = torch.zeros(n_directions + 2, dtype=torch.float64)
+    totals = torch.zeros(n_directions + 2, dtype=torch.float64, device="cpu")
     for active, read, follows in passage:
         read, targets = read[:n_directions], ids[follows[:n_directions]]
         x = model.look_up(table, torch.from_numpy(read).to(model.device))

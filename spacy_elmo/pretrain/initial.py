@@ -12,6 +12,7 @@ import torch
 
 from ..bilm.lm_head import make_head
 from ..bilm.model import BiLM
+from ..torch_scope import CPU, own_random_state, own_torch_settings, seed_random
 from ..weights import load_bilm
 from ..weights.atomic import PathLike
 from ..weights.store import VOCAB
@@ -21,6 +22,8 @@ from .model import LanguageModel
 from .vocab import Vocab
 
 
+@own_torch_settings()
+@own_random_state()
 def make_model(config: PretrainConfig, corpus: Corpus) -> LanguageModel:
     """A new language model, or a new softmax on a biLM that there is.
 
@@ -35,7 +38,7 @@ def make_model(config: PretrainConfig, corpus: Corpus) -> LanguageModel:
         vocab = Vocab.from_file(settings.file).count_on(corpus)
         if config.softmax.kind != "full":
             _check_order(vocab, settings.file)
-    torch.manual_seed(config.training.seed)
+    seed_random(config.training.seed, CPU)
     cutoffs = config.softmax.cutoffs if config.softmax.kind == "adaptive" else ()
     # a cluster without words is none
     cutoffs = [cutoff for cutoff in cutoffs if cutoff < len(vocab)]

@@ -14,6 +14,7 @@ from typing import Dict, List, Optional
 import torch
 from torch import Tensor
 
+from ..torch_scope import gradients_enabled, own_random_state, own_torch_settings
 from . import checkpoint
 from .config import PretrainConfig
 from .corpus import Corpus
@@ -21,13 +22,12 @@ from .corpus_builder import open_corpus
 from .evaluate import Perplexity, evaluate
 from .initial import make_model
 from .log import CURVES, Log, plot
-from .memory import keep_freed_memory
 from .output import BEST, LAST, check_output, write_config
 from .overlap import warn_of_overlap
 from .progress import ProgressBar, expected_steps, seconds_since
 from .readers import TextSettings
 from .signals import noted_signals
-from .trainer import StepResult, Trainer
+from .trainer import StepResult, Trainer, matmul_precision
 from .workers import Workers
 
 LOG_EVERY = 50
@@ -55,6 +55,7 @@ class Pretraining:
     progress (bool): Whether to show progress bars.
     """
 
+    @own_torch_settings()
     def __init__(
         self, config: PretrainConfig, output: Path, workers: Workers, progress: bool = True
     ) -> None:
@@ -85,18 +86,21 @@ class Pretraining:
             write_config(output, config)
             self.log = Log(output, self.trainer.step, config.training.tensorboard)
 
+    @own_torch_settings()
+    @gradients_enabled()
     def run(self) -> Optional[Perplexity]:
         """Train to the end.
 
         RETURNS (Optional[Perplexity]): The last look at the held-out text; None if the
             training had been finished before.
         """
-        keep_freed_memory()
         trainer, training = self.trainer, self.config.training
         self.started = self.logged = time.perf_counter()
         look: Optional[Perplexity] = None
         with (
             noted_signals(self._note),
+            matmul_precision(training.precision, self.workers.device),
+            own_random_state(self.workers.device),
             ProgressBar(
                 total=self._expected_steps(),
                 initial=trainer.step,
@@ -280,7 +284,8 @@ class Pretraining:
         """Tell the trainers of all processes how much of the time is used up."""
         limit = self.config.training.max_minutes * 60
         if limit and not self._asks_later():
-            used = torch.tensor(self.seconds / limit if self.first else 0.0, dtype=torch.float64)
+            share = self.seconds / limit if self.first else 0.0
+            used = torch.tensor(share, dtype=torch.float64, device="cpu")
             self.trainer.share_of_time = float(self.workers.sum(used))
 
     def _asks_later(self) -> bool:

@@ -11,9 +11,9 @@ LARGEST = 2**25  # the most that glibc allows
 def keep_freed_memory() -> None:
     """Keep what a training step frees for the next one.
 
-    By default large blocks go back to the system at once, and each step gets new pages,
-    which it must first be given one by one: up to a tenth of a step's time. With another C
-    library than glibc, nothing happens.
+    This lasts until the process ends, so that only commands call it. By default, large blocks go
+    back to the system at once, and each step faults in new pages one by one, which takes up to a
+    tenth of a step's time. With a C library other than glibc, nothing happens.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

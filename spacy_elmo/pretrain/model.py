@@ -19,6 +19,7 @@ from ..bilm.lstm import LSTMLayer
 from ..bilm.model import BiLM, State
 from ..bilm.softmax import sampled_cross_entropy
 from ..bilm.tokens import Spelling
+from ..torch_scope import own_random_state, own_torch_settings
 from ..weights import load_bilm, store
 from ..weights.atomic import PathLike
 from ..weights.build import check_finite, check_shapes
@@ -183,6 +184,7 @@ class LanguageModel(nn.Module):
         return (Path(path) / store.HEAD).is_file() and (Path(path) / store.VOCAB).is_file()
 
     @classmethod
+    @own_torch_settings()
     def load(cls, path: PathLike) -> "LanguageModel":
         """Read what `save` wrote.
 
@@ -202,7 +204,8 @@ class LanguageModel(nn.Module):
         file = TensorFile(path / store.HEAD, source, known=(store.METADATA,))
         try:
             cutoffs = json.loads(file.metadata[store.METADATA])["cutoffs"]
-            head = make_head(len(vocab), bilm.options.projection_dim, cutoffs)
+            with own_random_state():
+                head = make_head(len(vocab), bilm.options.projection_dim, cutoffs)
         except (ValueError, KeyError, TypeError, RuntimeError, RecursionError) as error:
             raise ValueError(f"{source} is not a whole softmax file: {error}.") from error
         expected = {name: tuple(x.shape) for name, x in head.state_dict().items()}

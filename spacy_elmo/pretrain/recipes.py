@@ -54,7 +54,7 @@ class Modern:
         device = params[0].device
         rates: List[Rate] = [self.learn_rate, self.matrix_rate]
         if device.type == "cuda":
-            rates = [torch.tensor(rate, device=device) for rate in rates]
+            rates = [torch.tensor(rate, dtype=torch.float32, device=device) for rate in rates]
         vectors = [param for param in params if param.dim() == 1]
         tables = [param for param in params if param.dim() > 1]
         kinds: List[Dict[str, Any]] = [{"params": tables}, {"params": vectors, "weight_decay": 0.0}]

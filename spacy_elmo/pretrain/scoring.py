@@ -14,7 +14,7 @@ from torch import Tensor
 from ..bilm.batch import WordBatch
 from ..bilm.model import MAX_TOKENS, PRECISIONS, START_STATES, WARM, State
 from ..bilm.packing import pack
-from ..forked import run_alone_after_fork
+from ..torch_scope import own_torch_settings
 from ..weights.atomic import PathLike
 from .model import LanguageModel
 from .vocab import SPECIAL
@@ -80,6 +80,7 @@ class LanguageScorer:
         self.model.to("cpu" if gpu_id < 0 else f"cuda:{gpu_id}")
         self.start_state, self.precision = start_state, precision
 
+    @own_torch_settings()
     @torch.no_grad()
     def score(
         self, sentences: Sequence[Sequence[str]], max_tokens: int = MAX_TOKENS
@@ -119,6 +120,7 @@ class LanguageScorer:
             for a, b in zip(ends - batch.lengths - 1, ends)
         ]
 
+    @own_torch_settings()
     @torch.no_grad()
     def substitutes(self, sentence: Sequence[str], index: int, n: int = 10) -> List[Substitute]:
         """The likeliest words in a place of a sentence, the word that is there left aside.
@@ -144,7 +146,7 @@ class LanguageScorer:
         ((_, top, rows),) = self._run(batch, MAX_TOKENS)
         # predictions: forward those of the words and the end, backward of the start and the words
         places = (index, index + 1)
-        logs = torch.zeros(len(vocab), dtype=torch.float64)
+        logs = torch.zeros(len(vocab), dtype=torch.float64, device="cpu")
         for d in range(self.model.bilm.options.n_directions):
             h = top[d, rows[d][places[d], None]]
             logs += self.model.head.log_probs(h)[0].double().cpu()
@@ -166,7 +168,6 @@ class LanguageScorer:
             [n_directions, R, P], and for each direction its row for each prediction, in the
             order of the text.
         """
-        run_alone_after_fork()
         model = self.model
         bilm, table = model.bilm, model.word_table(batch.words)
         n_directions = bilm.options.n_directions

@@ -1,13 +1,20 @@
 """Being asked to stop: SIGINT and SIGTERM are noted instead of ending a step in its middle."""
 
 import signal
+import threading
 from contextlib import contextmanager
 from typing import Any, Callable, Dict, Iterator
 
 
 @contextmanager
 def noted_signals(note: Callable[[int], None]) -> Iterator[None]:
-    """Call `note` with the number of each SIGINT or SIGTERM while the block runs."""
+    """Call `note` with the number of each SIGINT or SIGTERM while the block runs.
+
+    Only the main thread may handle signals: in another one they end the process as before.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def handler(number: int, frame: Any) -> None:
         note(number)
@@ -19,4 +26,5 @@ def noted_signals(note: Callable[[int], None]) -> Iterator[None]:
         yield
     finally:
         for number, old in before.items():
-            signal.signal(number, old)
+            # None for a handler that was not installed from Python, which cannot be restored
+            signal.signal(number, signal.SIG_DFL if old is None else old)

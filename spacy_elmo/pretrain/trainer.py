@@ -4,7 +4,8 @@ Owns the weights, the optimizers, the rows' states and the windows that are read
 How long it goes on, what is watched and what is written is the loop's business.
 """
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from contextlib import contextmanager
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from ..bilm.devices import send
 from ..bilm.model import State
 from ..bilm.tokens import Spelling
+from ..torch_scope import seed_random
 from . import checkpoint
 from .config import PretrainConfig
 from .corpus import Corpus
@@ -59,7 +61,7 @@ class Trainer:
         self.config, self.workers, self.step = config, workers, 0
         # of the time that there is, for the learning rates: the loop's to set
         self.share_of_time = 0.0
-        self.precision = use_precision(config.training.precision, workers.device)
+        self.precision = model_precision(config.training.precision)
         self.model = model.to(workers.device).requires_grad_(True)
         self.params = list(self.model.parameters())
         self.optimizers = config.recipe.optimizers(*model.kinds_of_weights())
@@ -208,7 +210,8 @@ class Trainer:
 
     def _seed_dropout(self, index: int) -> None:
         if self.config.training.dropout:
-            torch.manual_seed(self._seed(DRAW_DROPOUT, index).integers(2**62) + self.workers.rank)
+            seed = int(self._seed(DRAW_DROPOUT, index).integers(2**62)) + self.workers.rank
+            seed_random(seed, self.workers.device)
 
     def _reset_states(self, index: int) -> None:
         """Let some rows start anew. Which ones is drawn for the rows of all processes."""
@@ -254,17 +257,29 @@ class Trainer:
             windows.order.restore(at)
 
 
-def use_precision(precision: str, device: torch.device) -> str:
-    """Set how torch multiplies float32 in this process.
+def model_precision(precision: str) -> str:
+    """RETURNS (str): The precision that the model is given, which has no "tf32".
+
+    precision (str): "float32", "tf32" or "bfloat16".
+    """
+    return "float32" if precision == "tf32" else precision
+
+
+@contextmanager
+def matmul_precision(precision: str, device: torch.device) -> Iterator[None]:
+    """Set how torch multiplies float32 matrices in this process until the block ends.
 
     precision (str): "float32", "tf32" or "bfloat16".
     device (torch.device): Where the model is.
-    RETURNS (str): The precision that the model is told, which knows no tf32.
     """
     # tf32 is good enough for what bfloat16 leaves in float32
     tf32 = precision == "tf32" or (precision == "bfloat16" and device.type == "cuda")
+    before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    return "float32" if precision == "tf32" else precision
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def make_windows(config: PretrainConfig, corpus: Corpus, reverse: bool) -> Windows:

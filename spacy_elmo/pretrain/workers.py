@@ -75,11 +75,13 @@ class Workers:
         """RETURNS (bool): Whether it is true for one of them."""
         if self.size == 1:
             return value
-        return bool(self.sum(torch.tensor([float(value)])).item())
+        found = torch.tensor([value], dtype=torch.float32, device="cpu")
+        return bool(self.sum(found).item())
 
     def agree(self, value: int) -> bool:
         """RETURNS (bool): Whether all of them have the same whole number."""
-        return bool((self.gather(torch.tensor([value], device=self.device), 0) == value).all())
+        found = torch.tensor([value], dtype=torch.int64, device=self.device)
+        return bool((self.gather(found, 0) == value).all())
 
     def gather(self, tensor: Tensor, dim: int) -> Tensor:
         """RETURNS (Tensor): The tensors of all processes, one after the other."""

@@ -27,7 +27,7 @@ class TokenEncoder(nn.Module):
         self.width = N_DIRECTIONS * size if size else width
         self.dropout = nn.Dropout(dropout)
         if size:
-            self.inputs = nn.Linear(width, self.width)
+            self.inputs = nn.Linear(width, self.width, dtype=torch.float32)
             self.lstm = LSTMLayer(N_DIRECTIONS, size, size, False, Bounds(None, None))
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
@@ -62,7 +62,7 @@ def packing(lengths: Tensor) -> Tuple[Tensor, List[int]]:
     firsts = torch.cumsum(lengths, 0) - lengths
     lengths, order = lengths.sort(descending=True, stable=True)
     firsts = firsts[order]
-    steps = torch.arange(int(lengths[0]))
+    steps = torch.arange(int(lengths[0]), dtype=torch.int64, device=lengths.device)
     running = steps[:, None] < lengths[None, :]
     forward = (firsts[None, :] + steps[:, None])[running]
     backward = ((firsts + lengths - 1)[None, :] - steps[:, None])[running]

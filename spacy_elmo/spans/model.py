@@ -4,7 +4,7 @@ Owns how Docs and suggested spans reach the network, and the gradient of its sco
 """
 
 from functools import partial
-from typing import Any, Callable, List, Optional, Tuple, cast
+from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple, cast
 
 import numpy as np
 import torch
@@ -13,9 +13,9 @@ from thinc.api import Model, torch2xp, xp2torch
 from thinc.types import Floats2d, Ragged
 from torch import Tensor, nn
 
-from ..forked import run_alone_after_fork
 from ..node_digest import DIGEST, DigestShim, NodeDigest
 from ..text.words import word_tokens
+from ..torch_scope import gradients_enabled, own_torch_settings, warn_of_reduced_float32
 from .encoder import TokenEncoder
 from .scorer import SpanScorer
 from .sentences import sentence_numbers, stretches
@@ -28,7 +28,27 @@ RARE = 4.0
 # highest one, and no threshold is as low
 LEAST = 1e-30
 
+# tokens of the Docs whose spans are scored together outside of training
+CHUNK_TOKENS = 4096
+
 SpanModel = Model[Tuple[List[Doc], Ragged], Floats2d]
+
+
+class WordSpans(NamedTuple):
+    """The spans that begin and end with a word.
+
+    words (List[ndarray]): Positions of the words of each Doc, int64 [n_words].
+    places (ndarray): Which of all spans these are, int64 [n_word_spans].
+    first, last (ndarray): First and last word of each, counted through all Docs, int64
+        [n_word_spans].
+    n_spans (int): Number of all spans.
+    """
+
+    words: List[np.ndarray]
+    places: np.ndarray
+    first: np.ndarray
+    last: np.ndarray
+    n_spans: int
 
 
 class SpanNetwork(nn.Module):
@@ -134,38 +154,98 @@ def init(model: SpanModel, X: Any = None, Y: Any = None) -> None:
         _shim(model).set_new(model.ops, **sizes)
 
 
+@own_torch_settings()
 def forward(
     model: SpanModel, inputs: Tuple[List[Doc], Ragged], is_train: bool
 ) -> Tuple[Floats2d, Callable[[Floats2d], Any]]:
-    run_alone_after_fork()
+    warn_of_reduced_float32(_shim(model).device)
     docs, spans = inputs
-    shim = _shim(model)
-    network = shim.module.train(is_train)
-    vectors, backprop_tok2vec = model.get_ref("tok2vec")(docs, is_train)
-    parts = to_torch(vectors, shim.device, is_train)
-    words = [word_tokens(doc) for doc in docs]
-    places, first, last = _word_spans(model, docs, words, spans)
-    exclusive = model.attrs["exclusive_classes"]
-    with torch.set_grad_enabled(is_train):
-        lengths = [
-            n for doc, ours in zip(docs, words) for n in stretches(sentence_numbers(doc, ours))
-        ]
-        logits = network(
-            torch.cat([take_rows(x, ours) for x, ours in zip(parts, words)]),
-            torch.tensor(lengths, dtype=torch.int64),
-            *(torch.from_numpy(ends).to(shim.device) for ends in (first, last)),
-        )
-        scores = logits.softmax(dim=1) if exclusive else logits.sigmoid()
+    if is_train:
+        return _begin_update(model, docs, spans)
+    return _predict(model, docs, spans), _no_backprop
+
+
+def _begin_update(
+    model: SpanModel, docs: List[Doc], spans: Ragged
+) -> Tuple[Floats2d, Callable[[Floats2d], Any]]:
+    shim, exclusive = _shim(model), model.attrs["exclusive_classes"]
+    vectors, backprop_tok2vec = model.get_ref("tok2vec").begin_update(docs)
+    shim.module.train()
+    found = _find_word_spans(model, docs, spans)
+    with gradients_enabled():
+        inputs = to_torch(vectors, shim.device, is_train=True)
+        logits = _logits(model, docs, inputs, found)
 
     def backprop(d_logits: Floats2d) -> Any:
         if exclusive:
             _check_exclusive(d_logits)
         # scores less targets, which is the gradient of the cross-entropy before the softmax
-        logits.backward(gradient=take_rows(xp2torch(d_logits, device=shim.device), places))
-        return backprop_tok2vec(gradients(parts, vectors, model.ops))
+        with gradients_enabled():
+            logits.backward(
+                gradient=take_rows(xp2torch(d_logits, device=shim.device), found.places)
+            )
+        return backprop_tok2vec(gradients(inputs, vectors, model.ops))
 
-    found = _of_all_spans(scores.detach(), places, int(spans.lengths.sum()), exclusive)
-    return model.ops.asarray2f(cast(Any, torch2xp(found))), backprop
+    return model.ops.asarray2f(cast(Any, torch2xp(_scores(model, logits, found)))), backprop
+
+
+def _predict(model: SpanModel, docs: List[Doc], spans: Ragged) -> Floats2d:
+    """Score the spans of a few Docs at a time, which bounds the memory for a large batch."""
+    shim, tok2vec = _shim(model), model.get_ref("tok2vec")
+    shim.module.eval()
+    n_tokens = np.array([len(doc) for doc in docs], dtype=np.int64)
+    first_span = np.concatenate([[0], np.cumsum(model.ops.to_numpy(spans.lengths))])
+    scores: List[Tensor] = []
+    with torch.no_grad():
+        for start, end in chunk_docs(n_tokens, CHUNK_TOKENS):
+            chunk = Ragged(
+                spans.dataXd[first_span[start] : first_span[end]], spans.lengths[start:end]
+            )
+            found = _find_word_spans(model, docs[start:end], chunk)
+            vectors = to_torch(tok2vec.predict(docs[start:end]), shim.device, is_train=False)
+            logits = _logits(model, docs[start:end], vectors, found)
+            scores.append(_scores(model, logits, found))
+    return model.ops.asarray2f(cast(Any, torch2xp(torch.cat(scores))))
+
+
+def chunk_docs(lengths: np.ndarray, max_tokens: int) -> Iterator[Tuple[int, int]]:
+    """Divide Docs into chunks of at most `max_tokens` tokens. A longer Doc is its own chunk.
+
+    lengths (ndarray): Tokens in each Doc, int64 [n_docs].
+    max_tokens (int): The number of tokens.
+    YIELDS (Tuple[int, int]): The first Doc of a chunk and the one after its last.
+    """
+    ends = np.cumsum(lengths)
+    start = done = 0
+    while start < len(lengths):
+        end = max(start + 1, int(np.searchsorted(ends, done + max_tokens, side="right")))
+        yield start, end
+        start, done = end, int(ends[end - 1])
+
+
+def _logits(model: SpanModel, docs: List[Doc], vectors: List[Tensor], found: WordSpans) -> Tensor:
+    """RETURNS (Tensor): Scores before the softmax [n_word_spans, n_scores]."""
+    shim = _shim(model)
+    lengths = [
+        n for doc, ours in zip(docs, found.words) for n in stretches(sentence_numbers(doc, ours))
+    ]
+    first, last = (torch.from_numpy(ends).to(shim.device) for ends in (found.first, found.last))
+    rows = torch.cat([take_rows(x, ours) for x, ours in zip(vectors, found.words)])
+    logits: Tensor = shim.module(
+        rows, torch.tensor(lengths, dtype=torch.int64, device="cpu"), first, last
+    )
+    return logits
+
+
+def _scores(model: SpanModel, logits: Tensor, found: WordSpans) -> Tensor:
+    """RETURNS (Tensor): Scores of all spans [n_spans, n_scores]."""
+    logits, exclusive = logits.detach(), model.attrs["exclusive_classes"]
+    scores = logits.softmax(dim=1) if exclusive else logits.sigmoid()
+    return _of_all_spans(scores, found.places, found.n_spans, exclusive)
+
+
+def _no_backprop(d_logits: Floats2d) -> Any:
+    raise ValueError("Scores that were predicted outside of training have no backward pass.")
 
 
 def _of_all_spans(scores: Tensor, places: np.ndarray, n_spans: int, exclusive: bool) -> Tensor:
@@ -195,17 +275,14 @@ def _check_exclusive(d_logits: Floats2d) -> None:
         )
 
 
-def _word_spans(
-    model: SpanModel, docs: List[Doc], words: List[np.ndarray], spans: Ragged
-) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _find_word_spans(model: SpanModel, docs: List[Doc], spans: Ragged) -> WordSpans:
     """Find the spans that begin and end with a word.
 
     docs (List[Doc]): The Docs.
-    words (List[ndarray]): Positions of the words of each.
     spans (Ragged): First token of each span of each Doc, and the one after the last.
-    RETURNS (Tuple[ndarray, ndarray, ndarray]): Which spans these are, and the first and last
-        word of each, counted through all Docs, int64 [n_word_spans].
+    RETURNS (WordSpans): The spans.
     """
+    words = [word_tokens(doc) for doc in docs]
     before = np.cumsum([0, *(len(doc) for doc in docs)])
     # number of each word among the words of all Docs; -1 for whitespace
     numbers = np.full(before[-1], -1, dtype=np.int64)
@@ -216,7 +293,7 @@ def _word_spans(
     ends += np.repeat(before[:-1], n_spans)[:, None]
     first, last = numbers[ends[:, 0]], numbers[ends[:, 1] - 1]
     places = np.flatnonzero((first >= 0) & (last >= 0))
-    return places, first[places], last[places]
+    return WordSpans(words, places, first[places], last[places], len(ends))
 
 
 def _shim(model: SpanModel) -> ModuleShim[SpanNetwork]:

@@ -39,10 +39,11 @@ class SpanScorer(nn.Module):
     ) -> None:
         super().__init__()
         self.max_width = max_width
-        self.first, self.last = nn.Linear(width, hidden), nn.Linear(width, hidden, bias=False)
-        self.content = nn.Linear(width, hidden, bias=False)
-        self.widths = nn.Embedding(max_width, hidden)
-        self.attention = nn.Linear(width, 1)
+        self.first = nn.Linear(width, hidden, dtype=torch.float32)
+        self.last = nn.Linear(width, hidden, bias=False, dtype=torch.float32)
+        self.content = nn.Linear(width, hidden, bias=False, dtype=torch.float32)
+        self.widths = nn.Embedding(max_width, hidden, dtype=torch.float32)
+        self.attention = nn.Linear(width, 1, dtype=torch.float32)
         self.score = FeedForward(hidden, depth, dropout, n_scores)
         nn.init.zeros_(self.widths.weight)
 
@@ -89,8 +90,10 @@ class FeedForward(nn.Module):
     def __init__(self, hidden: int, depth: int, dropout: float, n_scores: int = 1) -> None:
         super().__init__()
         self.dropout = dropout
-        self.layers = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(depth - 1))
-        self.output = nn.Linear(hidden, n_scores)
+        self.layers = nn.ModuleList(
+            nn.Linear(hidden, hidden, dtype=torch.float32) for _ in range(depth - 1)
+        )
+        self.output = nn.Linear(hidden, n_scores, dtype=torch.float32)
 
     def forward(self, sums: Tensor, groups: Optional[Tensor] = None) -> Tensor:
         """RETURNS (Tensor): Scores [..., n_scores].

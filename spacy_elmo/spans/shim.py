@@ -14,6 +14,7 @@ import torch
 from thinc.api import Ops, Optimizer, PyTorchShim, get_current_ops
 
 from ..swapped import device_of, swapped_params
+from ..torch_scope import own_random_state, own_torch_settings
 from ..weights import tensor_file
 
 # the key in the metadata of what rebuilds the module
@@ -36,7 +37,8 @@ class ModuleShim(PyTorchShim, Generic[Module]):
     _model: Optional[Module]
 
     def __init__(self, name: str, make: Callable[..., Module]) -> None:
-        super().__init__(None)
+        with own_torch_settings():  # thinc creates a gradient scaler
+            super().__init__(None)
         self.name, self.make = name, make
         self.made_of: Dict[str, Any] = {}
 
@@ -55,7 +57,9 @@ class ModuleShim(PyTorchShim, Generic[Module]):
         ops (Ops): Of the model, which tell where it shall run.
         **made_of: Arguments of `make`.
         """
-        self._set(self.make(**made_of), ops, made_of)
+        with own_torch_settings():
+            module = self.make(**made_of)
+        self._set(module, ops, made_of)
 
     def _set(self, module: Module, ops: Ops, made_of: Dict[str, Any]) -> None:
         self._model = module.to(device_of(ops))
@@ -104,8 +108,9 @@ class ModuleShim(PyTorchShim, Generic[Module]):
         file.check()
         made_of = _made_of(file.metadata, source)
         try:
-            module = self.make(**made_of)
-            module.load_state_dict(file.tensors)
+            with own_torch_settings(), own_random_state():
+                module = self.make(**made_of)
+                module.load_state_dict(file.tensors)
         except (RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(
                 f"The saved weights of the {self.name} do not fit the sizes in the config: "

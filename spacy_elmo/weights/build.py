@@ -69,7 +69,10 @@ def build_bilm(
     tensors = {name: _aligned(tensor.to(torch.float32)) for name, tensor in tensors.items()}
     check_finite(tensors, source)
     if not warm:
-        tensors.update((name, torch.zeros(getattr(bilm, name).shape)) for name in START)
+        tensors.update(
+            (name, torch.zeros(getattr(bilm, name).shape, dtype=torch.float32, device="cpu"))
+            for name in START
+        )
     bilm.load_state_dict(tensors, assign=True)
     bilm.requires_grad_(False)
     bilm.mixes = list(mixes)

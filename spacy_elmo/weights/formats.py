@@ -12,7 +12,7 @@ from typing import Optional
 
 from ..bilm.model import BiLM
 from ..expansion import check_expansion
-from ..forked import run_alone_after_fork
+from ..torch_scope import own_torch_settings
 from . import allennlp, hdf5, hdf5_writer, many_langs, store
 from .atomic import PathLike
 
@@ -29,6 +29,7 @@ UNREADABLE = (zipfile.BadZipFile, OSError, EOFError, RuntimeError, zlib.error, l
 ZIPPED = (*hdf5.SUFFIXES, ".json", ".txt", ".gz", ".dic", ".pkl", ".safetensors")
 
 
+@own_torch_settings()
 def load_bilm(
     path: PathLike = DEFAULT_MODEL,
     options_file: Optional[PathLike] = None,
@@ -43,7 +44,6 @@ def load_bilm(
         where it does not lie beside the weights.
     RETURNS (BiLM): The model, frozen, on the CPU.
     """
-    run_alone_after_fork()
     if (PRETRAINED / str(path)).is_dir() and not Path(path).exists():
         path = PRETRAINED / str(path)
     path = Path(path)

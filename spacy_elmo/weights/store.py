@@ -16,6 +16,7 @@ from ..bilm.characters import LexiconCharacters, WordLexicon
 from ..bilm.languages import languages_of
 from ..bilm.model import BiLM, Mix
 from ..bilm.options import BiLMOptions
+from ..torch_scope import own_torch_settings
 from . import tensor_file
 from .atomic import PathLike, atomic_directory, link_target
 from .build import START, build_bilm
@@ -60,6 +61,7 @@ def to_bytes(bilm: BiLM) -> bytes:
     return tensor_file.to_bytes(tensors, {METADATA: json.dumps(config_of(bilm))})
 
 
+@own_torch_settings()
 def from_bytes(data: bytes, source: str = "The saved biLM") -> BiLM:
     """Read what `to_bytes` made.
 

@@ -5,7 +5,7 @@ import torch
 
 from spacy_elmo.pretrain.corpus import Corpus
 from spacy_elmo.pretrain.evaluate import evaluate
-from spacy_elmo.pretrain.trainer import Trainer, use_precision
+from spacy_elmo.pretrain.trainer import Trainer, matmul_precision, model_precision
 from spacy_elmo.pretrain.workers import Workers
 
 from .toys import ONE, assert_same, config, documents, sentences, toy_trainer
@@ -164,12 +164,11 @@ def test_rows_must_be_shared_evenly():
         Trainer(config(), model, CORPUS, three)
 
 
-def test_a_precision_does_not_last_into_the_next_training():
+@pytest.mark.parametrize("precision, expected", [("tf32", "high"), ("float32", "highest")])
+def test_the_precision_of_a_training_ends_with_it(precision, expected):
     before = torch.get_float32_matmul_precision()
-    try:
-        assert use_precision("tf32", torch.device("cpu")) == "float32"
-        assert torch.get_float32_matmul_precision() == "high"
-        assert use_precision("float32", torch.device("cpu")) == "float32"
-        assert torch.get_float32_matmul_precision() == "highest"
-    finally:
-        torch.set_float32_matmul_precision(before)
+    with pytest.raises(KeyError), matmul_precision(precision, torch.device("cpu")):
+        assert torch.get_float32_matmul_precision() == expected
+        raise KeyError
+    assert torch.get_float32_matmul_precision() == before
+    assert model_precision(precision) == "float32"
