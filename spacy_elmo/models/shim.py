@@ -16,6 +16,7 @@ from thinc.shims.shim import Shim
 from ..bilm.languages import warn_of_language
 from ..bilm.model import BiLM
 from ..swapped import device_of, swapped_params
+from ..torch_scope import own_torch_settings
 from ..weights import store
 
 
@@ -28,7 +29,8 @@ class BiLMShim(PyTorchShim):
     _model: Optional[BiLM]
 
     def __init__(self, device: Optional[str] = None) -> None:
-        super().__init__(None)
+        with own_torch_settings():  # thinc creates a gradient scaler
+            super().__init__(None)
         self.device_name = device
         self.frozen = True  # a setting, not saved: the config decides
         self.swapped = False  # whether `use_params` has put other parameters in
