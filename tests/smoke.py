@@ -1,6 +1,6 @@
 """Smoke test of an installed wheel or sdist, run outside of the source tree.
 
-    python tests/smoke.py
+python tests/smoke.py
 """
 
 import spacy

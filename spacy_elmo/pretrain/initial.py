@@ -40,13 +40,13 @@ def make_model(config: PretrainConfig, corpus: Corpus) -> LanguageModel:
     # a cluster without words is none
     cutoffs = [cutoff for cutoff in cutoffs if cutoff < len(vocab)]
     if config.init is not None:
-        saved = load_saved(config.init, vocab, cutoffs)
+        saved = load_saved(config.init.path, vocab, cutoffs)
         if saved is not None:
             return saved
-        bilm = load_bilm(config.init)
+        bilm = load_bilm(config.init.path)
     else:
         assert config.model is not None
-        bilm = BiLM(config.model)
+        bilm = BiLM(config.model.to_options())
     head = make_head(len(vocab), bilm.options.projection_dim, cutoffs)
     if config.recipe.starts_at_frequencies:
         assert vocab.counts is not None
