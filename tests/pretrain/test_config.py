@@ -181,7 +181,7 @@ def test_settings_survive_json(recipe):
     assert again.to_dict() == found.to_dict()
     assert type(found.recipe) is {"modern": Modern, "paper": Paper}[recipe["name"]]
     given = {key: value for key, value in recipe.items() if key != "name"}
-    )
+    assert found.recipe.model_dump().items() >= given.items()
 
 
 def shipped(name, **paths):
