@@ -72,7 +72,8 @@ class PlainRun:
     embeddings shared."""
 
     def __init__(self, config: PretrainConfig, train: Corpus, heldout: Corpus) -> None:
-        options, batches = config.model, config.batches
+        assert config.model is not None
+        options, batches = config.model.to_options(), config.batches
         assert options is not None
         self.config, self.heldout = config, heldout
         self.vocab = Vocab.count(train, config.vocab.max_size, config.vocab.min_count)

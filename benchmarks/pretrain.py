@@ -20,7 +20,7 @@ products  the matrix products of our step alone
 import argparse
 import json
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple
+from typing import Any, Callable, Dict, List, Optional, Tuple, get_args
 
 import numpy as np
 import torch
@@ -34,7 +34,7 @@ from spacy_elmo.bilm.devices import send
 from spacy_elmo.bilm.graphs import record
 from spacy_elmo.bilm.lm_head import make_head
 from spacy_elmo.bilm.tokens import Spelling
-from spacy_elmo.pretrain.config import PRECISIONS
+from spacy_elmo.pretrain.config import Precision
 from spacy_elmo.pretrain.memory import keep_freed_memory
 from spacy_elmo.pretrain.model import LanguageModel
 from spacy_elmo.pretrain.recipes import Modern
@@ -208,7 +208,7 @@ class Bench:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
-    parser.add_argument("--precision", choices=PRECISIONS, default="float32")
+    parser.add_argument("--precision", choices=get_args(Precision), default="float32")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path, help="also write the figures to this file")

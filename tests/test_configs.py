@@ -19,16 +19,13 @@ from spacy.training.loop import train
 from spacy.util import load_config
 from thinc.api import Adam, Config
 
-CONFIGS = Path(__file__).parent.parent / "configs"
+from .tiny_configs import CONFIGS, N_STEPS, load_tiny_config
+
 # those of pretraining are not configs of pipelines
 FULL = sorted(set(CONFIGS.glob("*.cfg")) - set(CONFIGS.glob("pretrain_*.cfg")))
-TINY = sorted((CONFIGS / "test").glob("*.cfg"))
-WITH_ELMO = [path for path in TINY if "elmo" in path.stem]
+WITH_ELMO = [path for path in FULL if "elmo" in path.stem]
 
-each_config = pytest.mark.parametrize(
-    "path", FULL + TINY, ids=lambda path: f"{path.parent.name}/{path.stem}"
-)
-each_tiny = pytest.mark.parametrize("path", TINY, ids=lambda path: path.stem)
+each_config = pytest.mark.parametrize("path", FULL, ids=lambda path: path.stem)
 each_with_elmo = pytest.mark.parametrize("path", WITH_ELMO, ids=lambda path: path.stem)
 
 SENTENCES = (
@@ -41,7 +38,7 @@ PREDICT_ELSEWHERE = """
 import sys, numpy, spacy, torch
 torch.set_num_threads(1)  # as here: how sums are divided among threads decides on the last digits
 sys.path.insert(0, sys.argv[1])
-from test_configs import predict
+from tests.test_configs import predict
 for path in sys.argv[2:]:
     numpy.savez(path + "/elsewhere.npz", **predict(path))
 """
@@ -88,13 +85,14 @@ def trained(tmp_path_factory):
 
     def train_tiny(path):
         if path not in known:
-            overrides = {
-                "paths.train": corpus,
-                "paths.dev": corpus,
-                "training.logger.output_file": str(folder / f"{path.stem}.jsonl"),
-                "training.logger.console_output": False,
-            }
-            nlp = init_nlp(load_config(path, overrides=overrides, interpolate=False))
+            config = load_tiny_config(
+                path,
+                paths__train=corpus,
+                paths__dev=corpus,
+                training__logger__output_file=str(folder / f"{path.stem}.jsonl"),
+                training__logger__console_output=False,
+            )
+            nlp = init_nlp(config)
             before = nlp.get_pipe("elmo").to_bytes() if "elmo" in nlp.pipe_names else b""
             (folder / path.stem).mkdir()
             with (folder / "out.txt").open("w") as out:
@@ -122,18 +120,6 @@ def test_config_is_filled(path, tmp_path):
     assert (tmp_path / "again.cfg").read_text("utf8") == filled.to_str()
 
 
-def test_each_config_has_a_tiny_copy_with_the_same_blocks():
-    assert [path.name for path in FULL] == [path.name for path in TINY]
-
-    def registered(block):
-        found = {key: value for key, value in block.items() if key.startswith("@")}
-        inner = {key: registered(value) for key, value in block.items() if isinstance(value, dict)}
-        return {**found, **inner}
-
-    for full, tiny in zip(FULL, TINY):
-        assert registered(load_config(full)) == registered(load_config(tiny))
-
-
 @each_config
 def test_optimizer_leaves_the_mix_alone(path):
     """Decay reaches all parameters, those of the mix included; thinc knows no exception."""
@@ -157,7 +143,7 @@ def test_averages_reach_all_that_is_trained(path):
     assert config["training"]["optimizer"]["use_averages"] == (not torch_layers)
 
 
-@pytest.mark.parametrize("path", [path for path in FULL + TINY if "elmo" in path.stem])
+@pytest.mark.parametrize("path", [path for path in FULL if "elmo" in path.stem])
 def test_sizes_are_references(path):
     """So that another biLM needs a change in one place, and none of the mix's settings is
     lost in the elmo block."""
@@ -176,24 +162,23 @@ def without_elmo(block):
     return {key: without_elmo(value) for key, value in block.items() if key != "elmo"}
 
 
-@pytest.mark.parametrize("folder", [CONFIGS, CONFIGS / "test"], ids=["full", "tiny"])
 @pytest.mark.parametrize("task", ["ner", "spancat", "coref"])
-def test_baseline_differs_by_elmo_alone(task, folder):
-    elmo, baseline = (load_config(folder / f"{task}_{kind}.cfg") for kind in ("elmo", "baseline"))
+def test_baseline_differs_by_elmo_alone(task):
+    elmo, baseline = (load_config(CONFIGS / f"{task}_{kind}.cfg") for kind in ("elmo", "baseline"))
     expected = without_elmo(elmo)
     expected["nlp"]["pipeline"].remove("elmo")
     del expected["paths"]["bilm"]
     assert baseline == expected
 
 
-@pytest.mark.parametrize("path", [path for path in FULL + TINY if "spancat" in path.stem])
+@pytest.mark.parametrize("path", [path for path in FULL if "spancat" in path.stem])
 def test_sizes_and_widths_of_spans_agree(path):
     spancat = load_config(path)["components"]["spancat"]
     sizes, width = spancat["suggester"]["sizes"], spancat["model"]["max_span_width"]
     assert sizes == list(range(1, width + 1))
 
 
-@pytest.mark.parametrize("path", [path for path in FULL + TINY if "ner_coref" in path.stem])
+@pytest.mark.parametrize("path", [path for path in FULL if "ner_coref" in path.stem])
 def test_sentences_are_marked_between_ner_and_coref(path):
     config = load_config(path)
     order = config["nlp"]["pipeline"]
@@ -204,10 +189,8 @@ def test_sentences_are_marked_between_ner_and_coref(path):
 def test_an_entity_with_a_full_stop_inside_is_learned_beside_coref(tmp_path):
     """punct_sentencizer ends a sentence there, and ner would take no entity across the end."""
     corpus = make_corpus(tmp_path / "toy.spacy")
-    overrides = {"paths.train": corpus, "paths.dev": corpus}
-    nlp = init_nlp(
-        load_config(CONFIGS / "test" / "ner_coref_elmo.cfg", overrides=overrides, interpolate=False)
-    )
+    path = CONFIGS / "ner_coref_elmo.cfg"
+    nlp = init_nlp(load_tiny_config(path, paths__train=corpus, paths__dev=corpus))
     words = "Anna saw Mr . Darcy .".split()
     gold = Doc(nlp.vocab, words, ents=["B-PER", "O", "B-PER", "I-PER", "I-PER", "O"])
     gold.spans["coref_clusters_1"] = [gold[0:1]]
@@ -220,11 +203,11 @@ def test_an_entity_with_a_full_stop_inside_is_learned_beside_coref(tmp_path):
     assert doc[4].is_sent_start
 
 
-@each_tiny
+@each_config
 def test_tiny_config_trains(path, trained):
     log = trained(path)[3]
     rows = list(srsly.read_jsonl(log))
-    assert [row["step"] for row in rows] == [0, 1, 2, 3]
+    assert [row["step"] for row in rows] == list(range(N_STEPS + 1))
     assert all(math.isfinite(loss) for row in rows for loss in row["losses"].values())
 
 
@@ -244,19 +227,19 @@ def test_frozen_bilm_runs_once_for_a_doc(path, trained):
 
 
 def test_trained_pipeline_can_go_on_training(trained):
-    _, _, saved, _ = trained(TINY[1])
+    _, _, saved, _ = trained(FULL[1])
     assert spacy.load(saved).resume_training() is not None
 
 
 def test_saved_pipelines_predict_the_same_elsewhere(trained):
     """In another process, without the weight file that the training started from."""
-    saved = [trained(path)[2] for path in TINY]
+    saved = [trained(path)[2] for path in FULL]
     for path in saved:
         config = Config().from_disk(path / "config.cfg", interpolate=False)
         if "bilm" in config["paths"]:
             config["paths"]["bilm"] = "no/such/file"
             config.to_disk(path / "config.cfg")
-    folder = str(Path(__file__).parent)
+    folder = str(Path(__file__).parent.parent)
     subprocess.run([sys.executable, "-c", PREDICT_ELSEWHERE, folder, *map(str, saved)], check=True)
     for path in saved:
         with np.load(path / "elsewhere.npz") as elsewhere:

@@ -1,299 +1,208 @@
-"""The settings of a pretraining, read strictly: an unknown name or a wrong type is an
-error that names it.
+"""The settings of pretraining: types, ranges and defaults of the blocks of a config file."""
 
-Owns the blocks of a config file and their defaults. It knows nothing of how they are
-used, and reads dictionaries, wherever they come from.
-"""
+from typing import Annotated, Any, Literal
 
-import math
-from dataclasses import MISSING, Field, asdict, dataclass, field, fields
-from typing import Any, Dict, List, Optional, Tuple, Type, TypeVar
+from pydantic import Field, ValidationError, model_validator
 
 from ..bilm.options import BiLMOptions
 from ..weights.build import check_options
-from .recipes import RECIPES, Modern, Recipe
+from .recipes import Modern, Recipe
+from .settings import Settings, describe
 
-T = TypeVar("T")
-SOFTMAXES = ("adaptive", "sampled", "full")
-ORDERS = ("documents", "shuffled")
-PRECISIONS = ("float32", "tf32", "bfloat16")
-# what [model] may say: all else of a new biLM is as the original has it
-MODEL_SETTINGS = (
-    *("hidden_dim", "projection_dim", "n_layers", "filters", "char_dim", "max_characters"),
-    *("activation", "n_highway", "cell_clip", "proj_clip", "skip_connections", "bidirectional"),
-)
-# ranges of the settings of these names
-AT_LEAST_0 = (
-    *("max_size", "max_minutes", "checkpoint_every", "patience", "seed", "reset", "dropout"),
-    *("warmup", "beta1", "beta2", "weight_decay", "initial_accumulator"),
-)
-AT_LEAST_1 = ("min_count", "n_samples", "n_rows", "n_steps", "accumulate", "eval_every")
-ABOVE_0 = ("learn_rate", "matrix_rate", "clip", "epochs")
-BELOW_1 = ("reset", "dropout", "warmup", "beta1", "beta2")
+Precision = Literal["float32", "tf32", "bfloat16"]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Pair = Annotated[list[int], Field(min_length=2, max_length=2)]
+AtLeast0 = Annotated[int, Field(ge=0)]
+AtLeast1 = Annotated[int, Field(ge=1)]
 
 
-@dataclass(frozen=True)
-class TextConfig:
+class TextConfig(Settings):
     """[text]
 
-    train, heldout (List[str]): Files, directories or globs, one or a list, to train on and
-        to watch the perplexity on.
+    train, heldout (list[str]): Files, directories or globs, one or a list, to train on and to
+        evaluate on.
     cache (str): Directory for the tokenized text.
-    lang (str): Language of the text, which the biLM records. Its tokenizer cuts running text.
+    lang (str): Language of the text, which the biLM records. Its tokenizer splits running text.
     tokenized (bool): Whether text files hold a whitespace-tokenized sentence per line.
     text_key (str): Key of the text in JSONL records.
     """
 
-    train: List[str]
-    heldout: List[str]
+    train: list[str]
+    heldout: list[str]
     cache: str = "corpus_cache"
     lang: str = "en"
     tokenized: bool = False
     text_key: str = "text"
 
 
-@dataclass(frozen=True)
-class VocabConfig:
+class VocabConfig(Settings):
     """[vocab]: the words to predict; all others are one class.
 
-    file (Optional[str]): A vocab.txt to take, instead of counting the training text.
-    max_size (int): Words at the most, the three special ones included; 0 for no limit.
-    min_count (int): How often a word must occur.
+    file (str | None): A vocab.txt to read, instead of counting the training text.
+    max_size (int): At most this many words, the three special ones included; 0 for no limit.
+    min_count (int): Least number of occurrences of a word.
     """
 
-    file: Optional[str] = None
-    max_size: int = 0
-    min_count: int = 3
+    file: str | None = None
+    max_size: AtLeast0 = 0
+    min_count: AtLeast1 = 3
 
 
-@dataclass(frozen=True)
-class SoftmaxConfig:
+class ModelConfig(Settings):
+    """[model]: sizes of a new biLM; see `BiLMOptions`. Everything else is as in the original."""
+
+    hidden_dim: int
+    projection_dim: int
+    n_layers: int = 2
+    filters: Annotated[list[Pair], Field(description="a list of [width, count] pairs")] = []
+    char_dim: int = 16
+    max_characters: int = 50
+    activation: str = "relu"
+    n_highway: int = 0
+    cell_clip: float | None = 3.0
+    proj_clip: float | None = 3.0
+    skip_connections: bool = True
+    bidirectional: bool = True
+
+    def to_options(self) -> BiLMOptions:
+        """RETURNS (BiLMOptions): The sizes of the biLM.
+        RAISES (ValueError): If they do not agree with each other.
+        """
+        options = BiLMOptions(**self.model_dump())
+        check_options(options, "[model]")
+        return options
+
+
+class InitConfig(Settings):
+    """[init]
+
+    path (str): A biLM of any known format whose weights the training starts from.
+    """
+
+    path: str
+
+
+class SoftmaxConfig(Settings):
     """[softmax]
 
     kind (str): "adaptive", "sampled" or "full".
-    cutoffs (List[int]): adaptive: first word of each further cluster.
-    n_samples (int): sampled: distinct words drawn for each window and direction. Where
-        these are more than half of the vocabulary, the full softmax is taken.
+    cutoffs (list[int]): adaptive: first word of each further cluster, ascending.
+    n_samples (int): sampled: distinct words drawn for each window and direction. If this is
+        more than half of the vocabulary, the full softmax is used.
     """
 
-    kind: str = "adaptive"
-    cutoffs: List[int] = field(default_factory=lambda: [4000])
-    n_samples: int = 8192
+    kind: Literal["adaptive", "sampled", "full"] = "adaptive"
+    cutoffs: list[int] = [4000]
+    n_samples: AtLeast1 = 8192
+
+    @model_validator(mode="after")
+    def _check_cutoffs(self) -> "SoftmaxConfig":
+        cutoffs = self.cutoffs
+        if cutoffs != sorted(set(cutoffs)) or any(cutoff < 1 for cutoff in cutoffs):
+            raise ValueError(f"[softmax] cutoffs is {cutoffs}; they must be above 0 and ascend.")
+        return self
 
 
-@dataclass(frozen=True)
-class BatchConfig:
+class BatchConfig(Settings):
     """[batches]
 
-    n_rows (int): Rows of text read side by side, over all processes.
-    n_steps (int): Words of each row in a window. The states carry over to the next one.
-    accumulate (int): Windows of which the gradients are averaged in a step.
-    order (str): "documents", each row reads on in a document, or "shuffled" sentences.
-    reset (float): Share of the rows that start from zero states at a window, so that the
-        model also knows how to begin.
+    n_rows (int): Rows of text in a batch, over all processes.
+    n_steps (int): Words of each row in a window. The states carry over to the next window.
+    accumulate (int): Windows whose gradients are averaged in a step.
+    order (str): "documents", each row reads a document from start to end, or "shuffled" sentences.
+    reset (float): Fraction of the rows whose states are set to zero at a window, so that the model
+        also learns to start without context.
     """
 
-    n_rows: int = 128
-    n_steps: int = 20
-    accumulate: int = 1
-    order: str = "documents"
-    reset: float = 0.02
+    n_rows: AtLeast1 = 128
+    n_steps: AtLeast1 = 20
+    accumulate: AtLeast1 = 1
+    order: Literal["documents", "shuffled"] = "documents"
+    reset: Fraction = 0.02
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(Settings):
     """[training]
 
     epochs (float): Passes over the training text.
-    max_minutes (float): Stop after so many minutes of training at the latest; 0 for no limit.
-        Learning rates follow the time where it is further on than the epochs, so that they
-        end low. The weights are then not the same twice.
-    dropout (float): Share of each layer's inputs, and of the outputs, to drop.
-    precision (str): "float32"; for the matrix products "tf32" (on a GPU, inputs of 10 bits) or
-        "bfloat16" (of 8 bits).
-    eval_every (int): Steps between two looks at the held-out text, each followed by a
-        checkpoint.
-    checkpoint_every (int): Steps between checkpoints, if there should be more of them.
-    patience (int): Looks without a better perplexity before it stops; 0 for no limit.
-    seed (int): Decides the initial weights, the order of the text and all that is drawn.
-    tensorboard (bool): Whether to log for TensorBoard as well.
+    max_minutes (float): Stop after at most this many minutes of training; 0 for no limit. The
+        learning rates follow the elapsed time where it is further advanced than the epochs, so
+        that they end low. The weights of two such runs differ.
+    dropout (float): Dropout rate of each layer's inputs and of the outputs.
+    precision (str): "float32"; for the matrix products "tf32" (on a GPU, 10-bit mantissas) or
+        "bfloat16" (7-bit mantissas).
+    eval_every (int): Steps between two evaluations on held-out text, each followed by a checkpoint.
+    checkpoint_every (int): Steps between additional checkpoints; 0 for none.
+    patience (int): Stop after this many evaluations without a lower perplexity; 0 for no limit.
+    seed (int): Seed of the initial weights, the order of the text and all sampling.
+    tensorboard (bool): Whether to log to TensorBoard as well.
     """
 
-    epochs: float = 1.0
-    max_minutes: float = 0.0
-    dropout: float = 0.0
-    precision: str = "float32"
-    eval_every: int = 1000
-    checkpoint_every: int = 0
-    patience: int = 0
-    seed: int = 0
+    epochs: Annotated[float, Field(gt=0)] = 1.0
+    max_minutes: Annotated[float, Field(ge=0)] = 0.0
+    dropout: Fraction = 0.0
+    precision: Precision = "float32"
+    eval_every: AtLeast1 = 1000
+    checkpoint_every: AtLeast0 = 0
+    patience: AtLeast0 = 0
+    seed: AtLeast0 = 0
     tensorboard: bool = False
 
 
-@dataclass(frozen=True)
-class PretrainConfig:
-    """All blocks.
+class PretrainConfig(Settings):
+    """All blocks of a config.
 
-    model (Optional[BiLMOptions]): [model]: sizes of a new biLM.
-    init (Optional[str]): [init] path: a biLM of any known format to go on from instead.
+    model (ModelConfig | None): Sizes of a new biLM.
+    init (InitConfig | None): Instead of `model`: the biLM to start from.
     """
 
     text: TextConfig
-    vocab: VocabConfig
-    softmax: SoftmaxConfig
-    batches: BatchConfig
-    recipe: Recipe
-    training: TrainingConfig
-    model: Optional[BiLMOptions] = None
-    init: Optional[str] = None
+    vocab: VocabConfig = VocabConfig()
+    softmax: SoftmaxConfig = SoftmaxConfig()
+    batches: BatchConfig = BatchConfig()
+    recipe: Recipe = Field(default=Modern(), discriminator="name")
+    training: TrainingConfig = TrainingConfig()
+    model: ModelConfig | None = None
+    init: InitConfig | None = None
 
-    def __post_init__(self) -> None:
-        _one_of("softmax", "kind", self.softmax.kind, SOFTMAXES)
-        _one_of("batches", "order", self.batches.order, ORDERS)
-        _one_of("training", "precision", self.training.precision, PRECISIONS)
-        for block in ("vocab", "softmax", "batches", "recipe", "training"):
-            for name, value in asdict(getattr(self, block)).items():
-                _check_range(block, name, value)
-        cutoffs = self.softmax.cutoffs
-        if cutoffs != sorted(set(cutoffs)) or any(cutoff < 1 for cutoff in cutoffs):
-            raise ValueError(f"[softmax] cutoffs is {cutoffs}; they must be above 0 and ascend.")
+    @model_validator(mode="after")
+    def _check_start(self) -> "PretrainConfig":
         if self.model is not None:
-            check_options(self.model, "[model]")
+            self.model.to_options()
         if (self.model is None) == (self.init is None):
             raise ValueError(
                 "The config must have either a [model] block with the sizes of a new biLM, or an "
-                "[init] block with the path of one to go on from."
+                "[init] block with the path of a biLM to start from."
             )
+        return self
 
     @classmethod
-    def from_dict(cls, values: Dict[str, Any]) -> "PretrainConfig":
-        """Read the blocks of a config file; what is missing has its default.
+    def from_dict(cls, values: dict[str, Any]) -> "PretrainConfig":
+        """Read the blocks of a config file; missing settings have their defaults.
 
-        values (Dict[str, Any]): A dictionary of settings for each block. `paths` is left
-            alone, being there for the other blocks to refer to.
-        RETURNS (PretrainConfig): The settings. ValueError for unknown names, wrong types
-            and values out of range.
+        values (dict[str, Any]): A dictionary of settings for each block. `paths` is ignored: other
+            blocks refer to it.
+        RETURNS (PretrainConfig): The settings.
+        RAISES (ValueError): For unknown names, wrong types and values out of range.
         """
         blocks = {name: value for name, value in values.items() if name != "paths"}
-        known = ("text", "vocab", "softmax", "batches", "recipe", "training", "model", "init")
-        unknown = sorted(set(blocks) - set(known))
-        if unknown:
-            raise ValueError(
-                f"The config has the block [{unknown[0]}], which pretraining does not know. Known "
-                f"are {', '.join(f'[{name}]' for name in known)} and [paths]."
-            )
-        recipe = dict(blocks.get("recipe", {}))
-        name = recipe.pop("name", "modern")
-        _one_of("recipe", "name", name, tuple(RECIPES))
         text = dict(blocks.get("text", {}))
-        for part in ("train", "heldout"):
-            if isinstance(text.get(part), str):
-                text[part] = [text[part]]
-            elif text.get(part) is None:
+        for name in ("train", "heldout"):
+            if isinstance(text.get(name), str):
+                text[name] = [text[name]]
+            elif text.get(name) is None:
                 raise ValueError(
-                    f"[text] {part} is not set. Name files, directories or patterns there, or on "
-                    f"the command line: --text.{part} FILES (--paths.{part} with the configs that "
+                    f"[text] {name} is not set. Name files, directories or patterns there, or on "
+                    f"the command line: --text.{name} FILES (--paths.{name} with the configs that "
                     f"come with spacy-elmo)."
                 )
-        init = blocks.get("init")
-        if init is not None and (set(init) != {"path"} or not isinstance(init["path"], str)):
-            raise ValueError("The block [init] must have one setting, path, and nothing else.")
-        return cls(
-            text=_read(TextConfig, "text", text),
-            vocab=_read(VocabConfig, "vocab", blocks.get("vocab", {})),
-            softmax=_read(SoftmaxConfig, "softmax", blocks.get("softmax", {})),
-            batches=_read(BatchConfig, "batches", blocks.get("batches", {})),
-            recipe=_read(RECIPES[name], "recipe", recipe),
-            training=_read(TrainingConfig, "training", blocks.get("training", {})),
-            model=_read_model(blocks["model"]) if "model" in blocks else None,
-            init=None if init is None else init["path"],
-        )
+        blocks |= {"text": text, "recipe": {"name": "modern", **blocks.get("recipe", {})}}
+        try:
+            return cls.model_validate(blocks)
+        except ValidationError as error:
+            raise ValueError(describe(error, cls, blocks)) from error
 
-    def to_dict(self) -> Dict[str, Any]:
-        """RETURNS (Dict[str, Any]): What `from_dict` reads."""
-        names = ("text", "vocab", "softmax", "batches", "training")
-        blocks: Dict[str, Any] = {name: asdict(getattr(self, name)) for name in names}
-        name = "modern" if isinstance(self.recipe, Modern) else "paper"
-        blocks["recipe"] = {"name": name, **asdict(self.recipe)}
-        if self.model is not None:
-            options = self.model.to_dict()
-            blocks["model"] = {name: options[name] for name in MODEL_SETTINGS}
-        if self.init is not None:
-            blocks["init"] = {"path": self.init}
-        return blocks
-
-
-def _read_model(values: Dict[str, Any]) -> BiLMOptions:
-    for name in values:
-        if name not in MODEL_SETTINGS:
-            raise ValueError(
-                f"[model] has the setting {name!r}, which it does not know. Known are "
-                f"{', '.join(MODEL_SETTINGS)}."
-            )
-    return _read(BiLMOptions, "model", values)
-
-
-def _read(cls: Type[T], block: str, values: Dict[str, Any]) -> T:
-    """A settings class from a block, with names and types checked."""
-    known = {item.name: item for item in fields(cls)}  # type: ignore[arg-type]
-    for name, value in values.items():
-        if name not in known:
-            raise ValueError(
-                f"[{block}] has the setting {name!r}, which it does not know. Known are "
-                f"{', '.join(known)}."
-            )
-        _check_type(block, known[name], value)
-    for name, item in known.items():
-        if name not in values and item.default is MISSING and item.default_factory is MISSING:
-            raise ValueError(f"[{block}] lacks the setting {name!r}. State it in the config.")
-    return cls(**values)
-
-
-def _check_type(block: str, item: "Field[Any]", value: Any) -> None:
-    kinds: Dict[Any, Any] = {
-        int: (int, "a whole number"),
-        float: ((int, float), "a number"),
-        bool: (bool, "true or false"),
-        str: (str, "a string in quotes"),
-        List[str]: (list, "a list of strings"),
-        List[int]: (list, "a list of whole numbers"),
-        Optional[str]: ((str, type(None)), "a string in quotes, or null"),
-        Optional[float]: ((int, float, type(None)), "a number, or null"),
-        Tuple[Tuple[int, int], ...]: ((list, tuple), "a list of [width, count] pairs"),
-    }
-    kind, wording = kinds[item.type]
-    fits = isinstance(value, kind) and (item.type is bool or not isinstance(value, bool))
-    if isinstance(value, (list, tuple)):
-        inner: Dict[Any, Any] = {List[str]: _is_string, List[int]: _is_whole}
-        fits = fits and all(map(inner.get(item.type, _is_pair), value))
-    if not fits or (isinstance(value, float) and not math.isfinite(value)):
-        raise ValueError(f"[{block}] {item.name} is {value!r}; it must be {wording}.")
-
-
-def _is_string(value: Any) -> bool:
-    return isinstance(value, str)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_pair(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) == 2 and all(map(_is_whole, value))
-
-
-def _check_range(block: str, name: str, value: Any) -> None:
-    rules = (
-        (AT_LEAST_0, "at least 0", lambda: value >= 0),
-        (AT_LEAST_1, "at least 1", lambda: value >= 1),
-        (ABOVE_0, "above 0", lambda: value > 0),
-        (BELOW_1, "below 1", lambda: value < 1),
-    )
-    for names, wording, holds in rules:
-        if name in names and not holds():
-            raise ValueError(f"[{block}] {name} is {value}; it must be {wording}.")
-
-
-def _one_of(block: str, name: str, value: str, known: "tuple[str, ...]") -> None:
-    if value not in known:
-        raise ValueError(f"[{block}] {name} is {value!r}; it must be one of {', '.join(known)}.")
+    def to_dict(self) -> dict[str, Any]:
+        """RETURNS (dict[str, Any]): What `from_dict` reads, as JSON has it."""
+        absent = {name for name in ("model", "init") if getattr(self, name) is None}
+        return self.model_dump(mode="json", exclude=absent)

@@ -43,14 +43,14 @@ def make_model(config: PretrainConfig, corpus: Corpus) -> LanguageModel:
     # a cluster without words is none
     cutoffs = [cutoff for cutoff in cutoffs if cutoff < len(vocab)]
     if config.init is not None:
-        saved = load_saved(config.init, vocab, cutoffs)
+        saved = load_saved(config.init.path, vocab, cutoffs)
         if saved is not None:
             _add_language(saved.bilm, config.text.lang)
             return saved
-        bilm = load_bilm(config.init)
+        bilm = load_bilm(config.init.path)
     else:
         assert config.model is not None
-        bilm = BiLM(config.model)
+        bilm = BiLM(config.model.to_options())
     _add_language(bilm, config.text.lang)
     head = make_head(len(vocab), bilm.options.projection_dim, cutoffs)
     if config.recipe.starts_at_frequencies:

@@ -4,21 +4,24 @@ A recipe owns its optimizers, their learning rates over time and what goes with 
 model it knows which weights are matrices, and which of these hold an LSTM's four gates.
 """
 
-from dataclasses import dataclass
-from typing import Any, Dict, List, Tuple, Union
+from typing import Annotated, Any, ClassVar, Dict, List, Literal, Tuple, Union
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from .muon import Muon
+from .settings import Settings
 
 Params = List[nn.Parameter]
 Rate = Union[float, Tensor]
 N_GATES = 4  # of an LSTM, their weights below each other
+Above0 = Annotated[float, Field(gt=0)]
+AtLeast0 = Annotated[float, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 
 
-@dataclass(frozen=True)
-class Modern:
+class Modern(Settings):
     """AdamW, and Muon for matrices; a short warm-up, then learning rates that fall to zero in
     a line.
 
@@ -35,18 +38,19 @@ class Modern:
     clip (float): Greatest norm of the gradient over all weights.
     """
 
-    learn_rate: float = 0.008
-    matrix_rate: float = 0.01
-    warmup: float = 0.03
-    beta1: float = 0.9
-    beta2: float = 0.99
-    weight_decay: float = 0.0
-    clip: float = 0.5
+    name: Literal["modern"] = "modern"
+    learn_rate: Above0 = 0.008
+    matrix_rate: Above0 = 0.01
+    warmup: Fraction = 0.03
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.99
+    weight_decay: AtLeast0 = 0.0
+    clip: Above0 = 0.5
 
     #: the softmax starts at the words' frequencies, so that no step is spent on learning them
-    starts_at_frequencies = True
+    starts_at_frequencies: ClassVar[bool] = True
     #: whether the optimizers' steps on a GPU can be recorded: all that changes is in tensors
-    recordable = True
+    recordable: ClassVar[bool] = True
 
     def optimizers(
         self, params: Params, matrices: Params, gates: Params
@@ -83,8 +87,7 @@ class Modern:
         return 1.0
 
 
-@dataclass(frozen=True)
-class Paper:
+class Paper(Settings):
     """The original's (Peters et al. 2018): Adagrad at a constant rate, for a million steps.
 
     The gradient is that of the loss times the window's steps; it is clipped, and only
@@ -95,12 +98,13 @@ class Paper:
     clip (float): Greatest norm of the gradient over all weights.
     """
 
-    learn_rate: float = 0.2
-    initial_accumulator: float = 1.0
-    clip: float = 10.0
+    name: Literal["paper"] = "paper"
+    learn_rate: Above0 = 0.2
+    initial_accumulator: AtLeast0 = 1.0
+    clip: Above0 = 10.0
 
-    starts_at_frequencies = False
-    recordable = False
+    starts_at_frequencies: ClassVar[bool] = False
+    recordable: ClassVar[bool] = False
 
     def optimizers(
         self, params: Params, matrices: Params, gates: Params
@@ -121,4 +125,3 @@ class Paper:
 
 
 Recipe = Union[Modern, Paper]
-RECIPES = {"modern": Modern, "paper": Paper}

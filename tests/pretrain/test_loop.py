@@ -80,7 +80,7 @@ def test_the_last_model_is_that_of_the_last_step(finished):
     for name, tensor in training.trainer.model.state_dict().items():
         assert torch.equal(model.state_dict()[name], tensor), name
     assert evaluate(model, training.heldout, ONE) == last
-    assert load_bilm(folder / "out" / "model-last").options == training.config.model
+    assert load_bilm(folder / "out" / "model-last").options == training.config.model.to_options()
 
 
 def test_the_best_model_is_that_of_the_best_look(folder, monkeypatch):

@@ -2,7 +2,6 @@
 
 import math
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -209,10 +208,13 @@ def test_settings_that_decide_of_no_weight_may_change(lost):
     for path in Path(given.text.train[0]).parent.glob("*.txt"):
         shutil.copy(path, moved)
     text = {"train": [str(moved / "train-*.txt")], "heldout": [str(moved / "heldout.txt")]}
-    changed = replace(
-        given,
-        text=replace(given.text, **text, cache=str(moved / "other-cache")),
-        training=replace(given.training, checkpoint_every=7, max_minutes=600.0),
+    changed = given.model_copy(
+        update={
+            "text": given.text.model_copy(update={**text, "cache": str(moved / "other-cache")}),
+            "training": given.training.model_copy(
+                update={"checkpoint_every": 7, "max_minutes": 600.0}
+            ),
+        }
     )
     assert pretraining(changed, output).run() is not None
     assert_same_training(output, whole)
