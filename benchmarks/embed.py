@@ -33,10 +33,10 @@ from embedders import RobertaBase, TorchLSTMs, draw_pieces
 from textbook import TextbookBiLM
 
 from spacy_elmo.bilm import BiLM, BiLMOptions, WordBatch
-from spacy_elmo.bilm.graphs import record
-from spacy_elmo.bilm.model import MAX_TOKENS, PRECISIONS
-from spacy_elmo.bilm.packing import pack
-from spacy_elmo.bilm.recurrence import gate_rows, split_steps
+from spacy_elmo.bilm.bilm import MAX_TOKENS, PRECISIONS
+from spacy_elmo.lstm.cuda_graphs import record
+from spacy_elmo.lstm.packing import pack
+from spacy_elmo.lstm.recurrence import gate_rows, split_steps
 
 FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024))
 SIZES: Dict[str, BiLMOptions] = {

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from spacy_elmo.bilm import BiLM, BiLMOptions, WordBatch
-from spacy_elmo.bilm.packing import pack
+from spacy_elmo.lstm.packing import pack
 
 # roberta-base
 WIDTH, DEPTH, HEADS, FEED_FORWARD, PIECES = 768, 12, 12, 3072, 50_265

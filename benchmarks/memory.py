@@ -27,7 +27,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from spacy_elmo.bilm import BiLM, BiLMOptions
-from spacy_elmo.component import Elmo
+from spacy_elmo.pipeline.elmo import Elmo
 
 COMPONENTS = ("elmo", "spancat", "coref")
 FILTERS = ((1, 8), (2, 8), (3, 16))

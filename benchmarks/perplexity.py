@@ -25,19 +25,19 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 from yardsticks import kinds_of_lstm_weights
 
-from spacy_elmo.bilm.lm_head import make_head
+from spacy_elmo.corpus.corpus import Corpus
+from spacy_elmo.corpus.corpus_cache import open_corpus
+from spacy_elmo.corpus.readers import TextSettings
+from spacy_elmo.lm.evaluate import MAX_ROWS, N_STEPS, evaluate
+from spacy_elmo.lm.language_model import codes_to_ids
+from spacy_elmo.lm.lm_head import make_head
+from spacy_elmo.lm.vocab import Vocab
+from spacy_elmo.lm.windows import Passage
 from spacy_elmo.pretrain.config import PretrainConfig
-from spacy_elmo.pretrain.corpus import Corpus
-from spacy_elmo.pretrain.corpus_builder import open_corpus
-from spacy_elmo.pretrain.evaluate import MAX_ROWS, N_STEPS, evaluate
-from spacy_elmo.pretrain.initial import make_model
-from spacy_elmo.pretrain.memory import keep_freed_memory
-from spacy_elmo.pretrain.model import codes_to_ids
-from spacy_elmo.pretrain.readers import TextSettings
+from spacy_elmo.pretrain.start import make_model
 from spacy_elmo.pretrain.trainer import Trainer, make_windows
-from spacy_elmo.pretrain.vocab import Vocab
-from spacy_elmo.pretrain.windows import Passage
-from spacy_elmo.pretrain.workers import Workers
+from spacy_elmo.runtime.memory import keep_freed_memory
+from spacy_elmo.runtime.workers import Workers
 
 ONE = Workers(0, 1, torch.device("cpu"))
 # the original's settings, with samples in proportion to the vocabulary

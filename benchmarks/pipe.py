@@ -25,8 +25,8 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from spacy_elmo.bilm import BiLM, WordBatch
-from spacy_elmo.bilm.model import PRECISIONS
-from spacy_elmo.component import Elmo
+from spacy_elmo.bilm.bilm import PRECISIONS
+from spacy_elmo.pipeline.elmo import Elmo
 
 SENTENCES_PER_DOC = 20
 REPEATS = 5

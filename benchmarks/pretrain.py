@@ -30,19 +30,19 @@ from torch import Tensor, nn
 from yardsticks import TorchLSTM, kinds_of_lstm_weights, matrix_products
 
 from spacy_elmo.bilm import BiLM, BiLMOptions
-from spacy_elmo.bilm.devices import send
-from spacy_elmo.bilm.graphs import record
-from spacy_elmo.bilm.lm_head import make_head
-from spacy_elmo.bilm.tokens import Spelling
+from spacy_elmo.bilm.token_embedder import Spelling
+from spacy_elmo.lm.language_model import LanguageModel
+from spacy_elmo.lm.lm_head import make_head
+from spacy_elmo.lm.sampler import LogUniformSampler, Sample
+from spacy_elmo.lm.vocab import SPECIAL, Vocab
+from spacy_elmo.lstm.cuda_graphs import record
 from spacy_elmo.pretrain.config import Precision
-from spacy_elmo.pretrain.memory import keep_freed_memory
-from spacy_elmo.pretrain.model import LanguageModel
+from spacy_elmo.pretrain.cuda_graph_losses import RecordedLosses, can_record
 from spacy_elmo.pretrain.recipes import Modern
-from spacy_elmo.pretrain.recorded import RecordedLosses, can_record
-from spacy_elmo.pretrain.sampler import LogUniformSampler, Sample
 from spacy_elmo.pretrain.trainer import matmul_precision, model_precision
-from spacy_elmo.pretrain.vocab import SPECIAL, Vocab
-from spacy_elmo.pretrain.workers import Workers
+from spacy_elmo.runtime.devices import send
+from spacy_elmo.runtime.memory import keep_freed_memory
+from spacy_elmo.runtime.workers import Workers
 
 FIVE = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256))
 SEVEN = (*FIVE, (6, 512), (7, 1024))

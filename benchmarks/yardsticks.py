@@ -12,8 +12,8 @@ from textbook import Corrections
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from spacy_elmo.bilm.softmax import sampled_cross_entropy
-from spacy_elmo.pretrain.model import LanguageModel, Weights
+from spacy_elmo.lm.language_model import LanguageModel, Weights
+from spacy_elmo.lm.softmax import sampled_cross_entropy
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "mv", "_linear_pointwise", "convolution", "linear")
 

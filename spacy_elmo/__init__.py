@@ -3,9 +3,9 @@
 from typing import TYPE_CHECKING, Any, List
 
 if TYPE_CHECKING:
-    from .cosine import similarity
-    from .embedder import ElmoEmbedder
-    from .pretrain.scoring import LanguageScorer
+    from .embed.embedder import ElmoEmbedder
+    from .lm.language_scorer import LanguageScorer
+    from .pipeline.similarity import similarity
     from .weights import load_bilm, save_bilm
 
 __version__ = "0.1.0"
@@ -15,15 +15,15 @@ __all__ = ["ElmoEmbedder", "LanguageScorer", "load_bilm", "save_bilm", "similari
 def __getattr__(name: str) -> Any:
     # torch, spaCy and h5py are imported when something is used, not before
     if name == "ElmoEmbedder":
-        from .embedder import ElmoEmbedder
+        from .embed.embedder import ElmoEmbedder
 
         return ElmoEmbedder
     if name == "LanguageScorer":
-        from .pretrain.scoring import LanguageScorer
+        from .lm.language_scorer import LanguageScorer
 
         return LanguageScorer
     if name == "similarity":
-        from .cosine import similarity
+        from .pipeline.similarity import similarity
 
         return similarity
     if name in ("load_bilm", "save_bilm"):

@@ -11,7 +11,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from spacy_elmo.bilm import BiLM
-from spacy_elmo.component import Elmo
+from spacy_elmo.pipeline.elmo import Elmo
 
 from .samples import tiny_bilm
 

@@ -10,21 +10,22 @@ import torch
 from thinc.api import Adam, get_current_ops
 from thinc.util import has_cupy_gpu
 
-from spacy_elmo.bilm import WordBatch, lstm
-from spacy_elmo.bilm.graphs import record
-from spacy_elmo.pretrain.corpus import Corpus
-from spacy_elmo.pretrain.evaluate import evaluate
-from spacy_elmo.pretrain.initial import make_model
+from spacy_elmo.bilm import WordBatch
+from spacy_elmo.corpus.corpus import Corpus
+from spacy_elmo.lm.evaluate import evaluate
+from spacy_elmo.lstm import lstm
+from spacy_elmo.lstm.cuda_graphs import record
+from spacy_elmo.pretrain.cuda_graph_losses import RecordedUpdate
 from spacy_elmo.pretrain.loop import Pretraining
-from spacy_elmo.pretrain.recorded import RecordedUpdate
+from spacy_elmo.pretrain.start import make_model
 from spacy_elmo.pretrain.trainer import Trainer
-from spacy_elmo.pretrain.workers import Workers
+from spacy_elmo.runtime.workers import Workers
 
 from .coref import test_component as coref
 from .pipelines import blank, examples, pipeline
 from .pretrain.toys import ONE, config, documents, write_text
 from .samples import SENTENCES, tiny_bilm
-from .spans import test_model as spans
+from .spans import test_span_scorer_model as spans
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU")
 GPU = Workers(0, 1, torch.device("cuda", 0))

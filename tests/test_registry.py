@@ -9,7 +9,7 @@ import spacy
 from spacy.util import registry
 from thinc.api import Config
 
-from spacy_elmo.component import DEFAULT_CONFIG, Elmo
+from spacy_elmo.pipeline.elmo import DEFAULT_CONFIG, Elmo
 from spacy_elmo.text.segments import MAX_LENGTH
 
 SETUP = configparser.ConfigParser()

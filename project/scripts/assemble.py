@@ -9,7 +9,7 @@ from spacy.cli._util import Arg
 from spacy.language import Language
 from wasabi import msg
 
-from spacy_elmo.weights.atomic import atomic_directory
+from spacy_elmo.files.atomic import atomic_directory
 
 ENCODER = "elmo"
 

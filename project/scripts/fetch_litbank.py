@@ -14,7 +14,7 @@ from tqdm import tqdm
 from wasabi import msg
 from weasel.util.hashing import get_checksum
 
-from spacy_elmo.weights.atomic import atomic_file
+from spacy_elmo.files.atomic import atomic_file
 
 SOURCE = "https://raw.githubusercontent.com/dbamman/litbank/master"  # commit 3e50db0
 CHECKSUMS = Path(__file__).parent.parent / "litbank.md5"

@@ -23,7 +23,7 @@ from wasabi import msg
 
 from spacy_elmo.coref.clusters import cut_doc
 from spacy_elmo.coref.page import render_page
-from spacy_elmo.weights.atomic import atomic_file
+from spacy_elmo.files.atomic import atomic_file
 
 EXAMPLE_TOKENS = 220
 SPANS_KEY = "sc"  # of the configs for spancat

@@ -23,8 +23,8 @@ from spacy.tokens import Doc, DocBin
 from spacy.training import Corpus
 from spacy.util import load_config
 
-from spacy_elmo.cli.mixes import collect_mixes
-from spacy_elmo.weights.atomic import atomic_file
+from spacy_elmo.files.atomic import atomic_file
+from spacy_elmo.pipeline.mixes import collect_mixes
 
 # of the books of a share; the same for all seeds
 SHUFFLE_SEED = 0

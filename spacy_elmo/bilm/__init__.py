@@ -1,7 +1,7 @@
 """The bidirectional language model in plain torch: no spaCy, no thinc."""
 
 from .batch import WordBatch
-from .model import BiLM, State
+from .bilm import BiLM, State
 from .options import BiLMOptions
 
 __all__ = ["BiLM", "BiLMOptions", "State", "WordBatch"]

@@ -8,7 +8,7 @@ from typing import Iterator, List, Sequence, Sized
 
 import numpy as np
 
-from .packing import N_BOUNDARIES
+from ..lstm.packing import N_BOUNDARIES
 
 NO_TOKENS = "Each sentence must be a list of strings"
 

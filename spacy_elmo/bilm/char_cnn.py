@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .devices import send
-from .initial import normal_
+from ..runtime.devices import send
+from .init_weights import normal_
 from .options import BiLMOptions
 
 # of similar length

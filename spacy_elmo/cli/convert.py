@@ -9,7 +9,7 @@ from . import elmo_app
 from .messages import msg
 
 if TYPE_CHECKING:
-    from ..bilm.model import BiLM
+    from ..bilm.bilm import BiLM
 
 ORIGINAL_SUFFIXES = (".hdf5", ".h5")
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, List, Sequence, Tuple, Union
 from spacy.cli._util import Arg, Opt
 from typer import echo
 
+from ..coref.files import FORCE, FORMAT, PREFIX, Counts, Format, check_output
 from . import elmo_app
-from .coref_files import FORCE, FORMAT, PREFIX, Counts, Format, check_output
 from .messages import msg
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def convert_coref(
 
     from ..coref.formats import Dropped, find_files, read_coref, write_coref
     from ..coref.formats.registry import OUTPUTS, guess_format
-    from ..weights.atomic import atomic_file
+    from ..files.atomic import atomic_file
 
     output = check_output(output, OUTPUTS, force)
     paths = find_files(inputs, format, outputs=[output])

@@ -15,9 +15,9 @@ from . import elmo_app
 from .messages import msg
 
 if TYPE_CHECKING:
-    from .embed_inputs import Inputs, Position
-    from .embed_parts import Parts
-    from .embed_vectors import Encoder
+    from ..embed.inputs import Inputs, Position
+    from ..embed.parts import Parts
+    from ..embed.vectors import Encoder
 
 PART_TOKENS = 200_000
 
@@ -137,12 +137,12 @@ def embed(
     RETURNS (Tuple[int, int]): Datasets and tokens written.
     """
     from ..bilm.languages import warn_of_language
-    from ..text.files import find_files
+    from ..embed.inputs import SUFFIXES, Inputs
+    from ..embed.outputs import WRITERS, tokens_path
+    from ..embed.parts import Parts, only_run, read_settings, remove_done
+    from ..embed.vectors import Encoder
+    from ..files.finding import find_files
     from ..weights import load_bilm
-    from .embed_inputs import SUFFIXES, Inputs
-    from .embed_outputs import WRITERS, tokens_path
-    from .embed_parts import Parts, only_run, read_settings, remove_done
-    from .embed_vectors import Encoder
 
     output = Path(output)
     if output.suffix.lower() not in WRITERS:
@@ -188,7 +188,7 @@ def _settings(inputs: "Inputs", encoder: "Encoder", lang: str, part_tokens: int)
     import spacy
 
     from .. import __version__
-    from .checksum import weights_checksum
+    from ..weights.checksum import weights_checksum
 
     bilm = encoder.bilm
     return {
@@ -209,7 +209,7 @@ def _settings(inputs: "Inputs", encoder: "Encoder", lang: str, part_tokens: int)
 def _write_parts(
     parts: "Parts", inputs: "Inputs", encoder: "Encoder", part_tokens: int, progress: bool
 ) -> None:
-    from ..pretrain.progress import ProgressBar
+    from ..files.progress import ProgressBar
 
     done = inputs.bytes_before(parts.next)
     if done:
@@ -237,9 +237,9 @@ def _write_parts(
 
 
 def _write_outputs(parts: "Parts", output: Path, encoder: "Encoder", progress: bool) -> None:
-    from ..pretrain.progress import ProgressBar
-    from .embed_outputs import write_outputs
-    from .embed_vectors import ALL
+    from ..embed.outputs import write_outputs
+    from ..embed.vectors import ALL
+    from ..files.progress import ProgressBar
 
     with ProgressBar(
         total=parts.n_tokens, unit=" tokens", unit_scale=True, desc="Writing", disable=not progress

@@ -15,7 +15,7 @@ from . import elmo_app
 from .messages import msg
 
 if TYPE_CHECKING:
-    from ..pretrain.evaluate import Perplexity
+    from ..lm.evaluate import Perplexity
 
 
 @elmo_app.command("evaluate")
@@ -78,11 +78,11 @@ def evaluate(
     RETURNS (Perplexity): Of both directions.
     """
     from ..bilm.languages import warn_of_language
-    from ..pretrain.corpus_builder import open_corpus
-    from ..pretrain.evaluate import evaluate
-    from ..pretrain.model import LanguageModel
-    from ..pretrain.readers import TextSettings
-    from ..pretrain.workers import Workers
+    from ..corpus.corpus_cache import open_corpus
+    from ..corpus.readers import TextSettings
+    from ..lm.evaluate import evaluate
+    from ..lm.language_model import LanguageModel
+    from ..runtime.workers import Workers
 
     workers = Workers.join(gpu_id)
     try:

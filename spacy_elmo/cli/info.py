@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Dict, Optional
 
 from spacy.cli._util import Arg, Opt
 
+from ..pipeline.mixes import ComponentMix, collect_mixes, is_pipeline, load_pipeline, table_of
+from ..weights.checksum import weights_checksum
 from . import elmo_app
-from .checksum import weights_checksum
 from .messages import msg
-from .mixes import ComponentMix, collect_mixes, is_pipeline, load_pipeline, table_of
 
 if TYPE_CHECKING:
-    from ..bilm.model import BiLM
+    from ..bilm.bilm import BiLM
 
 CONFIG = """[components.elmo]
 factory = "elmo"
@@ -106,7 +106,7 @@ def bilm_info(name: str, options_file: Optional[Path] = None) -> Dict[str, Any]:
 
 def pipeline_info(name: str) -> Dict[str, Any]:
     """RETURNS (Dict[str, Any]): The facts about the ELMo in a pipeline."""
-    from ..component import Elmo
+    from ..pipeline.elmo import Elmo
 
     nlp = load_pipeline(name)
     components: Dict[str, Any] = {}

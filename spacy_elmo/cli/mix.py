@@ -6,9 +6,9 @@ from typing import List, Optional
 
 from spacy.cli._util import Arg, Opt
 
+from ..pipeline.mixes import ComponentMix, collect_mixes, load_pipeline, table_of
 from . import elmo_app
 from .messages import msg
-from .mixes import ComponentMix, collect_mixes, load_pipeline, table_of
 
 NAME_WIDTH = 16  # characters
 
@@ -62,7 +62,7 @@ def plot_mixes(mixes: List[ComponentMix], path: Path) -> None:
         raise ValueError(
             "Charts need matplotlib: install it with 'pip install spacy-elmo[plots]'."
         ) from error
-    from ..weights.atomic import atomic_file
+    from ..files.atomic import atomic_file
 
     depth = max(len(item.weights) for item in mixes)
     figure = Figure(figsize=(2 + 1.5 * max(2, len(mixes)), 4), layout="constrained")

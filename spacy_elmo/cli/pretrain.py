@@ -14,7 +14,7 @@ from . import elmo_app
 from .messages import msg
 
 if TYPE_CHECKING:
-    from ..pretrain.evaluate import Perplexity
+    from ..lm.evaluate import Perplexity
 
 
 @elmo_app.command(
@@ -34,7 +34,7 @@ def pretrain_cli(
     command is stopped, give it again and it goes on where it was. To use several
     processes or GPUs: torchrun --nproc_per_node 2 -m spacy elmo pretrain ...
     """
-    from ..pretrain.memory import keep_freed_memory
+    from ..runtime.memory import keep_freed_memory
 
     keep_freed_memory()
     overrides = parse_config_overrides(ctx.args)
@@ -59,7 +59,7 @@ def pretrain(
     from ..pretrain.config import PretrainConfig
     from ..pretrain.loop import Pretraining, Stopped
     from ..pretrain.output import taken
-    from ..pretrain.workers import Workers
+    from ..runtime.workers import Workers
 
     values = load_config(config_path, overrides=overrides or {}, interpolate=True)
     config = PretrainConfig.from_dict(dict(values))

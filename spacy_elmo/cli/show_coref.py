@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple, Uni
 
 from spacy.cli._util import Arg, Opt
 
-from ..text.files import plain_name
+from ..coref.files import FORCE, FORMAT, PREFIX, Counts, Format, check_output
+from ..files.finding import plain_name
 from . import elmo_app
-from .coref_files import FORCE, FORMAT, PREFIX, Counts, Format, check_output
 from .messages import msg
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def show_coref(
 
     from ..coref.formats import find_files
     from ..coref.page import page_parts
-    from ..weights.atomic import atomic_file
+    from ..files.atomic import atomic_file
 
     output = check_output(output, [".html"], force)
     predict = pipeline is not None
@@ -105,7 +105,7 @@ def _is_text(path: Path, format: str) -> bool:
 def _read(path: Path, format: str, nlp: "Language", predict: bool, prefix: str) -> "Iterator[Doc]":
     from ..coref.clusters import set_clusters
     from ..coref.formats import read_coref
-    from ..coref.formats.document import NAME
+    from ..coref.formats.coref_document import NAME
     from ..coref.formats.lines import numbered_lines
 
     if _is_text(path, format):

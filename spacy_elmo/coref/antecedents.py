@@ -12,8 +12,8 @@ from typing import Any, Callable, List, Sequence, Tuple
 import torch
 from torch import Tensor, nn
 
-from ..spans.scorer import FeedForward
-from .document import N_KINDS, NAME, PRONOUN
+from ..spans.span_scorer import FeedForward
+from .features import N_KINDS, NAME, PRONOUN
 
 N_BUCKETS = 13
 N_MATCHES = 7

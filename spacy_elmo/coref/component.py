@@ -17,18 +17,12 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Optimizer, set_dropout_rate
 
-from ..saved import REMEDY, SavedWhole
+from ..models.saved import REMEDY, SavedWhole
 from ..spans.sentences import MAX_STRETCH
 from ..text.words import word_tokens
-from . import model as coref_model
-from .clusters import (
-    DEFAULT_PREFIX,
-    Clusters,
-    get_clusters,
-    is_annotated,
-    set_clusters,
-)
-from .document import GENRE, SPEAKERS, Document
+from . import coref_model as coref_model
+from .clusters import DEFAULT_PREFIX, Clusters, get_clusters, is_annotated, set_clusters
+from .features import GENRE, SPEAKERS, Document
 from .gold import align_clusters
 from .head import Links
 from .lexicon import Lexicon

@@ -9,7 +9,7 @@ from typing import Callable, Iterator
 from spacy.language import Language
 from spacy.training import Example
 
-from .document import GENRE, SPEAKERS
+from .features import GENRE, SPEAKERS
 
 Reader = Callable[[Language], Iterator[Example]]
 

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..spans.encoder import TokenEncoder
+from ..spans.sentence_lstm import TokenEncoder
 from ..spans.sentences import stretches
 from .antecedents import IMPOSSIBLE, AntecedentScorer, Mentions
-from .document import Document, candidates, labels_of, span_features
+from .features import Document, candidates, labels_of, span_features
 from .linking import link
 from .mentions import MentionScorer
 

@@ -6,7 +6,7 @@ It knows nothing of entities.
 import torch
 from torch import Tensor, nn
 
-from ..spans.scorer import SpanScorer, attended
+from ..spans.span_scorer import SpanScorer, attended
 
 # the share of mentions among spans, to begin with
 FIRST_BIAS = -2.0

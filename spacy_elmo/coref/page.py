@@ -13,7 +13,7 @@ from spacy.tokens import Doc
 
 from .clusters import DEFAULT_PREFIX, Clusters, get_named_clusters
 from .entities import representatives
-from .formats.document import NAME, PART
+from .formats.coref_document import NAME, PART
 
 HUE_STEP = 137.508  # degrees: the golden angle, which keeps any number of hues apart
 LONG_NAME = 60  # characters of a mention in the list of entities

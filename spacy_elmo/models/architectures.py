@@ -5,14 +5,14 @@ from typing import List, Optional
 from spacy.tokens import Doc
 from thinc.api import Maxout, Model, chain, with_array
 
-from ..bilm.model import MAX_TOKENS, PRECISIONS, START_STATES
+from ..bilm.bilm import MAX_TOKENS, PRECISIONS, START_STATES
 from ..text.segments import Segmenter, make_punct_segments
-from .blas import set_gemm
-from .blocks import in_blocks
+from .blas_ops import set_gemm
+from .chunked import in_blocks
+from .concatenate import side_by_side
 from .encoder import BiLMEncoder, Encoder, Settings
-from .side_by_side import side_by_side
-from .standalone import Standalone, mix_for, replace_listener, replace_listener_cfg
-from .types import BiLMLoader, Floats2d
+from .layer_batch import BiLMLoader, Floats2d
+from .tok2vec_elmo import Standalone, mix_for, replace_listener, replace_listener_cfg
 
 
 def build_bilm_v1(

@@ -11,13 +11,13 @@ import torch
 from spacy.tokens import Doc
 from thinc.api import CupyOps, Model, Ops, torch2xp, xp2torch
 
-from ..bilm.model import BiLM
-from ..node_digest import DIGEST, DigestShim, NodeDigest
+from ..bilm.bilm import BiLM
+from ..runtime.torch_scope import gradients_enabled
 from ..text.segments import SegmentedDocs, Segmenter, segment_docs
-from ..torch_scope import gradients_enabled
 from ..weights import load_bilm
-from .shim import BiLMShim
-from .types import BiLMLoader, Floats3d, LayerBatch
+from .bilm_shim import BiLMShim
+from .layer_batch import BiLMLoader, Floats3d, LayerBatch
+from .node_digest import DIGEST, DigestShim, NodeDigest
 
 Encoder = Model[List[Doc], LayerBatch]
 

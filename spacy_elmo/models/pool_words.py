@@ -12,9 +12,9 @@ from spacy.attrs import LOWER
 from spacy.tokens import Doc
 from thinc.api import Dropout, Model, Ops
 
-from ..token_vectors import READ_TOKENS, TokenReader, token_reader
-from .blocks import blocks
-from .types import Floats2d, join, split_rows
+from .chunked import blocks
+from .layer_batch import Floats2d, join, split_rows
+from .token_reader import READ_TOKENS, TokenReader, token_reader
 
 
 def build_pool_words_v1(

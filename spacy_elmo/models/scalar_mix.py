@@ -9,9 +9,9 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple, cast
 
 from thinc.api import Model, Ops, get_array_module
 
-from ..node_digest import DIGEST, DigestShim, NodeDigest
-from .blocks import blocks, no_backprop
-from .types import Floats1d, Floats2d, Floats3d, LayerBatch, split_rows
+from .chunked import blocks, no_backprop
+from .layer_batch import Floats1d, Floats2d, Floats3d, LayerBatch, split_rows
+from .node_digest import DIGEST, DigestShim, NodeDigest
 
 NORM_EPSILON = 1e-12
 

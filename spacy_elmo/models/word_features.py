@@ -13,10 +13,10 @@ from spacy.tokens import Doc
 from thinc.api import Dropout, Model, uniform_init
 from thinc.model import deserialize_attr, serialize_attr
 
-from ..node_digest import DIGEST, DigestShim, NodeDigest
 from ..text.words import word_tokens
-from ..token_vectors import READ_TOKENS, TokenReader
-from .types import Floats2d, split_rows
+from .layer_batch import Floats2d, split_rows
+from .node_digest import DIGEST, DigestShim, NodeDigest
+from .token_reader import READ_TOKENS, TokenReader
 
 UNKNOWN = 0
 # uniform vectors with a standard deviation of 0.3

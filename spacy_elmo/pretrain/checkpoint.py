@@ -11,10 +11,10 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
-from ..weights import tensor_file
-from ..weights.atomic import atomic_file
+from ..files import tensor_file
+from ..files.atomic import atomic_file
+from ..files.tensor_file import TensorFile
 from ..weights.build import check_finite
-from ..weights.tensor_file import TensorFile
 
 FOLDER, SUFFIX = "checkpoints", ".safetensors"
 KEPT = 2

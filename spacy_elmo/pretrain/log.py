@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
-from ..weights.atomic import atomic_file
+from ..files.atomic import atomic_file
 
 LOG, CURVES, BOARD = "log.jsonl", "curves.png", "tensorboard"
 

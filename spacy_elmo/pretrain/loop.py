@@ -14,21 +14,21 @@ from typing import Dict, List, Optional
 import torch
 from torch import Tensor
 
-from ..torch_scope import gradients_enabled, own_random_state, own_torch_settings
+from ..corpus.corpus import Corpus
+from ..corpus.corpus_cache import open_corpus
+from ..corpus.overlap import warn_of_overlap
+from ..corpus.readers import TextSettings
+from ..files.progress import ProgressBar, expected_steps, seconds_since
+from ..lm.evaluate import Perplexity, evaluate
+from ..runtime.torch_scope import gradients_enabled, own_random_state, own_torch_settings
+from ..runtime.workers import Workers
 from . import checkpoint
 from .config import PretrainConfig
-from .corpus import Corpus
-from .corpus_builder import open_corpus
-from .evaluate import Perplexity, evaluate
-from .initial import make_model
 from .log import CURVES, Log, plot
 from .output import BEST, LAST, check_output, write_config
-from .overlap import warn_of_overlap
-from .progress import ProgressBar, expected_steps, seconds_since
-from .readers import TextSettings
 from .signals import noted_signals
+from .start import make_model
 from .trainer import StepResult, Trainer, matmul_precision
-from .workers import Workers
 
 LOG_EVERY = 50
 # steps between the questions whether to stop, which processes on GPUs must ask together

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Iterator
 
-from ..weights.atomic import atomic_file, clean_up, meant_for
+from ..files.atomic import atomic_file, clean_up, meant_for
+from ..files.lock import Locked, locked
 from ..weights.store import check_replaceable
 from .checkpoint import FOLDER, is_checkpoint
 from .config import PretrainConfig
-from .lock import Locked, locked
 from .log import CURVES, LOG
 
 CONFIG, LOCK, BEST, LAST = "config.json", ".lock", "model-best", "model-last"

@@ -12,18 +12,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..bilm.devices import send
-from ..bilm.model import State
-from ..bilm.tokens import Spelling
-from ..torch_scope import seed_random
+from ..bilm.bilm import State
+from ..bilm.token_embedder import Spelling
+from ..corpus.corpus import Corpus
+from ..lm.language_model import LanguageModel, codes_to_ids
+from ..lm.sampler import LogUniformSampler, Sample
+from ..lm.windows import InDocuments, Order, Shuffled, Window, Windows
+from ..runtime.devices import send
+from ..runtime.torch_scope import seed_random
+from ..runtime.workers import Workers
 from . import checkpoint
 from .config import PretrainConfig
-from .corpus import Corpus
-from .model import LanguageModel, codes_to_ids
-from .recorded import RecordedLosses, RecordedUpdate, can_record
-from .sampler import LogUniformSampler, Sample
-from .windows import InDocuments, Order, Shuffled, Window, Windows
-from .workers import Workers
+from .cuda_graph_losses import RecordedLosses, RecordedUpdate, can_record
 
 # what is drawn at a step depends on the seed, the step, and one of these
 DRAW_ORDER, DRAW_RESET, DRAW_SAMPLES, DRAW_DROPOUT = range(4)

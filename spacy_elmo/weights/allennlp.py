@@ -11,10 +11,10 @@ from typing import Any, Dict, Iterator, List, Optional
 import torch
 from torch import Tensor
 
-from ..bilm.model import BiLM, Mix
+from ..bilm.bilm import BiLM, Mix
 from ..bilm.options import N_BYTE_CHARACTERS, BiLMOptions
+from ..files.atomic import PathLike
 from .allennlp_archive import Options, is_tar, read_archive
-from .atomic import PathLike
 from .build import build_bilm
 from .hdf5_options import find_options, options_of, read_options
 from .layouts import StateDict, TokenNames, check_plain, read_features, read_lstms

@@ -17,8 +17,8 @@ from typing import Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Op
 
 from torch import Tensor
 
-from ..expansion import check_expansion
-from .digest import MAX_JSON_BYTES
+from ..files.digest import MAX_JSON_BYTES
+from ..files.expansion import check_expansion
 from .hdf5_options import parse_options
 from .torch_files import MAX_READ_BYTES, load_state_dict
 

@@ -10,8 +10,8 @@ from typing import Callable, Dict, Optional, Sequence, Tuple
 import torch
 from torch import Tensor
 
+from ..bilm.bilm import BiLM, Mix
 from ..bilm.characters import LexiconCharacters, WordLexicon
-from ..bilm.model import BiLM, Mix
 from ..bilm.options import BYTES, N_BYTE_CHARACTERS, BiLMOptions
 from .layouts import FLOATS
 

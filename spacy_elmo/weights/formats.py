@@ -10,11 +10,11 @@ import zlib
 from pathlib import Path, PurePosixPath
 from typing import Optional
 
-from ..bilm.model import BiLM
-from ..expansion import check_expansion
-from ..torch_scope import own_torch_settings
+from ..bilm.bilm import BiLM
+from ..files.atomic import PathLike
+from ..files.expansion import check_expansion
+from ..runtime.torch_scope import own_torch_settings
 from . import allennlp, hdf5, hdf5_writer, many_langs, store
-from .atomic import PathLike
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
 DEFAULT_MODEL = "en_small"

@@ -14,12 +14,12 @@ import h5py
 import torch
 from torch import Tensor
 
+from ..bilm.bilm import BiLM
 from ..bilm.characters import WordLexicon
-from ..bilm.model import BiLM
 from ..bilm.options import N_BYTE_CHARACTERS, BiLMOptions
-from .atomic import PathLike
+from ..files.atomic import PathLike
+from ..files.digest import KEY, SEAL, check_seal
 from .build import build_bilm
-from .digest import KEY, SEAL, check_seal
 from .hdf5_datasets import DAMAGED, Datasets
 from .hdf5_options import (
     SPECIAL_WORDS,

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..expansion import check_expansion
+from ..files.expansion import check_expansion
 
 # what h5py raises for a file that is not whole
 DAMAGED = (OSError, RuntimeError, KeyError, TypeError, AttributeError, UnicodeDecodeError)

@@ -12,8 +12,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 from ..bilm.characters import WordLexicon
 from ..bilm.languages import languages_of
 from ..bilm.options import N_BYTE_CHARACTERS, BiLMOptions
-from .atomic import PathLike
-from .digest import MAX_JSON_BYTES, MAX_VOCAB_BYTES, read_bounded
+from ..files.atomic import PathLike
+from ..files.digest import MAX_JSON_BYTES, MAX_VOCAB_BYTES, read_bounded
 
 SPECIAL_WORDS = ("<UNK>", "<S>", "</S>")  # unknown, start, end
 

@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..bilm.bilm import BiLM
 from ..bilm.char_cnn import Highway
-from ..bilm.lstm import LSTMLayer
-from ..bilm.model import BiLM
 from ..bilm.options import BYTES, N_BYTE_CHARACTERS, BiLMOptions
-from .atomic import PathLike, atomic_files
-from .digest import BLANK, KEY, write_seal
+from ..files.atomic import PathLike, atomic_files
+from ..files.digest import BLANK, KEY, write_seal
+from ..files.hdf5_file import new_hdf5
+from ..lstm.lstm import LSTMLayer
 from .hdf5 import (
     BIAS,
     CELLS,
@@ -31,7 +32,6 @@ from .hdf5 import (
     is_named_hdf5,
     reads_words,
 )
-from .hdf5_file import new_hdf5
 from .hdf5_options import SPECIAL_WORDS
 from .layouts import gates_to_original
 

@@ -2,7 +2,7 @@
 
 from typing import Optional
 
-from ..bilm.model import BiLM
+from ..bilm.bilm import BiLM
 from .formats import DEFAULT_MODEL, load_bilm
 
 

@@ -10,12 +10,12 @@ from typing import Any, Dict, List, Tuple
 
 from torch import Tensor
 
+from ..bilm.bilm import BiLM
 from ..bilm.characters import LexiconCharacters, WordLexicon
-from ..bilm.model import BiLM
 from ..bilm.options import BYTES, CHARACTERS, N_BYTE_CHARACTERS, BiLMOptions
-from .atomic import PathLike
+from ..files.atomic import PathLike
+from ..files.digest import MAX_JSON_BYTES, MAX_VOCAB_BYTES, read_bounded
 from .build import build_bilm
-from .digest import MAX_JSON_BYTES, MAX_VOCAB_BYTES, read_bounded
 from .layouts import StateDict, TokenNames, read_features, read_lstms
 from .torch_files import load_state_dict
 

@@ -12,16 +12,16 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import safetensors.torch
 import torch
 
+from ..bilm.bilm import BiLM, Mix
 from ..bilm.characters import LexiconCharacters, WordLexicon
 from ..bilm.languages import languages_of
-from ..bilm.model import BiLM, Mix
 from ..bilm.options import BiLMOptions
-from ..torch_scope import own_torch_settings
-from . import tensor_file
-from .atomic import PathLike, atomic_directory, link_target
+from ..files import tensor_file
+from ..files.atomic import PathLike, atomic_directory, link_target
+from ..files.digest import MAX_JSON_BYTES, check_file, read_bounded, read_manifest, write_manifest
+from ..files.tensor_file import TensorFile
+from ..runtime.torch_scope import own_torch_settings
 from .build import START, build_bilm
-from .digest import MAX_JSON_BYTES, check_file, read_bounded, read_manifest, write_manifest
-from .tensor_file import TensorFile
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"

@@ -13,7 +13,7 @@ from typing import BinaryIO, Dict, Union
 import torch
 from torch import Tensor
 
-from ..expansion import check_expansion
+from ..files.expansion import check_expansion
 
 # of a file that must be read whole
 MAX_READ_BYTES = 1 << 32

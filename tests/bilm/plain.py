@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from spacy_elmo.bilm import BiLM
-from spacy_elmo.bilm.arithmetic import Bounds
 from spacy_elmo.bilm.char_cnn import CharCNN
-from spacy_elmo.bilm.products import Weights
+from spacy_elmo.lstm.cell import Bounds
+from spacy_elmo.lstm.matmul import Weights
 
 from ..reference import spell_bytes
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from spacy_elmo import load_bilm, save_bilm
-from spacy_elmo.pretrain.corpus import Corpus
-from spacy_elmo.pretrain.model import LanguageModel
+from spacy_elmo.corpus.corpus import Corpus
+from spacy_elmo.lm.language_model import LanguageModel
 
 from ..pretrain.toys import documents, toy_trainer
 from ..samples import tiny_bilm
@@ -51,7 +51,7 @@ def test_half_is_half_the_size(tmp_path: Path, model: Path) -> None:
 
 
 def test_mixes_are_kept_or_said_to_be_lost(tmp_path: Path) -> None:
-    from spacy_elmo.bilm.model import Mix
+    from spacy_elmo.bilm.bilm import Mix
 
     bilm = tiny_bilm()
     bilm.mixes = [Mix((0.5, 0.25, 0.0), 1.5)]

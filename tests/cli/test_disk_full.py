@@ -138,7 +138,7 @@ HDF5 = """
 import sys, resource
 from pathlib import Path
 import numpy as np
-from spacy_elmo.weights.hdf5_file import new_hdf5
+from spacy_elmo.files.hdf5_file import new_hdf5
 limit, checked = int(sys.argv[2]), sys.argv[3] == "1"
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 try:

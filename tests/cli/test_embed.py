@@ -10,7 +10,7 @@ from spacy.tokens import Doc, DocBin
 
 from spacy_elmo import ElmoEmbedder
 from spacy_elmo.bilm.batch import WordBatch
-from spacy_elmo.cli import embed_inputs
+from spacy_elmo.embed import inputs as embed_inputs
 from spacy_elmo.text.segments import PunctSegments, segment_docs
 
 from ..samples import SENTENCES, tiny_bilm

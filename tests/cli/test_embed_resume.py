@@ -13,8 +13,9 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
-from spacy_elmo.cli import embed_outputs, embed_parts
 from spacy_elmo.cli.embed import embed
+from spacy_elmo.embed import outputs as embed_outputs
+from spacy_elmo.embed import parts as embed_parts
 
 from .conftest import run
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from spacy_elmo.pretrain.corpus import Corpus
-from spacy_elmo.pretrain.evaluate import evaluate
-from spacy_elmo.pretrain.model import LanguageModel
+from spacy_elmo.corpus.corpus import Corpus
+from spacy_elmo.lm.evaluate import evaluate
+from spacy_elmo.lm.language_model import LanguageModel
 
 from ..pretrain.toys import ONE, documents, sentences, toy_trainer
 from .conftest import run

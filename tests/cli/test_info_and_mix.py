@@ -9,11 +9,11 @@ import spacy
 from thinc.api import Config
 
 from spacy_elmo import load_bilm, save_bilm
-from spacy_elmo.bilm.model import Mix
-from spacy_elmo.cli.checksum import weights_checksum
+from spacy_elmo.bilm.bilm import Mix
 from spacy_elmo.cli.info import info
 from spacy_elmo.cli.mix import mix, plot_mixes
-from spacy_elmo.cli.mixes import ComponentMix
+from spacy_elmo.pipeline.mixes import ComponentMix
+from spacy_elmo.weights.checksum import weights_checksum
 
 from ..samples import tiny_bilm
 from .conftest import run

@@ -12,15 +12,15 @@ import numpy as np
 import pytest
 
 from spacy_elmo import load_bilm
-from spacy_elmo.cli import embed_inputs
 from spacy_elmo.cli.embed import embed
+from spacy_elmo.embed import inputs as embed_inputs
 
 from .conftest import run
 
 HOLD = """
 import sys
 from pathlib import Path
-from spacy_elmo.cli.embed_parts import only_run
+from spacy_elmo.embed.parts import only_run
 with only_run(Path(sys.argv[1] + ".parts"), Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -17,7 +17,7 @@ from spacy_elmo import load_bilm, save_bilm
 from spacy_elmo.cli.messages import msg, replaced_characters
 from spacy_elmo.coref.clusters import set_clusters
 from spacy_elmo.pretrain.loop import Pretraining
-from spacy_elmo.pretrain.workers import Workers
+from spacy_elmo.runtime.workers import Workers
 
 from ..pretrain import toys
 from ..samples import tiny_bilm

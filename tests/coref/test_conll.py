@@ -11,11 +11,7 @@ from spacy.vocab import Vocab
 from spacy_elmo.coref.clusters import Clusters, get_clusters
 from spacy_elmo.coref.formats import CorefDocument, Dropped, read_coref
 from spacy_elmo.coref.formats.conll import read_conll, read_word
-from spacy_elmo.coref.formats.conll_writer import (
-    coreference_cells,
-    without_crossing,
-    write_conll,
-)
+from spacy_elmo.coref.formats.conll_writer import coreference_cells, without_crossing, write_conll
 from spacy_elmo.coref.formats.dropped import (
     CROSSING,
     DUPLICATE,

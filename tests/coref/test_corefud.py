@@ -11,12 +11,7 @@ from spacy.vocab import Vocab
 from spacy_elmo.coref.clusters import Clusters, get_clusters
 from spacy_elmo.coref.formats import CorefDocument, Dropped, read_coref
 from spacy_elmo.coref.formats.corefud import read_corefud
-from spacy_elmo.coref.formats.dropped import (
-    DISCONTINUOUS,
-    EMPTY_NODES,
-    SHARED,
-    SHORTENED,
-)
+from spacy_elmo.coref.formats.dropped import DISCONTINUOUS, EMPTY_NODES, SHARED, SHORTENED
 
 from .partitions import documents, no_crossing
 

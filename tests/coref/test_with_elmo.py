@@ -8,14 +8,7 @@ from thinc.api import Adam
 
 from spacy_elmo.coref.clusters import get_clusters
 
-from ..pipelines import (
-    LISTENER,
-    add_elmo,
-    assert_same_gradients,
-    changed,
-    gradients,
-    weights_of,
-)
+from ..pipelines import LISTENER, add_elmo, assert_same_gradients, changed, gradients, weights_of
 from .toys import bare, story_doc
 
 MODEL = {

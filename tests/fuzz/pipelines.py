@@ -10,8 +10,8 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from spacy_elmo.models.shim import BiLMShim
-from spacy_elmo.spans.shim import ModuleShim
+from spacy_elmo.models.bilm_shim import BiLMShim
+from spacy_elmo.models.module_shim import ModuleShim
 
 from ..coref.toys import bare, story_doc
 from ..pipelines import LISTENER, add_elmo, add_listener, bilm_of

@@ -18,10 +18,10 @@ from spacy_elmo import save_bilm
 from spacy_elmo.cli.embed import embed
 from spacy_elmo.coref.clusters import get_clusters
 from spacy_elmo.coref.formats import read_coref, write_coref
+from spacy_elmo.corpus.corpus_cache import open_corpus
+from spacy_elmo.corpus.readers import TextSettings
+from spacy_elmo.lm.vocab import Vocab as WordVocab
 from spacy_elmo.pretrain.config import PretrainConfig
-from spacy_elmo.pretrain.corpus_builder import open_corpus
-from spacy_elmo.pretrain.readers import TextSettings
-from spacy_elmo.pretrain.vocab import Vocab as WordVocab
 
 from ..coref.toys import story_doc
 from ..pretrain.toys import documents, values

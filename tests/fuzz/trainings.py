@@ -8,9 +8,9 @@ import numpy as np
 
 from spacy_elmo import save_bilm
 from spacy_elmo.cli import embed as embedding
+from spacy_elmo.corpus.corpus_cache import open_corpus
+from spacy_elmo.corpus.readers import TextSettings
 from spacy_elmo.pretrain import checkpoint
-from spacy_elmo.pretrain.corpus_builder import open_corpus
-from spacy_elmo.pretrain.readers import TextSettings
 from spacy_elmo.pretrain.trainer import Trainer
 
 from ..pretrain import toys

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from spacy_elmo.bilm import BiLM, BiLMOptions
-from spacy_elmo.bilm.lm_head import make_head
-from spacy_elmo.pretrain.corpus import Corpus
-from spacy_elmo.pretrain.model import LanguageModel
-from spacy_elmo.pretrain.vocab import Vocab
+from spacy_elmo.corpus.corpus import Corpus
+from spacy_elmo.lm.language_model import LanguageModel
+from spacy_elmo.lm.lm_head import make_head
+from spacy_elmo.lm.vocab import Vocab
 from spacy_elmo.weights import load_bilm, save_bilm, store
 
 from ..pretrain.toys import MODEL, documents

@@ -3,8 +3,8 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from thinc.api import Model, get_current_ops, set_dropout_rate
 
+from spacy_elmo.models.layer_batch import LayerBatch
 from spacy_elmo.models.scalar_mix import ScalarMix, fixed_mix
-from spacy_elmo.models.types import LayerBatch
 
 from ..numeric import numeric
 

@@ -31,7 +31,7 @@ def test_a_whole_training_runs_without_spacy(tmp_path):
         "sys.modules['spacy'] = sys.modules['thinc'] = None\n"
         "from spacy_elmo.pretrain.config import PretrainConfig\n"
         "from spacy_elmo.pretrain.loop import Pretraining\n"
-        "from spacy_elmo.pretrain.workers import Workers\n"
+        "from spacy_elmo.runtime.workers import Workers\n"
         f"config = PretrainConfig.from_dict({given!r})\n"
         "Pretraining(config, Path(sys.argv[1]), Workers.join(), False).run()\n"
     )

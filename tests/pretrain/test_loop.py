@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from spacy_elmo import load_bilm
+from spacy_elmo.lm.evaluate import Perplexity, evaluate
+from spacy_elmo.lm.language_model import LanguageModel
 from spacy_elmo.pretrain import checkpoint, loop
-from spacy_elmo.pretrain.evaluate import Perplexity, evaluate
 from spacy_elmo.pretrain.log import read
-from spacy_elmo.pretrain.model import LanguageModel
 
 from . import toys
 from .toys import ONE, config, pretraining, tensors, write_text

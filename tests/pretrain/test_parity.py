@@ -10,18 +10,18 @@ import pytest
 import torch
 
 from spacy_elmo import load_bilm, save_bilm
-from spacy_elmo.bilm.lm_head import FullSoftmax
-from spacy_elmo.bilm.softmax import sampled_cross_entropy
+from spacy_elmo.corpus.corpus import Corpus
+from spacy_elmo.lm.evaluate import evaluate
+from spacy_elmo.lm.language_model import LanguageModel
+from spacy_elmo.lm.lm_head import FullSoftmax
+from spacy_elmo.lm.sampler import LogUniformSampler
+from spacy_elmo.lm.softmax import sampled_cross_entropy
+from spacy_elmo.lm.vocab import Vocab
+from spacy_elmo.lm.windows import FIRST_WORD
 from spacy_elmo.pretrain.config import PretrainConfig
-from spacy_elmo.pretrain.corpus import Corpus
-from spacy_elmo.pretrain.evaluate import evaluate
-from spacy_elmo.pretrain.initial import make_model
-from spacy_elmo.pretrain.model import LanguageModel
-from spacy_elmo.pretrain.sampler import LogUniformSampler
+from spacy_elmo.pretrain.start import make_model
 from spacy_elmo.pretrain.trainer import Trainer
-from spacy_elmo.pretrain.vocab import Vocab
-from spacy_elmo.pretrain.windows import FIRST_WORD
-from spacy_elmo.pretrain.workers import Workers
+from spacy_elmo.runtime.workers import Workers
 
 ONE = Workers(0, 1, torch.device("cpu"))
 OPTIONS = {

@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spacy_elmo.pretrain.windows import Passage
+from spacy_elmo.lm.windows import Passage
 
-from .test_windows import all_pairs, corpus_of, counts, shapes
+from ..lm.test_windows import all_pairs, corpus_of, counts, shapes
 
 
 def rows_of(passage):

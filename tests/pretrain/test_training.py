@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from spacy_elmo.pretrain.corpus import Corpus
-from spacy_elmo.pretrain.evaluate import evaluate
+from spacy_elmo.corpus.corpus import Corpus
+from spacy_elmo.lm.evaluate import evaluate
 from spacy_elmo.pretrain.trainer import Trainer, matmul_precision, model_precision
-from spacy_elmo.pretrain.workers import Workers
+from spacy_elmo.runtime.workers import Workers
 
 from .toys import ONE, assert_same, config, documents, sentences, toy_trainer
 

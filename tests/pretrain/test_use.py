@@ -5,8 +5,8 @@ import pytest
 import spacy
 
 from spacy_elmo import ElmoEmbedder, load_bilm
-from spacy_elmo.pretrain.initial import make_model
 from spacy_elmo.pretrain.log import read
+from spacy_elmo.pretrain.start import make_model
 from spacy_elmo.weights import save_bilm
 
 from . import toys

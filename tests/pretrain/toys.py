@@ -8,13 +8,13 @@ import numpy as np
 import safetensors.torch
 import torch
 
+from spacy_elmo.corpus.corpus import Corpus
 from spacy_elmo.pretrain import checkpoint
 from spacy_elmo.pretrain.config import PretrainConfig
-from spacy_elmo.pretrain.corpus import Corpus
-from spacy_elmo.pretrain.initial import make_model
 from spacy_elmo.pretrain.loop import Pretraining
+from spacy_elmo.pretrain.start import make_model
 from spacy_elmo.pretrain.trainer import Trainer
-from spacy_elmo.pretrain.workers import Workers
+from spacy_elmo.runtime.workers import Workers
 
 ONE = Workers(0, 1, torch.device("cpu"))
 MODEL: Dict[str, Any] = {

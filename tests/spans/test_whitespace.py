@@ -8,7 +8,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from ..whitespace import gaps, respaced, words_in
-from .test_model import bare, make_doc, trained  # noqa: F401
+from .test_span_scorer_model import bare, make_doc, trained  # noqa: F401
 
 
 def found_in_words(doc):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from spacy_elmo.bilm.model import Mix
+from spacy_elmo.bilm.bilm import Mix
 from spacy_elmo.weights import allennlp
 
 from ..reference import Cell, Highway, Reference, byte_sentence, random_reference

@@ -12,13 +12,7 @@ from spacy_elmo.weights import hdf5_writer, load_bilm, save_bilm
 from ..reference import random_reference
 from ..samples import tiny_bilm
 from .torch_writers import CHARS, WORDS, write_many_langs
-from .writers import (
-    original_arrays,
-    original_options,
-    refused,
-    without_digests,
-    write_original,
-)
+from .writers import original_arrays, original_options, refused, without_digests, write_original
 
 # Original files
 

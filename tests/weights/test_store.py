@@ -7,7 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from spacy_elmo.bilm.model import Mix
+from spacy_elmo.bilm.bilm import Mix
 from spacy_elmo.weights import allennlp, hdf5, many_langs, store
 
 from ..reference import random_reference

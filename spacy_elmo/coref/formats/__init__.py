@@ -1,6 +1,6 @@
 """Files with coreference: CoNLL-2012, CorefUD and JSON lines, to Docs and back."""
 
-from .document import CorefDocument
+from .coref_document import CorefDocument
 from .dropped import Dropped
 from .registry import find_files, read_coref, read_documents, write_coref
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from ..clusters import Mention
-from .document import CorefDocument
+from .coref_document import CorefDocument
 from .dropped import Dropped
 from .lines import PathLike, numbered_lines
 

@@ -10,7 +10,7 @@ from typing import Iterable, Iterator, List, Sequence, Set, TextIO, Tuple
 
 from ..clusters import Clusters, Mention
 from .conll import BREAK, genre_of
-from .document import NOBODY, CorefDocument
+from .coref_document import NOBODY, CorefDocument
 from .dropped import CROSSING, GENRES, REPEATED, SPEAKER_NAMES, WHITESPACE, Dropped
 
 UNKNOWN = "-"

@@ -14,7 +14,7 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ..clusters import Clusters, Mention
-from .document import CorefDocument
+from .coref_document import CorefDocument
 from .dropped import DISCONTINUOUS, EMPTY_NODES, SHORTENED, Dropped
 from .lines import PathLike, numbered_lines
 

@@ -10,7 +10,7 @@ from typing import Iterator
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-from ...text.streams import open_bytes
+from ...files.streams import open_bytes
 from .dropped import Dropped
 
 REMEDY = "Write it again with DocBin.to_disk"

@@ -9,7 +9,7 @@ import re
 from typing import Any, Dict, Iterable, Iterator, List, Optional, TextIO
 
 from ..clusters import Clusters, Mention
-from .document import CorefDocument
+from .coref_document import CorefDocument
 from .dropped import Dropped
 from .lines import PathLike, numbered_lines
 

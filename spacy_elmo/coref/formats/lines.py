@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Iterator, Tuple, Union
 
-from ...text.reading import decode_text
-from ...text.streams import open_bytes
+from ...files.reading import decode_text
+from ...files.streams import open_bytes
 
 PathLike = Union[str, Path]
 

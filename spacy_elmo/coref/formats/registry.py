@@ -6,14 +6,14 @@ from typing import Iterable, Iterator, List, Optional, Sequence
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
-from ...text import files
-from ...text.files import plain_name
+from ...files import finding as files
+from ...files.finding import plain_name
 from ..clusters import DEFAULT_PREFIX, is_annotated
 from .conll import read_conll
 from .conll_writer import write_conll
+from .coref_document import CorefDocument
 from .corefud import read_corefud
 from .docbin import read_docbin
-from .document import CorefDocument
 from .dropped import UNANNOTATED, Dropped
 from .jsonl import read_jsonl, write_jsonl
 from .lines import PathLike
@@ -48,7 +48,7 @@ def find_files(
     also: Sequence[str] = (),
     outputs: Sequence[PathLike] = (),
 ) -> List[Path]:
-    """Find files; see `spacy_elmo.text.files`.
+    """Find files; see `spacy_elmo.files.finding`.
 
     patterns (Sequence[Union[str, Path]]): Files, directories, or patterns such as
         "data/**/*_gold_conll".

@@ -1,0 +1,187 @@
+"""Files of text, read as chunks of sentences.
+
+Owns which format each file has, and what is said about a bad one. It
+leaves running text to spaCy, which it imports only for that, and writes nothing.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
+from itertools import groupby, islice
+from pathlib import Path
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    BinaryIO,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Union,
+)
+
+from ..files.decoding import normalize_line_ends, read_pieces, split_lines
+from ..files.finding import find_files, plain_name
+from ..files.reading import decode_text, read_text
+from ..files.streams import Digest, Progress, open_bytes
+from .corpus import PathLike
+from .corpus_writer import Chunk
+
+if TYPE_CHECKING:
+    from .tokenizing import Tokenizer
+
+TEXT, LINES, DOCS, RECORDS = "text", "lines", "docs", "records"
+SUFFIXES = {".txt": TEXT, ".spacy": DOCS, ".jsonl": RECORDS}
+# records of tokenized text that are numbered at once
+BATCH_RECORDS = 1000
+# JSON can say them, UTF-8 cannot
+SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """How files become sentences of words.
+
+    lang (str): Language of the spaCy tokenizer for running text.
+    tokenized (bool): Whether text files hold a whitespace-tokenized sentence per line.
+    text_key (str): Where a JSONL record has its text. It may have "tokens" instead: a list
+        of words, which is one sentence, or a list of such lists.
+    """
+
+    lang: str = "en"
+    tokenized: bool = False
+    text_key: str = "text"
+
+
+class _Record(NamedTuple):
+    """A document: running text, or sentences of words."""
+
+    number: int
+    text: str
+    sentences: List[List[str]]
+    is_text: bool
+
+
+def find_texts(
+    patterns: Union[PathLike, Sequence[PathLike]], outputs: Sequence[PathLike] = ()
+) -> List[Path]:
+    """Find files; see `find_files`.
+
+    patterns (Union[str, Path, Sequence]): Files, directories, or patterns such as
+        "books/**/*.txt".
+    outputs (Sequence[Union[str, Path]]): What is written, and so is not text to read.
+    RETURNS (List[Path]): The files, sorted, each once.
+    """
+    given = [patterns] if isinstance(patterns, (str, Path)) else patterns
+    given = [pattern for pattern in given if str(pattern)]
+    if not given:
+        raise ValueError("No text files are named; give files, directories or patterns.")
+    return sorted(find_files(given, tuple(SUFFIXES), outputs))
+
+
+class TextReader:
+    """Reads files of all formats.
+
+    settings (TextSettings): How they become sentences of words.
+    """
+
+    def __init__(self, settings: TextSettings) -> None:
+        self.settings = settings
+
+    @cached_property
+    def tokenizer(self) -> "Tokenizer":
+        try:
+            from .tokenizing import Tokenizer
+        except ImportError as error:
+            raise ImportError(
+                f"Running text and .spacy files are read with spaCy, which cannot be imported "
+                f"here ({error}). Install it, or give text with one tokenized sentence per line."
+            ) from error
+        return Tokenizer(self.settings.lang)
+
+    def kind(self, path: Path) -> str:
+        """RETURNS (str): The format of a file; an unknown suffix means text."""
+        kind = SUFFIXES.get(Path(plain_name(path)).suffix, TEXT)
+        return LINES if kind == TEXT and self.settings.tokenized else kind
+
+    def chunks(
+        self, path: Path, progress: Progress, digest: Optional[Digest] = None
+    ) -> Iterator[Chunk]:
+        """Read a file.
+
+        path (Path): The file.
+        progress (Callable[[int], Any]): Told of the bytes read.
+        digest (Optional[Digest]): Updated with these bytes.
+        YIELDS (Chunk): Its sentences.
+        """
+        kind = self.kind(path)
+        with open_bytes(path, progress, digest) as stream:
+            if kind == DOCS:
+                yield from self.tokenizer.read_docs(stream, path)
+            elif kind == RECORDS:
+                yield from self._read_records(stream, path)
+            elif kind == LINES:
+                for _, text in read_text(stream, path, lines=True):
+                    sentences = list(split_lines(text))
+                    yield Chunk.of_sentences(sentences, [0] * len(sentences))
+            else:
+                texts = read_text(stream, path, lines=False)
+                yield from self.tokenizer.chunks((0, text) for _, text in texts)
+
+    def _read_records(self, stream: BinaryIO, path: Path) -> Iterator[Chunk]:
+        records = _parse_records(stream, path, self.settings.text_key)
+        for is_text, group in groupby(records, key=lambda record: record.is_text):
+            if is_text:
+                yield from self.tokenizer.chunks(
+                    (record.number, normalize_line_ends(piece.decode("utf8")))
+                    for record in group
+                    for piece in read_pieces(BytesIO(record.text.encode()), lines=False)
+                )
+                continue
+            # as many as there are until the next running text
+            while batch := list(islice(group, BATCH_RECORDS)):
+                pairs = [(record.number, words) for record in batch for words in record.sentences]
+                yield Chunk.of_sentences([words for _, words in pairs], [n for n, _ in pairs])
+
+
+def _parse_records(stream: BinaryIO, path: Path, text_key: str) -> Iterator[_Record]:
+    offset = 0
+    for number, data in enumerate(stream):
+        place = f"{path}, line {number + 1}"
+        line = decode_text(data, path, offset)
+        offset += len(data)
+        try:
+            if line.strip():
+                yield _make_record(number, json.loads(line), text_key, place)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(
+                f"{place}: this is not JSON ({error}). Each line must hold one JSON object."
+            ) from error
+
+
+def _make_record(number: int, record: Any, text_key: str, place: str) -> _Record:
+    expected = f'expected {{"{text_key}": "some text"}} or {{"tokens": ["some", "words"]}}'
+    if not isinstance(record, dict):
+        raise ValueError(f"{place} holds a {type(record).__name__}; {expected}.")
+    tokens, text = record.get("tokens"), record.get(text_key)
+    if isinstance(tokens, list):
+        sentences = tokens if all(isinstance(item, list) for item in tokens) else [tokens]
+        if all(isinstance(word, str) for words in sentences for word in words):
+            return _Record(number, "", [_clean(words) for words in sentences], False)
+    # annotation tools write other things than words under "tokens", beside the text
+    if isinstance(text, str):
+        return _Record(number, SURROGATES.sub("\ufffd", text), [], True)
+    for key in (text_key, "tokens"):
+        if key in record:
+            found = f"a {type(record[key]).__name__} under {key!r}"
+            found = 'a list of other things than words under "tokens"' if key == "tokens" else found
+            raise ValueError(f"{place} has {found}; {expected}.")
+    keys = ", ".join(map(repr, record)) or "no keys"
+    raise ValueError(f"{place} has {keys}; {expected}.")
+
+
+def _clean(words: Sequence[str]) -> List[str]:
+    return [SURROGATES.sub("\ufffd", word) for word in words if word.strip()]

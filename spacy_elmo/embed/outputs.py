@@ -1,0 +1,97 @@
+"""Finished parts to the files that the user asked for.
+
+Owns the layout of those files: one array per dataset, named by its number, as
+bilm-tf writes them, and a text file whose line k holds the tokens of dataset k. The
+same parts give the same bytes.
+"""
+
+import shutil
+import zipfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Callable, Dict, Iterator
+
+import numpy as np
+from h5py import h5d, h5p, h5s, h5t
+
+from ..files.atomic import move_file
+from ..files.hdf5_file import new_hdf5
+from .parts import TOKENS, Parts
+
+HDF5, NPZ = ".hdf5", ".npz"
+Put = Callable[[str, np.ndarray], None]
+
+
+def tokens_path(output: Path) -> Path:
+    """RETURNS (Path): The file of tokens that goes with an output."""
+    return output.with_name(f"{output.name}.tokens.txt")
+
+
+def write_outputs(
+    parts: Parts,
+    output: Path,
+    *,
+    n_layers: int,
+    width: int,
+    drop_layer_axis: bool,
+    report: Callable[[int], None],
+) -> None:
+    """Write the vectors and the tokens. Both are made in the folder of the parts, so
+    that a run that is killed leaves nothing elsewhere.
+
+    parts (Parts): The parts, all finished.
+    output (Path): The file of vectors, .hdf5 or .npz.
+    n_layers (int): Layers in each dataset.
+    width (int): Their width.
+    drop_layer_axis (bool): Whether datasets are [n_tokens, width].
+    report (Callable[[int], None]): Called with the tokens written since the last call.
+    """
+    lines, vectors = parts.folder / "tokens.tmp", parts.folder / "output.tmp"
+    with lines.open("wb") as target:
+        for part in parts.finished:
+            with (part.folder / TOKENS).open("rb") as source:
+                shutil.copyfileobj(source, target)
+    number = 0
+    with WRITERS[output.suffix.lower()](vectors) as put:
+        for part in parts.finished:
+            for array in part.datasets(n_layers, width, drop_layer_axis):
+                put(str(number), array)
+                number += 1
+                report(array.shape[-2])
+    for source_path, path in ((lines, tokens_path(output)), (vectors, output)):
+        move_file(source_path, path)
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[Put]:
+    """YIELDS (Callable): Writes an array as a dataset of the root group. h5py's lower
+    level takes half the time of `create_dataset`."""
+    properties = h5p.create(h5p.DATASET_CREATE)
+    properties.set_obj_track_times(False)
+    with new_hdf5(path) as (file, check):
+
+        def put(name: str, array: np.ndarray) -> None:
+            space = h5s.create_simple(array.shape)
+            dataset = h5d.create(file.id, name.encode(), h5t.IEEE_F32LE, space, properties)
+            if array.size:
+                dataset.write(h5s.ALL, h5s.ALL, array)
+            check()
+
+        yield put
+
+
+@contextmanager
+def open_npz(path: Path) -> Iterator[Put]:
+    """YIELDS (Callable): Writes an array as a member of the archive."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+
+        def put(name: str, array: np.ndarray) -> None:
+            # a fixed date, for the same bytes each time
+            info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
+            with archive.open(info, "w", force_zip64=array.nbytes > 2**30) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+        yield put
+
+
+WRITERS: Dict[str, Callable] = {HDF5: open_hdf5, NPZ: open_npz}

@@ -1,0 +1,109 @@
+"""Layers and vectors of Docs: how `elmo` writes them, and how they are read.
+
+The layers are stored together with a digest of the tokens that they belong to. A Doc whose tokens
+were merged or split after `elmo` ran, or that was given the user data of another Doc, is noticed
+by it. `doc._.elmo` is then None, and `read_layers` raises an error.
+"""
+
+from typing import Any, Optional, TypeGuard
+
+from spacy.tokens import Doc
+
+from ..models.layer_batch import Floats2d, Floats3d
+from ..text.tokens import digest_of
+from .underscore import install_getters
+
+EXTENSION = "elmo"
+# spaCy drops user data under such a key, of an extension of the whole Doc, where it makes a Doc of
+# other tokens: in `Span.as_doc` and `Doc.from_docs`
+KEY: Any = ("._.", EXTENSION, None, None)
+LAYERS, TOKENS = "layers", "tokens"
+
+
+def install_extension() -> None:
+    """Register `doc._.elmo`, unless it is registered."""
+    if not Doc.has_extension(EXTENSION):
+        Doc.set_extension(EXTENSION, getter=layers_of, setter=store_layers)
+    install_getters()
+
+
+def layers_of(doc: Doc) -> Optional[Floats3d]:
+    """RETURNS (Optional[Floats3d]): The layers [n_layers, n_tokens, width] of the Doc's tokens;
+    None if there are none, or none of the tokens that it has now."""
+    stored = doc.user_data.get(KEY)
+    if not _is_entry(stored) or stored[TOKENS] != digest_of(doc):
+        return None
+    return stored[LAYERS]
+
+
+def store_layers(doc: Doc, layers: Optional[Floats3d]) -> None:
+    """Set `doc._.elmo`.
+
+    doc (Doc): The Doc.
+    layers (Optional[Floats3d]): All layers [n_layers, n_tokens, width]; None to remove them.
+    """
+    if layers is None:
+        doc.user_data.pop(KEY, None)
+    else:
+        # a copy: a view would keep the arrays of the whole batch alive
+        copied = layers.copy() if hasattr(layers, "copy") else layers  # `_check` says what is wrong
+        doc.user_data[KEY] = {LAYERS: copied, TOKENS: digest_of(doc)}
+
+
+def store_tensor(doc: Doc, vectors: Floats2d) -> None:
+    """Set `doc.tensor`.
+
+    doc (Doc): The Doc.
+    vectors (Floats2d): One vector for each token [n_tokens, width].
+    """
+    doc.tensor = vectors.copy()
+    if not doc.vocab.vectors.size:
+        # spaCy caches the mean of a former tensor: `Span.as_doc` computes it at once
+        untyped: Any = doc  # spaCy's types leave out that None means not computed
+        untyped.vector = untyped.vector_norm = None
+
+
+def read_layers(doc: Doc, n_layers: int, width: int) -> Optional[Floats3d]:
+    """Return the layers that `store_layers` set, checked against the Doc and the reader.
+
+    doc (Doc): The Doc.
+    n_layers, width (int): The shape that the reader needs.
+    RETURNS (Optional[Floats3d]): The layers [n_layers, n_tokens, width], or None.
+    RAISES (ValueError): If there are layers of other tokens, or of another shape.
+    """
+    stored = doc.user_data.get(KEY)
+    if stored is None:
+        return None
+    layers = stored[LAYERS] if _is_entry(stored) else stored
+    _check(doc, layers, n_layers, width)
+    if not _is_entry(stored) or stored[TOKENS] != digest_of(doc):
+        raise ValueError(
+            "doc._.elmo does not hold the layers of the tokens that the Doc has: tokens were "
+            "merged or split after 'elmo' ran, or the user data is that of another Doc. Put 'elmo' "
+            "after the component that does so, or remove the layers: doc._.elmo = None."
+        )
+    return layers
+
+
+def _is_entry(stored: Any) -> TypeGuard[dict[str, Any]]:
+    return isinstance(stored, dict) and stored.keys() == {LAYERS, TOKENS}
+
+
+def _check(doc: Doc, layers: Any, n_layers: int, width: int) -> None:
+    shape = getattr(layers, "shape", None)
+    if shape is None or len(shape) != 3:
+        raise ValueError(
+            f"doc._.elmo holds a {type(layers).__name__}, not an array of 3 dimensions as 'elmo' "
+            f"stores it. Another component or your own code has overwritten it."
+        )
+    if shape[1] != len(doc):
+        raise ValueError(
+            f"A Doc has {len(doc)} tokens, but doc._.elmo has rows for {shape[1]}: tokens were "
+            f"merged or split after 'elmo' ran. Put 'elmo' after the component that does so."
+        )
+    if (shape[0], shape[2]) != (n_layers, width):
+        raise ValueError(
+            f"doc._.elmo holds {shape[0]} layers of width {shape[2]}, but the listener expects "
+            f"{n_layers} of width {width}. Set its width and depth to those of the 'elmo' "
+            f"component: ${{components.elmo.model.width}} and ${{components.elmo.model.depth}}."
+        )

@@ -1,0 +1,210 @@
+"""The listener: a layer of a component's model that takes the place of the biLM.
+
+In training the layers come from the pending batch of the upstream component, otherwise from the
+Doc. For Docs that a component makes itself, which have no layers, the upstream component computes
+them. The mix itself is a layer of its own.
+"""
+
+import warnings
+from typing import Callable, List, Optional, Sequence, Tuple, cast
+
+from spacy.tokens import Doc
+from thinc.api import Model
+
+from ..models.layer_batch import Floats2d, Floats3d, LayerBatch, join
+from ..models.scalar_mix import ScalarMix, is_trained, settings_of
+from ..models.token_reader import READ_TOKENS, TokenReader
+from . import annotations
+from .pending_batch import PendingBatch
+from .upstream_ref import UpstreamRef
+
+
+def build_elmo_listener_v1(
+    width: int,
+    depth: int = 2,
+    upstream: str = "*",
+    top_only: bool = False,
+    weights: Optional[List[float]] = None,
+    dropout: float = 0.0,
+    layer_norm: bool = False,
+    l2: float = 0.0,
+) -> Model[List[Doc], List[Floats2d]]:
+    """Listen to an `elmo` component and mix its layers with weights of one's own.
+
+    width (int): Width of the biLM's layers: ${components.elmo.model.width}.
+    depth (int): Its number of LSTM layers: ${components.elmo.model.depth}.
+    upstream (str): Name of the `elmo` component; "*" for whichever there is.
+    top_only (bool): Use the top layer alone, scaled by gamma.
+    weights (Optional[List[float]]): Fixed weights, before the softmax, one for each
+        layer, the token layer first. Nothing is learned then.
+    dropout (float): Rate of the dropout on the mixed vectors, in training.
+    layer_norm (bool): Normalize each layer of each token before the mix.
+    l2 (float): Strength of the pull towards equal weights.
+    CREATES (Model[List[Doc], List[Floats2d]]): The model.
+    """
+    mix = ScalarMix(
+        width,
+        depth + 1,
+        top_only=top_only,
+        weights=weights,
+        dropout=dropout,
+        layer_norm=layer_norm,
+        l2=l2,
+    )
+    return ElmoListener(upstream, mix)
+
+
+class ElmoListener(Model[List[Doc], List[Floats2d]]):
+    """Gets layers from an `elmo` component and mixes them.
+
+    upstream (str): Name of the component, or "*".
+    mix (Model[LayerBatch, List[Floats2d]]): The mix.
+    """
+
+    def __init__(self, upstream: str, mix: Model[LayerBatch, List[Floats2d]]) -> None:
+        super().__init__(
+            "elmo-listener",
+            forward,
+            init=init,
+            layers=[mix],
+            dims={"nO": mix.get_dim("nO")},
+            attrs={READ_TOKENS: read_tokens},
+        )
+        self.upstream_name = upstream
+        self.pending: Optional[PendingBatch] = None
+        self.upstream = UpstreamRef()
+
+    @property
+    def mix(self) -> Model[LayerBatch, List[Floats2d]]:
+        return cast(Model[LayerBatch, List[Floats2d]], self.layers[0])
+
+    def receive(self, pending: PendingBatch) -> None:
+        """Take the batch that the upstream component was just updated with."""
+        self.pending = pending
+
+
+def init(
+    model: Model[List[Doc], List[Floats2d]],
+    X: Optional[List[Doc]] = None,
+    Y: Optional[List[Floats2d]] = None,
+) -> None:
+    model.layers[0].initialize()
+
+
+def forward(
+    model: Model[List[Doc], List[Floats2d]], docs: Sequence[Doc], is_train: bool
+) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    # a copied listener is a plain Model: it has no pending batch
+    pending: Optional[PendingBatch] = getattr(model, "pending", None)
+    where = None if pending is None else pending.find(docs)
+    if is_train and pending is not None and where is not None:
+        batch: Optional[LayerBatch] = pending.take(where)
+    else:
+        batch = _layers(model, docs, is_train)
+    mix = model.layers[0]
+    if batch is None:
+        # before training, other layers ask for the shape alone
+        if any(len(doc) for doc in docs) and is_trained(mix):
+            warnings.warn(NO_LAYERS, stacklevel=2)
+        return [model.ops.alloc2f(len(doc), model.get_dim("nO")) for doc in docs], _no_backprop
+    mixed, backprop_mix = mix(batch, is_train)
+
+    def backprop(d_mixed: List[Floats2d]) -> List[Doc]:
+        taken = backprop_mix(d_mixed)
+        if is_train and pending is not None and where is not None:
+            pending.report(model.id, where, taken)
+        # a list, since layers that join several inputs add the gradients up
+        return []
+
+    return mixed, backprop
+
+
+def read_tokens(model: Model[List[Doc], List[Floats2d]], doc: Doc) -> TokenReader:
+    batch = _layers(model, [doc], is_train=False)
+    if batch is None:
+        zeros = model.predict([doc])[0]
+        return lambda start, end: zeros[start:end]
+    layers, mix = batch.layers, model.layers[0]
+
+    def read(start: int, end: int) -> Floats2d:
+        part = layers[:, start:end]
+        mixed: List[Floats2d] = mix.predict(LayerBatch(part, [part.shape[1]]))
+        return mixed[0]
+
+    return read
+
+
+def _layers(
+    model: Model[List[Doc], List[Floats2d]], docs: Sequence[Doc], is_train: bool
+) -> Optional[LayerBatch]:
+    """Collect layers of Docs, to which no gradient goes back.
+
+    RETURNS (Optional[LayerBatch]): The layers; None if no Doc has any and nothing can compute
+        them.
+    RAISES (ValueError): If Docs have layers of other tokens or of another shape, or only some have
+        any; in training, if there are none or a gradient would be lost.
+    """
+    n_layers, width = settings_of(model.layers[0]).n_layers, model.get_dim("nO")
+    found: List[Optional[Floats3d]] = [
+        annotations.read_layers(doc, n_layers, width) if len(doc) else None for doc in docs
+    ]
+    missing = [i for i, layers in enumerate(found) if layers is None and len(docs[i])]
+    if missing:
+        computed = _compute(model, [docs[i] for i in missing], is_train)
+        if computed is not None:
+            for i, layers in zip(missing, computed.split()):
+                found[i] = layers
+        elif is_train:
+            raise ValueError(MISSING)
+        elif any(layers is not None for layers in found):
+            raise ValueError(
+                f"Only {len(docs) - len(missing)} of {len(docs)} Docs have ELMo layers. Run 'elmo' "
+                f"over all of them, with store_layers = true."
+            )
+        else:
+            return None
+    ops = model.ops
+    arrays = [ops.asarray3f(layers) for layers in found if layers is not None]
+    joined = join(ops.xp, arrays, axis=1) if arrays else ops.alloc3f(n_layers, 0, width)
+    return LayerBatch(joined, [len(doc) for doc in docs])
+
+
+def _compute(
+    model: Model[List[Doc], List[Floats2d]], docs: Sequence[Doc], is_train: bool
+) -> Optional[LayerBatch]:
+    """RETURNS (Optional[LayerBatch]): The layers of Docs without any, by the upstream component;
+    None if there is none or it has no weights."""
+    elmo = model.upstream() if isinstance(model, ElmoListener) else None
+    if elmo is None or not elmo.loaded:
+        return None
+    pending = cast(ElmoListener, model).pending
+    if is_train and not elmo.frozen:
+        raise ValueError(MISSING if pending is None else OTHER_DOCS.format(name=elmo.name))
+    if not is_train and pending is not None and pending.version == elmo.weights_version:
+        # of a component in annotating_components, with elmo not among them
+        where = pending.find(docs)
+        if where is not None:
+            return pending.read(where)
+    return elmo.predict(docs)
+
+
+def _no_backprop(d_mixed: List[Floats2d]) -> List[Doc]:
+    return []
+
+
+NO_LAYERS = (
+    "A component that was trained on ELMo gets zeros for its vectors: the Docs have no layers. Is "
+    "'elmo' in the pipeline, enabled, and before this component?"
+)
+MISSING = (
+    "A listener got neither a batch from 'elmo' nor layers on the Docs. 'elmo' must come before "
+    "this component in the pipeline and be updated with it. To keep its weights, set "
+    "frozen = true in its block. In frozen_components it works only if it is sourced from a "
+    "trained pipeline and listed in annotating_components as well."
+)
+OTHER_DOCS = (
+    "A component that listens to '{name}' was trained on Docs that '{name}' was not updated with: "
+    "Docs that the component makes itself, or Docs whose tokens were merged or split in between. "
+    "Their gradient cannot reach the biLM. Set frozen = true in the block of '{name}', or give the "
+    'component a biLM of its own: @architectures = "spacy-elmo.Tok2VecElmo.v1".'
+)

@@ -1,0 +1,92 @@
+"""The factory `punct_sentencizer`: sentences by the same rule that cuts text for the biLM.
+
+Owns how the starts of segments become those of sentences. It has nothing to train or store.
+"""
+
+import sys
+from typing import Any, Callable, Dict, Iterable, Optional
+
+import numpy as np
+from spacy.attrs import SENT_START
+from spacy.language import Language
+from spacy.pipeline import Pipe
+from spacy.tokens import Doc
+from spacy.training import Example
+
+from ..text.segments import PunctSegments, find_starts
+from ..text.tokens import Tokens
+
+# sentences are as long as they are
+SEGMENTER = PunctSegments(max_length=sys.maxsize)
+START, INSIDE, UNKNOWN = 1, -1, 0
+
+Scorer = Callable[[Iterable[Example]], Dict[str, Any]]
+
+
+@Language.factory(
+    "punct_sentencizer",
+    assigns=["token.is_sent_start", "doc.sents"],
+    default_config={"overwrite": False, "scorer": {"@scorers": "spacy.senter_scorer.v1"}},
+    default_score_weights={"sents_f": 1.0, "sents_p": 0.0, "sents_r": 0.0},
+)
+def make_punct_sentencizer(
+    nlp: Language, name: str, overwrite: bool, scorer: Optional[Scorer]
+) -> "PunctSentencizer":
+    """Make the component; see `PunctSentencizer` for the settings."""
+    return PunctSentencizer(name, overwrite=overwrite, scorer=scorer)
+
+
+class PunctSentencizer(Pipe):
+    """Marks sentences: they end after final punctuation and the closing quotes and brackets
+    that follow it, unless a lower-case word comes next, and at blank lines.
+
+    name (str): Name of the component in the pipeline.
+    overwrite (bool): Whether to change tokens that are marked already, by another component
+        or by the corpus.
+    scorer (Callable): Compares the sentences with those of a corpus, for `nlp.evaluate`.
+    """
+
+    def __init__(
+        self,
+        name: str = "punct_sentencizer",
+        *,
+        overwrite: bool = False,
+        scorer: Optional[Scorer] = None,
+    ) -> None:
+        self.name = name
+        self.overwrite = overwrite
+        self.scorer = scorer
+
+    def __call__(self, doc: Doc) -> Doc:
+        """Mark the sentences of a Doc, in place.
+
+        doc (Doc): The Doc, which may be empty.
+        RETURNS (Doc): The same Doc.
+        """
+        if not len(doc):
+            return doc
+        marks = np.where(sentence_starts(doc), START, INSIDE)
+        if not self.overwrite:
+            known = doc.to_array([SENT_START]).astype(np.int64).reshape(len(doc))
+            marks = np.where(known == UNKNOWN, marks, known)
+        column: Any = marks.astype(np.uint64).reshape(-1, 1)
+        doc.from_array([SENT_START], column)
+        return doc
+
+
+def sentence_starts(doc: Doc) -> np.ndarray:
+    """Where sentences start. Whitespace belongs to the sentence before it, and to the first
+    one where a Doc begins with it.
+
+    doc (Doc): The Doc.
+    RETURNS (ndarray): bool [n_tokens].
+    """
+    tokens = Tokens.of([doc])
+    segment = np.cumsum(find_starts(tokens, SEGMENTER))
+    words = np.flatnonzero(~tokens.is_space)
+    # the first word of each segment that has one
+    firsts = words[np.flatnonzero(np.diff(segment[words], prepend=0))]
+    starts = np.zeros(len(doc), dtype=bool)
+    starts[firsts[1:]] = True
+    starts[0] = True
+    return starts

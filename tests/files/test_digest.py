@@ -1,0 +1,114 @@
+"""Digests: no byte of what carries one can change without an error."""
+
+import hashlib
+import json
+
+import pytest
+import torch
+
+from spacy_elmo.files import digest, tensor_file
+from spacy_elmo.files.tensor_file import TensorFile
+
+TENSORS = {"digest": torch.arange(6.0).reshape(2, 3), "b": torch.ones(1, dtype=torch.float16)}
+METADATA = {"info": json.dumps({"digest": "0" * 64, "other": 1})}
+
+
+def read(content):
+    file = TensorFile(content, "The file", known=METADATA)
+    file.check()
+    return file
+
+
+@pytest.fixture(scope="module")
+def data():
+    return tensor_file.to_bytes(TENSORS, METADATA)
+
+
+def test_tensors_and_metadata_return(tmp_path, data):
+    tensor_file.write(tmp_path / "x", TENSORS, METADATA)
+    for content in (data, tmp_path / "x"):
+        file = read(content)
+        assert file.metadata == METADATA
+        assert file.tensors.keys() == TENSORS.keys()
+        assert all(torch.equal(file.tensors[name], TENSORS[name]) for name in TENSORS)
+
+
+def test_every_changed_byte_of_a_sealed_file_is_refused(tmp_path, data):
+    for place in range(len(data)):
+        for change in (1, 32, 128):
+            changed = bytearray(data)
+            changed[place] ^= change
+            with pytest.raises(ValueError, match="The file (is not|has)"):
+                read(bytes(changed))
+    for place in range(0, len(data), 7):
+        changed = bytearray(data)
+        changed[place] ^= 4
+        (tmp_path / "x").write_bytes(changed)
+        with pytest.raises(ValueError, match="The file (is not|has)"):
+            read(tmp_path / "x")
+
+
+def test_every_length_but_the_whole_is_refused(data):
+    for length in range(1, len(data)):
+        with pytest.raises(ValueError, match="The file (is not|has)"):
+            read(data[:length])
+    with pytest.raises(ValueError, match="The file is not"):
+        read(data + b"\0")
+
+
+def test_file_without_a_digest_is_read():
+    data = tensor_file.safetensors.torch.save(TENSORS, METADATA)
+    assert read(data).metadata == METADATA
+
+
+def write_files(folder):
+    (folder / "a.txt").write_text("some words")
+    (folder / "b.bin").write_bytes(bytes(range(256)))
+    digest.write_manifest(folder / "config.json", {"name": "Übermut", "sizes": [1, 2]})
+    return folder / "config.json"
+
+
+def test_manifest_holds_the_digests_of_the_other_files(tmp_path):
+    values, files = digest.read_manifest(write_files(tmp_path))
+    assert values == {"name": "Übermut", "sizes": [1, 2]}
+    assert files == {
+        name: hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()
+        for name in ("a.txt", "b.bin")
+    }
+    digest.check_file(tmp_path / "a.txt", files["a.txt"])
+    (tmp_path / "a.txt").write_text("Some words")
+    with pytest.raises(ValueError, match="a.txt is not as it was written.*Copy it again"):
+        digest.check_file(tmp_path / "a.txt", files["a.txt"])
+
+
+def test_every_changed_byte_of_a_manifest_is_refused(tmp_path):
+    path = write_files(tmp_path)
+    data = path.read_bytes()
+    for place in range(len(data)):
+        for change in (1, 32, 128):
+            changed = bytearray(data)
+            changed[place] ^= change
+            path.write_bytes(changed)
+            with pytest.raises(ValueError, match="config.json (is not|has no|names no)"):
+                digest.read_manifest(path)
+
+
+def test_json_without_digests_is_read(tmp_path):
+    (tmp_path / "x.json").write_text('{"a": 1}')
+    assert digest.read_manifest(tmp_path / "x.json") == ({"a": 1}, None)
+
+
+def test_larger_file_than_any_can_be_is_not_read(tmp_path):
+    with (tmp_path / "x.json").open("wb") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(ValueError, match="x.json has .* bytes; expected at most"):
+        digest.read_manifest(tmp_path / "x.json")
+
+
+def test_the_same_tensors_give_the_same_bytes():
+    metadata = {name: f'"{name} ü' for name in "abcdef"}
+    found = {tensor_file.to_bytes({"x": torch.ones(2)}, metadata) for _ in range(30)}
+    assert len(found) == 1
+    file = tensor_file.TensorFile(found.pop(), "x", metadata)
+    file.check()
+    assert file.metadata == metadata and torch.equal(file.tensors["x"], torch.ones(2))

@@ -1,0 +1,178 @@
+"""The perplexity of a text against a loop over its words, one at a time."""
+
+import importlib
+import math
+
+import pytest
+import torch
+
+from spacy_elmo.corpus.corpus import Corpus
+from spacy_elmo.lm.evaluate import evaluate
+from spacy_elmo.lm.language_model import LanguageModel
+from spacy_elmo.lm.windows import Passage
+from spacy_elmo.runtime.workers import Workers
+
+from ..bilm import plain
+from ..pretrain.toys import ONE, documents, sentences, toy_trainer
+
+TRAIN = Corpus.from_sentences(documents(60))
+# with words that training has not seen
+TEXT = [
+    *sentences(12, seed=1),
+    ["an", "owl", "howls"],
+    ["."],
+    "the grey zebra sees the owl .".split(),
+]
+HELDOUT = Corpus.from_sentences([TEXT])
+KINDS = {"full": {"kind": "full"}, "adaptive": {"kind": "adaptive", "cutoffs": [8, 16]}}
+
+
+@pytest.fixture(params=KINDS.values(), ids=KINDS)
+def trainer(request):
+    trainer = toy_trainer(TRAIN, softmax=request.param)
+    for _ in range(5):
+        trainer.train_step()
+    return trainer
+
+
+def read_in_direction(reverse):
+    """Words read (None for those around a sentence) and what follows them."""
+    for words in TEXT[::-1] if reverse else TEXT:
+        codes = ["<S>", *words, "</S>"]
+        codes = codes[::-1] if reverse else codes
+        for n, (read, follows) in enumerate(zip(codes, codes[1:])):
+            yield (read if n else None), follows
+
+
+@torch.no_grad()
+def mean_loss(model, reverse):
+    """Word after word in plain torch, the states carried through the whole text."""
+    bilm, direction, losses = model.bilm, int(reverse), []
+    assert bilm.tokens.char_cnn is not None
+    table = model.word_table(HELDOUT.words)
+    number = {word: 2 + n for n, word in enumerate(HELDOUT.words)}
+    states = [
+        (bilm.start_h.new_zeros(bilm.options.projection_dim), bilm.start_c.new_zeros(12))
+        for _ in bilm.layers
+    ]
+    for read, follows in read_in_direction(reverse):
+        x = table[direction if read is None else number[read]]
+        for n, layer in enumerate(bilm.layers):
+            bias = layer.bias[direction].clone()
+            bias[12:24] += 1
+            weights = (
+                *(layer.input_weight[direction], layer.state_weight[direction], bias),
+                layer.projection[direction],
+            )
+            states[n] = plain.step(weights, layer.bounds, x, states[n])
+            x = states[n][0] + x if n else states[n][0]
+        at = {"<S>": 0, "</S>": 1}.get(follows)
+        at = model.vocab.ids([follows])[0] if at is None else at
+        losses.append(-model.head.log_probs(x[None])[0, at].item())
+    return sum(losses) / len(losses), len(losses)
+
+
+def test_each_word_and_each_end_of_a_sentence_is_counted_once(trainer):
+    found = evaluate(trainer.model, HELDOUT, ONE, n_rows=1)
+    losses = []
+    for perplexity, reverse in ((found.forward, False), (found.backward, True)):
+        loss, n_positions = mean_loss(trainer.model, reverse)
+        assert found.n_positions == n_positions == sum(len(words) + 1 for words in TEXT)
+        assert perplexity == pytest.approx(math.exp(loss), rel=1e-6)
+        losses.append(loss)
+    assert found.geometric == pytest.approx(math.exp(sum(losses) / 2), rel=1e-6)
+    assert found.arithmetic == pytest.approx((found.forward + found.backward) / 2)
+    # an, howls, zebra
+    assert found.unknown == pytest.approx(3 / n_positions)
+
+
+def test_the_length_of_windows_does_not_matter(trainer, monkeypatch):
+    module = importlib.import_module("spacy_elmo.lm.evaluate")
+    for n_rows in (1, 5):
+        found = []
+        for n_steps in (1, 3, 32, 1000):
+            monkeypatch.setattr(module, "N_STEPS", n_steps)
+            found.append(evaluate(trainer.model, HELDOUT, ONE, n_rows=n_rows))
+        for other in found[1:]:
+            assert vars(other) == pytest.approx(vars(found[0]), rel=1e-6)
+
+
+def test_rows_change_where_states_start_and_nothing_else(trainer):
+    expected = evaluate(trainer.model, HELDOUT, ONE, n_rows=1)
+    for n_rows in (2, 13, 64):
+        found = evaluate(trainer.model, HELDOUT, ONE, n_rows=n_rows)
+        assert found.n_positions == expected.n_positions
+        assert found.unknown == pytest.approx(expected.unknown)
+        assert found.geometric == pytest.approx(expected.geometric, rel=0.05)
+
+
+def test_a_short_text_is_read_in_one_row(trainer, monkeypatch):
+    expected = evaluate(trainer.model, HELDOUT, ONE, n_rows=1)
+    assert evaluate(trainer.model, HELDOUT, ONE) == expected
+    module = importlib.import_module("spacy_elmo.lm.evaluate")
+    monkeypatch.setattr(module, "MIN_LENGTH", HELDOUT.n_positions // 3)
+    assert evaluate(trainer.model, HELDOUT, ONE) == evaluate(trainer.model, HELDOUT, ONE, n_rows=3)
+
+
+@pytest.mark.parametrize("recipe", ["modern", "paper"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_nothing_stale_is_left_of_earlier_weights(recipe, precision, tmp_path):
+    trainer = toy_trainer(TRAIN, recipe={"name": recipe}, training={"precision": precision})
+    before = evaluate(trainer.model, HELDOUT, ONE, precision)
+    for _ in range(3):
+        for _ in range(4):
+            trainer.train_step()
+        found = evaluate(trainer.model, HELDOUT, ONE, precision)
+        trainer.model.save(tmp_path / "model")
+        fresh = LanguageModel.load(tmp_path / "model")
+        assert evaluate(fresh, HELDOUT, ONE, precision) == found != before
+        before = found
+
+
+def test_evaluation_changes_nothing(trainer):
+    other = toy_trainer(TRAIN, softmax=vars(trainer.config.softmax))
+    for _ in range(5):
+        other.train_step()
+    evaluate(trainer.model, HELDOUT, ONE)
+    assert torch.equal(trainer.train_step().losses, other.train_step().losses)
+
+
+def test_bfloat16_is_near_float32(trainer):
+    expected = evaluate(trainer.model, HELDOUT, ONE)
+    found = evaluate(trainer.model, HELDOUT, ONE, "bfloat16")
+    assert found.geometric != expected.geometric
+    assert found.geometric == pytest.approx(expected.geometric, rel=0.02)
+
+
+class OneOfSeveral(Workers):
+    """Adds up what the processes would tell each other."""
+
+    told = []
+
+    def sum(self, values):
+        self.told.append(values)
+        return torch.stack(self.told).sum(dim=0)
+
+
+@pytest.mark.parametrize("size", [2, 40])
+def test_processes_share_the_rows(trainer, size):
+    expected = evaluate(trainer.model, HELDOUT, ONE, n_rows=6)
+    assert len(Passage(HELDOUT, 6, 1).lengths) == 6
+    OneOfSeveral.told = []
+    for rank in range(size):
+        workers = OneOfSeveral(rank, size, torch.device("cpu"))
+        found = evaluate(trainer.model, HELDOUT, workers, n_rows=6)
+    assert vars(found) == pytest.approx(vars(expected), rel=1e-6)
+
+
+def test_one_direction_has_one_perplexity():
+    trainer = toy_trainer(TRAIN, model={"bidirectional": False})
+    found = evaluate(trainer.model, HELDOUT, ONE)
+    assert found.forward == found.backward == pytest.approx(found.geometric)
+    trainer.train_step()
+    assert evaluate(trainer.model, HELDOUT, ONE).forward != found.forward
+
+
+def test_no_text_is_an_error(trainer):
+    with pytest.raises(ValueError, match="no sentence in the text to evaluate on"):
+        evaluate(trainer.model, Corpus.from_sentences([]), ONE)
