@@ -11,12 +11,11 @@ import argparse
 import subprocess
 import sys
 from pathlib import Path
-from typing import List, Optional
 
 HERE = Path(__file__).parent
 
 
-def commands(docs: Optional[Path], precision: str, device: str) -> List[List[str]]:
+def commands(docs: Path | None, precision: str, device: str) -> list[list[str]]:
     """RETURNS (List[List[str]]): Scripts with what they are given."""
     found = [
         ["embed.py", "--precision", precision, "--device", device],

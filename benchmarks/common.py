@@ -3,8 +3,9 @@
 import ctypes
 import platform
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ import torch
 N_WORDS = 20_000
 
 
-def make_words(rng: np.random.Generator) -> Tuple[List[str], np.ndarray]:
+def make_words(rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
     """RETURNS (Tuple[List[str], ndarray]): Made-up words, and their probabilities by Zipf's
     law, as in English prose."""
     letters = list("etaoinshrdlu")
@@ -21,7 +22,7 @@ def make_words(rng: np.random.Generator) -> Tuple[List[str], np.ndarray]:
     return words, chance / chance.sum()
 
 
-def best_times(runs: Mapping[str, Callable[[], object]], repeats: int) -> Dict[str, float]:
+def best_times(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
     """Best time of each, taken in turn so that a disturbance hits all alike."""
     best = dict.fromkeys(runs, float("inf"))
     for _ in range(repeats):
@@ -57,7 +58,7 @@ def machine(device: torch.device = torch.device("cpu")) -> str:  # noqa: B008
     return f"{model} ({capability}), {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
-def plot(rows: Sequence[Tuple[str, Dict[str, Any]]], columns: Sequence[str], path: Path) -> None:
+def plot(rows: Sequence[tuple[str, dict[str, Any]]], columns: Sequence[str], path: Path) -> None:
     """Draw words per second, a picture for each titled row and a bar for each column. What is
     measured comes first; products alone, its limit, last."""
     from matplotlib.figure import Figure

@@ -15,7 +15,7 @@ import json
 import time
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import spacy
 from common import machine, peak_mb
@@ -29,17 +29,17 @@ from spacy_elmo.coref.component import Coref
 NOVEL_TOKENS = 200_000
 
 
-def measure_training(nlp: Language, docs: List[Doc]) -> Dict[str, Any]:
+def measure_training(nlp: Language, docs: list[Doc]) -> dict[str, Any]:
     first, later = epochs(nlp, docs)
-    found: Dict[str, Any] = {"documents": len(docs), "tokens": sum(map(len, docs))}
+    found: dict[str, Any] = {"documents": len(docs), "tokens": sum(map(len, docs))}
     found.update({"first epoch, s": first, "later epoch, s": later})
     return found
 
 
-def measure_use(nlp: Language, docs: List[Doc]) -> Dict[str, Any]:
+def measure_use(nlp: Language, docs: list[Doc]) -> dict[str, Any]:
     coref = nlp.get_pipe("coref")
     assert isinstance(coref, Coref)
-    found: Dict[str, Any] = {}
+    found: dict[str, Any] = {}
     doc = min(docs, key=lambda doc: abs(len(doc) - 2100))
     before = [pipe for name, pipe in nlp.pipeline if name != "coref"]
     prepared = bare(doc)
@@ -52,7 +52,7 @@ def measure_use(nlp: Language, docs: List[Doc]) -> Dict[str, Any]:
         seconds.append(time.perf_counter() - start)
     found["document, tokens"], found["document, s"] = len(doc), min(seconds)
     found["document, mentions"] = len(links[0].start)
-    words: List[str] = []
+    words: list[str] = []
     for doc in islice(cycle(docs), 10_000):
         words += [token.text for token in doc]
         if len(words) >= NOVEL_TOKENS:
@@ -70,7 +70,7 @@ def measure_use(nlp: Language, docs: List[Doc]) -> Dict[str, Any]:
     return found
 
 
-def docs_of(path: Path, nlp: Language) -> List[Doc]:
+def docs_of(path: Path, nlp: Language) -> list[Doc]:
     return list(DocBin().from_disk(path).get_docs(nlp.vocab))
 
 

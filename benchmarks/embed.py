@@ -23,8 +23,9 @@ sentences, textbook, nn.LSTM and roberta are timed on 512 of them.
 import argparse
 import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ from spacy_elmo.lstm.packing import pack
 from spacy_elmo.lstm.recurrence import gate_rows, split_steps
 
 FILTERS = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256), (6, 512), (7, 1024))
-SIZES: Dict[str, BiLMOptions] = {
+SIZES: dict[str, BiLMOptions] = {
     "small": BiLMOptions(hidden_dim=1024, projection_dim=128, filters=FILTERS, n_highway=1),
     "original": BiLMOptions(hidden_dim=4096, projection_dim=512, filters=FILTERS, n_highway=2),
 }
@@ -52,7 +53,7 @@ TF32 = "tf32"  # on a GPU, products of float32 with inputs of 10 bits
 TOLERANCE = {"float32": 1e-4, TF32: 5e-3, "bfloat16": 0.05, "int8": 0.1}
 
 
-def read_sentences(path: Optional[Path], n: int) -> List[List[str]]:
+def read_sentences(path: Path | None, n: int) -> list[list[str]]:
     """The first sentences of a file, or `n` drawn ones: Zipf's law over 20,000 words,
     log-normal lengths with a mean of 20 tokens."""
     if path is not None:
@@ -123,7 +124,7 @@ class Bench:
         self.torch_lstms = TorchLSTMs(self.bilm, of_others)
         self.roberta = RobertaBase(of_others).to(device)
 
-    def measure(self, sentences: List[List[str]], repeats: int) -> Dict[str, float]:
+    def measure(self, sentences: list[list[str]], repeats: int) -> dict[str, float]:
         """RETURNS (Dict[str, float]): Words per second of each way."""
         batch = WordBatch.from_sentences(sentences)
         fewer = sentences[:MAX_SENTENCES]
@@ -131,7 +132,7 @@ class Bench:
         pieces = draw_pieces(small.lengths, self.device)
         self._check(fewer, small)
         replay = products(self.bilm, batch, self.dtype, self.max_tokens)
-        runs: Dict[str, Callable[[], object]] = {
+        runs: dict[str, Callable[[], object]] = {
             "warm": lambda: self._embed(batch),
             "textbook": lambda: self.textbook(fewer),
             "nn.LSTM": lambda: self.torch_lstms(small, self.max_tokens),
@@ -162,7 +163,7 @@ class Bench:
 
         return finish
 
-    def _check(self, sentences: List[List[str]], batch: WordBatch) -> None:
+    def _check(self, sentences: list[list[str]], batch: WordBatch) -> None:
         """The vectors of the formulas must be ours."""
         ours, formulas = self._embed(batch), self.textbook(sentences)
         error = float((ours - formulas).norm() / formulas.norm())
@@ -189,7 +190,7 @@ def main() -> None:
     print(f"{name}, {args.precision}")
     print(f"{'size':10}{'sentences':>10}" + "".join(f"{name:>11}" for name in COLUMNS), end="")
     print(f"{'/ textbook':>12}{'cold / t.':>11}{'of products':>13}")
-    rows: List[Dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     with torch.inference_mode():
         for size in args.sizes:
             bench = Bench(size, args.precision, args.device, args.max_tokens)

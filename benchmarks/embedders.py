@@ -1,7 +1,7 @@
 """Other ways to embed sentences, to compare the biLM with."""
 
 import math
-from typing import List, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -79,7 +79,7 @@ class RobertaBase(nn.Module):
         self.encoder = nn.TransformerEncoder(layer, DEPTH)
         self.to(dtype).eval().requires_grad_(False)
 
-    def forward(self, batches: Sequence[Tensor]) -> List[Tensor]:
+    def forward(self, batches: Sequence[Tensor]) -> list[Tensor]:
         """Pieces of sentences, each batch [B, T] and padded with -1; RETURNS [B, T, 768]."""
         return [
             self.encoder(self.pieces(batch.clamp(min=0)), src_key_padding_mask=batch < 0)
@@ -87,7 +87,7 @@ class RobertaBase(nn.Module):
         ]
 
 
-def draw_pieces(lengths: np.ndarray, device: torch.device) -> List[Tensor]:
+def draw_pieces(lengths: np.ndarray, device: torch.device) -> list[Tensor]:
     """RETURNS (List[Tensor]): Batches of random pieces for sentences of so many words, of
     similar length."""
     n_pieces = [math.ceil(PIECES_PER_WORD * n) + N_SPECIAL for n in sorted(lengths, reverse=True)]

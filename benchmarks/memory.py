@@ -14,9 +14,10 @@ which shows the memory that is spaCy's own.
 import argparse
 import json
 import time
+from collections.abc import Iterator
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any
 
 import numpy as np
 import spacy
@@ -34,7 +35,7 @@ FILTERS = ((1, 8), (2, 8), (3, 16))
 NEW = 0.1  # the fraction of new words
 
 
-def make_pipeline(components: List[str]) -> Language:
+def make_pipeline(components: list[str]) -> Language:
     """RETURNS (Language): Untrained components that listen to a tiny biLM."""
     torch.manual_seed(0)
     options = BiLMOptions(hidden_dim=32, projection_dim=8, n_layers=2, filters=FILTERS, char_dim=4)
@@ -81,11 +82,11 @@ def resident_mb() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 
-def measure(args: argparse.Namespace) -> Dict[str, Any]:
+def measure(args: argparse.Namespace) -> dict[str, Any]:
     nlp = make_pipeline(args.components)
     docs = islice(make_docs(nlp, args.longest, args.new_words), args.docs)
     start = time.perf_counter()
-    at: Dict[int, float] = {}
+    at: dict[int, float] = {}
     level = highest = 0.0
     n_docs = n_tokens = 0
     for doc in nlp.pipe(docs, batch_size=args.batch_size):

@@ -16,7 +16,7 @@ import json
 import math
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 import torch
 from common import machine
@@ -41,7 +41,7 @@ from spacy_elmo.runtime.workers import Workers
 
 ONE = Workers(0, 1, torch.device("cpu"))
 # the original's settings, with samples in proportion to the vocabulary
-PAPER: Dict[str, Dict[str, Any]] = {
+PAPER: dict[str, dict[str, Any]] = {
     "recipe": {"name": "paper"},
     "softmax": {"kind": "sampled", "n_samples": 4096},
     "batches": {"n_rows": 128, "n_steps": 20, "order": "shuffled", "reset": 0.0},
@@ -62,7 +62,7 @@ class BiLMRun:
         self.trainer.share_of_time = done
         self.trainer.train_step()
 
-    def look(self) -> Tuple[float, float]:
+    def look(self) -> tuple[float, float]:
         found = evaluate(self.trainer.model, self.heldout, ONE)
         return found.forward, found.backward
 
@@ -92,10 +92,10 @@ class PlainRun:
         self.optimizers = self.make_optimizers()
         self.windows = [make_windows(config, train, reverse) for reverse in (False, True)]
         self.ids = codes_to_ids(self.vocab, train.words)
-        self.states: List[Any] = [None, None]
+        self.states: list[Any] = [None, None]
         self.positions_per_step = batches.n_rows * batches.n_steps
 
-    def make_optimizers(self) -> List[torch.optim.Optimizer]:
+    def make_optimizers(self) -> list[torch.optim.Optimizer]:
         """AdamW for all weights, as such a model is trained everywhere."""
         return self.config.recipe.optimizers(self.params, [], [])[:1]
 
@@ -122,11 +122,11 @@ class PlainRun:
         return tuple(part * kept for part in state)
 
     @torch.no_grad()
-    def look(self) -> Tuple[float, float]:
+    def look(self) -> tuple[float, float]:
         ids = codes_to_ids(self.vocab, self.heldout.words)
         passage = Passage(self.heldout, MAX_ROWS, N_STEPS)
         losses, n_positions = [0.0, 0.0], 0
-        states: List[Any] = [None, None]
+        states: list[Any] = [None, None]
         for active, read, follows in passage:
             for d, lstm in enumerate(self.lstms):
                 state = states[d] and tuple(part[:, : active[0]].contiguous() for part in states[d])
@@ -141,7 +141,7 @@ class PlainRun:
 class PlainMuonRun(PlainRun):
     """The same with the biLM's optimizers."""
 
-    def make_optimizers(self) -> List[torch.optim.Optimizer]:
+    def make_optimizers(self) -> list[torch.optim.Optimizer]:
         biases, matrices, gates = kinds_of_lstm_weights(self.lstms)
         others = [*self.embedding.parameters(), *self.head.parameters(), *biases]
         return self.config.recipe.optimizers(others, matrices, gates)
@@ -150,7 +150,7 @@ class PlainMuonRun(PlainRun):
 MODELS = {"modern": BiLMRun, "paper": BiLMRun, "plain": PlainRun, "plain-muon": PlainMuonRun}
 
 
-def run(name: str, args: argparse.Namespace) -> Dict[str, Any]:
+def run(name: str, args: argparse.Namespace) -> dict[str, Any]:
     values = dict(load_config(args.config, overrides=overrides(args), interpolate=True))
     if name == "paper":
         values = {**values, "recipe": {}}
@@ -166,7 +166,7 @@ def run(name: str, args: argparse.Namespace) -> Dict[str, Any]:
     )
     made = MODELS[name](config, train, heldout)
     budget, used, n_steps = args.minutes * 60, 0.0, 0
-    looks: List[Dict[str, float]] = []
+    looks: list[dict[str, float]] = []
     while used < budget:
         start = time.perf_counter()
         made.step(used / budget)
@@ -191,7 +191,7 @@ def run(name: str, args: argparse.Namespace) -> Dict[str, Any]:
     }
 
 
-def overrides(args: argparse.Namespace) -> Dict[str, Any]:
+def overrides(args: argparse.Namespace) -> dict[str, Any]:
     given = {"paths.train": args.train, "paths.heldout": args.heldout}
     if args.cache:
         given["text.cache"] = args.cache

@@ -14,7 +14,7 @@ import json
 import time
 from itertools import chain
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import spacy
 import torch
@@ -32,9 +32,9 @@ SENTENCES_PER_DOC = 20
 REPEATS = 5
 
 
-def make_doc(nlp: Language, sentences: List[List[str]]) -> Doc:
+def make_doc(nlp: Language, sentences: list[list[str]]) -> Doc:
     words = list(chain.from_iterable(sentences))
-    starts: List[Any] = [n == 0 for sentence in sentences for n in range(len(sentence))]
+    starts: list[Any] = [n == 0 for sentence in sentences for n in range(len(sentence))]
     return Doc(nlp.vocab, words, sent_starts=starts)
 
 
@@ -54,8 +54,8 @@ def make_pipeline(bilm: BiLM, precision: str) -> Language:
 
 
 def measure_pipe(
-    nlp: Language, bilm: BiLM, sentences: List[List[str]], precision: str
-) -> Dict[str, float]:
+    nlp: Language, bilm: BiLM, sentences: list[list[str]], precision: str
+) -> dict[str, float]:
     """RETURNS (Dict[str, float]): Words per second."""
     batch = WordBatch.from_sentences(sentences)
     parts = range(0, len(sentences), SENTENCES_PER_DOC)
@@ -81,7 +81,7 @@ def measure_pipe(
     return {name: len(batch.ids) / seconds for name, seconds in best.items()}
 
 
-def measure_novel(nlp: Language, sentences: List[List[str]]) -> Dict[str, float]:
+def measure_novel(nlp: Language, sentences: list[list[str]]) -> dict[str, float]:
     """RETURNS (Dict[str, float]): Words, seconds, and megabytes beside the vectors."""
     elmo = nlp.get_pipe("elmo")
     assert isinstance(elmo, Elmo)
@@ -107,7 +107,7 @@ def main() -> None:
     sentences = read_sentences(args.text, max(args.tokens, args.novel) // 15)
     bilm = BiLM(SIZES[args.size]).requires_grad_(False)
     nlp = make_pipeline(bilm, args.precision)
-    found: Dict[str, Any] = {}
+    found: dict[str, Any] = {}
     found.update(measure_pipe(nlp, bilm, first_words(sentences, args.tokens), args.precision))
     print(f"words per second: {found['bare']:,.0f} bare, {found['pipe']:,.0f} in nlp.pipe")
     print(f"nlp.pipe reaches {found['pipe'] / found['bare']:.0%}")
@@ -121,9 +121,9 @@ def main() -> None:
         args.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def first_words(sentences: List[List[str]], n_words: int) -> List[List[str]]:
+def first_words(sentences: list[list[str]], n_words: int) -> list[list[str]]:
     """RETURNS (List[List[str]]): The first sentences, until there are so many words."""
-    found: List[List[str]] = []
+    found: list[list[str]] = []
     for sentence in sentences:
         if n_words <= 0:
             break

@@ -19,8 +19,9 @@ products  the matrix products of our step alone
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Tuple, get_args
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -47,7 +48,7 @@ from spacy_elmo.runtime.workers import Workers
 FIVE = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256))
 SEVEN = (*FIVE, (6, 512), (7, 1024))
 # sizes of the biLM, words to predict, samples
-SIZES: Dict[str, Any] = {
+SIZES: dict[str, Any] = {
     "small": (BiLMOptions(512, 128, filters=FIVE, n_highway=1), 25_000, 4096),
     "medium": (BiLMOptions(1024, 128, filters=SEVEN, n_highway=1), 100_000, 8192),
     "original": (BiLMOptions(4096, 512, filters=SEVEN, n_highway=2), 100_000, 8192),
@@ -86,9 +87,9 @@ class Bench:
         self.chars = chars.view(options.n_directions, N_STEPS, N_ROWS, -1).to(device)
         self.optimizers = self._optimizers(self.model)
         self.other_optimizers = self._optimizers(self.torch_lstm)
-        self.recorded: Optional[RecordedLosses] = None
+        self.recorded: RecordedLosses | None = None
 
-    def _optimizers(self, module: nn.Module) -> List[torch.optim.Optimizer]:
+    def _optimizers(self, module: nn.Module) -> list[torch.optim.Optimizer]:
         """Those of the recipe, for the LSTMs in use."""
         kinds = self.model.kinds_of_weights()
         if module is self.torch_lstm:
@@ -141,31 +142,31 @@ class Bench:
         rest = self.targets, self.samples, self._corrections()
         return self.torch_lstm.losses(table, places, *rest)
 
-    def _read(self) -> Tuple[Spelling, Tensor]:
+    def _read(self) -> tuple[Spelling, Tensor]:
         """The distinct words, and which of them stands where [D, T, B]."""
         distinct, places = np.unique(self.read, return_inverse=True)
         places = torch.from_numpy(places.reshape(len(self.read), N_STEPS, N_ROWS))
         return self.spelling[distinct], send(places, self.device)
 
-    def _words(self) -> Tuple[Tensor, Tensor]:
+    def _words(self) -> tuple[Tensor, Tensor]:
         """Vectors of the distinct words [n, P], and which of them stands where [D, T, B]."""
         spelling, places = self._read()
         return self.model.embed(spelling, self.precision), places
 
-    def _corrections(self) -> List[Any]:
+    def _corrections(self) -> list[Any]:
         log_expected = self.sampler.log_expected
         of_samples = log_expected(self.samples, self.n_draws)
         return [(log_expected(targets, self.n_draws), of_samples) for targets in self.targets]
 
-    def _samples(self) -> List[Sample]:
+    def _samples(self) -> list[Sample]:
         return [Sample(self.samples, corrections) for corrections in self._corrections()]
 
-    def step(self, losses: Callable[[], Tensor], optimizers: List[torch.optim.Optimizer]) -> None:
+    def step(self, losses: Callable[[], Tensor], optimizers: list[torch.optim.Optimizer]) -> None:
         self.draw()
         losses().mean().backward()
         self.change(optimizers)
 
-    def change(self, optimizers: List[torch.optim.Optimizer]) -> None:
+    def change(self, optimizers: list[torch.optim.Optimizer]) -> None:
         params = [
             param for o in optimizers for group in o.param_groups for param in group["params"]
         ]
@@ -184,10 +185,10 @@ class Bench:
             for found in (self.with_textbook(), self.with_eager()):
                 torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
 
-    def measure(self, repeats: int) -> Dict[str, float]:
+    def measure(self, repeats: int) -> dict[str, float]:
         """RETURNS (Dict[str, float]): Words per second of each way."""
         self.check()
-        runs: Dict[str, Callable[[], object]] = {
+        runs: dict[str, Callable[[], object]] = {
             "ours": lambda: self.step(self.ours, self.optimizers),
             "eager": lambda: self.step(self.with_eager, self.optimizers),
             "textbook": lambda: self.step(self.with_textbook, self.optimizers),

@@ -5,7 +5,7 @@ of a batch, one direction after the other, a Python loop over the steps with all
 inside. The weights are those of our model, so the results must be the same.
 """
 
-from typing import List, Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from spacy_elmo.bilm import BiLM
 from spacy_elmo.lm.language_model import LanguageModel
 from spacy_elmo.lstm.packing import END, N_BOUNDARIES, START
 
-Corrections = Tuple[Tensor, Tensor]
+Corrections = tuple[Tensor, Tensor]
 # sentences padded together, after sorting by length: more waste more on the longest of them
 BATCH_SENTENCES = 32
 
@@ -32,14 +32,14 @@ class TextbookBiLM:
     def __call__(self, sentences: Sequence[Sequence[str]]) -> Tensor:
         """RETURNS (Tensor): All layers [n_layers + 1, n_tokens, 2 * P], as `BiLM.forward`."""
         order = sorted(range(len(sentences)), key=lambda k: -len(sentences[k]))
-        found: List[Optional[Tensor]] = [None] * len(sentences)
+        found: list[Tensor | None] = [None] * len(sentences)
         for start in range(0, len(order), BATCH_SENTENCES):
             part = order[start : start + BATCH_SENTENCES]
             for k, layers in zip(part, self._batch([sentences[k] for k in part])):
                 found[k] = layers
         return torch.cat([layers for layers in found if layers is not None], dim=1)
 
-    def _batch(self, sentences: Sequence[Sequence[str]]) -> List[Tensor]:
+    def _batch(self, sentences: Sequence[Sequence[str]]) -> list[Tensor]:
         """RETURNS (List[Tensor]): The layers of each sentence [n_layers + 1, n, 2 * P]."""
         bilm = self.bilm
         lengths = torch.tensor([len(sentence) + N_BOUNDARIES for sentence in sentences])
@@ -81,7 +81,7 @@ class TextbookBiLM:
         vectors: Tensor = projection(features)
         return vectors.view(*chars.shape[:-1], -1)
 
-    def layers(self, x: Tensor, d: int) -> List[Tensor]:
+    def layers(self, x: Tensor, d: int) -> list[Tensor]:
         """One direction, over the words in its own order [T, B, P], from the biLM's start states
         (zeros before `warm_up`); RETURNS the words and the outputs of each layer."""
         found = [x]
@@ -119,8 +119,8 @@ class TextbookLosses:
         words: Tensor,
         targets: Tensor,
         samples: Tensor,
-        corrections: List[Corrections],
-        table: Optional[Tensor] = None,
+        corrections: list[Corrections],
+        table: Tensor | None = None,
     ) -> Tensor:
         """words: characters [D, T, B, C], or places in the table [D, T, B] if there is one;
         targets [D, T * B], samples [S], table [n, P]; RETURNS mean losses [D]."""

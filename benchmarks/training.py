@@ -11,7 +11,7 @@ import argparse
 import json
 import time
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from common import machine
 from spacy.language import Language
@@ -29,7 +29,7 @@ def bare(doc: Doc) -> Doc:
     return Doc(doc.vocab, [token.text for token in doc], [bool(t.whitespace_) for t in doc])
 
 
-def epoch(nlp: Language, docs: List[Doc]) -> float:
+def epoch(nlp: Language, docs: list[Doc]) -> float:
     """RETURNS (float): Seconds of a step for each Doc."""
     optimizer = nlp.create_optimizer()
     annotates = nlp.config["training"]["annotating_components"]
@@ -42,7 +42,7 @@ def epoch(nlp: Language, docs: List[Doc]) -> float:
     return time.perf_counter() - start
 
 
-def epochs(nlp: Language, docs: List[Doc]) -> Tuple[float, float]:
+def epochs(nlp: Language, docs: list[Doc]) -> tuple[float, float]:
     """RETURNS (Tuple[float, float]): Seconds of the first epoch of a new training, and of the
     second."""
     nlp.initialize(lambda: [Example(bare(doc), doc) for doc in docs])
@@ -51,7 +51,7 @@ def epochs(nlp: Language, docs: List[Doc]) -> Tuple[float, float]:
 
 def pipeline(config: Path, bilm: str) -> Language:
     """RETURNS (Language): What a config describes, with a biLM if it has any."""
-    overrides: Dict[str, Any] = {}
+    overrides: dict[str, Any] = {}
     if "elmo" in load_config(config)["components"]:
         options = load_bilm(bilm).options
         sizes = {"width": options.width, "depth": options.n_layers}
@@ -72,7 +72,7 @@ def main() -> None:
     args = parser.parse_args()
     print(machine())
     print(f"{'config':20}{'first epoch':>13}{'later ones':>13}{'ratio':>8}{'words/s later':>15}")
-    rows: List[Dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for config in args.configs:
         nlp = pipeline(config, args.bilm)
         docs = list(DocBin().from_disk(args.docs).get_docs(nlp.vocab))

@@ -4,7 +4,8 @@
 when there is nothing but its matrix products. `textbook` has the formulas.
 """
 
-from typing import Any, Callable, List, Tuple
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from embedders import make_lstms
@@ -36,7 +37,7 @@ class TorchLSTM(nn.Module):
         places: Tensor,
         targets: Tensor,
         samples: Tensor,
-        corrections: List[Corrections],
+        corrections: list[Corrections],
     ) -> Tensor:
         """Vectors of words [n, P], which each position reads [D, T, B], targets [D, T * B],
         samples [S]; RETURNS mean losses [D]."""
@@ -55,7 +56,7 @@ class TorchLSTM(nn.Module):
         return torch.stack(found)
 
 
-def kinds_of_lstm_weights(module: nn.Module) -> Tuple[Weights, Weights, Weights]:
+def kinds_of_lstm_weights(module: nn.Module) -> tuple[Weights, Weights, Weights]:
     """RETURNS (Tuple[List[nn.Parameter], ...]): Weights of torch's LSTMs as
     `LanguageModel.kinds_of_weights` has them: biases, projections, and those of the gates."""
     others: Weights = []
@@ -70,7 +71,7 @@ def kinds_of_lstm_weights(module: nn.Module) -> Tuple[Weights, Weights, Weights]
 class _Recorder(TorchDispatchMode):
     def __init__(self) -> None:
         super().__init__()
-        self.calls: List[Tuple[Any, Any, Any]] = []
+        self.calls: list[tuple[Any, Any, Any]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__.rstrip("_")

@@ -1,7 +1,8 @@
 """Pipelines over the tiny biLM, and the gradients that reach it."""
 
+from collections.abc import Iterable
 from functools import partial
-from typing import Any, Dict, Iterable, List, Optional
+from typing import Any
 
 import numpy as np
 import spacy
@@ -16,7 +17,7 @@ from spacy_elmo.pipeline.elmo import Elmo
 from .samples import tiny_bilm
 
 WIDTH = 12
-LISTENER: Dict[str, Any] = {
+LISTENER: dict[str, Any] = {
     "@architectures": "spacy-elmo.ElmoListener.v1",
     "width": WIDTH,
     "depth": 2,
@@ -40,7 +41,7 @@ def make_tiny_loader(seed: int = 0) -> Any:
     return partial(tiny_bilm, seed)
 
 
-def blank(*names: str, elmo: Optional[Dict[str, Any]] = None) -> Language:
+def blank(*names: str, elmo: dict[str, Any] | None = None) -> Language:
     """A blank pipeline with `elmo` and the named listeners, not initialized.
 
     A name starts with that of its factory: "tagger", "tagger_2", "ner", ...
@@ -52,7 +53,7 @@ def blank(*names: str, elmo: Optional[Dict[str, Any]] = None) -> Language:
     return nlp
 
 
-def pipeline(*names: str, elmo: Optional[Dict[str, Any]] = None) -> Language:
+def pipeline(*names: str, elmo: dict[str, Any] | None = None) -> Language:
     """As `blank`, but initialized, and with random weights instead of zeros, so that
     every listener sends a gradient from the first step on."""
     nlp = blank(*names, elmo=elmo)
@@ -62,7 +63,7 @@ def pipeline(*names: str, elmo: Optional[Dict[str, Any]] = None) -> Language:
 
 
 def add_elmo(
-    nlp: Language, name: str = "elmo", seed: int = 0, first: Optional[bool] = None, **settings: Any
+    nlp: Language, name: str = "elmo", seed: int = 0, first: bool | None = None, **settings: Any
 ) -> Elmo:
     model = {"width": WIDTH, "depth": 2, **settings.pop("model", {})}
     pipe = nlp.add_pipe("elmo", name=name, first=first, config={"model": model, **settings})
@@ -74,7 +75,7 @@ def add_elmo(
 def add_listener(nlp: Language, name: str, **settings: Any) -> Any:
     factory = name.split("_")[0]
     tok2vec = {**LISTENER, **settings}
-    models: Dict[str, Dict[str, Any]] = {
+    models: dict[str, dict[str, Any]] = {
         "tagger": {"@architectures": "spacy.Tagger.v2"},
         "ner": {
             "@architectures": "spacy.TransitionBasedParser.v2",
@@ -90,11 +91,11 @@ def add_listener(nlp: Language, name: str, **settings: Any) -> Any:
     )
 
 
-def examples(nlp: Language, *, entities: bool = True, tags: bool = True) -> List[Example]:
+def examples(nlp: Language, *, entities: bool = True, tags: bool = True) -> list[Example]:
     found = []
     for (text, gold_tags), gold_entities in zip(TAGGED, ENTITIES):
         words = text.split()
-        annotation: Dict[str, Any] = {"words": words}
+        annotation: dict[str, Any] = {"words": words}
         annotation["entities"] = gold_entities if entities else ["-"] * len(words)
         if tags:
             annotation["tags"] = gold_tags
@@ -118,18 +119,18 @@ def bilm_of(pipe: Any) -> BiLM:
     return next(node.shims[0].bilm for node in model.walk() if node.name == "bilm")
 
 
-def weights_of(pipe: Any) -> Dict[str, torch.Tensor]:
+def weights_of(pipe: Any) -> dict[str, torch.Tensor]:
     return {name: param.detach().clone() for name, param in bilm_of(pipe).named_parameters()}
 
 
-def changed(before: Dict[str, torch.Tensor], pipe: Any) -> List[str]:
+def changed(before: dict[str, torch.Tensor], pipe: Any) -> list[str]:
     after = weights_of(pipe)
     return [name for name in before if not torch.equal(before[name], after[name])]
 
 
-def gradients(nlp: Language, name: str = "elmo") -> Dict[str, np.ndarray]:
+def gradients(nlp: Language, name: str = "elmo") -> dict[str, np.ndarray]:
     """Finish an update without a step: the gradients that the biLM's parameters got."""
-    found: Dict[str, np.ndarray] = {}
+    found: dict[str, np.ndarray] = {}
 
     def record(key: Any, weights: Any, gradient: Any) -> Any:
         found[key[1]] = gradient.copy()
@@ -142,11 +143,11 @@ def gradients(nlp: Language, name: str = "elmo") -> Dict[str, np.ndarray]:
     return found
 
 
-def assert_same_gradients(found: Dict[str, np.ndarray], expected: Dict[str, np.ndarray]) -> None:
+def assert_same_gradients(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     assert found.keys() == expected.keys() and found
     for name in found:
         np.testing.assert_allclose(found[name], expected[name], atol=1e-5, rtol=1e-4, err_msg=name)
 
 
-def add_up(*parts: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+def add_up(*parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: sum(part[name] for part in parts) for name in parts[0]}

@@ -5,8 +5,9 @@ step at a time, in float64. The readers are compared with it; `tests.weights.wri
 puts its weights in the files of each format.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ class Cell:
 
     kernel: Array  # [P + P, 4H]
     bias: Array  # [4H], to which the forget gate's 1 is still to be added
-    projection: Optional[Array]  # [H, P]
+    projection: Array | None  # [H, P]
 
 
 @dataclass
@@ -37,15 +38,15 @@ class Highway:
 class Reference:
     """All weights and switches."""
 
-    cells: List[List[Cell]]  # by direction and layer
-    chars: Optional[Array] = None  # [n_chars, E]
-    filters: List[Tuple[Array, Array]] = field(default_factory=list)  # [width, E, n], [n]
-    highways: List[Highway] = field(default_factory=list)
-    words: Optional[Array] = None  # [n_words, W]
-    projection: Optional[Tuple[Array, Array]] = None  # [features, P], [P]
+    cells: list[list[Cell]]  # by direction and layer
+    chars: Array | None = None  # [n_chars, E]
+    filters: list[tuple[Array, Array]] = field(default_factory=list)  # [width, E, n], [n]
+    highways: list[Highway] = field(default_factory=list)
+    words: Array | None = None  # [n_words, W]
+    projection: tuple[Array, Array] | None = None  # [features, P], [P]
     activation: str = "relu"
-    cell_clip: Optional[float] = 3.0
-    proj_clip: Optional[float] = 3.0
+    cell_clip: float | None = 3.0
+    proj_clip: float | None = 3.0
     skip: bool = True
 
     def token(self, char_ids: Sequence[int] = (), word_id: int = 0) -> Array:
@@ -95,7 +96,7 @@ class Reference:
             sides.append(side if direction == 0 else side[:, ::-1])
         return np.concatenate(sides, axis=2)[:, 1:-1]
 
-    def _run(self, cell: Cell, xs: Sequence[Array]) -> List[Array]:
+    def _run(self, cell: Cell, xs: Sequence[Array]) -> list[Array]:
         hidden, dim = len(cell.bias) // 4, len(cell.kernel) - len(xs[0])
         c, h = np.zeros(hidden), np.zeros(dim)
         outputs = []
@@ -115,7 +116,7 @@ def sigmoid(x: Array) -> Array:
     return 1 / (1 + np.exp(-x))
 
 
-def clip(x: Array, bound: Optional[float]) -> Array:
+def clip(x: Array, bound: float | None) -> Array:
     return x if bound is None else np.clip(x, -bound, bound)
 
 
@@ -126,7 +127,7 @@ def random_reference(
     dim: int = 6,
     n_layers: int = 2,
     n_directions: int = 2,
-    filters: Sequence[Tuple[int, int]] = ((1, 4), (2, 6), (3, 8)),
+    filters: Sequence[tuple[int, int]] = ((1, 4), (2, 6), (3, 8)),
     n_chars: int = 261,
     char_dim: int = 5,
     n_highway: int = 2,
@@ -175,7 +176,7 @@ def random_reference(
     return reference
 
 
-def spell_bytes(word: str, n_positions: int = 50) -> List[int]:
+def spell_bytes(word: str, n_positions: int = 50) -> list[int]:
     """Raw ids of a word: its bytes between 258 and 259, then 260."""
     return _row(list(word.encode("utf8"))[: n_positions - 2], 258, 259, 260, n_positions)
 
@@ -188,7 +189,7 @@ def byte_sentence(reference: Reference, words: Sequence[str], n_positions: int =
 
 
 def word_sentence(
-    reference: Reference, words: Sequence[str], ids: Dict[str, int], special: Sequence[str]
+    reference: Reference, words: Sequence[str], ids: dict[str, int], special: Sequence[str]
 ) -> Array:
     """RETURNS (ndarray): The layers of a sentence by a model over word ids; `special`
     are the unknown word and those before and after a sentence."""
@@ -200,15 +201,15 @@ def word_sentence(
 def many_langs_sentence(
     reference: Reference,
     words: Sequence[str],
-    chars: Dict[str, int],
-    word_ids: Dict[str, int],
+    chars: dict[str, int],
+    word_ids: dict[str, int],
     n_positions: int = 50,
 ) -> Array:
     """RETURNS (ndarray): The layers of a sentence by a model of ELMoForManyLangs; an
     empty dictionary stands for a part that the model lacks."""
     tokens = []
     for word in ["<bos>", *(word[: n_positions - 2] for word in words), "<eos>"]:
-        row: List[int] = []
+        row: list[int] = []
         if chars:
             ids = [chars.get(c, chars["<oov>"]) for c in word]
             ids = [chars[word]] if word in ("<bos>", "<eos>") else ids
@@ -218,6 +219,6 @@ def many_langs_sentence(
     return reference.layers(tokens)
 
 
-def _row(ids: List[int], start: int, end: int, pad: int, n_positions: int) -> List[int]:
+def _row(ids: list[int], start: int, end: int, pad: int, n_positions: int) -> list[int]:
     row = [start, *ids, end]
     return row + [pad] * (n_positions - len(row))

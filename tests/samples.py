@@ -1,12 +1,12 @@
 """Small random models and texts that the tests share."""
 
-from typing import Any, List
+from typing import Any
 
 import torch
 
 from spacy_elmo.bilm import BiLM, BiLMOptions
 
-SENTENCES: List[List[str]] = [
+SENTENCES: list[list[str]] = [
     "The bank of the river was green .".split(),
     "He went to the bank to borrow money , and the clerk said no !".split(),
     "Why ?".split(),

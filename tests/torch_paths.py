@@ -6,10 +6,11 @@ As a program it sets the settings that its arguments name before spacy_elmo is i
 """
 
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Callable, Dict
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ class AtOnce(AbstractContextManager):
         pass
 
 
-SETTINGS: Dict[str, Callable[[], Any]] = {
+SETTINGS: dict[str, Callable[[], Any]] = {
     "float64": lambda: AtOnce(torch.set_default_dtype, torch.float64),
     "bfloat16": lambda: AtOnce(torch.set_default_dtype, torch.bfloat16),
     "float16": lambda: AtOnce(torch.set_default_dtype, torch.float16),
@@ -43,7 +44,7 @@ SETTINGS: Dict[str, Callable[[], Any]] = {
 }
 
 
-def run(folder: Path) -> Dict[str, np.ndarray]:
+def run(folder: Path) -> dict[str, np.ndarray]:
     """Run the main paths; their files are written to a folder."""
     import spacy
 
@@ -51,7 +52,7 @@ def run(folder: Path) -> Dict[str, np.ndarray]:
     return {**of_pretraining(folder), **of_pipeline(folder / "training" / "model-last")}
 
 
-def of_pretraining(folder: Path) -> Dict[str, np.ndarray]:
+def of_pretraining(folder: Path) -> dict[str, np.ndarray]:
     from spacy_elmo import ElmoEmbedder, LanguageScorer
 
     from .pretrain.toys import config, pretraining, write_text
@@ -73,7 +74,7 @@ def of_pretraining(folder: Path) -> Dict[str, np.ndarray]:
     return found
 
 
-def of_pipeline(path: Path) -> Dict[str, np.ndarray]:
+def of_pipeline(path: Path) -> dict[str, np.ndarray]:
     import spacy
     from spacy.tokens import Doc, Span
     from spacy.training import Example

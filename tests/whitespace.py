@@ -1,13 +1,13 @@
 """Docs with whitespace tokens in them, for tests that these change nothing."""
 
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from hypothesis import strategies as st
 from spacy.tokens import Doc, Span
 
 # no blank lines, which end segments of the biLM
 SPACES = ["\n", " ", "  ", "\t", "\u3000"]
-Gaps = Dict[int, Tuple[List[str], bool]]
+Gaps = dict[int, tuple[list[str], bool]]
 
 
 def gaps(n_tokens: int) -> "st.SearchStrategy[Gaps]":
@@ -24,9 +24,9 @@ def respaced(doc: Doc, found: Gaps, edges: bool = False) -> Doc:
     found (Gaps): Where whitespace goes.
     edges (bool): Whether spans begin and end with the whitespace that is next to them.
     """
-    words: List[str] = []
-    starts: List[bool] = []
-    places: List[int] = []
+    words: list[str] = []
+    starts: list[bool] = []
+    places: list[int] = []
     marked = doc.has_annotation("SENT_START")
     for i in range(len(doc) + 1):
         texts, takes_start = found.get(i, ([], False))
@@ -38,7 +38,7 @@ def respaced(doc: Doc, found: Gaps, edges: bool = False) -> Doc:
         if i < len(doc):
             words.append(doc[i].text)
             starts.append(is_start and not moves)
-    kwargs: Dict[str, Any] = {"sent_starts": starts} if marked else {}
+    kwargs: dict[str, Any] = {"sent_starts": starts} if marked else {}
     spaced = Doc(doc.vocab, words, **kwargs)
     spaced.user_data.update(doc.user_data)
     for key, spans in doc.spans.items():
@@ -53,7 +53,7 @@ def respaced(doc: Doc, found: Gaps, edges: bool = False) -> Doc:
     return spaced
 
 
-def words_in(doc: Doc, start: int, end: int) -> Tuple[int, int]:
+def words_in(doc: Doc, start: int, end: int) -> tuple[int, int]:
     """A span that begins and ends with words, counted in words."""
     assert not doc[start].is_space and not doc[end - 1].is_space
     before = sum(not token.is_space for token in doc[:start])

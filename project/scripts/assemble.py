@@ -1,7 +1,7 @@
 """Put components that were trained apart, each on the same frozen biLM, into one pipeline."""
 
 from pathlib import Path
-from typing import Annotated, Any, Dict, List
+from typing import Annotated, Any
 
 import spacy
 import typer
@@ -19,7 +19,7 @@ def weights_of(nlp: Language) -> bytes:
     return nlp.get_pipe(ENCODER).to_bytes(exclude=["vocab"])
 
 
-def assemble(first: Path, others: List[Path]) -> Language:
+def assemble(first: Path, others: list[Path]) -> Language:
     """Add to a pipeline the components that others have beyond it.
 
     first (Path): The pipeline that is added to: its biLM, tokenizer and sentences stay.
@@ -43,7 +43,7 @@ def assemble(first: Path, others: List[Path]) -> Language:
                     f"were trained without them. Name {path} first."
                 )
             # where it was trained: with what was marked by then, and nothing else
-            place: Dict[str, Any] = {"after": before} if before else {"first": True}
+            place: dict[str, Any] = {"after": before} if before else {"first": True}
             nlp.add_pipe(name, source=other, **place)
     return nlp
 
@@ -51,7 +51,7 @@ def assemble(first: Path, others: List[Path]) -> Language:
 def assemble_cli(
     output: Annotated[Path, Arg(help="Folder to write the pipeline to")],
     first: Annotated[Path, Arg(help="A trained pipeline")],
-    others: Annotated[List[Path], Arg(help="Others, trained on the same biLM")],
+    others: Annotated[list[Path], Arg(help="Others, trained on the same biLM")],
 ) -> None:
     """Assemble one pipeline of several, for instance of coref's and ner's."""
     try:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import venv
 from pathlib import Path
-from typing import Annotated, Any, Dict, List
+from typing import Annotated, Any
 
 import spacy
 import typer
@@ -38,7 +38,7 @@ def predictions(pipeline: str, corpus: str) -> str:
     """
     nlp = spacy.load(pipeline)
     texts = [doc.text for doc in DocBin().from_disk(corpus).get_docs(nlp.vocab)]
-    found: List[Dict[str, Any]] = []
+    found: list[dict[str, Any]] = []
     for doc in nlp.pipe(texts):
         spans = {
             key: [(span.start, span.end, span.label_) for span in group]

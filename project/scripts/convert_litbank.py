@@ -8,9 +8,10 @@ the tokens as they are, in training and in evaluation.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Dict, Iterable, Iterator, List, Sequence, Tuple
+from typing import Annotated
 
 import spacy
 import typer
@@ -40,7 +41,7 @@ TEST_FOLDS = (
     (44, 60, 158, 208, 351, 768, 940, 2814, 6053, 15265),
 )
 
-Entity = Tuple[int, int, str]
+Entity = tuple[int, int, str]
 """First token, the token after the last, label."""
 
 
@@ -49,8 +50,8 @@ class Sentence:
     """A sentence with the entities of all layers, in order of their first token, the longer
     one first where two start alike."""
 
-    words: List[str]
-    entities: List[Entity] = field(default_factory=list)
+    words: list[str]
+    entities: list[Entity] = field(default_factory=list)
 
 
 def read_sentences(lines: Iterable[str], source: str = "The file") -> Iterator[Sentence]:
@@ -60,7 +61,7 @@ def read_sentences(lines: Iterable[str], source: str = "The file") -> Iterator[S
     source (str): Where they come from, for error messages.
     YIELDS (Sentence): The sentences.
     """
-    rows: List[List[str]] = []
+    rows: list[list[str]] = []
     for number, line in enumerate(lines, 1):
         cells = line.rstrip("\r\n").split("\t")
         while len(cells) > 1 and not cells[-1]:
@@ -105,13 +106,13 @@ def read_layer(tags: Sequence[str], source: str = "The layer") -> Iterator[Entit
         start, label = i, tag_label
 
 
-def keep_outermost(entities: Iterable[Entity]) -> List[Entity]:
+def keep_outermost(entities: Iterable[Entity]) -> list[Entity]:
     """Leave out entities inside of others. Of two labels of one span the first in the
     alphabet stays, which is as good a choice as the other.
 
     RETURNS (List[Entity]): Those that do not overlap, in order.
     """
-    kept: List[Entity] = []
+    kept: list[Entity] = []
     for entity in sorted(entities, key=lambda entity: (entity[0], -entity[1], entity[2])):
         if not kept or entity[0] >= kept[-1][1]:
             kept.append(entity)
@@ -126,9 +127,9 @@ def make_doc(sentences: Sequence[Sentence], vocab: Vocab, book: str, *, nested: 
     nested (bool): Whether to set `doc.spans["sc"]`, or `doc.ents` to the outermost ones.
     RETURNS (Doc): The Doc.
     """
-    words: List[str] = []
-    sent_starts: List[bool] = []
-    entities: List[Entity] = []
+    words: list[str] = []
+    sent_starts: list[bool] = []
+    entities: list[Entity] = []
     for sent in sentences:
         offset = len(words)
         words.extend(sent.words)
@@ -154,7 +155,7 @@ def book_number(path: Path) -> int:
     return int(number)
 
 
-def read_books(tsv_dir: Path, vocab: Vocab, *, nested: bool) -> Dict[int, List[Doc]]:
+def read_books(tsv_dir: Path, vocab: Vocab, *, nested: bool) -> dict[int, list[Doc]]:
     """Read all books.
 
     tsv_dir (Path): Folder of `<Gutenberg id>_<title>_brat.tsv` files.
@@ -162,7 +163,7 @@ def read_books(tsv_dir: Path, vocab: Vocab, *, nested: bool) -> Dict[int, List[D
     nested (bool): See `make_doc`.
     RETURNS (Dict[int, List[Doc]]): The Doc of each book, by Gutenberg id.
     """
-    books: Dict[int, List[Doc]] = {}
+    books: dict[int, list[Doc]] = {}
     for path in sorted(tsv_dir.glob("*.tsv"), key=book_number):
         book = path.stem.removesuffix("_brat")
         lines = (line for _, line in numbered_lines(path))
@@ -171,7 +172,7 @@ def read_books(tsv_dir: Path, vocab: Vocab, *, nested: bool) -> Dict[int, List[D
     return books
 
 
-def split_books(books: Dict[int, List[Doc]], fold: int) -> Dict[str, List[Doc]]:
+def split_books(books: dict[int, list[Doc]], fold: int) -> dict[str, list[Doc]]:
     """Split by book.
 
     books (Dict[int, List[Doc]]): The Docs of each book, by Gutenberg id.
@@ -180,14 +181,14 @@ def split_books(books: Dict[int, List[Doc]], fold: int) -> Dict[str, List[Doc]]:
     """
     if not 0 <= fold < len(TEST_FOLDS):
         raise ValueError(f"'fold' is {fold}; the published folds are 0 to {len(TEST_FOLDS) - 1}.")
-    parts: Dict[str, List[Doc]] = {"train": [], "dev": [], "test": []}
+    parts: dict[str, list[Doc]] = {"train": [], "dev": [], "test": []}
     test, dev = TEST_FOLDS[fold], TEST_FOLDS[fold - 1]
     for book, docs in books.items():
         parts["test" if book in test else "dev" if book in dev else "train"].extend(docs)
     return parts
 
 
-def convert_litbank(tsv_dir: Path, output_dir: Path, fold: int = 0) -> List[List[str]]:
+def convert_litbank(tsv_dir: Path, output_dir: Path, fold: int = 0) -> list[list[str]]:
     """Write `flat/{train,dev,test}.spacy` and `nested/{train,dev,test}.spacy`.
 
     tsv_dir, output_dir (Path): Folder of the TSV files, and where to write.

@@ -5,7 +5,7 @@ with its entities in `doc.spans["coref_clusters_1"]` and so on, and its tokens a
 """
 
 from pathlib import Path
-from typing import Annotated, Dict, List
+from typing import Annotated
 
 import spacy
 import typer
@@ -22,7 +22,7 @@ from spacy_elmo.coref.formats import Dropped, read_documents
 HEADER = ("part", "docs", "tokens", "mentions", "entities", "singletons")
 
 
-def read_books(conll_dir: Path, vocab: Vocab, dropped: Dropped) -> Dict[int, List[Doc]]:
+def read_books(conll_dir: Path, vocab: Vocab, dropped: Dropped) -> dict[int, list[Doc]]:
     """Read all books.
 
     conll_dir (Path): Folder of `<Gutenberg id>_<title>_brat.conll` files.
@@ -30,7 +30,7 @@ def read_books(conll_dir: Path, vocab: Vocab, dropped: Dropped) -> Dict[int, Lis
     dropped (Dropped): Counts what was left out.
     RETURNS (Dict[int, List[Doc]]): The Doc of each book, by Gutenberg id.
     """
-    books: Dict[int, List[Doc]] = {}
+    books: dict[int, list[Doc]] = {}
     for path in sorted(conll_dir.glob("*.conll"), key=book_number):
         book = path.stem.removesuffix("_brat")
         docs = books[book_number(path)] = []
@@ -41,7 +41,7 @@ def read_books(conll_dir: Path, vocab: Vocab, dropped: Dropped) -> Dict[int, Lis
     return books
 
 
-def convert_litbank_coref(conll_dir: Path, output_dir: Path, fold: int = 0) -> List[List[str]]:
+def convert_litbank_coref(conll_dir: Path, output_dir: Path, fold: int = 0) -> list[list[str]]:
     """Write `train.spacy`, `dev.spacy` and `test.spacy`.
 
     conll_dir, output_dir (Path): Folder of the CoNLL files, and where to write.

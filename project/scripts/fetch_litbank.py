@@ -5,7 +5,7 @@ an error and stays as it is.
 """
 
 from pathlib import Path
-from typing import Annotated, Dict, List
+from typing import Annotated
 
 import requests
 import typer
@@ -21,7 +21,7 @@ CHECKSUMS = Path(__file__).parent.parent / "litbank.md5"
 TIMEOUT = 60
 
 
-def read_checksums(path: Path) -> Dict[str, str]:
+def read_checksums(path: Path) -> dict[str, str]:
     """RETURNS (Dict[str, str]): The MD5 of each file, of lines as md5sum writes them."""
     lines = path.read_text(encoding="utf8").splitlines()
     return {name: checksum for checksum, name in (line.split("  ", 1) for line in lines)}
@@ -36,7 +36,7 @@ def check(path: Path, checksum: str, source: str) -> None:
         )
 
 
-def fetch(folder: Path, checksums: Dict[str, str], source: str = SOURCE) -> int:
+def fetch(folder: Path, checksums: dict[str, str], source: str = SOURCE) -> int:
     """Complete a folder.
 
     folder (Path): Where the files belong.
@@ -44,7 +44,7 @@ def fetch(folder: Path, checksums: Dict[str, str], source: str = SOURCE) -> int:
     source (str): The address that the path is added to.
     RETURNS (int): Files that were fetched; the others were there.
     """
-    missing: List[str] = []
+    missing: list[str] = []
     for name, checksum in checksums.items():
         path = folder / name
         if path.is_file():

@@ -12,7 +12,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Dict, List
+from typing import Annotated, Any
 
 import typer
 from runs import Run
@@ -34,7 +34,7 @@ def start(run: Run, n_threads: int) -> int:
     return subprocess.run([sys.executable, str(SCRIPT), run.to_json()], env=environment).returncode
 
 
-def carry_out_all(runs: List[Run], n_jobs: int) -> None:
+def carry_out_all(runs: list[Run], n_jobs: int) -> None:
     """Carry out runs, so many side by side; the first that fails ends it."""
     n_threads = max(1, (os.cpu_count() or 1) // n_jobs)
     with ThreadPoolExecutor(n_jobs) as pool:
@@ -48,14 +48,14 @@ def carry_out_all(runs: List[Run], n_jobs: int) -> None:
 
 
 @cache
-def sizes_of(bilm: str) -> Dict[str, Any]:
+def sizes_of(bilm: str) -> dict[str, Any]:
     """RETURNS (Dict[str, Any]): Those settings of `elmo` that follow from a biLM."""
     options = load_bilm(bilm).options
     sizes = {"width": options.width, "depth": options.n_layers}
     return {f"components.elmo.model.{name}": value for name, value in sizes.items()}
 
 
-def settings_for(config: Path, overrides: Dict[str, Any], bilm: str) -> Dict[str, Any]:
+def settings_for(config: Path, overrides: dict[str, Any], bilm: str) -> dict[str, Any]:
     """RETURNS (Dict[str, Any]): Settings for a config, those of ELMo for the one with it."""
     if "elmo" in load_config(config)["components"]:
         return {"paths.bilm": bilm, **sizes_of(bilm), **overrides}

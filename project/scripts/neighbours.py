@@ -5,9 +5,9 @@ Owns how occurrences are found and compared: by the cosine of the mean of the LS
 
 import random
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import FrozenSet, Iterator, List, Tuple
 
 import numpy as np
 import spacy
@@ -24,7 +24,7 @@ SEED = 0
 SPECIAL = re.compile(r"[\\`*_\[\]<>&|#]")  # to Markdown
 
 
-Sentence = Tuple[str, ...]
+Sentence = tuple[str, ...]
 """Its words."""
 
 
@@ -32,7 +32,7 @@ Sentence = Tuple[str, ...]
 class Occurrence:
     """words (Tuple[str, ...]): The sentence. place (int): Of the word in it."""
 
-    words: Tuple[str, ...]
+    words: tuple[str, ...]
     place: int
 
     def snippet(self) -> str:
@@ -42,7 +42,7 @@ class Occurrence:
         after = words[self.place + 1 : self.place + 1 + AROUND]
         return " ".join([*before, f"**{words[self.place]}**", *after])
 
-    def context(self) -> FrozenSet[str]:
+    def context(self) -> frozenset[str]:
         """RETURNS (FrozenSet[str]): The distinct content words around it, in lower case."""
         around = self.words[max(0, self.place - AROUND) : self.place + 1 + AROUND]
         word = self.words[self.place].lower()
@@ -56,7 +56,7 @@ def differ(one: Occurrence, other: Occurrence) -> bool:
     return a != b and a.isdisjoint(b)
 
 
-def find(word: str, sentences: List[Sentence]) -> List[Occurrence]:
+def find(word: str, sentences: list[Sentence]) -> list[Occurrence]:
     """RETURNS (List[Occurrence]): Some of those of a word, whatever its case."""
     found = [
         Occurrence(sentence, place)
@@ -67,7 +67,7 @@ def find(word: str, sentences: List[Sentence]) -> List[Occurrence]:
     return random.Random(SEED).sample(found, min(len(found), MAX_OCCURRENCES))
 
 
-def read_sentences(folder: Path) -> List[Sentence]:
+def read_sentences(folder: Path) -> list[Sentence]:
     """RETURNS (List[Sentence]): Sentences of the texts in a folder, without repetition."""
     nlp = spacy.blank("en")
     nlp.add_pipe("punct_sentencizer")
@@ -86,8 +86,8 @@ def read_sentences(folder: Path) -> List[Sentence]:
 
 
 def nearest(
-    bilm: str, occurrences: List[Occurrence]
-) -> List[Tuple[Occurrence, List[Tuple[float, Occurrence]]]]:
+    bilm: str, occurrences: list[Occurrence]
+) -> list[tuple[Occurrence, list[tuple[float, Occurrence]]]]:
     """Compare the occurrences of a word.
 
     bilm (str): The biLM.
@@ -107,11 +107,11 @@ def nearest(
 
 
 def _varied(
-    place: int, cosines: np.ndarray, occurrences: List[Occurrence]
-) -> List[Tuple[float, Occurrence]]:
+    place: int, cosines: np.ndarray, occurrences: list[Occurrence]
+) -> list[tuple[float, Occurrence]]:
     """RETURNS (List[Tuple[float, Occurrence]]): The most similar occurrences whose contexts differ
     from that of the given one and from each other, with their cosines."""
-    chosen: List[Tuple[float, Occurrence]] = []
+    chosen: list[tuple[float, Occurrence]] = []
     for other in np.argsort(-cosines, kind="stable"):
         taken = [occurrences[place], *(found for _, found in chosen)]
         if other != place and all(differ(occurrences[other], found) for found in taken):

@@ -6,8 +6,9 @@ is given. Only displaCy's drawings and the pages for frames, which escape texts 
 
 import base64
 import re
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import NamedTuple
 
 from jinja2 import Environment
 from markdown_it import MarkdownIt

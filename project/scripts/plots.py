@@ -1,7 +1,8 @@
 """The pictures of the report."""
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Tuple
+from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -11,7 +12,7 @@ COLOURS = {"baseline": "#b07a3c", "elmo": "#2f6f9f"}
 DPI = 120
 
 
-def _figure(n_columns: int) -> Tuple[Figure, List]:
+def _figure(n_columns: int) -> tuple[Figure, list]:
     figure = Figure(figsize=(4.2 * n_columns, 3.2), layout="constrained")
     FigureCanvasAgg(figure)
     return figure, list(figure.subplots(1, n_columns, squeeze=False)[0])
@@ -52,7 +53,7 @@ def plot_shares(runs: Runs, tasks: Iterable[str], path: Path) -> None:
     figure.savefig(path, dpi=DPI)
 
 
-def plot_mixes(mixes: Dict[str, List[float]], path: Path) -> None:
+def plot_mixes(mixes: dict[str, list[float]], path: Path) -> None:
     """Draw the weight of each layer, a group of bars for each task."""
     figure, (axis,) = _figure(1)
     width = 0.8 / len(mixes)

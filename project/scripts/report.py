@@ -5,8 +5,9 @@ Owns the order and the words. All numbers come from files that the other command
 
 import json
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Annotated, Any
 
 import spacy
 import typer
@@ -77,7 +78,7 @@ def on_mixes(runs: Runs, folder: Path) -> Iterator[str]:
     yield table(header, [[TASKS[t], *(f"{w:.2f}" for w in mix)] for t, mix in mixes.items()])
 
 
-def read_looks(pretrained: Optional[Path]) -> List[Dict[str, Any]]:
+def read_looks(pretrained: Path | None) -> list[dict[str, Any]]:
     """RETURNS (List[Dict[str, Any]]): The evaluations of a pretraining; none of a model that was
     pretrained elsewhere."""
     log = pretrained / "log.jsonl" if pretrained else None
@@ -87,7 +88,7 @@ def read_looks(pretrained: Optional[Path]) -> List[Dict[str, Any]]:
     return [entry for entry in entries if "forward" in entry]
 
 
-def on_pretraining(pretrained: Path, looks: List[Dict[str, Any]], folder: Path) -> Iterator[str]:
+def on_pretraining(pretrained: Path, looks: list[dict[str, Any]], folder: Path) -> Iterator[str]:
     if not looks:
         return
     yield "## The language model"
@@ -121,8 +122,8 @@ def on_costs(runs: Runs) -> Iterator[str]:
     yield table(*cost_table(runs))
 
 
-def on_neighbours(bilm: str, sentences: List[Sentence], words: List[str]) -> Iterator[str]:
-    parts: List[str] = []
+def on_neighbours(bilm: str, sentences: list[Sentence], words: list[str]) -> Iterator[str]:
+    parts: list[str] = []
     for word in words:
         occurrences = find(word, sentences)
         if len(occurrences) > 1:
@@ -141,12 +142,12 @@ def on_neighbours(bilm: str, sentences: List[Sentence], words: List[str]) -> Ite
         yield from parts
 
 
-def find_pipeline(training: Path, task: str) -> Optional[Path]:
+def find_pipeline(training: Path, task: str) -> Path | None:
     """RETURNS (Optional[Path]): A pipeline with ELMo that was trained on all books."""
     return next(iter(sorted(training.glob(f"{task}_elmo_100_*/model-best"))), None)
 
 
-def example(corpus: Path, vocab: Vocab) -> Optional[Doc]:
+def example(corpus: Path, vocab: Vocab) -> Doc | None:
     """RETURNS (Optional[Doc]): The beginning of the first text to test on."""
     doc = next(DocBin().from_disk(corpus / "test.spacy").get_docs(vocab), None)
     if doc is None:
@@ -156,7 +157,7 @@ def example(corpus: Path, vocab: Vocab) -> Optional[Doc]:
     return Doc(doc.vocab, words=[token.text for token in cut], spaces=spaces)
 
 
-def drawings(training: Path, corpora: Sequence[Tuple[str, Path]]) -> Iterator[Drawing]:
+def drawings(training: Path, corpora: Sequence[tuple[str, Path]]) -> Iterator[Drawing]:
     """YIELDS (Drawing): What trained pipelines find in an example."""
     for task, corpus in corpora:
         pipeline = find_pipeline(training, task)
@@ -183,12 +184,12 @@ def report_cli(
     training: Annotated[Path, Arg(help="Folder of trained pipelines")],
     output: Annotated[Path, Arg(help="Folder to write report.md, report.html and pictures to")],
     title: Annotated[str, Opt(help="Title of the report")],
-    pretrained: Annotated[Optional[Path], Opt(help="Output of the pretraining")] = None,
-    texts: Annotated[Optional[Path], Opt(help="Folder of texts to look words up in")] = None,
+    pretrained: Annotated[Path | None, Opt(help="Output of the pretraining")] = None,
+    texts: Annotated[Path | None, Opt(help="Folder of texts to look words up in")] = None,
     words: Annotated[str, Opt(help="Words to look up, with commas between them")] = "",
-    ner: Annotated[Optional[Path], Opt(help="Corpus of the named entities")] = None,
-    spancat: Annotated[Optional[Path], Opt(help="Corpus of the nested entities")] = None,
-    coref: Annotated[Optional[Path], Opt(help="Corpus of the coreference")] = None,
+    ner: Annotated[Path | None, Opt(help="Corpus of the named entities")] = None,
+    spancat: Annotated[Path | None, Opt(help="Corpus of the nested entities")] = None,
+    coref: Annotated[Path | None, Opt(help="Corpus of the coreference")] = None,
 ) -> None:
     """Write the report of what fine_tune.py and the pretraining have written."""
     try:

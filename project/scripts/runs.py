@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 from weasel.util.hashing import get_checksum
 
@@ -35,7 +35,7 @@ class Run:
     training: str
     metrics: str
     gpu_id: int
-    overrides: Dict[str, Any]
+    overrides: dict[str, Any]
 
     @property
     def name(self) -> str:
@@ -53,7 +53,7 @@ class Run:
     def scores(self) -> Path:
         return Path(self.metrics) / f"{self.name}.json"
 
-    def settings(self) -> Dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """RETURNS (Dict[str, Any]): All that the result depends on but seed and share: the
         config, what is changed of it, and checksums of the corpus and of the biLM."""
         corpus = {part: get_checksum(Path(self.corpus) / f"{part}.spacy") for part in PARTS}

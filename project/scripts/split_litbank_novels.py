@@ -7,7 +7,7 @@ leave it glued to the word. Runs of underscores ("D__n") stand for something and
 
 import re
 from pathlib import Path
-from typing import Annotated, Dict, List, Tuple
+from typing import Annotated
 
 import typer
 from convert_litbank import TEST_FOLDS
@@ -34,9 +34,9 @@ def find_part(book: int, fold: int = 0) -> str:
     return "heldout" if book in HELDOUT else "train"
 
 
-def find_novels(novels_dir: Path) -> Dict[int, Path]:
+def find_novels(novels_dir: Path) -> dict[int, Path]:
     """RETURNS (Dict[int, Path]): The novels in a folder, by Gutenberg id."""
-    novels: Dict[int, Path] = {}
+    novels: dict[int, Path] = {}
     for path in novels_dir.glob("*.txt"):
         book, _, title = path.stem.partition("_")
         if not (book.isdecimal() and title):
@@ -55,7 +55,7 @@ def find_novels(novels_dir: Path) -> Dict[int, Path]:
     return dict(sorted(novels.items()))
 
 
-def split_novels(novels_dir: Path, output_dir: Path, fold: int = 0) -> List[Tuple[str, int, int]]:
+def split_novels(novels_dir: Path, output_dir: Path, fold: int = 0) -> list[tuple[str, int, int]]:
     """Write `{train,heldout,dev,test}/<name>.txt`.
 
     novels_dir, output_dir (Path): Folder of the novels, and where to write.

@@ -5,9 +5,10 @@ Owns how runs are read and counted together. How it looks is the report's busine
 
 import json
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 # What is shown of each task: the name, and the key of spaCy's scores. The first one decides.
 METRICS = {
@@ -50,7 +51,7 @@ class Runs:
     results (List[Dict[str, Any]]): What `fine_tune.py` wrote of each.
     """
 
-    results: List[Dict[str, Any]]
+    results: list[dict[str, Any]]
 
     @classmethod
     def read(cls, folder: Path) -> "Runs":
@@ -60,8 +61,8 @@ class Runs:
         folder (Path): The folder.
         RETURNS (Runs): The runs.
         """
-        results: List[Dict[str, Any]] = []
-        first: Dict[Any, Tuple[Path, Any]] = {}
+        results: list[dict[str, Any]] = []
+        first: dict[Any, tuple[Path, Any]] = {}
         for path in sorted(folder.glob("*.json")):
             result = json.loads(path.read_text(encoding="utf8"))
             results.append(result)
@@ -83,18 +84,18 @@ class Runs:
         kept = [r for r in self.results if all(r[key] == value for key, value in wanted.items())]
         return Runs(kept)
 
-    def tasks(self) -> List[str]:
+    def tasks(self) -> list[str]:
         return [task for task in TASKS if self.of(task=task).results]
 
-    def shares(self) -> List[int]:
+    def shares(self) -> list[int]:
         return sorted({result["share"] for result in self.results})
 
-    def score(self, part: str, key: str) -> Optional[Spread]:
+    def score(self, part: str, key: str) -> Spread | None:
         """RETURNS (Optional[Spread]): Of a score in per cent; None where no run has it."""
         values = [100 * r[part][key] for r in self.results if r[part].get(key) is not None]
         return spread(values) if values else None
 
-    def mix(self) -> Optional[List[float]]:
+    def mix(self) -> list[float] | None:
         """RETURNS (Optional[List[float]]): Mean weights of the layers."""
         mixes = [mix["weights"] for result in self.results for mix in result["mix"]]
         return [statistics.mean(weights) for weights in zip(*mixes)] if mixes else None
@@ -108,12 +109,12 @@ def error_cut(baseline: Spread, elmo: Spread) -> float:
     return 100 * (elmo.mean - baseline.mean) / (100 - baseline.mean)
 
 
-def score_table(runs: Runs, task: str) -> Tuple[List[str], List[List[str]]]:
+def score_table(runs: Runs, task: str) -> tuple[list[str], list[list[str]]]:
     """RETURNS (Tuple[List[str], List[List[str]]]): Header and rows of the scores of a task on
     all books, ELMo's cut of the error last."""
     metrics = METRICS[task]
     header = ["", "part", "runs", *(name for name, _ in metrics)]
-    rows: List[List[str]] = []
+    rows: list[list[str]] = []
     for part in ("dev", "test"):
         found = {}
         for model, title in MODELS.items():
@@ -129,7 +130,7 @@ def score_table(runs: Runs, task: str) -> Tuple[List[str], List[List[str]]]:
     return header, rows
 
 
-def share_table(runs: Runs, task: str) -> Tuple[List[str], List[List[str]]]:
+def share_table(runs: Runs, task: str) -> tuple[list[str], list[list[str]]]:
     """RETURNS (Tuple[List[str], List[List[str]]]): Header and rows of the learning curve."""
     name, key = METRICS[task][0]
     header = [f"books, {name} on test", *MODELS.values(), "gain"]
@@ -143,7 +144,7 @@ def share_table(runs: Runs, task: str) -> Tuple[List[str], List[List[str]]]:
     return header, rows
 
 
-def cost_table(runs: Runs) -> Tuple[List[str], List[List[str]]]:
+def cost_table(runs: Runs) -> tuple[list[str], list[list[str]]]:
     """RETURNS (Tuple[List[str], List[List[str]]]): Header and rows of time and memory."""
     header = ["", "books", "seconds", "threads", "memory, MB"]
     rows = []
@@ -160,5 +161,5 @@ def cost_table(runs: Runs) -> Tuple[List[str], List[List[str]]]:
     return header, rows
 
 
-def _shown(score: Optional[Spread]) -> str:
+def _shown(score: Spread | None) -> str:
     return "" if score is None else str(score)

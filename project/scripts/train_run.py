@@ -13,7 +13,7 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any
 
 import spacy
 import torch
@@ -56,7 +56,7 @@ def take_share(path: Path, share: int, output: Path) -> Path:
     return output
 
 
-def overrides_of(run: Run) -> Dict[str, Any]:
+def overrides_of(run: Run) -> dict[str, Any]:
     """RETURNS (Dict[str, Any]): The settings of the config that the run changes."""
     training = load_config(run.config, overrides=run.overrides)["training"]
     part = Path(run.training) / f"{run.name}.spacy"
@@ -77,7 +77,7 @@ def carry_out(run: Run) -> None:
     seconds = time.perf_counter() - start
     nlp = spacy.load(run.pipeline)
     mixes = [mix for mix in collect_mixes(nlp) if mix.learned]
-    result: Dict[str, Any] = {
+    result: dict[str, Any] = {
         "task": run.task,
         "model": run.model,
         "seed": run.seed,
@@ -110,7 +110,7 @@ def peak_mb() -> float:
     return peak / (1 << 20 if sys.platform == "darwin" else 1 << 10)
 
 
-def _numbers(scores: Dict[str, Any]) -> Dict[str, float]:
+def _numbers(scores: dict[str, Any]) -> dict[str, float]:
     kept = {key: value for key, value in scores.items() if isinstance(value, (int, float))}
     return {key: float(value) for key, value in kept.items() if key != "speed"}
 

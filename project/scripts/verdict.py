@@ -2,7 +2,8 @@
 
 import math
 from collections import Counter
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from tables import METRICS, TASKS, Runs, Spread
 
@@ -15,7 +16,7 @@ HARDLY_TRAINED = 0.5
 NEARLY_PERFECT = 98.0
 
 
-def unigram_perplexity(sentences: Sequence[Tuple[str, ...]]) -> float:
+def unigram_perplexity(sentences: Sequence[tuple[str, ...]]) -> float:
     """Perplexity of a text under the frequencies of its own words and ends of sentences: what
     a language model reaches that reads no context.
 
@@ -29,9 +30,7 @@ def unigram_perplexity(sentences: Sequence[Tuple[str, ...]]) -> float:
     return math.exp(entropy)
 
 
-def on_gains(
-    runs: Runs, looks: Sequence[Dict[str, Any]], unigram: Optional[float]
-) -> Iterator[str]:
+def on_gains(runs: Runs, looks: Sequence[dict[str, Any]], unigram: float | None) -> Iterator[str]:
     """Say for each task whether ELMo helped, and give the reasons where it did not.
 
     runs (Runs): All runs.
@@ -41,8 +40,8 @@ def on_gains(
     YIELDS (str): Paragraphs in Markdown.
     """
     yield "## What ELMo brings"
-    without_gain: List[Spread] = []
-    lines: List[str] = []
+    without_gain: list[Spread] = []
+    lines: list[str] = []
     for task in runs.of(share=100).tasks():
         name, key = METRICS[task][0]
         baseline, elmo = (
@@ -79,7 +78,7 @@ def noise_of(baseline: Spread, elmo: Spread) -> float:
     return SEED_POINTS
 
 
-def describe_pretraining(looks: Sequence[Dict[str, Any]], unigram: Optional[float]) -> str:
+def describe_pretraining(looks: Sequence[dict[str, Any]], unigram: float | None) -> str:
     """RETURNS (str): How well the biLM predicts held-out text; empty if that is unknown."""
     if not looks:
         return ""
@@ -91,13 +90,13 @@ def describe_pretraining(looks: Sequence[Dict[str, Any]], unigram: Optional[floa
     )
 
 
-def perplexity(look: Dict[str, Any]) -> float:
+def perplexity(look: dict[str, Any]) -> float:
     """RETURNS (float): Geometric mean of both directions."""
     return math.sqrt(look["forward"] * look["backward"])
 
 
 def reasons(
-    baselines: Sequence[Spread], looks: Sequence[Dict[str, Any]], unigram: Optional[float]
+    baselines: Sequence[Spread], looks: Sequence[dict[str, Any]], unigram: float | None
 ) -> Iterator[str]:
     """YIELDS (str): Why tasks with these scores without ELMo may have gained nothing."""
     found = False

@@ -8,8 +8,9 @@ and a language model that has read many stories knows all of them.
 
 import random
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Annotated, NamedTuple
 
 import spacy
 import typer
@@ -67,7 +68,7 @@ CHOICE = re.compile(r"\[([^\]]+)\]")
 SLOT = re.compile(r"\{(\w)(?:\.(\w+))?\}")
 PRONOUNS = ({"he": "he", "his": "his", "him": "him"}, {"he": "she", "his": "her", "him": "her"})
 
-Mention = Tuple[int, int, str, bool]
+Mention = tuple[int, int, str, bool]
 """First token, the token after the last, who or what, whether by name."""
 
 
@@ -75,12 +76,12 @@ class Story(NamedTuple):
     """words (List[str]): The tokens. starts (List[bool]): Whether a sentence starts at each.
     mentions (List[Tuple]): See `Mention`."""
 
-    words: List[str]
-    starts: List[bool]
-    mentions: List[Mention]
+    words: list[str]
+    starts: list[bool]
+    mentions: list[Mention]
 
 
-def make_names() -> Dict[str, List[str]]:
+def make_names() -> dict[str, list[str]]:
     """RETURNS (Dict[str, List[str]]): Names of people, towns and ships, none of them twice."""
     rng = random.Random(0)
     names = [f"{a}{b}{c}".title() for a in SYLLABLES for b in ("", *SYLLABLES) for c in ENDINGS]
@@ -91,10 +92,10 @@ def make_names() -> Dict[str, List[str]]:
 NAMES = make_names()
 
 
-def make_world(rng: random.Random) -> Dict[str, Dict[str, str]]:
+def make_world(rng: random.Random) -> dict[str, dict[str, str]]:
     """RETURNS (Dict[str, Dict[str, str]]): The forms of each entity of a story."""
     people = rng.sample(range(N_NAMES), 2)
-    world: Dict[str, Dict[str, str]] = {}
+    world: dict[str, dict[str, str]] = {}
     for role, person in zip("AB", people):
         job = rng.choice(JOBS)
         pronouns = PRONOUNS[person % 2]  # a name is of a man or of a woman
@@ -152,7 +153,7 @@ def make_doc(story: Story, vocab: Vocab, number: int) -> Doc:
     doc = Doc(vocab, words=story.words, sent_starts=story.starts)
     named = [m for m in story.mentions if m[3] and m[2] in LABELS]
     doc.set_ents([Span(doc, start, end, LABELS[who]) for start, end, who, _ in named])
-    clusters: Dict[str, List[Tuple[int, int]]] = {}
+    clusters: dict[str, list[tuple[int, int]]] = {}
     for start, end, who, _ in story.mentions:
         clusters.setdefault(who, []).append((start, end))
     set_clusters(doc, list(clusters.values()))
@@ -161,8 +162,8 @@ def make_doc(story: Story, vocab: Vocab, number: int) -> Doc:
 
 
 def write_stories(
-    text_dir: Path, corpus_dir: Path, n_raw: int, n_marked: Tuple[int, int, int]
-) -> List[Tuple[str, int, int]]:
+    text_dir: Path, corpus_dir: Path, n_raw: int, n_marked: tuple[int, int, int]
+) -> list[tuple[str, int, int]]:
     """Write `{train,heldout}/stories.txt` and `{train,dev,test}.spacy`.
 
     text_dir, corpus_dir (Path): Where to write raw text and marked stories.

@@ -3,8 +3,8 @@
 Owns the one form in which text enters the biLM. It does not know of Docs.
 """
 
+from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
-from typing import Iterator, List, Sequence, Sized
 
 import numpy as np
 
@@ -23,7 +23,7 @@ class WordBatch:
     lengths (ndarray): Tokens in each sentence, int64 [n_sentences].
     """
 
-    words: List[str]
+    words: list[str]
     ids: np.ndarray
     lengths: np.ndarray
 

@@ -5,9 +5,9 @@ is cut to a token budget. Words come in as a `WordBatch`; files, Docs and gradie
 of tasks are other modules' business.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -60,7 +60,7 @@ class State:
 class Mix:
     """Layer weights that came with a model: raw (before the softmax) and the scale."""
 
-    weights: Tuple[float, ...]
+    weights: tuple[float, ...]
     gamma: float
 
 
@@ -78,14 +78,14 @@ class BiLM(nn.Module):
     def __init__(
         self,
         options: BiLMOptions,
-        characters: Optional[LexiconCharacters] = None,
-        words: Optional[WordLexicon] = None,
+        characters: LexiconCharacters | None = None,
+        words: WordLexicon | None = None,
     ) -> None:
         run_alone_after_fork()
         super().__init__()
         self.options = options
-        self.mixes: List[Mix] = []
-        self.languages: Tuple[str, ...] = ()  # of the text it was trained on, if they are known
+        self.mixes: list[Mix] = []
+        self.languages: tuple[str, ...] = ()  # of the text it was trained on, if they are known
         self._watch = WeightWatch()
         self.tokens = TokenEmbedder(options, characters, words)
         self.layers = nn.ModuleList(make_layer(options) for _ in range(options.n_layers))
@@ -128,7 +128,7 @@ class BiLM(nn.Module):
             assert isinstance(layer, LSTMLayer)
             layer.drop_caches()
 
-    def _weights(self) -> List[Tensor]:
+    def _weights(self) -> list[Tensor]:
         return [*self.parameters(), *self.buffers()]
 
     def _prepare(self) -> None:
@@ -176,9 +176,9 @@ class BiLM(nn.Module):
             warn_of_reduced_float32(self.device)
         self._prepare()
         table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
-        parts: List[Tensor] = []
-        positions: List[Tensor] = []
-        sums: List[Tensor] = []
+        parts: list[Tensor] = []
+        positions: list[Tensor] = []
+        sums: list[Tensor] = []
         widening = self._widening(dtype)
         for sentences in batch.parts(max_tokens):
             tokens = batch.tokens_of(sentences)
@@ -198,8 +198,8 @@ class BiLM(nn.Module):
 
     @own_torch_settings()
     def carry(
-        self, batch: WordBatch, state: Optional[State] = None, *, precision: str = "float32"
-    ) -> Tuple[Tensor, State]:
+        self, batch: WordBatch, state: State | None = None, *, precision: str = "float32"
+    ) -> tuple[Tensor, State]:
         """As `forward`, but sentence k starts from row k of the given states.
 
         The original implementations keep their states so between batches. Here it
@@ -237,7 +237,7 @@ class BiLM(nn.Module):
         return self
 
     @torch.no_grad()
-    def warm_start(self, text: Sequence[str] = WARM_UP_TEXT) -> Tuple[Tensor, Tensor]:
+    def warm_start(self, text: Sequence[str] = WARM_UP_TEXT) -> tuple[Tensor, Tensor]:
         """Compute the "warm" start states from the weights.
 
         In training the states of one sentence carry over to the next, so zeros are
@@ -249,20 +249,20 @@ class BiLM(nn.Module):
             [n_layers, n_directions, H].
         """
         batch = WordBatch.from_sentences([sentence.split() for sentence in text])
-        state: Optional[State] = None
+        state: State | None = None
         for _ in range(WARM_UP_ROUNDS):
             _, state = self.carry(batch, state)
         assert state is not None
         return state.h.mean(dim=2), state.c.mean(dim=2)
 
-    def _start(self, start_state: str) -> Tuple[Tensor, Tensor]:
+    def _start(self, start_state: str) -> tuple[Tensor, Tensor]:
         if start_state == WARM:
             return self.start_h, self.start_c
         if start_state == ZERO:
             return torch.zeros_like(self.start_h), torch.zeros_like(self.start_c)
         raise ValueError(f"The start state is {start_state!r}; it must be '{WARM}' or '{ZERO}'.")
 
-    def _widening(self, dtype: torch.dtype) -> Optional[Callable[[np.ndarray], np.ndarray]]:
+    def _widening(self, dtype: torch.dtype) -> Callable[[np.ndarray], np.ndarray] | None:
         """How batches are filled up to what is recorded, if anything is."""
         layer = self.layers[0]
         assert isinstance(layer, LSTMLayer)
@@ -289,8 +289,8 @@ class BiLM(nn.Module):
         return dtype or self.start_h.dtype
 
     def _run(
-        self, table: Tensor, packing: Packing, start: Tuple[Tensor, Tensor], dtype: torch.dtype
-    ) -> Tuple[Tensor, State]:
+        self, table: Tensor, packing: Packing, start: tuple[Tensor, Tensor], dtype: torch.dtype
+    ) -> tuple[Tensor, State]:
         """Run the layers over one packed batch and gather the tokens' rows."""
         n_rows = packing.active[0] if packing.active else 0
         n_directions = self.options.n_directions
@@ -307,11 +307,11 @@ class BiLM(nn.Module):
     def run_layers(
         self,
         x: Tensor,
-        active: List[int],
+        active: list[int],
         state: State,
         precision: str = "float32",
         dropout: float = 0.0,
-    ) -> Tuple[List[Tensor], State]:
+    ) -> tuple[list[Tensor], State]:
         """Run the LSTM layers, one on the other, over packed rows.
 
         x (Tensor): Token vectors [n_directions, R, P], step after step.
@@ -329,13 +329,13 @@ class BiLM(nn.Module):
     def _run_layers(
         self,
         x: Tensor,
-        active: List[int],
+        active: list[int],
         state: State,
         dtype: torch.dtype,
         dropout: float = 0.0,
-    ) -> Tuple[List[Tensor], State]:
-        layers: List[Tensor] = []
-        end: List[Tuple[Tensor, Tensor]] = []
+    ) -> tuple[list[Tensor], State]:
+        layers: list[Tensor] = []
+        end: list[tuple[Tensor, Tensor]] = []
         for index, layer in enumerate(self.layers):
             if dropout:
                 x = nn.functional.dropout(x, dropout)

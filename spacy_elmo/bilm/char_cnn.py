@@ -4,7 +4,7 @@ Owns the arithmetic from character ids to word features. It does not know where 
 ids come from, nor what the features are projected to.
 """
 
-from typing import Any, List
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -74,7 +74,7 @@ class CharCNN(nn.Module):
         if ids.is_cuda:
             of_word = ids.shape[1] * max(len(bias) for bias in self.biases)
             size = max(size, MAX_OUTPUTS_ON_GPU // of_word)
-        parts: List[Tensor] = []
+        parts: list[Tensor] = []
         for rows, used in zip(order.split(size), n_used[by_length].split(size)):
             # the longest word, and one window of padding alone, for its value takes part in
             # the maximum

@@ -5,7 +5,8 @@ Ids here are raw: 0-255 are bytes. Other implementations shift them by one to ke
 zero row of the table is not needed.
 """
 
-from typing import Dict, List, Protocol, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -17,9 +18,9 @@ class Characters(Protocol):
 
     max_characters: int
 
-    def encode(self, words: Sequence[str]) -> Tuple[np.ndarray, np.ndarray]: ...
+    def encode(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]: ...
 
-    def boundaries(self) -> Tuple[np.ndarray, np.ndarray]: ...
+    def boundaries(self) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 class ByteCharacters:
@@ -31,7 +32,7 @@ class ByteCharacters:
     def __init__(self, max_characters: int) -> None:
         self.max_characters = max_characters
 
-    def encode(self, words: Sequence[str]) -> Tuple[np.ndarray, np.ndarray]:
+    def encode(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """Spell words as rows of ids.
 
         The first C - 2 bytes of a word count, even where that cuts a character in
@@ -47,7 +48,7 @@ class ByteCharacters:
         flat = np.frombuffer(b"".join(spelled), dtype=np.uint8)
         return _rows(flat, [len(word) for word in spelled], room, BOW_CHAR, EOW_CHAR, PAD_CHAR)
 
-    def boundaries(self) -> Tuple[np.ndarray, np.ndarray]:
+    def boundaries(self) -> tuple[np.ndarray, np.ndarray]:
         """RETURNS (Tuple[ndarray, ndarray]): As `encode`, for the words that stand
         before and after a sentence."""
         flat = np.array([BOS_CHAR, EOS_CHAR])
@@ -69,7 +70,7 @@ class LexiconCharacters:
     def __init__(self, characters: Sequence[str], max_characters: int) -> None:
         self.characters = list(characters)
         self.max_characters = max_characters
-        self._ids: Dict[str, int] = {char: i for i, char in enumerate(self.characters)}
+        self._ids: dict[str, int] = {char: i for i, char in enumerate(self.characters)}
         missing = [name for name in self.SPECIAL if name not in self._ids]
         if missing:
             raise ValueError(
@@ -77,7 +78,7 @@ class LexiconCharacters:
                 f"It must list {', '.join(self.SPECIAL)} beside the characters."
             )
 
-    def encode(self, words: Sequence[str]) -> Tuple[np.ndarray, np.ndarray]:
+    def encode(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """As `ByteCharacters.encode`; unknown characters become `<oov>`."""
         room = self.max_characters - 2
         spelled = [word[:room] for word in words]
@@ -85,18 +86,18 @@ class LexiconCharacters:
         flat = np.array([self._ids.get(c, oov) for word in spelled for c in word], dtype=np.int64)
         return self._rows(flat, [len(word) for word in spelled])
 
-    def boundaries(self) -> Tuple[np.ndarray, np.ndarray]:
+    def boundaries(self) -> tuple[np.ndarray, np.ndarray]:
         """As `ByteCharacters.boundaries`."""
         return self._rows(np.array([self._ids["<bos>"], self._ids["<eos>"]]), [1, 1])
 
-    def _rows(self, flat: np.ndarray, lengths: List[int]) -> Tuple[np.ndarray, np.ndarray]:
+    def _rows(self, flat: np.ndarray, lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
         start, end, pad = self._ids["<eow>"], self._ids["<bow>"], self._ids["<pad>"]
         return _rows(flat, lengths, self.max_characters - 2, start, end, pad)
 
 
 def _rows(
-    flat: np.ndarray, lengths: List[int], room: int, start: int, end: int, pad: int
-) -> Tuple[np.ndarray, np.ndarray]:
+    flat: np.ndarray, lengths: list[int], room: int, start: int, end: int, pad: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Lay the characters of all words, one after the other, out as padded rows."""
     n_chars = np.asarray(lengths, dtype=np.int64)
     ids = np.full((len(lengths), room + 2), pad, dtype=np.int64)
@@ -122,7 +123,7 @@ class WordLexicon:
         self.words = list(words)
         self.unknown, self.start, self.end = unknown, start, end
         self.max_characters = max_characters
-        self._ids: Dict[str, int] = {word: i for i, word in enumerate(self.words)}
+        self._ids: dict[str, int] = {word: i for i, word in enumerate(self.words)}
         missing = [name for name in (unknown, start, end) if name not in self._ids]
         if missing:
             raise ValueError(

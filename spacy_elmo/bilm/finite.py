@@ -1,7 +1,5 @@
 """Vectors that are not finite, found by their sums and told by the words that they belong to."""
 
-from typing import List
-
 import numpy as np
 import torch
 from torch import Tensor
@@ -11,7 +9,7 @@ from .batch import WordBatch
 SHOWN_WORDS = 8
 
 
-def check_finite(sums: List[Tensor], layers: Tensor, batch: WordBatch) -> None:
+def check_finite(sums: list[Tensor], layers: Tensor, batch: WordBatch) -> None:
     """Raise a ValueError if a vector holds NaN or infinity.
 
     sums (List[Tensor]): Scalars that are finite only if all vectors are, which costs one pass

@@ -1,12 +1,12 @@
 """Languages of the text that a biLM was trained on."""
 
 import warnings
-from typing import Any, Tuple
+from typing import Any
 
 ANY = "xx"  # spaCy's code for any language
 
 
-def languages_of(values: Any) -> Tuple[str, ...]:
+def languages_of(values: Any) -> tuple[str, ...]:
     """Return languages as a configuration file holds them.
 
     values (Any): A list of codes of languages.
@@ -18,7 +18,7 @@ def languages_of(values: Any) -> Tuple[str, ...]:
     return tuple(values)
 
 
-def warn_of_language(languages: Tuple[str, ...], lang: str, reader: str) -> None:
+def warn_of_language(languages: tuple[str, ...], lang: str, reader: str) -> None:
     """Warn if a biLM runs on text in a language that it was not trained on.
 
     languages (Tuple[str, ...]): Languages of the biLM; with none recorded nothing is known.

@@ -6,7 +6,7 @@ their formats into `BiLMOptions`.
 """
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Dict, Optional, Tuple
+from typing import Any
 
 BYTES = "bytes"
 CHARACTERS = "characters"
@@ -41,7 +41,7 @@ class BiLMOptions:
     hidden_dim: int
     projection_dim: int
     n_layers: int = 2
-    filters: Tuple[Tuple[int, int], ...] = ()
+    filters: tuple[tuple[int, int], ...] = ()
     char_unit: str = BYTES
     n_characters: int = N_BYTE_CHARACTERS
     char_dim: int = 16
@@ -52,8 +52,8 @@ class BiLMOptions:
     word_dim: int = 0
     token_projection: bool = True
     state_projection: bool = True
-    cell_clip: Optional[float] = 3.0
-    proj_clip: Optional[float] = 3.0
+    cell_clip: float | None = 3.0
+    proj_clip: float | None = 3.0
     skip_connections: bool = True
     bidirectional: bool = True
 
@@ -134,14 +134,14 @@ class BiLMOptions:
         """Number of reported layers: the token layer and each LSTM layer."""
         return self.n_layers + 1
 
-    def to_dict(self) -> Dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """RETURNS (Dict[str, Any]): The options as JSON can hold them."""
         values = asdict(self)
         values["filters"] = [list(pair) for pair in self.filters]
         return values
 
     @classmethod
-    def from_dict(cls, values: Dict[str, Any]) -> "BiLMOptions":
+    def from_dict(cls, values: dict[str, Any]) -> "BiLMOptions":
         """Read what `to_dict` made; unknown names are an error."""
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:

@@ -4,8 +4,9 @@ Owns how characters and word tables are joined and projected, and the word cache
 It does not know of sentences: the caller gathers the vectors it needs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, List, Optional, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,17 +38,17 @@ class TokenEmbedder(nn.Module):
     def __init__(
         self,
         options: BiLMOptions,
-        characters: Optional[LexiconCharacters] = None,
-        words: Optional[WordLexicon] = None,
+        characters: LexiconCharacters | None = None,
+        words: WordLexicon | None = None,
     ) -> None:
         super().__init__()
-        self.characters: Optional[Characters] = None
-        self.char_cnn: Optional[CharCNN] = None
+        self.characters: Characters | None = None
+        self.char_cnn: CharCNN | None = None
         self.words = words
-        self.word_embedding: Optional[nn.Parameter] = None
-        self.projection: Optional[nn.Linear] = None
+        self.word_embedding: nn.Parameter | None = None
+        self.projection: nn.Linear | None = None
         self.cache = WordCache(CACHED_WORDS)
-        self._boundaries: Optional[Tensor] = None
+        self._boundaries: Tensor | None = None
         if options.filters:
             self.char_cnn = CharCNN(options)
             self.characters = (
@@ -116,7 +117,7 @@ class TokenEmbedder(nn.Module):
 
     def embed(self, spelling: "Spelling") -> Tensor:
         """RETURNS (Tensor): Vectors [n_words, P], not from the cache."""
-        features: List[Tensor] = []
+        features: list[Tensor] = []
         if self.word_embedding is not None:
             ids = send(_tensor(spelling.ids), self.device).long()
             features.append(self.word_embedding[ids])
@@ -138,9 +139,9 @@ class Spelling:
     """Rows of character ids [n_words, C] with the positions used in each [n_words], and
     rows of the word table [n_words]; None where the model has no such input."""
 
-    chars: Optional[np.ndarray]
-    n_used: Optional[np.ndarray]
-    ids: Optional[np.ndarray]
+    chars: np.ndarray | None
+    n_used: np.ndarray | None
+    ids: np.ndarray | None
 
     def __getitem__(self, rows: Any) -> "Spelling":
         parts = (self.chars, self.n_used, self.ids)
@@ -152,7 +153,7 @@ def _small(ids: np.ndarray) -> np.ndarray:
     return ids.astype(np.int16 if fits else np.int32, copy=False)
 
 
-def _tensor(array: Optional[np.ndarray]) -> Tensor:
+def _tensor(array: np.ndarray | None) -> Tensor:
     assert array is not None
     return torch.from_numpy(array)
 

@@ -5,8 +5,8 @@ computed; the token embedder asks for what is missing and empties the cache when
 its weights change.
 """
 
+from collections.abc import Callable, Sequence
 from threading import Lock
-from typing import Callable, Dict, List, Optional, Sequence, Set
 
 import torch
 from torch import Tensor
@@ -22,8 +22,8 @@ class WordCache:
         self.capacity = capacity
         self.hits = 0
         self.misses = 0
-        self._rows: Dict[str, int] = {}
-        self._vectors: Optional[Tensor] = None
+        self._rows: dict[str, int] = {}
+        self._vectors: Tensor | None = None
         self._lock = Lock()  # a server may run one pipeline in several threads
 
     def __len__(self) -> int:
@@ -41,7 +41,7 @@ class WordCache:
             self._vectors = None
             self.hits = self.misses = 0
 
-    def get(self, words: Sequence[str], compute: Callable[[List[str]], Tensor]) -> Tensor:
+    def get(self, words: Sequence[str], compute: Callable[[list[str]], Tensor]) -> Tensor:
         """Vectors of distinct words.
 
         words (Sequence[str]): The words, each once.
@@ -51,7 +51,7 @@ class WordCache:
         with self._lock:
             return self._get(words, compute)
 
-    def _get(self, words: Sequence[str], compute: Callable[[List[str]], Tensor]) -> Tensor:
+    def _get(self, words: Sequence[str], compute: Callable[[list[str]], Tensor]) -> Tensor:
         missing = [word for word in words if word not in self._rows]
         self.misses += len(missing)
         self.hits += len(words) - len(missing)
@@ -69,7 +69,7 @@ class WordCache:
         row = self._rows[word] = self._rows.pop(word)
         return row
 
-    def _add(self, words: List[str], vectors: Tensor, wanted: Sequence[str]) -> None:
+    def _add(self, words: list[str], vectors: Tensor, wanted: Sequence[str]) -> None:
         self._make_writable()
         if len(self._rows) + len(words) > self.capacity:
             self._make_room(set(wanted))
@@ -91,7 +91,7 @@ class WordCache:
             return
         self._vectors = vectors.clone()
 
-    def _make_room(self, wanted: Set[str]) -> None:
+    def _make_room(self, wanted: set[str]) -> None:
         """Keep the later half, and what the caller is about to read."""
         assert self._vectors is not None
         words = list(self._rows)
@@ -101,6 +101,6 @@ class WordCache:
         self._vectors[: len(kept)] = self._vectors[rows]
         self._rows = {word: row for row, word in enumerate(kept)}
 
-    def _rows_tensor(self, rows: List[int]) -> Tensor:
+    def _rows_tensor(self, rows: list[int]) -> Tensor:
         assert self._vectors is not None
         return torch.tensor(rows, dtype=torch.int64, device=self._vectors.device)

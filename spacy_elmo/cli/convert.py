@@ -1,7 +1,7 @@
 """`convert`: a biLM from any known format to ours or to the original one."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Optional
+from typing import TYPE_CHECKING
 
 from spacy.cli._util import Arg, Opt
 
@@ -22,12 +22,12 @@ def convert_cli(
     output_path: Path = Arg(
         ..., metavar="OUTPUT", help="Directory to write, or an .hdf5 file for the original format"
     ),
-    options_file: Optional[Path] = Opt(
+    options_file: Path | None = Opt(
         None,
         "--options-file",
         help="Options of HDF5 or AllenNLP weights, where they do not lie beside them",
     ),
-    vocab_file: Optional[Path] = Opt(
+    vocab_file: Path | None = Opt(
         None,
         "--vocab-file",
         help="Vocabulary of a model with word input, where it does not lie beside the weights",
@@ -58,10 +58,10 @@ def convert_cli(
 def convert(
     input_path: Path,
     output_path: Path,
-    options_file: Optional[Path] = None,
-    vocab_file: Optional[Path] = None,
+    options_file: Path | None = None,
+    vocab_file: Path | None = None,
     half: bool = False,
-) -> "tuple[BiLM, List[Path]]":
+) -> "tuple[BiLM, list[Path]]":
     """Convert a biLM; see `convert_cli`.
 
     RETURNS (Tuple[BiLM, List[Path]]): The model and the files written.

@@ -1,7 +1,8 @@
 """`convert-coref`: files with coreference to training data, and back for the scorers."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Sequence, Tuple, Union
+from typing import TYPE_CHECKING
 
 from spacy.cli._util import Arg, Opt
 from typer import echo
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 @elmo_app.command("convert-coref")
 def convert_coref_cli(
-    inputs: List[Path] = Arg(
+    inputs: list[Path] = Arg(
         ..., metavar="INPUT...", help="Files, directories, or patterns such as 'data/**/*.conll'"
     ),
     output: Path = Arg(..., metavar="OUTPUT", help="File to write: .spacy, .conll or .jsonl"),
@@ -61,15 +62,15 @@ def convert_coref_cli(
 
 
 def convert_coref(
-    inputs: Sequence[Union[str, Path]],
-    output: Union[str, Path],
+    inputs: Sequence[str | Path],
+    output: str | Path,
     *,
     format: str = "auto",
     lang: str = "en",
     prefix: str = "coref_clusters",
     force: bool = False,
     skip_errors: bool = False,
-) -> "Tuple[Counts, Dropped]":
+) -> "tuple[Counts, Dropped]":
     """Convert files; see `convert_coref_cli`.
 
     RETURNS (Tuple[Counts, Dropped]): What was converted, and what was left out.

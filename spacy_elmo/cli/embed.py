@@ -5,9 +5,10 @@ keeping what is done and writing are modules of their own, imported when it runs
 """
 
 import os
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, List, Optional, Sequence
+from typing import TYPE_CHECKING, Any
 
 from spacy.cli._util import Arg, Opt
 
@@ -41,7 +42,7 @@ class Precision(str, Enum):
 
 @elmo_app.command("embed")
 def embed_cli(
-    inputs: List[Path] = Arg(
+    inputs: list[Path] = Arg(
         ...,
         metavar="INPUT...",
         help="Text files, .spacy files, either with .gz or .zst behind it, directories with such "
@@ -55,7 +56,7 @@ def embed_cli(
     model: str = Opt(
         "en_small", "--model", "-m", help="biLM of any known format, or the name of a packaged one"
     ),
-    options_file: Optional[Path] = Opt(
+    options_file: Path | None = Opt(
         None,
         "--options-file",
         help="Options of HDF5 or AllenNLP weights, where they do not lie beside them",
@@ -120,7 +121,7 @@ def embed(
     output: Path,
     *,
     model: str = "en_small",
-    options_file: Optional[Path] = None,
+    options_file: Path | None = None,
     lang: str = "en",
     tokenized: bool = False,
     layers: str = "all",
@@ -183,7 +184,7 @@ def _device(gpu_id: int) -> str:
     return f"cuda:{gpu_id}"
 
 
-def _settings(inputs: "Inputs", encoder: "Encoder", lang: str, part_tokens: int) -> Dict[str, Any]:
+def _settings(inputs: "Inputs", encoder: "Encoder", lang: str, part_tokens: int) -> dict[str, Any]:
     """All that the bytes of the output depend on."""
     import spacy
 

@@ -2,9 +2,9 @@
 
 import sys
 import traceback
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
-from typing import Iterator
 
 from .messages import msg
 

@@ -7,7 +7,7 @@ import json
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, List, Optional
+from typing import TYPE_CHECKING
 
 from spacy.cli._util import Arg, Opt
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 @elmo_app.command("evaluate")
 def evaluate_cli(
     model: Path = Arg(..., metavar="MODEL", help="Directory that `pretrain` wrote"),
-    texts: List[Path] = Arg(..., metavar="TEXT...", help="Files, directories or patterns"),
+    texts: list[Path] = Arg(..., metavar="TEXT...", help="Files, directories or patterns"),
     lang: str = Opt("en", "--lang", "-l", help="Language whose tokenizer cuts running text"),
     tokenized: bool = Opt(
         False, "--tokenized", help="Text files hold a whitespace-tokenized sentence per line"
     ),
     text_key: str = Opt("text", "--text-key", help="Key of the text in JSONL records"),
-    cache: Optional[Path] = Opt(
+    cache: Path | None = Opt(
         None, "--cache", help="Keep the tokenized text here, e.g. the cache of the training"
     ),
     gpu_id: int = Opt(-1, "--gpu-id", "-g", help="GPU ID or -1 for CPU"),
@@ -64,12 +64,12 @@ def evaluate_cli(
 
 def evaluate(
     model: Path,
-    texts: List[Path],
+    texts: list[Path],
     *,
     lang: str = "en",
     tokenized: bool = False,
     text_key: str = "text",
-    cache: Optional[Path] = None,
+    cache: Path | None = None,
     gpu_id: int = -1,
     progress: bool = True,
 ) -> "Perplexity":

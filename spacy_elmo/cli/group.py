@@ -1,8 +1,9 @@
 """The group of commands: what each `python -m spacy elmo ...` does before and after its work."""
 
 import inspect
+from collections.abc import Callable
 from functools import wraps
-from typing import Any, Callable, Optional
+from typing import Any
 
 import typer
 from spacy.cli._util import Opt
@@ -22,7 +23,7 @@ class ElmoGroup(typer.Typer):
     """A group whose commands print what stdout can show, fail with a sentence, and have the
     option --traceback."""
 
-    def command(self, name: Optional[str] = None, **settings: Any) -> Callable:
+    def command(self, name: str | None = None, **settings: Any) -> Callable:
         """Register a function as a command.
 
         name (Optional[str]): The name of the command.

@@ -4,7 +4,7 @@ import json
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Optional
+from typing import TYPE_CHECKING, Any
 
 from spacy.cli._util import Arg, Opt
 
@@ -42,7 +42,7 @@ def info_cli(
         metavar="MODEL",
         help="biLM of any known format, the name of a packaged one, or a pipeline",
     ),
-    options_file: Optional[Path] = Opt(
+    options_file: Path | None = Opt(
         None,
         "--options-file",
         help="Options of HDF5 or AllenNLP weights, where they do not lie beside them",
@@ -60,7 +60,7 @@ def info_cli(
         _print_bilm(facts)
 
 
-def info(name: str, options_file: Optional[Path] = None) -> Dict[str, Any]:
+def info(name: str, options_file: Path | None = None) -> dict[str, Any]:
     """Collect the facts; see `info_cli`.
 
     RETURNS (Dict[str, Any]): The facts, as JSON can hold them.
@@ -70,7 +70,7 @@ def info(name: str, options_file: Optional[Path] = None) -> Dict[str, Any]:
     return bilm_info(name, options_file)
 
 
-def bilm_info(name: str, options_file: Optional[Path] = None) -> Dict[str, Any]:
+def bilm_info(name: str, options_file: Path | None = None) -> dict[str, Any]:
     """RETURNS (Dict[str, Any]): The facts about a biLM."""
     from ..weights import load_bilm
     from ..weights.formats import PRETRAINED
@@ -104,12 +104,12 @@ def bilm_info(name: str, options_file: Optional[Path] = None) -> Dict[str, Any]:
     }
 
 
-def pipeline_info(name: str) -> Dict[str, Any]:
+def pipeline_info(name: str) -> dict[str, Any]:
     """RETURNS (Dict[str, Any]): The facts about the ELMo in a pipeline."""
     from ..pipeline.elmo import Elmo
 
     nlp = load_pipeline(name)
-    components: Dict[str, Any] = {}
+    components: dict[str, Any] = {}
     for component, pipe in nlp.components:
         if isinstance(pipe, Elmo):
             config = nlp.get_pipe_config(component)
@@ -146,7 +146,7 @@ def _characters_of(bilm: "BiLM") -> str:
     return f"{bilm.options.n_characters} {bilm.options.char_unit}"
 
 
-def _config_of(bilm: "BiLM", name: str, options_file: Optional[Path]) -> str:
+def _config_of(bilm: "BiLM", name: str, options_file: Path | None) -> str:
     if "${" in f"{name}\n{options_file}":
         return "# ${...} is a variable in configs, which cannot name this path. Rename it."
     options = bilm.options
@@ -164,7 +164,7 @@ def _config_value(text: str) -> str:
     return json.dumps(text).replace("$", "\\u0024")
 
 
-def _print_bilm(facts: Dict[str, Any]) -> None:
+def _print_bilm(facts: dict[str, Any]) -> None:
     filters = ", ".join(f"{count} of width {width}" for width, count in facts["filters"])
     msg.table(
         [
@@ -187,12 +187,12 @@ def _print_bilm(facts: Dict[str, Any]) -> None:
     print(facts["config"])
 
 
-def _mix_text(mix: Dict[str, Any]) -> str:
+def _mix_text(mix: dict[str, Any]) -> str:
     weights = ", ".join(f"{weight:.3f}" for weight in mix["weights"])
     return f"{weights} before the softmax, gamma {mix['gamma']:.3f}"
 
 
-def _print_pipeline(facts: Dict[str, Any]) -> None:
+def _print_pipeline(facts: dict[str, Any]) -> None:
     for name, settings in facts["components"].items():
         rows = [(key, json.dumps(value)) for key, value in settings.items() if key != "model"]
         model = settings.get("model", {})

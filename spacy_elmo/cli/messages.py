@@ -1,8 +1,9 @@
 """What the commands print: messages and tables that any encoding of stdout can show."""
 
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Iterator, Optional
+from typing import Any
 
 from wasabi import Printer
 from wasabi.util import ICONS
@@ -15,7 +16,7 @@ class Messages(Printer):
     def __init__(self) -> None:
         super().__init__(icons=dict.fromkeys(ICONS, ""))
 
-    def text(self, title: Any = "", text: Any = "", *, icon: Optional[str] = None, **style: Any):  # type: ignore[no-untyped-def, override]
+    def text(self, title: Any = "", text: Any = "", *, icon: str | None = None, **style: Any):  # type: ignore[no-untyped-def, override]
         """Print a message; see wasabi's `Printer.text`."""
         if self.pretty and icon in ICONS:
             title = f"{ICONS[icon]} {title}"

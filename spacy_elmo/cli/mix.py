@@ -2,7 +2,6 @@
 
 from pathlib import Path
 from textwrap import wrap
-from typing import List, Optional
 
 from spacy.cli._util import Arg, Opt
 
@@ -20,9 +19,7 @@ def mix_cli(
         metavar="PIPELINE",
         help="Directory of a saved pipeline, or the name of an installed one",
     ),
-    plot: Optional[Path] = Opt(
-        None, "--plot", "-p", help="PNG file for a bar chart of the weights"
-    ),
+    plot: Path | None = Opt(None, "--plot", "-p", help="PNG file for a bar chart of the weights"),
 ) -> None:
     """Show how the components of a trained pipeline mix the layers of the biLM: the
     weight of each layer, and the scale gamma."""
@@ -33,7 +30,7 @@ def mix_cli(
         msg.good(f"Wrote the chart to {plot}")
 
 
-def mix(pipeline: str) -> List[ComponentMix]:
+def mix(pipeline: str) -> list[ComponentMix]:
     """Collect the mixes of a pipeline; see `mix_cli`.
 
     RETURNS (List[ComponentMix]): The mixes.
@@ -47,7 +44,7 @@ def mix(pipeline: str) -> List[ComponentMix]:
     return mixes
 
 
-def plot_mixes(mixes: List[ComponentMix], path: Path) -> None:
+def plot_mixes(mixes: list[ComponentMix], path: Path) -> None:
     """Draw a group of bars for each mix.
 
     mixes (List[ComponentMix]): The mixes.

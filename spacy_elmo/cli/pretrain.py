@@ -5,7 +5,7 @@ Owns the command. The work is in `spacy_elmo.pretrain`, imported when it is done
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Optional
+from typing import TYPE_CHECKING, Any
 
 import typer
 from spacy.cli._util import Arg, Opt, parse_config_overrides
@@ -45,10 +45,10 @@ def pretrain(
     config_path: Path,
     output: Path,
     *,
-    overrides: Optional[Dict[str, Any]] = None,
+    overrides: dict[str, Any] | None = None,
     gpu_id: int = -1,
     progress: bool = True,
-) -> "Optional[Perplexity]":
+) -> "Perplexity | None":
     """Train a biLM; see `pretrain_cli`.
 
     RETURNS (Optional[Perplexity]): The last look at the held-out text; None if the training

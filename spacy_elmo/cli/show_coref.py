@@ -1,7 +1,8 @@
 """`show-coref`: the entities of Docs or texts as an HTML page."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterator, List, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING
 
 from spacy.cli._util import Arg, Opt
 
@@ -19,14 +20,14 @@ TEXT = ".txt"
 
 @elmo_app.command("show-coref")
 def show_coref_cli(
-    inputs: List[Path] = Arg(
+    inputs: list[Path] = Arg(
         ...,
         metavar="INPUT...",
         help="Files, directories or patterns: .spacy, .conll, .conllu, .jsonl; with --pipeline "
         "also .txt",
     ),
     output: Path = Arg(..., metavar="OUTPUT", help="File to write: .html"),
-    pipeline: Optional[str] = Opt(
+    pipeline: str | None = Opt(
         None,
         "--pipeline",
         "-m",
@@ -58,15 +59,15 @@ def show_coref_cli(
 
 
 def show_coref(
-    inputs: Sequence[Union[str, Path]],
-    output: Union[str, Path],
+    inputs: Sequence[str | Path],
+    output: str | Path,
     *,
-    pipeline: Optional[str] = None,
+    pipeline: str | None = None,
     format: str = "auto",
     lang: str = "en",
     prefix: str = "coref_clusters",
     force: bool = False,
-) -> Tuple[int, int]:
+) -> tuple[int, int]:
     """Write the page; see `show_coref_cli`.
 
     RETURNS (Tuple[int, int]): Documents and entities that are shown.

@@ -6,8 +6,9 @@ know where mentions come from.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Callable, List, Sequence, Tuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -142,7 +143,7 @@ class AntecedentScorer(nn.Module):
                 nn.init.zeros_(table.weight)
         nn.init.zeros_(self.coarse_match.weight)
 
-    def project(self, vectors: Tensor) -> Tuple[Tensor, ...]:
+    def project(self, vectors: Tensor) -> tuple[Tensor, ...]:
         """RETURNS (Tuple[Tensor, ...]): What mentions add to pairs: query, key, left, right
         and pair, each [K, ...].
 
@@ -152,7 +153,7 @@ class AntecedentScorer(nn.Module):
         parts = (self.query, self.key, self.left, self.right, self.pair)
         return tuple(layer(vectors) for layer in parts)
 
-    def forward(self, mentions: Mentions, earlier: Mentions) -> Tuple[Tensor, Tensor]:
+    def forward(self, mentions: Mentions, earlier: Mentions) -> tuple[Tensor, Tensor]:
         """Scores of the best antecedents.
 
         mentions (Mentions): K of them.
@@ -212,7 +213,7 @@ class AntecedentScorer(nn.Module):
         zeros = ours.pair.new_zeros(*places.shape[:-1], sum(sizes))
         return zeros.scatter_(-1, places, 1.0)
 
-    def _tables(self) -> List[nn.Embedding]:
+    def _tables(self) -> list[nn.Embedding]:
         tables = (self.distance, self.sentences, self.kinds, self.speaker, self.genre)
         return [table for table in tables if table is not None]
 
@@ -224,7 +225,7 @@ class AntecedentScorer(nn.Module):
         return torch.cat([*distances, *(table.weight.t() for table in self._tables()[2:])], dim=1)
 
 
-def _matches(ours: Mentions, theirs: Mentions) -> Tuple[Tensor, ...]:
+def _matches(ours: Mentions, theirs: Mentions) -> tuple[Tensor, ...]:
     """How two mentions look alike, as flags."""
     same = ours.whole == theirs.whole
     our_pronoun, their_pronoun = ours.kind == PRONOUN, theirs.kind == PRONOUN

@@ -5,22 +5,22 @@ several. It knows nothing of models, scores or what kind of mention a span is.
 """
 
 import re
-from typing import Dict, Iterable, List, Sequence, Set, Tuple
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from spacy.tokens import Doc, Span
 
 from ..text.words import word_tokens
 
-Mention = Tuple[int, int]
+Mention = tuple[int, int]
 """First token, and the token after the last one."""
-Clusters = List[List[Mention]]
+Clusters = list[list[Mention]]
 """The mentions of each entity."""
 
 DEFAULT_PREFIX = "coref_clusters"
 
 
-def cluster_keys(doc: Doc, prefix: str = DEFAULT_PREFIX) -> List[str]:
+def cluster_keys(doc: Doc, prefix: str = DEFAULT_PREFIX) -> list[str]:
     """The span groups that are entities.
 
     doc (Doc): The Doc.
@@ -53,7 +53,7 @@ def mark_annotated(doc: Doc, prefix: str = DEFAULT_PREFIX) -> None:
         doc.spans[f"{prefix}_1"] = []
 
 
-def get_mentions(doc: Doc, key: str) -> List[Mention]:
+def get_mentions(doc: Doc, key: str) -> list[Mention]:
     """The mentions of one entity, without whitespace tokens at their ends.
 
     doc (Doc): The Doc.
@@ -67,7 +67,7 @@ def get_mentions(doc: Doc, key: str) -> List[Mention]:
 
 def get_named_clusters(
     doc: Doc, prefix: str = DEFAULT_PREFIX, *, words_only: bool = False
-) -> Dict[str, List[Mention]]:
+) -> dict[str, list[Mention]]:
     """The entities with their keys, fit to compute with: no mention is empty, in two
     entities or twice in one. One that two entities share belongs to the first.
 
@@ -78,8 +78,8 @@ def get_named_clusters(
     RETURNS (Dict[str, List[Mention]]): The mentions of each entity in the order of the
         text. Entities without any are left out.
     """
-    named: Dict[str, List[Mention]] = {}
-    taken: Set[Mention] = set()
+    named: dict[str, list[Mention]] = {}
+    taken: set[Mention] = set()
     words = word_tokens(doc) if words_only else np.arange(len(doc))
     for key in cluster_keys(doc, prefix):
         mentions = set(_without_edges(doc.spans[key], words, len(doc))) - taken
@@ -176,7 +176,7 @@ def join_docs(docs: Sequence[Doc], prefix: str = DEFAULT_PREFIX) -> Doc:
         raise ValueError("There are no Docs to join: give at least one.")
     whole = Doc.from_docs(docs, exclude=["spans"])  # type: ignore[call-arg]
     whole.has_unknown_spaces = any(doc.has_unknown_spaces for doc in docs)
-    groups: Dict[str, List[Span]] = {}
+    groups: dict[str, list[Span]] = {}
     clusters: Clusters = []
     offset = 0
     for doc in docs:
@@ -196,7 +196,7 @@ def join_docs(docs: Sequence[Doc], prefix: str = DEFAULT_PREFIX) -> Doc:
     return whole
 
 
-def _without_edges(spans: Iterable[Span], words: np.ndarray, n_tokens: int) -> List[Mention]:
+def _without_edges(spans: Iterable[Span], words: np.ndarray, n_tokens: int) -> list[Mention]:
     """The spans that have words, from the first to the last one.
 
     spans (Iterable[Span]): The spans.
@@ -215,7 +215,7 @@ def _without_edges(spans: Iterable[Span], words: np.ndarray, n_tokens: int) -> L
 def _in_order(clusters: Iterable[Iterable[Mention]], n_tokens: int) -> Clusters:
     """Mentions and entities in the order of the text, each mention once."""
     ordered: Clusters = []
-    taken: Set[Mention] = set()
+    taken: set[Mention] = set()
     for given in clusters:
         mentions = {(int(start), int(end)) for start, end in given} - taken
         for start, end in mentions:

@@ -6,8 +6,9 @@ steps, and what is written to Docs. The arithmetic is the head's.
 
 import random
 import warnings
+from collections.abc import Callable, Iterable
 from itertools import islice
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import Any
 
 import numpy as np
 from spacy.language import Language
@@ -75,10 +76,10 @@ def make_coref(
     model: Any,
     span_cluster_prefix: str,
     overwrite: bool,
-    keep_singletons: Optional[bool],
+    keep_singletons: bool | None,
     max_train_tokens: int,
     chunk_tokens: int,
-    scorer: Optional[Callable[..., Dict[str, Any]]],
+    scorer: Callable[..., dict[str, Any]] | None,
 ) -> "Coref":
     """Make the component; see `Coref`."""
     return Coref(
@@ -119,10 +120,10 @@ class Coref(SavedWhole, TrainablePipe):
         *,
         span_cluster_prefix: str = DEFAULT_PREFIX,
         overwrite: bool = True,
-        keep_singletons: Optional[bool] = None,
+        keep_singletons: bool | None = None,
         max_train_tokens: int = 3000,
         chunk_tokens: int = 4096,
-        scorer: Optional[Callable[..., Dict[str, Any]]] = None,
+        scorer: Callable[..., dict[str, Any]] | None = None,
     ) -> None:
         for setting, value in (
             ("max_train_tokens", max_train_tokens),
@@ -137,7 +138,7 @@ class Coref(SavedWhole, TrainablePipe):
         self.scorer = scorer
         self.n_misaligned = 0
         # what was learned of the data: saved with the component
-        self.cfg: Dict[str, Any] = {"pronouns": [], "leads": [], "singletons": True}
+        self.cfg: dict[str, Any] = {"pronouns": [], "leads": [], "singletons": True}
         self._random = random.Random(0)
 
     @property
@@ -149,7 +150,7 @@ class Coref(SavedWhole, TrainablePipe):
         self,
         get_examples: Callable[[], Iterable[Example]],
         *,
-        nlp: Optional[Language] = None,
+        nlp: Language | None = None,
     ) -> None:
         """Learn from the gold entities which words are like pronouns, whether there are
         entities of one mention, and which genres there are; and make the head. There is a
@@ -206,7 +207,7 @@ class Coref(SavedWhole, TrainablePipe):
                 stacklevel=3,
             )
 
-    def predict(self, docs: Iterable[Doc]) -> List[Links]:
+    def predict(self, docs: Iterable[Doc]) -> list[Links]:
         """Find mentions and what they go back to.
 
         docs (Iterable[Doc]): The Docs.
@@ -219,7 +220,7 @@ class Coref(SavedWhole, TrainablePipe):
         documents = [Document.from_doc(doc, lexicon) for doc in docs]
         return coref_model.resolve(self.model, docs, documents, self.chunk_tokens)
 
-    def set_annotations(self, docs: Iterable[Doc], links: List[Links]) -> None:
+    def set_annotations(self, docs: Iterable[Doc], links: list[Links]) -> None:
         """Write entities to `doc.spans`, numbered in order of their first mention.
 
         docs (Iterable[Doc]): The Docs.
@@ -244,9 +245,9 @@ class Coref(SavedWhole, TrainablePipe):
         examples: Iterable[Example],
         *,
         drop: float = 0.0,
-        sgd: Optional[Optimizer] = None,
-        losses: Optional[Dict[str, float]] = None,
-    ) -> Dict[str, float]:
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
         """A training step.
 
         examples (Iterable[Example]): With gold entities on the reference. Those without any
@@ -270,11 +271,11 @@ class Coref(SavedWhole, TrainablePipe):
         losses[self.name] += sum(found.values())
         return losses
 
-    def score(self, examples: Iterable[Example], **kwargs: Any) -> Dict[str, Any]:
+    def score(self, examples: Iterable[Example], **kwargs: Any) -> dict[str, Any]:
         """RETURNS (Dict[str, Any]): What the scorer makes of examples."""
         return super().score(examples, span_cluster_prefix=self.span_cluster_prefix, **kwargs)
 
-    def get_loss(self, examples: Iterable[Example], scores: Any = None) -> Tuple[float, None]:
+    def get_loss(self, examples: Iterable[Example], scores: Any = None) -> tuple[float, None]:
         """RETURNS (Tuple[float, None]): The loss of examples, and no gradient: it is made where
         the loss is, in `update`."""
         examples = self._annotated(examples, "Coref.get_loss")
@@ -283,24 +284,24 @@ class Coref(SavedWhole, TrainablePipe):
         found, _ = self._begin_update(examples)
         return sum(found.values()), None
 
-    def _annotated(self, examples: Iterable[Example], method: str) -> List[Example]:
+    def _annotated(self, examples: Iterable[Example], method: str) -> list[Example]:
         examples = list(examples)
         validate_examples(examples, method)
         prefix = self.span_cluster_prefix
         return [example for example in examples if is_annotated(example.reference, prefix)]
 
-    def _begin_update(self, examples: List[Example]) -> Tuple[Dict[str, float], Callable[[], None]]:
+    def _begin_update(self, examples: list[Example]) -> tuple[dict[str, float], Callable[[], None]]:
         docs = [example.predicted for example in examples]
         lexicon = self.lexicon
-        documents: List[Document] = []
-        gold: List[Clusters] = []
+        documents: list[Document] = []
+        gold: list[Clusters] = []
         for example in examples:
             document = Document.from_doc(example.predicted, lexicon)
             documents.append(document.cut(*self._cut(document)))
             gold.append(self._aligned(example))
         return coref_model.begin_update(self.model, docs, documents, gold)
 
-    def _cut(self, document: Document) -> Tuple[int, int]:
+    def _cut(self, document: Document) -> tuple[int, int]:
         """A random stretch of a Doc that is too long to train on at once, from the start of a
         sentence."""
         n_words = len(document)
@@ -329,12 +330,12 @@ class Coref(SavedWhole, TrainablePipe):
 
     # Serialization
 
-    def check_cfg(self, cfg: Dict[str, Any]) -> None:
+    def check_cfg(self, cfg: dict[str, Any]) -> None:
         Lexicon.check(cfg)
         if not isinstance(cfg.get("singletons", True), bool):
             raise ValueError(f"singletons is {cfg['singletons']!r:.80}; expected true or false")
 
-    def check_loaded(self, source: str, cfg: Dict[str, Any]) -> None:
+    def check_loaded(self, source: str, cfg: dict[str, Any]) -> None:
         expected = coref_model.n_pronouns_of(self.model)
         found = len(Lexicon.from_dict(cfg).pronouns)
         if expected is not None and found != expected:

@@ -4,8 +4,9 @@ Owns how vectors reach the head and how its gradient goes back. What a training 
 of it is the component's business.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Any, Callable, Dict, List, Optional, Tuple, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -20,11 +21,11 @@ from ..runtime.torch_scope import gradients_enabled, own_torch_settings, warn_of
 from .features import Document
 from .head import CorefHead, Links, Part, Sizes, make_head
 
-CorefModel = Model[List[Doc], List[Floats2d]]
+CorefModel = Model[list[Doc], list[Floats2d]]
 
 
 def build_coref_v1(
-    tok2vec: Model[List[Doc], List[Floats2d]],
+    tok2vec: Model[list[Doc], list[Floats2d]],
     distance_embedding_size: int = 20,
     hidden_size: int = 150,
     depth: int = 1,
@@ -38,7 +39,7 @@ def build_coref_v1(
     max_entities: int = 1000,
     use_speakers: bool = False,
     use_genres: bool = False,
-) -> Model[List[Doc], List[Floats2d]]:
+) -> Model[list[Doc], list[Floats2d]]:
     """`spacy-elmo.Coref.v1`: spans scored as mentions, and mentions as each other's
     antecedents (after Lee et al. 2018, with factored first layers and a loss of mentions).
 
@@ -86,8 +87,8 @@ def build_coref_v1(
 
 
 def forward(
-    model: CorefModel, docs: List[Doc], is_train: bool
-) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    model: CorefModel, docs: list[Doc], is_train: bool
+) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
     return model.get_ref("tok2vec")(docs, is_train)
 
 
@@ -95,7 +96,7 @@ def init(model: CorefModel, X: Any = None, Y: Any = None) -> None:
     model.get_ref("tok2vec").initialize(X)
 
 
-def set_new_head(model: CorefModel, n_pronouns: int, genres: List[str]) -> None:
+def set_new_head(model: CorefModel, n_pronouns: int, genres: list[str]) -> None:
     """Make a head of random weights; the tok2vec must have been initialized."""
     width = model.get_ref("tok2vec").get_dim("nO")
     _shim(model).set_new(model.ops, width=width, n_pronouns=n_pronouns, genres=genres)
@@ -106,7 +107,7 @@ def sizes_of(model: CorefModel) -> Sizes:
     return _shim(model).module.sizes
 
 
-def n_pronouns_of(model: CorefModel) -> Optional[int]:
+def n_pronouns_of(model: CorefModel) -> int | None:
     """RETURNS (Optional[int]): Pronouns that the head distinguishes; None if there is no head."""
     return _shim(model).made_of.get("n_pronouns")
 
@@ -114,10 +115,10 @@ def n_pronouns_of(model: CorefModel) -> Optional[int]:
 @own_torch_settings()
 def begin_update(
     model: CorefModel,
-    docs: List[Doc],
-    documents: List[Document],
-    gold: List[Any],
-) -> Tuple[Dict[str, float], Callable[[], None]]:
+    docs: list[Doc],
+    documents: list[Document],
+    gold: list[Any],
+) -> tuple[dict[str, float], Callable[[], None]]:
     """Losses of Docs, and how their gradient goes back.
 
     docs (List[Doc]): The Docs.
@@ -146,14 +147,14 @@ def begin_update(
 
 @own_torch_settings()
 def resolve(
-    model: CorefModel, docs: List[Doc], documents: List[Document], chunk_tokens: int
-) -> List[Links]:
+    model: CorefModel, docs: list[Doc], documents: list[Document], chunk_tokens: int
+) -> list[Links]:
     """RETURNS (List[Links]): Mentions of each Doc and what they go back to."""
     shim = _shim(model)
     warn_of_reduced_float32(shim.device)
     parts_of = PartsOfDocs(model.get_ref("tok2vec"), docs)
 
-    def vectors_of(parts: List[Part]) -> torch.Tensor:
+    def vectors_of(parts: list[Part]) -> torch.Tensor:
         found = [_tokens_of(documents[n], len(docs[n]), begin, end) for n, begin, end in parts]
         read = parts_of([(n, start, end) for (n, *_), (start, end, _) in zip(parts, found)])
         vectors = to_torch(read, shim.device, is_train=False)
@@ -165,7 +166,7 @@ def resolve(
 
 def _tokens_of(
     document: Document, n_tokens: int, begin: int, end: int
-) -> Tuple[int, int, np.ndarray]:
+) -> tuple[int, int, np.ndarray]:
     """Tokens with the words of a part. All parts of a Doc together have all of its tokens.
 
     document (Document): Of the whole Doc.

@@ -4,7 +4,7 @@ spaCy's corpora give components bare words, as all else is theirs to predict. Sp
 genre are known beforehand. Owns how they get from the annotated Docs to those.
 """
 
-from typing import Callable, Iterator
+from collections.abc import Callable, Iterator
 
 from spacy.language import Language
 from spacy.training import Example

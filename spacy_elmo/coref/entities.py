@@ -4,8 +4,8 @@ it reads off tags where a Doc has any, else off the words. It knows no model.
 """
 
 from bisect import bisect_left
+from collections.abc import Callable, Iterable
 from functools import cached_property
-from typing import Callable, Dict, Iterable, List, Optional, Set, Tuple
 
 from spacy.tokens import Doc, Span, Token
 
@@ -52,7 +52,7 @@ def mention_kind(span: Span) -> str:
 
 def filter_clusters(
     doc: Doc, kinds: Iterable[str], prefix: str = DEFAULT_PREFIX
-) -> Dict[str, List[Mention]]:
+) -> dict[str, list[Mention]]:
     """Mentions of some kinds alone. `set_clusters(doc, filter_clusters(...).values())` keeps
     no others.
 
@@ -63,7 +63,7 @@ def filter_clusters(
         text. Entities without any are left out.
     """
     wanted, reader = _check_kinds(kinds), _Reader(doc)
-    found: Dict[str, List[Mention]] = {}
+    found: dict[str, list[Mention]] = {}
     for key, mentions in get_named_clusters(doc, prefix, words_only=True).items():
         kept = [(start, end) for start, end in mentions if reader.kind(doc[start:end]) in wanted]
         if kept:
@@ -71,7 +71,7 @@ def filter_clusters(
     return found
 
 
-def entities_of(token: Token, prefix: str = DEFAULT_PREFIX) -> List[str]:
+def entities_of(token: Token, prefix: str = DEFAULT_PREFIX) -> list[str]:
     """The entities that a token lies in a mention of.
 
     token (Token): The token. For all tokens of a Doc, `entities_by_token` is faster.
@@ -81,7 +81,7 @@ def entities_of(token: Token, prefix: str = DEFAULT_PREFIX) -> List[str]:
     return _entities_within(token.doc, token.i, token.i + 1, prefix)[0]
 
 
-def entities_by_token(doc: Doc, prefix: str = DEFAULT_PREFIX) -> List[List[str]]:
+def entities_by_token(doc: Doc, prefix: str = DEFAULT_PREFIX) -> list[list[str]]:
     """The entities that each token lies in a mention of.
 
     doc (Doc): The Doc.
@@ -108,7 +108,7 @@ def representative(doc: Doc, key: str) -> Span:
     return min(mentions, key=_Reader(doc).rank)
 
 
-def representatives(doc: Doc, prefix: str = DEFAULT_PREFIX) -> Dict[str, Span]:
+def representatives(doc: Doc, prefix: str = DEFAULT_PREFIX) -> dict[str, Span]:
     """The representative mentions of all entities, faster than one by one.
 
     doc (Doc): The Doc.
@@ -126,8 +126,8 @@ def resolve_text(
     doc: Doc,
     *,
     kinds: Iterable[str] = (PRONOUN,),
-    filter: Optional[Callable[[Span, Span], bool]] = None,
-    render: Optional[Callable[[Span, str], str]] = None,
+    filter: Callable[[Span, Span], bool] | None = None,
+    render: Callable[[Span, str], str] | None = None,
     prefix: str = DEFAULT_PREFIX,
 ) -> str:
     """The text with pronouns replaced by the representative mention of their entity.
@@ -145,7 +145,7 @@ def resolve_text(
     RETURNS (str): The resolved text.
     """
     wanted, reader = _check_kinds(kinds), _Reader(doc)
-    found: List[Tuple[int, int, Span]] = []
+    found: list[tuple[int, int, Span]] = []
     for mentions in get_named_clusters(doc, prefix, words_only=True).values():
         spans = [doc[start:end] for start, end in mentions]
         best = min(spans, key=reader.rank)
@@ -164,8 +164,8 @@ def resolve_text(
                 found.append((span.start, -span.end, best))
     found.sort(key=lambda replaced: replaced[:2])
 
-    def text_of(start: int, end: int, outer: Set[Mention]) -> str:
-        parts: List[str] = []
+    def text_of(start: int, end: int, outer: set[Mention]) -> str:
+        parts: list[str] = []
         at = start
         for place in range(bisect_left(found, (start,)), len(found)):
             first, negative_end, best = found[place]
@@ -199,7 +199,7 @@ class _Reader:
         return any(token.is_stop for token in self.doc)
 
     @cached_property
-    def lower(self) -> Set[str]:
+    def lower(self) -> set[str]:
         """Words that the Doc has in lower case."""
         return {token.text for token in self.doc if token.text[:1].islower()}
 
@@ -214,7 +214,7 @@ class _Reader:
         capitals = sum(self._is_capital(token) for token in content)
         return NAME if 2 * capitals > len(content) else NOUN
 
-    def rank(self, span: Span) -> Tuple[int, int, int, int, int]:
+    def rank(self, span: Span) -> tuple[int, int, int, int, int]:
         """Least for the most specific mention."""
         kind = self.kind(span)
         order, size = KINDS.index(kind), len(_words(span))
@@ -275,7 +275,7 @@ class _Reader:
         return not starts or token.text.lower() not in self.lower
 
 
-def _words(span: Span) -> List[Token]:
+def _words(span: Span) -> list[Token]:
     # mentions may be given by hand, with nothing but whitespace
     return [token for token in span if not token.text.isspace()] or list(span)
 
@@ -290,8 +290,8 @@ def _is_stop(token: Token) -> bool:
     return token.is_stop and not (token.text.isupper() and len(token.text) > 1)
 
 
-def _entities_within(doc: Doc, start: int, end: int, prefix: str) -> List[List[str]]:
-    found: List[List[Tuple[int, int, str]]] = [[] for _ in range(start, end)]
+def _entities_within(doc: Doc, start: int, end: int, prefix: str) -> list[list[str]]:
+    found: list[list[tuple[int, int, str]]] = [[] for _ in range(start, end)]
     for number, key in enumerate(cluster_keys(doc, prefix)):
         for span in doc.spans[key]:
             size = sum(not token.text.isspace() for token in span)
@@ -301,7 +301,7 @@ def _entities_within(doc: Doc, start: int, end: int, prefix: str) -> List[List[s
     return [list(dict.fromkeys(key for _, _, key in sorted(keys))) for keys in found]
 
 
-def _check_kinds(kinds: Iterable[str]) -> Set[str]:
+def _check_kinds(kinds: Iterable[str]) -> set[str]:
     wanted = {kinds} if isinstance(kinds, str) else set(kinds)
     unknown = wanted.difference(KINDS)
     if unknown:

@@ -5,7 +5,6 @@ distances are counted in words. Positions in the Doc come back with `Document.to
 """
 
 from dataclasses import dataclass
-from typing import Optional
 
 import numpy as np
 from spacy.attrs import LOWER
@@ -183,7 +182,7 @@ def candidates(sentence: np.ndarray, max_width: int) -> "tuple[np.ndarray, np.nd
 
 
 def labels_of(
-    start: np.ndarray, last: np.ndarray, gold: "Optional[list[list[tuple[int, int]]]]"
+    start: np.ndarray, last: np.ndarray, gold: "list[list[tuple[int, int]]] | None"
 ) -> np.ndarray:
     """The entity of each span.
 

@@ -1,10 +1,11 @@
 """What the commands that read and write coreference have in common: how inputs and entities
 are named, how they are counted, and what an output may be."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Iterable, Iterator, Sequence, Union
+from typing import TYPE_CHECKING
 
 from spacy.cli._util import Opt
 
@@ -57,7 +58,7 @@ class Counts:
             yield doc
 
 
-def check_output(output: Union[str, Path], suffixes: Sequence[str], force: bool) -> Path:
+def check_output(output: str | Path, suffixes: Sequence[str], force: bool) -> Path:
     """Refuse what cannot be written or should not be replaced.
 
     output (Union[str, Path]): The file to write.

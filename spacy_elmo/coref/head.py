@@ -5,8 +5,9 @@ and what training makes of them. Docs and thinc are other modules' business.
 """
 
 import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from .linking import link
 from .mentions import MentionScorer
 
 # number of a document, first word and the one after the last
-Part = Tuple[int, int, int]
+Part = tuple[int, int, int]
 # spans that are kept of a short text, which may be denser than long ones are
 MIN_SPANS = 50
 
@@ -89,8 +90,8 @@ class CorefHead(nn.Module):
         )
 
     def loss(
-        self, x: Tensor, documents: List[Document], gold: List[List[List[Any]]]
-    ) -> Dict[str, Tensor]:
+        self, x: Tensor, documents: list[Document], gold: list[list[list[Any]]]
+    ) -> dict[str, Tensor]:
         """What training makes smaller, the mean over documents.
 
         For each kept span, -log of the probability of its right antecedents together, or
@@ -104,8 +105,8 @@ class CorefHead(nn.Module):
         RETURNS (Dict[str, Tensor]): "links" and "mentions", scalars.
         """
         x, weights = self._encode(x, documents)
-        links: List[Tensor] = []
-        mentions: List[Tensor] = []
+        links: list[Tensor] = []
+        mentions: list[Tensor] = []
         offset = 0
         for document, entities in zip(documents, gold):
             rows = slice(offset, offset + len(document))
@@ -142,10 +143,10 @@ class CorefHead(nn.Module):
     @torch.no_grad()
     def resolve(
         self,
-        vectors_of: Callable[[List[Part]], Tensor],
-        documents: List[Document],
+        vectors_of: Callable[[list[Part]], Tensor],
+        documents: list[Document],
         chunk_tokens: int,
-    ) -> List[Links]:
+    ) -> list[Links]:
         """Mentions of documents and what they go back to.
 
         vectors_of (Callable[[List[Part]], Tensor]): Gives the vectors of the words of parts of
@@ -156,7 +157,7 @@ class CorefHead(nn.Module):
             they change nothing but which spans are kept, of each as many as its words
             allow.
         """
-        found: List[List[Mentions]] = [[] for _ in documents]
+        found: list[list[Mentions]] = [[] for _ in documents]
         n_found = [0] * len(documents)
         for parts in _batches(documents, chunk_tokens):
             cut = [documents[n].cut(begin, end) for n, begin, end in parts]
@@ -171,7 +172,7 @@ class CorefHead(nn.Module):
                     n_found[n] += len(mentions)
         return [self._link(mentions) for mentions in found]
 
-    def _link(self, parts: List[Mentions]) -> Links:
+    def _link(self, parts: list[Mentions]) -> Links:
         if not parts:
             nothing = np.zeros(0, dtype=np.int64)
             return Links(nothing, nothing, nothing)
@@ -188,7 +189,7 @@ class CorefHead(nn.Module):
         counts = torch.ones_like(kept, dtype=torch.bool)
         return self._describe(x, weights, scores, first, final, kept, counts, document)
 
-    def _encode(self, x: Tensor, documents: List[Document]) -> "tuple[Tensor, Tensor]":
+    def _encode(self, x: Tensor, documents: list[Document]) -> "tuple[Tensor, Tensor]":
         lengths = [length for document in documents for length in stretches(document.sentence)]
         x = self.tokens(x, torch.tensor(lengths, dtype=torch.int64, device="cpu"))
         return x, self.mentions.attention_of(x)
@@ -252,9 +253,9 @@ def _marginal_loss(scores: Tensor, entities: Tensor, theirs: Tensor) -> Tensor:
     return (torch.logsumexp(scores, dim=1) - wanted).mean()
 
 
-def _batches(documents: List[Document], chunk_tokens: int) -> Iterator[List[Part]]:
+def _batches(documents: list[Document], chunk_tokens: int) -> Iterator[list[Part]]:
     """Parts of documents of about so many words together."""
-    batch: List[Part] = []
+    batch: list[Part] = []
     n_words = 0
     for n, document in enumerate(documents):
         for begin, end in _chunks(document, chunk_tokens):
@@ -267,7 +268,7 @@ def _batches(documents: List[Document], chunk_tokens: int) -> Iterator[List[Part
         yield batch
 
 
-def _chunks(document: Document, chunk_tokens: int) -> Iterator[Tuple[int, int]]:
+def _chunks(document: Document, chunk_tokens: int) -> Iterator[tuple[int, int]]:
     """Stretches of about so many words that end with a sentence, or with a long part of one."""
     begin = 0
     ends = np.cumsum(stretches(document.sentence))

@@ -5,8 +5,9 @@ no language.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Dict, Iterable, List, Sequence, Set
+from typing import Any
 
 import numpy as np
 from spacy.strings import get_string_id
@@ -29,8 +30,8 @@ class Lexicon:
     leads (List[str]): Words that open mentions and say nothing of what is meant, such as
         articles, in lower case."""
 
-    pronouns: List[str]
-    leads: List[str]
+    pronouns: list[str]
+    leads: list[str]
 
     @classmethod
     def learn(cls, docs: Iterable[Doc], prefix: str) -> "Lexicon":
@@ -47,7 +48,7 @@ class Lexicon:
         leading: Counter[str] = Counter()
         for doc in docs:
             n_docs += 1
-            here: Set[str] = set()
+            here: set[str] = set()
             place = {token: n for n, token in enumerate(word_tokens(doc).tolist())}
             for start, end in (
                 mention
@@ -72,7 +73,7 @@ class Lexicon:
         return cls(sorted(pronouns), sorted(leads))
 
     @staticmethod
-    def check(values: Dict[str, Any]) -> None:
+    def check(values: dict[str, Any]) -> None:
         """Raise a ValueError unless `from_dict` can read the values."""
         for name in ("pronouns", "leads"):
             words = values.get(name, [])
@@ -81,7 +82,7 @@ class Lexicon:
                 raise ValueError(f"{name} is {words!r:.80}; expected a list of distinct strings")
 
     @classmethod
-    def from_dict(cls, values: Dict[str, Any]) -> "Lexicon":
+    def from_dict(cls, values: dict[str, Any]) -> "Lexicon":
         return cls(list(values.get("pronouns", [])), list(values.get("leads", [])))
 
 

@@ -5,7 +5,7 @@ heard of before those, one mention of each kind; and how one of them is chosen. 
 are the scorer's business.
 """
 
-from typing import Any, Dict, List
+from typing import Any
 
 import numpy as np
 import torch
@@ -87,9 +87,9 @@ class Memory:
         self.max_entities = max_entities
         self.entity_of = np.zeros(len(mentions), dtype=np.int64)
         # of each entity: mentions, and the last one of each kind
-        self.sizes: List[int] = []
-        self.last: List[Dict[int, int]] = []
-        self.by_name: Dict[Any, int] = {}
+        self.sizes: list[int] = []
+        self.last: list[dict[int, int]] = []
+        self.by_name: dict[Any, int] = {}
 
     def add(self, place: int, antecedent: int) -> None:
         """Take in the next mention, and what it goes back to."""

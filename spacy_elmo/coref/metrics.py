@@ -5,7 +5,8 @@ over documents before they are divided, and their use on Examples. It knows no m
 """
 
 from collections import Counter
-from typing import Any, Callable, Dict, Hashable, Iterable, List, Mapping, Sequence, Tuple
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from spacy.tokens import Doc
@@ -16,8 +17,8 @@ from .clusters import DEFAULT_PREFIX, get_clusters, is_annotated
 
 Partition = Sequence[Iterable[Hashable]]
 """The mentions of each entity of a document; a mention counts where it comes first."""
-EntityOf = Dict[Hashable, int]
-Overlap = Mapping[Tuple[int, int], int]
+EntityOf = dict[Hashable, int]
+Overlap = Mapping[tuple[int, int], int]
 """Mentions that an entity of one side shares with one of the other, where there are any."""
 
 METRICS = ("muc", "b3", "ceafe", "ceafm", "lea", "mention")
@@ -26,7 +27,7 @@ SETTINGS = ("", "_ns")
 """With singletons as they are, and with none on either side."""
 
 
-def make_coref_scorer() -> Callable[..., Dict[str, Any]]:
+def make_coref_scorer() -> Callable[..., dict[str, Any]]:
     """Registered as spacy-elmo.coref_scorer.v1. It has no settings of its own: the component
     says which span groups it writes; see `score_coref`."""
     return score_coref
@@ -34,7 +35,7 @@ def make_coref_scorer() -> Callable[..., Dict[str, Any]]:
 
 def score_coref(
     examples: Iterable[Example], *, span_cluster_prefix: str = DEFAULT_PREFIX, **cfg: Any
-) -> Dict[str, Any]:
+) -> dict[str, Any]:
     """Score predicted entities against the reference. Two mentions are the same if they
     have the same characters, however these are tokenised.
 
@@ -47,7 +48,7 @@ def score_coref(
         group of that prefix, not even an empty one, is left out; all are None if there is
         no other.
     """
-    documents: List[Tuple[Partition, Partition]] = []
+    documents: list[tuple[Partition, Partition]] = []
     for example in examples:
         if not is_annotated(example.reference, span_cluster_prefix):
             continue
@@ -59,14 +60,14 @@ def score_coref(
             )
         )
     found = score_clusters(documents)
-    scores: Dict[str, Any] = {f"coref_{name}": value for name, value in found.items()}
+    scores: dict[str, Any] = {f"coref_{name}": value for name, value in found.items()}
     for setting in SETTINGS:
         for part in "fpr":
             scores[f"coref{setting}_{part}"] = found[f"lea{setting}_{part}"]
     return scores if documents else dict.fromkeys(scores)
 
 
-def score_clusters(documents: Iterable[Tuple[Partition, Partition]]) -> Dict[str, float]:
+def score_clusters(documents: Iterable[tuple[Partition, Partition]]) -> dict[str, float]:
     """Score clusters against gold ones.
 
     documents (Iterable[Tuple[Partition, Partition]]): The gold and the predicted clusters
@@ -82,7 +83,7 @@ def score_clusters(documents: Iterable[Tuple[Partition, Partition]]) -> Dict[str
                 sides = _without_singletons(sides[0]), _without_singletons(sides[1])
             for metric, sums in _count(*sides).items():
                 totals[metric + setting] += sums
-    scores: Dict[str, float] = {}
+    scores: dict[str, float] = {}
     for name, (r_sum, r_all, p_sum, p_all) in totals.items():
         recall, precision = _ratio(r_sum, r_all), _ratio(p_sum, p_all)
         scores[f"{name}_p"], scores[f"{name}_r"] = precision, recall
@@ -93,7 +94,7 @@ def score_clusters(documents: Iterable[Tuple[Partition, Partition]]) -> Dict[str
     return scores
 
 
-def _count(gold: EntityOf, predicted: EntityOf) -> Dict[str, Tuple[float, ...]]:
+def _count(gold: EntityOf, predicted: EntityOf) -> dict[str, tuple[float, ...]]:
     """Numerator and denominator of recall, then of precision, of each metric."""
     shared = [mention for mention in gold if mention in predicted]
     overlap = Counter((gold[mention], predicted[mention]) for mention in shared)
@@ -137,7 +138,7 @@ def _lea(overlap: Overlap, sizes: Mapping[int, int], other_sizes: Mapping[int, i
 
 def _best_pairings(
     overlap: Overlap, sizes: Mapping[int, int], other_sizes: Mapping[int, int]
-) -> Tuple[float, float]:
+) -> tuple[float, float]:
     """The greatest sums of similarities when each entity is paired with one at most of the
     other side: of shared mentions, and of 2 * shared / (size + other size)."""
     if not overlap:
@@ -188,7 +189,7 @@ def _ratio(part: float, whole: float) -> float:
     return float(part / whole) if whole else 0.0
 
 
-def _in_characters(doc: Doc, prefix: str) -> List[List[Hashable]]:
+def _in_characters(doc: Doc, prefix: str) -> list[list[Hashable]]:
     """Mentions as first character and end, whitespace not counted: like the alignment of
     Examples, this takes no notice of how words are spaced."""
     starts, ends = (places.tolist() for places in text_offsets(doc))

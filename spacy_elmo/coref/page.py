@@ -6,8 +6,9 @@ Owns the page; it reads entities off Docs and knows no model.
 """
 
 from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from html import escape
-from typing import DefaultDict, Iterable, Iterator, List, NamedTuple, Tuple
+from typing import NamedTuple
 
 from spacy.tokens import Doc
 
@@ -91,7 +92,7 @@ def page_parts(
 def _section(doc: Doc, number: int, prefix: str) -> str:
     named = get_named_clusters(doc, prefix, words_only=True)
     best = representatives(doc, prefix)
-    entries: List[Tuple[int, str]] = []
+    entries: list[tuple[int, str]] = []
     for entity, (key, mentions) in enumerate(named.items()):
         name = " ".join(best[key].text.split())
         name = name if len(name) <= LONG_NAME else name[: LONG_NAME - 1] + "…"
@@ -130,7 +131,7 @@ def _text(doc: Doc, number: int, clusters: Clusters) -> str:
         for place, (start, end) in enumerate(entity_mentions)
     ]
     lanes = dict(zip(mentions, _lanes(mentions, len(doc))))
-    starting: DefaultDict[int, List[_Mention]] = defaultdict(list)
+    starting: defaultdict[int, list[_Mention]] = defaultdict(list)
     for mention in sorted(mentions, key=lambda mention: -mention.end):
         starting[mention.start].append(mention)
 
@@ -143,14 +144,14 @@ def _text(doc: Doc, number: int, clusters: Clusters) -> str:
             f'style="{_hue(mention.entity)};--lane:{lanes[mention]}">'
         )
 
-    parts: List[str] = []
-    inside: List[_Mention] = []  # the innermost last
+    parts: list[str] = []
+    inside: list[_Mention] = []  # the innermost last
     for token in doc:
         for mention in starting[token.i]:
             parts.append(opening(mention, again=False))
             inside.append(mention)
         parts.append(escape(token.text))
-        cut: List[_Mention] = []
+        cut: list[_Mention] = []
         while any(mention.end == token.i + 1 for mention in inside):
             mention = inside.pop()
             if mention.end == token.i + 1:
@@ -165,7 +166,7 @@ def _text(doc: Doc, number: int, clusters: Clusters) -> str:
     return "".join(parts)
 
 
-def _lanes(mentions: List[_Mention], n_tokens: int) -> List[int]:
+def _lanes(mentions: list[_Mention], n_tokens: int) -> list[int]:
     """How far below the text each mention is underlined: below all shorter ones that it
     overlaps."""
     used = [0] * n_tokens  # lanes under each token

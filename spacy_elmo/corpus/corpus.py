@@ -7,20 +7,19 @@ nothing of where text comes from, nor of how it is used.
 import hashlib
 import json
 from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Sequence, Union
 
 import numpy as np
 
+from ..files.paths import PathLike
 from .corpus_check import REMAKE, WORDS_FILE, check_corpus
-
-PathLike = Union[str, Path]
 
 ARRAYS = {"tokens": np.int32, "starts": np.int64, "documents": np.int64, "counts": np.int64}
 
 
-class Numbering(Dict[str, int]):
+class Numbering(dict[str, int]):
     """Numbers words in order of first appearance, as they are looked up."""
 
     def __missing__(self, word: str) -> int:
@@ -42,7 +41,7 @@ class Corpus:
     key (str): Fingerprint of the text and of the settings that it was made with.
     """
 
-    words: List[str]
+    words: list[str]
     counts: np.ndarray
     tokens: np.ndarray
     starts: np.ndarray
@@ -66,7 +65,7 @@ class Corpus:
         """RETURNS (int): What there is to predict: each token, and the end of each sentence."""
         return self.n_tokens + self.n_sentences
 
-    def sentences(self) -> Iterator[List[str]]:
+    def sentences(self) -> Iterator[list[str]]:
         """YIELDS (List[str]): The words of each sentence."""
         for start, end in zip(self.starts[:-1], self.starts[1:]):
             yield [self.words[token] for token in self.tokens[start:end]]
@@ -117,7 +116,7 @@ class Corpus:
             if len(starts) - 1 > first:
                 firsts.append(first)
         firsts.append(len(starts) - 1)
-        arrays: Dict[str, np.ndarray] = {
+        arrays: dict[str, np.ndarray] = {
             "tokens": np.array(tokens, dtype=np.int32),
             "starts": np.array(starts, dtype=np.int64),
             "documents": np.array(firsts, dtype=np.int64),

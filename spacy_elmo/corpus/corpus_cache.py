@@ -8,15 +8,17 @@ import hashlib
 import json
 import re
 import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple, Union
+from typing import Any
 
 from ..files.lock import locked
+from ..files.paths import PathLike
 from ..files.progress import ProgressBar
 from ..files.streams import Digest
-from .corpus import Corpus, PathLike
+from .corpus import Corpus
 from .corpus_check import FORMAT
 from .corpus_writer import CorpusWriter
 from .readers import LINES, TextReader, TextSettings, find_texts
@@ -30,7 +32,7 @@ KEY = re.compile("[0-9a-f]{32}")
 
 
 def open_corpus(
-    patterns: Union[PathLike, Sequence[PathLike]],
+    patterns: PathLike | Sequence[PathLike],
     settings: TextSettings,
     cache: PathLike,
     progress: bool = True,
@@ -61,7 +63,7 @@ def open_corpus(
     return corpus
 
 
-def _opened(folder: Path) -> Optional[Corpus]:
+def _opened(folder: Path) -> Corpus | None:
     """RETURNS (Optional[Corpus]): What the cache has there, if it is whole."""
     if folder.exists():
         try:
@@ -74,9 +76,9 @@ def _opened(folder: Path) -> Optional[Corpus]:
 def _make(
     folder: Path,
     key: str,
-    paths: List[Path],
+    paths: list[Path],
     reader: TextReader,
-    before: List[Tuple[int, int]],
+    before: list[tuple[int, int]],
     progress: bool,
 ) -> Corpus:
     """Tokenize files into a folder."""
@@ -102,7 +104,7 @@ def _make(
 
 
 def _read(
-    paths: List[Path], reader: TextReader, writer: CorpusWriter, digest: Digest, progress: bool
+    paths: list[Path], reader: TextReader, writer: CorpusWriter, digest: Digest, progress: bool
 ) -> None:
     """Tokenize files, and update a digest as `_key` does."""
     total = sum(path.stat().st_size for path in paths)
@@ -116,7 +118,7 @@ def _read(
         bar.complete()
 
 
-def _key(paths: List[Path], reader: TextReader) -> str:
+def _key(paths: list[Path], reader: TextReader) -> str:
     """Changes with whatever the corpus depends on, and with nothing else: neither with the
     names of the files nor with where they are."""
     digest = _digest_of_settings(paths, reader)
@@ -128,8 +130,8 @@ def _key(paths: List[Path], reader: TextReader) -> str:
     return digest.hexdigest()
 
 
-def _digest_of_settings(paths: List[Path], reader: TextReader) -> "hashlib.blake2b":
-    made_with: Dict[str, Any] = {"format": FORMAT, "rules": RULES, **asdict(reader.settings)}
+def _digest_of_settings(paths: list[Path], reader: TextReader) -> "hashlib.blake2b":
+    made_with: dict[str, Any] = {"format": FORMAT, "rules": RULES, **asdict(reader.settings)}
     if any(reader.kind(path) != LINES for path in paths):
         made_with["spacy"] = _spacy_version()
     return hashlib.blake2b(json.dumps(made_with, sort_keys=True).encode(), digest_size=16)
@@ -139,7 +141,7 @@ def _header(path: Path, reader: TextReader) -> bytes:
     return f"{reader.kind(path)} {path.suffix} {path.stat().st_size}\n".encode()
 
 
-def _names(paths: List[Path]) -> str:
+def _names(paths: list[Path]) -> str:
     return ", ".join(map(str, paths[:3])) + (", ..." if len(paths) > 3 else "")
 
 
@@ -150,6 +152,6 @@ def _spacy_version() -> str:
         return ""
 
 
-def _stamp(path: Path) -> Tuple[int, int]:
+def _stamp(path: Path) -> tuple[int, int]:
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns

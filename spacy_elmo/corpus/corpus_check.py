@@ -8,7 +8,7 @@ copied or changed is read again.
 import json
 import time
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 SETTINGS_FILE, WORDS_FILE, CHECKED_FILE = "corpus.json", "words.json", "checked.json"
 FORMAT = "spacy-elmo corpus 1"
@@ -53,7 +53,7 @@ def check_corpus(folder: Path) -> str:
     return str(settings["key"])
 
 
-def _stamp(path: Path) -> List[int]:
+def _stamp(path: Path) -> list[int]:
     """What changes when a file does: it cannot be written to and keep its change time."""
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
@@ -66,7 +66,7 @@ def _kept(folder: Path) -> Any:
         return None
 
 
-def _keep(folder: Path, stamps: Dict[str, List[int]]) -> None:
+def _keep(folder: Path, stamps: dict[str, list[int]]) -> None:
     from ..files.atomic import atomic_file
 
     newest = max(stamp[2] for stamp in stamps.values())

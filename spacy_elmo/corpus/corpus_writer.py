@@ -5,10 +5,11 @@ the distinct words and not with the text, of which it knows no more than the chu
 """
 
 import json
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Iterable, List, Sequence, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -27,13 +28,13 @@ class Chunk:
         to, ascending, int64 [n_sentences].
     """
 
-    words: List[str]
+    words: list[str]
     ids: np.ndarray
     lengths: np.ndarray
     documents: np.ndarray
 
     @classmethod
-    def of_sentences(cls, sentences: Sequence[List[str]], documents: Sequence[int]) -> "Chunk":
+    def of_sentences(cls, sentences: Sequence[list[str]], documents: Sequence[int]) -> "Chunk":
         """RETURNS (Chunk): Tokenized sentences, without the empty ones."""
         numbering = Numbering()
         ids = [number for words in sentences for number in map(numbering.__getitem__, words)]
@@ -153,5 +154,5 @@ class _ArrayFile:
 
     def _header(self) -> None:
         descr = np.lib.format.dtype_to_descr(self._dtype)
-        header: Dict[str, Any] = {"descr": descr, "fortran_order": False, "shape": (self.length,)}
+        header: dict[str, Any] = {"descr": descr, "fortran_order": False, "shape": (self.length,)}
         np.lib.format.write_array_header_1_0(self._file, header)

@@ -6,6 +6,7 @@ leaves running text to spaCy, which it imports only for that, and writes nothing
 
 import json
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
@@ -15,19 +16,14 @@ from typing import (
     TYPE_CHECKING,
     Any,
     BinaryIO,
-    Iterator,
-    List,
     NamedTuple,
-    Optional,
-    Sequence,
-    Union,
 )
 
 from ..files.decoding import normalize_line_ends, read_pieces, split_lines
 from ..files.finding import find_files, plain_name
+from ..files.paths import PathLike
 from ..files.reading import decode_text, read_text
 from ..files.streams import Digest, Progress, open_bytes
-from .corpus import PathLike
 from .corpus_writer import Chunk
 
 if TYPE_CHECKING:
@@ -61,13 +57,13 @@ class _Record(NamedTuple):
 
     number: int
     text: str
-    sentences: List[List[str]]
+    sentences: list[list[str]]
     is_text: bool
 
 
 def find_texts(
-    patterns: Union[PathLike, Sequence[PathLike]], outputs: Sequence[PathLike] = ()
-) -> List[Path]:
+    patterns: PathLike | Sequence[PathLike], outputs: Sequence[PathLike] = ()
+) -> list[Path]:
     """Find files; see `find_files`.
 
     patterns (Union[str, Path, Sequence]): Files, directories, or patterns such as
@@ -108,7 +104,7 @@ class TextReader:
         return LINES if kind == TEXT and self.settings.tokenized else kind
 
     def chunks(
-        self, path: Path, progress: Progress, digest: Optional[Digest] = None
+        self, path: Path, progress: Progress, digest: Digest | None = None
     ) -> Iterator[Chunk]:
         """Read a file.
 
@@ -183,5 +179,5 @@ def _make_record(number: int, record: Any, text_key: str, place: str) -> _Record
     raise ValueError(f"{place} has {keys}; {expected}.")
 
 
-def _clean(words: Sequence[str]) -> List[str]:
+def _clean(words: Sequence[str]) -> list[str]:
     return [SURROGATES.sub("\ufffd", word) for word in words if word.strip()]

@@ -4,8 +4,9 @@ Owns the work with spaCy, which is imported here and nowhere else in this packag
 not know of files other than DocBins.
 """
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, Iterable, Iterator, List, Sequence, Tuple
+from typing import BinaryIO
 
 import numpy as np
 import spacy
@@ -29,15 +30,15 @@ class Tokenizer:
     def __init__(self, lang: str) -> None:
         self.nlp = spacy.blank(lang)
 
-    def chunks(self, texts: Iterable[Tuple[int, str]]) -> Iterator[Chunk]:
+    def chunks(self, texts: Iterable[tuple[int, str]]) -> Iterator[Chunk]:
         """Tokenize pieces of text and cut them into sentences.
 
         texts (Iterable[Tuple[int, str]]): For each piece the number of its document, and
             the text.
         YIELDS (Chunk): The sentences.
         """
-        numbers: List[int] = []
-        pieces: List[str] = []
+        numbers: list[int] = []
+        pieces: list[str] = []
         n_chars = 0
         for number, text in texts:
             numbers.append(number)
@@ -48,7 +49,7 @@ class Tokenizer:
                 numbers, pieces, n_chars = [], [], 0
         yield self._chunk(pieces, numbers)
 
-    def _chunk(self, pieces: List[str], numbers: List[int]) -> Chunk:
+    def _chunk(self, pieces: list[str], numbers: list[int]) -> Chunk:
         with self.nlp.memory_zone():
             docs = [self.nlp.tokenizer(text) for text in pieces]
             return chunk_of_docs(docs, numbers, PunctSegments())
@@ -73,8 +74,8 @@ class Tokenizer:
                 f"DocBin.to_disk, or give its text as a .txt file."
             ) from error
         del data
-        docs: List[Doc] = []
-        numbers: List[int] = []
+        docs: list[Doc] = []
+        numbers: list[int] = []
         n_tokens = 0
         for number, doc in enumerate(doc_bin.get_docs(vocab)):
             docs.append(doc)

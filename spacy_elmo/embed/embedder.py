@@ -5,14 +5,14 @@ code written for it needs a new import only. What differs: vectors do not depend
 what was embedded before, unless `start_state="carry"` asks for it.
 """
 
-from typing import Iterable, Iterator, List, Optional, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
 
 from ..bilm.batch import WordBatch
 from ..bilm.bilm import PRECISIONS, START_STATES, State
-from ..files.atomic import PathLike
+from ..files.paths import PathLike
 from ..weights import load_bilm
 
 CARRY = "carry"
@@ -37,8 +37,8 @@ class ElmoEmbedder:
 
     def __init__(
         self,
-        options_file: Optional[PathLike] = None,
-        weight_file: Optional[PathLike] = None,
+        options_file: PathLike | None = None,
+        weight_file: PathLike | None = None,
         cuda_device: int = -1,
         *,
         start_state: str = "warm",
@@ -68,7 +68,7 @@ class ElmoEmbedder:
         self.precision = precision
         self.bilm = load_bilm(weight_file, options_file) if weight_file else load_bilm()
         self.bilm.to(f"cuda:{cuda_device}" if cuda_device >= 0 else "cpu")
-        self._state: Optional[State] = None
+        self._state: State | None = None
 
     def embed_sentence(self, sentence: Sequence[str]) -> np.ndarray:
         """All layers of one sentence.
@@ -78,7 +78,7 @@ class ElmoEmbedder:
         """
         return self.embed_batch([sentence])[0]
 
-    def embed_batch(self, batch: Sequence[Sequence[str]]) -> List[np.ndarray]:
+    def embed_batch(self, batch: Sequence[Sequence[str]]) -> list[np.ndarray]:
         """All layers of some sentences.
 
         batch (Sequence[Sequence[str]]): The tokens of each sentence.
@@ -106,7 +106,7 @@ class ElmoEmbedder:
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")
-        batch: List[Sequence[str]] = []
+        batch: list[Sequence[str]] = []
         for sentence in sentences:
             batch.append(sentence)
             if len(batch) == batch_size:

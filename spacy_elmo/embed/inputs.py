@@ -6,10 +6,11 @@ once beforehand: what is not text is refused before anything is embedded, and a 
 while it is read is noticed.
 """
 
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Dict, Iterator, List, NamedTuple, Sequence
+from typing import Any, BinaryIO, NamedTuple
 
 import spacy
 from spacy.tokens import Doc, DocBin
@@ -46,7 +47,7 @@ class Piece:
     """
 
     kind: str
-    items: List[Any]
+    items: list[Any]
     n_tokens: int
     end: Position
     ends_group: bool
@@ -93,7 +94,7 @@ class Inputs:
         self._stamps = [_stamp(path) for path in self.files]
         self._scans = [self._scan(file, start) for file in range(len(self.files))]
         self.sizes = [scan.size for scan in self._scans]
-        self._n_docs: Dict[int, int] = {}
+        self._n_docs: dict[int, int] = {}
 
     def _scan(self, file: int, start: Position) -> Scan:
         is_text = self._kind(file) != DOCS
@@ -104,7 +105,7 @@ class Inputs:
     def end(self) -> Position:
         return Position(len(self.files), 0)
 
-    def fingerprint(self) -> List[Any]:
+    def fingerprint(self) -> list[Any]:
         """RETURNS (List[Any]): Changes when the content of a file does, as JSON can hold it."""
         return [[self._kind(file), scan.digest] for file, scan in enumerate(self._scans)]
 
@@ -149,7 +150,7 @@ class Inputs:
             return DOCS
         return LINES if self.tokenized else TEXT
 
-    def _piece(self, file: int, items: List[Any], offset: int, size: int) -> Piece:
+    def _piece(self, file: int, items: list[Any], offset: int, size: int) -> Piece:
         kind = self._kind(file)
         end = Position(file + 1, 0) if offset >= size else Position(file, offset)
         # Docs of different DocBins do not share a vocabulary
@@ -191,7 +192,7 @@ class Inputs:
             ) from error
         del data
         size = self._n_docs[file] = len(doc_bin)
-        docs: List[Doc] = []
+        docs: list[Doc] = []
         n_tokens = 0
         for number, doc in enumerate(doc_bin.get_docs(vocab), start=1):
             if number <= start:

@@ -7,9 +7,9 @@ same parts give the same bytes.
 
 import shutil
 import zipfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Dict, Iterator
 
 import numpy as np
 from h5py import h5d, h5p, h5s, h5t
@@ -94,4 +94,4 @@ def open_npz(path: Path) -> Iterator[Put]:
         yield put
 
 
-WRITERS: Dict[str, Callable] = {HDF5: open_hdf5, NPZ: open_npz}
+WRITERS: dict[str, Callable] = {HDF5: open_hdf5, NPZ: open_npz}

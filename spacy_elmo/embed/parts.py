@@ -7,11 +7,12 @@ of the input, which appears whole or not at all and says where the next part sta
 import hashlib
 import json
 import shutil
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ class Part:
     folder: Path
     n_tokens: int
     next: Position
-    digest: Optional[str] = None
+    digest: str | None = None
 
     @property
     def lengths(self) -> np.ndarray:
@@ -104,7 +105,7 @@ class Parts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.settings = read_settings(folder)
-        self.finished: List[Part] = []
+        self.finished: list[Part] = []
         if self.settings is None and any(folder.glob(PART.format(0)[:5] + "*")):
             raise ValueError(
                 f"{folder} holds parts but no {SETTINGS}, so it cannot be said what they "
@@ -125,7 +126,7 @@ class Parts:
     def n_datasets(self) -> int:
         return sum(len(part.lengths) for part in self.finished)
 
-    def begin(self, settings: Dict[str, Any]) -> None:
+    def begin(self, settings: dict[str, Any]) -> None:
         """Raise a ValueError if the earlier run had other settings; store them if there was none.
 
         settings (Dict[str, Any]): All that the vectors depend on, as JSON can hold it.
@@ -194,7 +195,7 @@ class Parts:
         remove_done(self.folder)
 
 
-def read_settings(folder: Path) -> Optional[Dict[str, Any]]:
+def read_settings(folder: Path) -> dict[str, Any] | None:
     """RETURNS (Optional[Dict[str, Any]]): The settings kept in a folder of parts."""
     path = folder / SETTINGS
     if not path.is_file():
@@ -224,7 +225,7 @@ def remove_done(folder: Path) -> None:
 
 def _write(
     folder: Path,
-    groups: Iterator[List[Piece]],
+    groups: Iterator[list[Piece]],
     encoder: Encoder,
     part_tokens: int,
     stop: Position,

@@ -6,8 +6,8 @@ them. All work on tokens is numpy's or torch's.
 """
 
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -39,7 +39,7 @@ class Block:
 
     lengths: np.ndarray
     vectors: np.ndarray
-    lines: List[str]
+    lines: list[str]
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ class Encoder:
         return Block(lengths, vectors, _lines(words, ids, lengths))
 
 
-def group_pieces(pieces: Iterable[Piece], n_tokens: int) -> Iterator[List[Piece]]:
+def group_pieces(pieces: Iterable[Piece], n_tokens: int) -> Iterator[list[Piece]]:
     """YIELDS (List[Piece]): Consecutive pieces that can be run together, until they
     have so many tokens."""
-    group: List[Piece] = []
+    group: list[Piece] = []
     for piece in pieces:
         group.append(piece)
         if piece.ends_group or sum(p.n_tokens for p in group) >= n_tokens:
@@ -106,7 +106,7 @@ def group_pieces(pieces: Iterable[Piece], n_tokens: int) -> Iterator[List[Piece]
         yield group
 
 
-Joined = Tuple[WordBatch, np.ndarray, Optional[np.ndarray], np.ndarray, List[str]]
+Joined = tuple[WordBatch, np.ndarray, np.ndarray | None, np.ndarray, list[str]]
 
 
 def _join(pieces: Sequence[Piece]) -> Joined:
@@ -126,7 +126,7 @@ def _join(pieces: Sequence[Piece]) -> Joined:
     return batch, lengths, segmented.rows, *_all_tokens(items)
 
 
-def _all_tokens(docs: Sequence[Doc]) -> Tuple[np.ndarray, List[str]]:
+def _all_tokens(docs: Sequence[Doc]) -> tuple[np.ndarray, list[str]]:
     """Word and distinct words of each token of Docs, whitespace included."""
     tokens = Tokens.of(docs)
     distinct, ids = np.unique(tokens.orths, return_inverse=True)
@@ -142,7 +142,7 @@ def _places(lengths: np.ndarray, n_layers: int) -> np.ndarray:
     return layers
 
 
-def _lines(words: List[str], ids: np.ndarray, lengths: np.ndarray) -> List[str]:
+def _lines(words: list[str], ids: np.ndarray, lengths: np.ndarray) -> list[str]:
     shown = np.array([SPACE.sub(SPACE_SIGN, word) for word in words], dtype=object)
     names = shown[ids].tolist()
     ends = np.cumsum(lengths).tolist()

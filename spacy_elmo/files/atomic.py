@@ -12,13 +12,14 @@ import os
 import re
 import secrets
 import shutil
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Iterator, Optional, Union
 
 from safetensors import SafetensorError
 
-PathLike = Union[str, Path]
+from .paths import PathLike
+
 PART, OLD = ".part", ".old"
 FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 TOKEN = re.compile("[a-z0-9_]{8}")
@@ -140,7 +141,7 @@ def move_file(source: Path, path: Path) -> None:
         source.unlink()
 
 
-def meant_for(path: Path) -> Optional[Path]:
+def meant_for(path: Path) -> Path | None:
     """RETURNS (Optional[Path]): What was being written or replaced, if a path is the temporary
     neighbour that a killed process left of it."""
     if not path.name.startswith(".") or path.suffix not in (PART, OLD):
@@ -213,7 +214,7 @@ def _remove_litter(path: Path) -> None:
                 os.replace(other, path)
 
 
-def _lock(folder: Path) -> Optional[int]:
+def _lock(folder: Path) -> int | None:
     """RETURNS (Optional[int]): The open folder, locked until it is closed or the process ends;
     None if another process holds it, or the system has no such locks."""
     handle = None
@@ -228,7 +229,7 @@ def _lock(folder: Path) -> Optional[int]:
     return handle
 
 
-def _unlock(handle: Optional[int]) -> None:
+def _unlock(handle: int | None) -> None:
     if handle is not None:
         os.close(handle)
 

@@ -5,7 +5,8 @@ forward only.
 """
 
 import re
-from typing import BinaryIO, Iterator, List
+from collections.abc import Iterator
+from typing import BinaryIO
 
 # Below what Sudachi takes at once, the tokenizer with the lowest limit.
 PIECE_BYTES = 48_000
@@ -45,7 +46,7 @@ def normalize_line_ends(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n").replace("\x1a", "")
 
 
-def split_lines(text: str) -> Iterator[List[str]]:
+def split_lines(text: str) -> Iterator[list[str]]:
     """YIELDS (List[str]): The words of each line, whatever its number of them."""
     for line in text.removesuffix("\n").split("\n"):
         yield line.split()

@@ -11,9 +11,9 @@ import json
 import mmap
 import re
 from pathlib import Path
-from typing import Any, Union
+from typing import Any
 
-Buffer = Union[bytes, bytearray, memoryview, mmap.mmap]
+Buffer = bytes | bytearray | memoryview | mmap.mmap
 
 KEY, FILES = "digest", "files"
 BLANK = "0" * 64

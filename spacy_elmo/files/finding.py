@@ -9,11 +9,10 @@ import warnings
 from collections.abc import Iterator, Sequence
 from glob import escape, glob, has_magic
 from pathlib import Path
-from typing import Union
 
+from .paths import PathLike
 from .streams import COMPRESSED
 
-PathLike = Union[str, Path]
 # `embed` writes them next to its vectors
 GENERATED = (".hdf5.tokens.txt", ".npz.tokens.txt")
 # names of files in a message

@@ -6,15 +6,16 @@ once the library is done with the file.
 """
 
 import io
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Iterator, Optional, Tuple
+from typing import Any
 
 import h5py
 
 
 @contextmanager
-def new_hdf5(path: Path) -> Iterator[Tuple[h5py.File, Callable[[], None]]]:
+def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
     """Write an HDF5 file.
 
     path (Path): The file.
@@ -33,7 +34,7 @@ class _UnfailingFile(io.FileIO):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "w+")
-        self.error: Optional[BaseException] = None
+        self.error: BaseException | None = None
 
     def write(self, data: Any) -> int:
         done = 0
@@ -44,7 +45,7 @@ class _UnfailingFile(io.FileIO):
             self.error = error
         return len(data)
 
-    def truncate(self, size: Optional[int] = None) -> int:
+    def truncate(self, size: int | None = None) -> int:
         try:
             return super().truncate(size) if self.error is None else 0
         except BaseException as error:

@@ -3,9 +3,9 @@
 A lock ends with its process, however that ends.
 """
 
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Iterator
 
 from filelock import FileLock, Timeout
 

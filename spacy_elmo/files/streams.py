@@ -6,9 +6,10 @@ Damage is an error in a sentence. What has been read can be counted and digested
 import gzip
 import io
 import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Callable, Iterator, Optional, Protocol
+from typing import Any, BinaryIO, Protocol
 
 from .decoding import PIECE_BYTES
 from .expansion import check_expansion
@@ -31,7 +32,7 @@ class Digest(Protocol):
 
 @contextmanager
 def open_bytes(
-    path: Path, progress: Optional[Progress] = None, digest: Optional[Digest] = None
+    path: Path, progress: Progress | None = None, digest: Digest | None = None
 ) -> Iterator[BinaryIO]:
     """Read a file forward.
 
@@ -65,7 +66,7 @@ def _damage(error: Exception) -> str:
 class _Counted(io.FileIO):
     """A file that tells what is read of it."""
 
-    def __init__(self, path: Path, progress: Optional[Progress], digest: Optional[Digest]) -> None:
+    def __init__(self, path: Path, progress: Progress | None, digest: Digest | None) -> None:
         super().__init__(path)
         self._progress, self._digest = progress, digest
 

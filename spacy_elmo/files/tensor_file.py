@@ -8,7 +8,6 @@ import json
 import mmap
 from collections.abc import Collection
 from pathlib import Path
-from typing import Union
 
 import safetensors
 import safetensors.torch
@@ -56,7 +55,7 @@ class TensorFile:
 
     def __init__(
         self,
-        content: Union[Path, bytes],
+        content: Path | bytes,
         source: str,
         known: Collection[str],
         remedy: str = REMEDY,

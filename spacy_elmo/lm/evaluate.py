@@ -5,7 +5,6 @@ Owns how a text is read for evaluation and what is reported of it.
 
 import math
 from dataclasses import dataclass
-from typing import Optional
 
 import torch
 
@@ -50,7 +49,7 @@ def evaluate(
     corpus: Corpus,
     workers: Workers,
     precision: str = "float32",
-    n_rows: Optional[int] = None,
+    n_rows: int | None = None,
 ) -> Perplexity:
     """Perplexity of a text in its order, states carried from sentence to sentence.
 

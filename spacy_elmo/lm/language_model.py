@@ -7,7 +7,6 @@ own. Where words come from and what happens with the gradients is not known here
 
 import json
 from pathlib import Path
-from typing import List, Optional, Tuple
 
 import numpy as np
 import safetensors.torch
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from ..bilm.bilm import BiLM, State
 from ..bilm.token_embedder import Spelling
-from ..files.atomic import PathLike
+from ..files.paths import PathLike
 from ..files.tensor_file import TensorFile
 from ..lstm.lstm import LSTMLayer
 from ..runtime.torch_scope import own_random_state, own_torch_settings
@@ -29,7 +28,7 @@ from .vocab import Vocab
 
 WORDS_AT_ONCE = 4096
 
-Weights = List[nn.Parameter]
+Weights = list[nn.Parameter]
 
 
 class LanguageModel(nn.Module):
@@ -52,7 +51,7 @@ class LanguageModel(nn.Module):
     def device(self) -> torch.device:
         return self.bilm.device
 
-    def kinds_of_weights(self) -> Tuple[Weights, Weights, Weights]:
+    def kinds_of_weights(self) -> tuple[Weights, Weights, Weights]:
         """RETURNS (Tuple[List[nn.Parameter], ...]): What an optimizer may treat differently:
         all others, matrices that lead from layer to layer, and those of an LSTM's gates."""
         tokens = self.bilm.tokens
@@ -73,7 +72,7 @@ class LanguageModel(nn.Module):
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             return self.bilm.tokens.embed(spelling).float()
 
-    def word_table(self, words: List[str], precision: str = "float32") -> Tensor:
+    def word_table(self, words: list[str], precision: str = "float32") -> Tensor:
         """RETURNS (Tensor): Vectors of the words around a sentence and of others
         [2 + n_words, P], made a part at a time."""
         spelling = self.bilm.tokens.spell(words)
@@ -92,11 +91,11 @@ class LanguageModel(nn.Module):
     def outputs(
         self,
         x: Tensor,
-        active: List[int],
+        active: list[int],
         state: State,
         precision: str = "float32",
         dropout: float = 0.0,
-    ) -> Tuple[Tensor, State]:
+    ) -> tuple[Tensor, State]:
         """The top layer over packed rows.
 
         x (Tensor): Vectors of the words read [n_directions, R, P].
@@ -115,12 +114,12 @@ class LanguageModel(nn.Module):
         self,
         x: Tensor,
         targets: Tensor,
-        active: List[int],
+        active: list[int],
         state: State,
         precision: str = "float32",
         dropout: float = 0.0,
-        samples: Optional[List[Sample]] = None,
-    ) -> Tuple[Tensor, State]:
+        samples: list[Sample] | None = None,
+    ) -> tuple[Tensor, State]:
         """Losses of the directions. Parameters as for `outputs`, and:
 
         targets (Tensor): The class that follows each position, int64 [n_directions, R].
@@ -131,7 +130,7 @@ class LanguageModel(nn.Module):
         """
         top, state = self.outputs(x, active, state, precision, dropout)
         dtype = torch.bfloat16 if precision == "bfloat16" else None
-        losses: List[Tensor] = []
+        losses: list[Tensor] = []
         for d, (h, follows) in enumerate(zip(top, targets)):
             if samples is None:
                 losses.append(self.head(h, follows, dtype))
@@ -146,12 +145,12 @@ class LanguageModel(nn.Module):
         spelling: Spelling,
         places: Tensor,
         targets: Tensor,
-        active: List[int],
+        active: list[int],
         state: State,
         precision: str = "float32",
         dropout: float = 0.0,
-        samples: Optional[List[Sample]] = None,
-    ) -> Tuple[Tensor, State]:
+        samples: list[Sample] | None = None,
+    ) -> tuple[Tensor, State]:
         """As `losses`, from words as they are spelled.
 
         spelling (Spelling): The words that are read.
@@ -175,7 +174,7 @@ class LanguageModel(nn.Module):
 
         store.write(self.bilm, path, extras=write_head, start=self.bilm.warm_start())
 
-    def head_tensors(self) -> List[Tuple[str, Tensor]]:
+    def head_tensors(self) -> list[tuple[str, Tensor]]:
         return list(self.head.state_dict().items())
 
     @staticmethod
@@ -216,7 +215,7 @@ class LanguageModel(nn.Module):
         return cls(bilm, head.requires_grad_(False), vocab)
 
 
-def codes_to_ids(vocab: Vocab, words: List[str]) -> np.ndarray:
+def codes_to_ids(vocab: Vocab, words: list[str]) -> np.ndarray:
     """RETURNS (ndarray): The class of each code of a corpus with these words (see
     `windows`), int64 [2 + n_words]."""
     return np.concatenate([[vocab.start, vocab.end], vocab.ids(words)]).astype(np.int64)

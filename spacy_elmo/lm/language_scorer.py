@@ -4,8 +4,9 @@ could stand in a place.
 Owns which output predicts which word. Each sentence is scored by itself.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from ..bilm.batch import WordBatch
 from ..bilm.bilm import MAX_TOKENS, PRECISIONS, START_STATES, WARM, State
-from ..files.atomic import PathLike
+from ..files.paths import PathLike
 from ..lstm.packing import pack
 from ..runtime.torch_scope import own_torch_settings
 from .language_model import LanguageModel
@@ -34,7 +35,7 @@ class SentenceScore:
     """
 
     forward: np.ndarray
-    backward: Optional[np.ndarray]
+    backward: np.ndarray | None
 
 
 class Substitute(NamedTuple):
@@ -84,7 +85,7 @@ class LanguageScorer:
     @torch.no_grad()
     def score(
         self, sentences: Sequence[Sequence[str]], max_tokens: int = MAX_TOKENS
-    ) -> List[SentenceScore]:
+    ) -> list[SentenceScore]:
         """Log-probabilities of all words. Those of a sentence do not depend on the others.
 
         sentences (Sequence[Sequence[str]]): The words of each sentence.
@@ -122,7 +123,7 @@ class LanguageScorer:
 
     @own_torch_settings()
     @torch.no_grad()
-    def substitutes(self, sentence: Sequence[str], index: int, n: int = 10) -> List[Substitute]:
+    def substitutes(self, sentence: Sequence[str], index: int, n: int = 10) -> list[Substitute]:
         """The likeliest words in a place of a sentence, the word that is there left aside.
 
         Each direction gives a distribution p over the words from one side of the context.
@@ -161,7 +162,7 @@ class LanguageScorer:
 
     def _run(
         self, batch: WordBatch, max_tokens: int
-    ) -> Iterator[Tuple[np.ndarray, Tensor, List[Tensor]]]:
+    ) -> Iterator[tuple[np.ndarray, Tensor, list[Tensor]]]:
         """Run the model over a batch, a part at a time.
 
         YIELDS (Tuple[ndarray, Tensor, List[Tensor]]): The sentences of a part, the top layer

@@ -5,7 +5,7 @@ clusters by frequency. Which words the classes are, and how training samples the
 not known here.
 """
 
-from typing import List, Optional, Sequence, Tuple, Union
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,7 @@ class FullSoftmax(nn.Module):
     dim (int): Width P of the outputs.
     """
 
-    cutoffs: Tuple[int, ...] = ()
+    cutoffs: tuple[int, ...] = ()
 
     def __init__(self, n_words: int, dim: int) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class FullSoftmax(nn.Module):
         with torch.no_grad():
             self.bias.copy_(probabilities.log())
 
-    def forward(self, h: Tensor, targets: Tensor, dtype: Optional[torch.dtype] = None) -> Tensor:
+    def forward(self, h: Tensor, targets: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """RETURNS (Tensor): Sum of the targets' -log p, a scalar.
 
         h (Tensor): Outputs [N, P].
@@ -101,7 +101,7 @@ class AdaptiveSoftmax(nn.Module):
             for bias, cluster in zip(self.biases, clusters):
                 bias.copy_(cluster)
 
-    def forward(self, h: Tensor, targets: Tensor, dtype: Optional[torch.dtype] = None) -> Tensor:
+    def forward(self, h: Tensor, targets: Tensor, dtype: torch.dtype | None = None) -> Tensor:
         """As `FullSoftmax.forward`."""
         n_frequent = self.bounds[0]
         ends = torch.tensor(self.bounds, dtype=torch.int64, device=targets.device)
@@ -120,17 +120,17 @@ class AdaptiveSoftmax(nn.Module):
         """As `FullSoftmax.log_probs`."""
         head = torch.log_softmax(nn.functional.linear(h, self.weight, self.bias), dim=1)
         n_frequent = self.bounds[0]
-        parts: List[Tensor] = [head[:, :n_frequent]]
+        parts: list[Tensor] = [head[:, :n_frequent]]
         for k, (projection, weight, bias) in enumerate(self._clusters()):
             logits = nn.functional.linear(h @ projection.t(), weight, bias)
             parts.append(head[:, n_frequent + k, None] + torch.log_softmax(logits, dim=1))
         return torch.cat(parts, dim=1)
 
-    def _clusters(self) -> "zip[Tuple[Tensor, Tensor, Tensor]]":
+    def _clusters(self) -> "zip[tuple[Tensor, Tensor, Tensor]]":
         return zip(self.projections, self.weights, self.biases)
 
 
-LMHead = Union[FullSoftmax, AdaptiveSoftmax]
+LMHead = FullSoftmax | AdaptiveSoftmax
 
 
 def make_head(n_words: int, dim: int, cutoffs: Sequence[int] = ()) -> LMHead:

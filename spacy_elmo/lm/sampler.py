@@ -4,7 +4,7 @@ Owns the log-uniform distribution over ranks. Words must be in the order of thei
 frequency. It knows nothing of models.
 """
 
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ class Sample(NamedTuple):
     """
 
     classes: Tensor
-    corrections: Tuple[Tensor, Tensor]
+    corrections: tuple[Tensor, Tensor]
 
 
 class LogUniformSampler:
@@ -44,7 +44,7 @@ class LogUniformSampler:
         self.n_words, self.n_samples = n_words, n_samples
         self.log_range = np.log(n_words + 1)
 
-    def draw(self, generator: np.random.Generator) -> Tuple[np.ndarray, int]:
+    def draw(self, generator: np.random.Generator) -> tuple[np.ndarray, int]:
         """RETURNS (Tuple[ndarray, int]): The classes, in the order in which they came up,
         int64 [n_samples], and the number of draws it took."""
         drawn = np.zeros(0, dtype=np.int64)

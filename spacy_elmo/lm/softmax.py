@@ -5,7 +5,7 @@ rows at a time, and are turned into gradients in place as soon as they are there
 """
 
 import math
-from typing import Any, Optional, Tuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ LOG2_E = math.log2(math.e)
 
 
 def cross_entropy(
-    h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, dtype: Optional[torch.dtype] = None
+    h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, dtype: torch.dtype | None = None
 ) -> Tensor:
     """Sum of -log softmax(W h + b)[target].
 
@@ -40,8 +40,8 @@ def sampled_cross_entropy(
     bias: Tensor,
     targets: Tensor,
     samples: Tensor,
-    corrections: Tuple[Tensor, Tensor],
-    dtype: Optional[torch.dtype] = None,
+    corrections: tuple[Tensor, Tensor],
+    dtype: torch.dtype | None = None,
 ) -> Tensor:
     """Sum of the cross-entropies of each target among itself and a few samples
     (Jean et al. 2015; as TensorFlow's `sampled_softmax_loss`).
@@ -64,14 +64,14 @@ def _rows_at_once(classes: Tensor) -> int:
     return max(MIN_ROWS, limit // len(classes))
 
 
-def _exponentials(logits: Tensor, top: Tensor) -> Tuple[Tensor, Tensor]:
+def _exponentials(logits: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
     """exp(logits - top), in their place, and the totals of the rows [N, 1]. On the CPU
     torch's exp2 is three times as fast as its exp."""
     p = logits.sub_(top).mul_(LOG2_E).exp2_()
     return p, p.sum(dim=1, keepdim=True)
 
 
-def _softmax(logits: Tensor, targets: Tensor) -> Tuple[Tensor, Tensor, Tensor]:
+def _softmax(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Probabilities before their division by the rows' totals, what to multiply them by, and
     -log p of the targets; targets and the latter two [N, 1]. The logits may be overwritten."""
     if logits.is_cuda:

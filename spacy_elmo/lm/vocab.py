@@ -6,13 +6,14 @@ vocab.txt). It knows nothing of how a corpus is made.
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
-from ..corpus.corpus import Corpus, PathLike
+from ..corpus.corpus import Corpus
+from ..files.paths import PathLike
 
 START, END, UNKNOWN = "<S>", "</S>", "<UNK>"
 SPECIAL = (START, END, UNKNOWN)
@@ -31,8 +32,8 @@ class Vocab:
     start, end, unknown (int): The numbers of <S>, </S> and <UNK>.
     """
 
-    words: List[str]
-    counts: Optional[np.ndarray] = None
+    words: list[str]
+    counts: np.ndarray | None = None
     start: int = field(init=False)
     end: int = field(init=False)
     unknown: int = field(init=False)
@@ -46,7 +47,7 @@ class Vocab:
         self.start, self.end, self.unknown = (index[word] for word in SPECIAL)
         # what a text spells like this is no boundary
         del index[START], index[END]
-        self._index: Dict[str, int] = index
+        self._index: dict[str, int] = index
 
     def __len__(self) -> int:
         return len(self.words)
@@ -103,7 +104,7 @@ class Vocab:
         path (Union[str, Path]): The file, with one word a line.
         RETURNS (Vocab): The vocabulary, without counts.
         """
-        lines: Dict[str, int] = {}
+        lines: dict[str, int] = {}
         empty = 0
         with Path(path).open("rb") as file:
             for number, data in enumerate(file, start=1):

@@ -5,7 +5,8 @@ and the state to go on from. It knows nothing of models. All words are codes her
 and 1 stand for the words before and after a sentence, n + 2 for word n of the corpus.
 """
 
-from typing import Any, Dict, Iterator, List, Protocol, Tuple
+from collections.abc import Iterator
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -13,22 +14,22 @@ from ..corpus.corpus import Corpus
 
 BEFORE, AFTER, FIRST_WORD = 0, 1, 2
 
-Window = Tuple[np.ndarray, np.ndarray]
+Window = tuple[np.ndarray, np.ndarray]
 """Codes of the words read and of those that follow them, both int64 [n_steps, n_rows]."""
 
 
 class Order(Protocol):
     """Which sentences each row reads, one after the other."""
 
-    def next(self, n_steps: int) -> Tuple[np.ndarray, np.ndarray]:
+    def next(self, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
         """RETURNS (Tuple[ndarray, ndarray]): The sentence that each row is in at its next
         steps, and the position there, both int64 [n_rows, n_steps]. A sentence of n words has
         n + 1 positions."""
 
-    def state(self) -> Dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """RETURNS (Dict[str, Any]): Where the rows are, as JSON can hold it."""
 
-    def restore(self, state: Dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state."""
 
 
@@ -40,14 +41,14 @@ class Shuffled:
     seed (Tuple[int, ...]): With the number of the pass, decides the order.
     """
 
-    def __init__(self, corpus: Corpus, n_rows: int, seed: Tuple[int, ...]) -> None:
+    def __init__(self, corpus: Corpus, n_rows: int, seed: tuple[int, ...]) -> None:
         self.corpus, self.n_rows, self.seed = corpus, n_rows, seed
         # of each row: the sentence it is in, the next position there, the positions left
-        self.rows: List[Tuple[int, int, int]] = [(0, 0, 0)] * n_rows
+        self.rows: list[tuple[int, int, int]] = [(0, 0, 0)] * n_rows
         self._shuffle(0)
 
-    def next(self, n_steps: int) -> Tuple[np.ndarray, np.ndarray]:
-        parts: List[Tuple[int, int, int]] = []  # sentence, first position, positions
+    def next(self, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
+        parts: list[tuple[int, int, int]] = []  # sentence, first position, positions
         starts = self.corpus.starts
         for row, (sentence, position, left) in enumerate(self.rows):
             room = n_steps
@@ -77,10 +78,10 @@ class Shuffled:
         generator = np.random.default_rng([*self.seed, passes])
         self.order = generator.permutation(np.arange(n, dtype=dtype))
 
-    def state(self) -> Dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         return {"rows": self.rows, "passes": self.passes, "taken": self.taken}
 
-    def restore(self, state: Dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         self.rows = [(row[0], row[1], row[2]) for row in state["rows"]]
         self._shuffle(state["passes"])
         self.taken = state["taken"]
@@ -97,7 +98,7 @@ class InDocuments:
     seed (Tuple[int, ...]): Decides the order of the documents.
     """
 
-    def __init__(self, corpus: Corpus, n_rows: int, reverse: bool, seed: Tuple[int, ...]) -> None:
+    def __init__(self, corpus: Corpus, n_rows: int, reverse: bool, seed: tuple[int, ...]) -> None:
         lengths = np.diff(corpus.documents)
         shuffled = np.random.default_rng(list(seed)).permutation(len(lengths))
         first, n = np.asarray(corpus.documents)[shuffled], lengths[shuffled]
@@ -113,16 +114,16 @@ class InDocuments:
         cuts = np.arange(n_rows) * self.ends[-1] // n_rows
         self.at = self.begins[np.searchsorted(self.ends, cuts, side="right")]
 
-    def next(self, n_steps: int) -> Tuple[np.ndarray, np.ndarray]:
+    def next(self, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
         at = (self.at[:, None] + np.arange(n_steps)) % self.ends[-1]
         self.at = (self.at + n_steps) % self.ends[-1]
         places = np.searchsorted(self.ends, at, side="right")
         return self.order[places], at - self.begins[places]
 
-    def state(self) -> Dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         return {"at": self.at.tolist()}
 
-    def restore(self, state: Dict[str, Any]) -> None:
+    def restore(self, state: dict[str, Any]) -> None:
         self.at = np.array(state["at"])
 
 
@@ -153,7 +154,7 @@ class Windows:
 
 def read_positions(
     corpus: Corpus, sentences: np.ndarray, positions: np.ndarray, reverse: bool
-) -> Tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray]:
     """The words at positions of sentences, and those that follow.
 
     corpus (Corpus): The text.
@@ -203,7 +204,7 @@ class Passage:
         rows = slice(index, None, n_shares)
         self.starts, self.lengths = self.starts[rows], self.lengths[rows]
 
-    def __iter__(self) -> Iterator[Tuple[List[int], np.ndarray, np.ndarray]]:
+    def __iter__(self) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
         """YIELDS (Tuple[List[int], ndarray, ndarray]): Rows active at each step, and the
         codes read and following, packed by steps, int64 [2, n_positions]."""
         longest = int(self.lengths[0]) if len(self.lengths) else 0

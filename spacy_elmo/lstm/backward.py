@@ -5,7 +5,8 @@ the loop only carries the gradient of the state back, and the weights' gradients
 are a few large products after it.
 """
 
-from typing import Any, List, Optional, Sequence, Tuple
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,17 +34,17 @@ class LSTMFunction(torch.autograd.Function):
         input_weight: Tensor,
         state_weight: Tensor,
         bias: Tensor,
-        projection: Optional[Tensor],
-        active: List[int],
+        projection: Tensor | None,
+        active: list[int],
         bounds: Bounds,
         dtype: torch.dtype,
         packed: bool = False,
-    ) -> Tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         weights = input_weight, state_weight, bias, projection
         make_products = PackedProducts if packed else BatchedProducts
         end_h, end_c = (s.clone(memory_format=torch.contiguous_format) for s in (h, c))
         outputs = torch.empty_like(x, memory_format=torch.contiguous_format)
-        tapes: List[Tensor] = []
+        tapes: list[Tensor] = []
         for part in _parts(len(bias), packed):
             tape = Tape(
                 gates=c.new_empty(0),
@@ -100,7 +101,7 @@ def _parts(n_directions: int, packed: bool) -> Sequence[Any]:
     return range(n_directions) if packed else [slice(None)]
 
 
-def _before(outputs: Tensor, h: Tensor, active: List[int]) -> Tensor:
+def _before(outputs: Tensor, h: Tensor, active: list[int]) -> Tensor:
     """The state that each row started from [D, R, P]."""
     before = torch.empty_like(outputs)
     before[:, : active[0]] = h[:, : active[0]]

@@ -5,7 +5,7 @@ side, on the rows of one step, and leaves the matrix products and the loop to ot
 """
 
 from dataclasses import dataclass
-from typing import Optional, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -15,8 +15,8 @@ from torch import Tensor
 class Bounds:
     """Where the memory cell and the projected output are clipped, if they are."""
 
-    cell: Optional[float]
-    output: Optional[float]
+    cell: float | None
+    output: float | None
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Tape:
 class Arithmetic(Protocol):
     """What a step does between the products, on n rows."""
 
-    def cell(self, sums: Tensor, cell: Tensor, tape: Optional[Tape]) -> Tensor:
+    def cell(self, sums: Tensor, cell: Tensor, tape: Tape | None) -> Tensor:
         """Gates and cell; what lies on the tape is written.
 
         sums (Tensor): Sums for the gates [..., n, 4H], which may be overwritten.
@@ -76,10 +76,10 @@ class PlainArithmetic:
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
         # the gates' gradient of one step, where the products have another type than the weights
-        self.scratch: Optional[Tensor] = None
-        self.d_bias: Optional[Tensor] = None
+        self.scratch: Tensor | None = None
+        self.d_bias: Tensor | None = None
 
-    def cell(self, sums: Tensor, cell: Tensor, tape: Optional[Tape]) -> Tensor:
+    def cell(self, sums: Tensor, cell: Tensor, tape: Tape | None) -> Tensor:
         hidden = cell.shape[-1]
         gates = sums if tape is None else tape.gates
         if sums.dtype != cell.dtype:
@@ -156,7 +156,7 @@ class SigmoidArithmetic(PlainArithmetic):
     To double and to halve is exact. `products.doubled` are the weights for it.
     """
 
-    def cell(self, sums: Tensor, cell: Tensor, tape: Optional[Tape]) -> Tensor:
+    def cell(self, sums: Tensor, cell: Tensor, tape: Tape | None) -> Tensor:
         assert tape is None
         gates = sums.to(cell.dtype).sigmoid_()
         i, f, o, g = gates.split(cell.shape[-1], dim=-1)

@@ -7,9 +7,10 @@ that are there do not see it.
 """
 
 import warnings
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 from threading import Lock, RLock
-from typing import Any, Callable, Dict, Iterator, List, Sequence, Set, Tuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -122,7 +123,7 @@ def widen(active: np.ndarray, most: int) -> np.ndarray:
     return np.concatenate([active[:first], np.repeat(round_up(rest), N_STEPS)])
 
 
-def stretches(active: List[int], most: int) -> Iterator[Tuple[bool, List[int]]]:
+def stretches(active: list[int], most: int) -> Iterator[tuple[bool, list[int]]]:
     """Divide steps by whether they are recorded.
 
     active (List[int]): Rows of each step, descending.
@@ -165,7 +166,7 @@ class RecordedSteps:
                 for state in (h, c)
             )
             self.x, self.outputs = (h.new_zeros(n_directions, N_STEPS * most, dim) for _ in "xy")
-        self.replays: Dict[int, Callable[[], None]] = {}
+        self.replays: dict[int, Callable[[], None]] = {}
         self.pool: Any = None
         self._lock = Lock()  # a server may run one pipeline in several threads
 
@@ -174,7 +175,7 @@ class RecordedSteps:
         x: Tensor,
         h: Tensor,
         c: Tensor,
-        parts: Sequence[Tuple[bool, List[int]]],
+        parts: Sequence[tuple[bool, list[int]]],
         outputs: Tensor,
     ) -> None:
         """As `recurrence.run`, with the steps as `stretches` divides them."""
@@ -191,7 +192,7 @@ class RecordedSteps:
                 else:
                     run(x[:, rows], h, c, self.products, steps, self.bounds, outputs[:, rows])
 
-    def _prepare(self, sizes: Set[int]) -> bool:
+    def _prepare(self, sizes: set[int]) -> bool:
         """RETURNS (bool): Whether there are recordings for all these numbers of rows."""
         try:
             for n in sizes - set(self.replays):
@@ -205,7 +206,7 @@ class RecordedSteps:
             return False
         return True
 
-    def _play(self, x: Tensor, h: Tensor, c: Tensor, steps: List[int], outputs: Tensor) -> None:
+    def _play(self, x: Tensor, h: Tensor, c: Tensor, steps: list[int], outputs: Tensor) -> None:
         n_rows = steps[0]
         self.h[:, :n_rows].copy_(h)
         self.c[:, :n_rows].copy_(c)

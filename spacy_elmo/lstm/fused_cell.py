@@ -5,9 +5,9 @@ each operation is a kernel of its own, which reads and writes all that it works 
 """
 
 import warnings
+from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import cache
-from typing import Optional, Sequence
 
 import torch
 from torch import Tensor
@@ -55,7 +55,7 @@ class FusedArithmetic:
     def __init__(self, bounds: Bounds, projects: bool = False) -> None:
         self.bounds, self.projects = bounds, projects
 
-    def cell(self, sums: Tensor, cell: Tensor, tape: Optional[Tape]) -> Tensor:
+    def cell(self, sums: Tensor, cell: Tensor, tape: Tape | None) -> Tensor:
         dtype = sums.dtype if self.projects else cell.dtype
         out = torch.empty_like(cell, dtype=dtype, memory_format=torch.contiguous_format)
         gates, cells, tanh_cells = (out, out, out) if tape is None else vars(tape).values()
@@ -83,7 +83,7 @@ class FusedArithmetic:
 
 
 def _launch(
-    name: str, x: Tensor, parts: Sequence[Tensor], bound: Optional[float], **switches: bool
+    name: str, x: Tensor, parts: Sequence[Tensor], bound: float | None, **switches: bool
 ) -> None:
     """Run a kernel for each element of x [D, n, width], on parts whose rows are as wide or
     four times as wide and follow each other within a direction."""

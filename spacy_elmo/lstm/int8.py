@@ -9,7 +9,6 @@ and without them the same integers are multiplied in float32.
 
 import warnings
 from functools import cache
-from typing import Optional, Tuple
 
 import torch
 from torch import Tensor
@@ -64,13 +63,13 @@ class RoundedWeight:
         rounded, scales = _round(weight)
         self.scales = scales.flatten()
         self.zeros = torch.zeros(len(weight), dtype=torch.int64, device="cpu")
-        self.packed: Optional[Tensor] = None
+        self.packed: Tensor | None = None
         if int8_works() and weight.dtype == torch.float32:
             self.packed = _pack(rounded)
         else:
             self.rounded = rounded.to(weight.dtype)
 
-    def times(self, x: Tensor) -> Tuple[Tensor, Tensor]:
+    def times(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """RETURNS (Tuple[Tensor, Tensor]): What of rows [r, m] becomes x W^T [r, n] when it is
         multiplied with the second, a scale for each row [r, 1]."""
         rounded, scales = _round(x)
@@ -80,7 +79,7 @@ class RoundedWeight:
         return _linear(rounded, self.packed, self.scales, self.zeros), scales
 
 
-def _round(x: Tensor) -> Tuple[Tensor, Tensor]:
+def _round(x: Tensor) -> tuple[Tensor, Tensor]:
     """RETURNS (Tuple[Tensor, Tensor]): Whole numbers from -127 to 127, int8, and what each row
     of them is to be multiplied with."""
     scales = x.abs().amax(dim=-1, keepdim=True).clamp_(min=TINY).div_(LARGEST)

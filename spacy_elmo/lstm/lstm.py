@@ -5,7 +5,7 @@ packed weights. It works on packed rows (see `packing`) and knows nothing of wor
 of other layers.
 """
 
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,7 @@ from .matmul import (
 )
 from .recurrence import run
 
-PartProducts = List[Tuple[Union[int, slice], Products]]
+PartProducts = list[tuple[int | slice, Products]]
 """Products of a direction, or of all."""
 
 # A lone sentence reads the weights of a step once, so packing is of no use to it, and its time
@@ -72,7 +72,7 @@ class LSTMLayer(nn.Module):
         self.input_weight = nn.Parameter(torch.empty(n, 4 * hidden, dim, dtype=torch.float32))
         self.state_weight = nn.Parameter(torch.empty(n, 4 * hidden, dim, dtype=torch.float32))
         self.bias = nn.Parameter(torch.empty(n, 4 * hidden, dtype=torch.float32))
-        self.projection: Optional[nn.Parameter] = None
+        self.projection: nn.Parameter | None = None
         if projects:
             self.projection = nn.Parameter(torch.empty(n, dim, hidden, dtype=torch.float32))
         self.packed, self.recorded = Kept(), Kept()
@@ -92,11 +92,11 @@ class LSTMLayer(nn.Module):
     def forward(
         self,
         x: Tensor,
-        active: List[int],
+        active: list[int],
         h: Tensor,
         c: Tensor,
-        dtype: Optional[torch.dtype] = None,
-    ) -> Tuple[Tensor, Tensor, Tensor]:
+        dtype: torch.dtype | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Run over a packed batch.
 
         x (Tensor): Inputs [D, R, P].
@@ -145,7 +145,7 @@ class LSTMLayer(nn.Module):
     def _record(self, h: Tensor, c: Tensor, dtype: torch.dtype) -> RecordedSteps:
         # a recording multiplies in what it was made in
         key = dtype, torch.backends.cuda.matmul.fp32_precision
-        recorded: Optional[RecordedSteps] = self.recorded.get(key)
+        recorded: RecordedSteps | None = self.recorded.get(key)
         if recorded is None:
             products = BatchedProducts(self._weights(), dtype)
             recorded = RecordedSteps(products, self.bounds, h, c, self.recorded_rows(dtype))
@@ -172,7 +172,7 @@ class LSTMLayer(nn.Module):
         if dtype != torch.int8 and not self._packs(dtype):
             return [(slice(None), BatchedProducts(self._weights(), dtype))]
         lone = n_sentences == 1 and dtype == torch.float32 and self._suits_lone_sentences()
-        packed: Optional[PartProducts] = self.packed.get((dtype, lone))
+        packed: PartProducts | None = self.packed.get((dtype, lone))
         if packed is None:
             packed = self.packed[dtype, lone] = self._pack(dtype, lone)
         return packed
@@ -196,7 +196,7 @@ class LSTMLayer(nn.Module):
         return self.state_weight.nbytes + self.projection.nbytes <= LONE_BYTES
 
 
-class Kept(Dict[Any, Any]):
+class Kept(dict[Any, Any]):
     """What follows from the weights, by the settings that it was made for. Copies start empty."""
 
     def __deepcopy__(self, memo: object) -> "Kept":

@@ -8,12 +8,12 @@ operators of torch: they are tried out before they are used.
 
 import warnings
 from functools import cache
-from typing import Any, Optional, Protocol, Tuple
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-Weights = Tuple[Tensor, Tensor, Tensor, Optional[Tensor]]
+Weights = tuple[Tensor, Tensor, Tensor, Tensor | None]
 """Input weight [..., 4H, P], state weight [..., 4H, P], bias [..., 4H] with the 1 of the
 forget gate, projection [..., P, H] or None; with or without a leading direction axis."""
 
@@ -250,7 +250,7 @@ def _pack(weight: Tensor) -> Tensor:
     return packed
 
 
-def _linear(x: Tensor, packed: Tensor, bias: Optional[Tensor] = None) -> Tensor:
+def _linear(x: Tensor, packed: Tensor, bias: Tensor | None = None) -> Tensor:
     product: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
     return product
 

@@ -6,8 +6,8 @@ the batch, so step t is a run of `active[t]` consecutive rows. The backward
 direction reads every sentence from its end and has the same layout.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Callable, List, Optional
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ class Packing:
     """
 
     order: Tensor
-    active: List[int]
+    active: list[int]
     inputs: Tensor
     outputs: Tensor
 
@@ -39,7 +39,7 @@ class Packing:
 def pack(
     ids: np.ndarray,
     lengths: np.ndarray,
-    widen: Optional[Callable[[np.ndarray], np.ndarray]] = None,
+    widen: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Packing:
     """Lay sentences out, a boundary word added at either end.
 

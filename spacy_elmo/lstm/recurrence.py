@@ -4,8 +4,6 @@ Owns which rows run at which step. The arithmetic of a step is `arithmetic`'s, o
 a GPU, the matrix products are those of `products`.
 """
 
-from typing import List, Optional, Tuple
-
 import torch
 from torch import Tensor
 
@@ -23,10 +21,10 @@ def run(
     h: Tensor,
     c: Tensor,
     products: Products,
-    active: List[int],
+    active: list[int],
     bounds: Bounds,
     outputs: Tensor,
-    tape: Optional[Tape] = None,
+    tape: Tape | None = None,
 ) -> None:
     """Run over a packed batch.
 
@@ -63,13 +61,13 @@ def run(
 
 
 def run_back(
-    d_states: Tuple[Tensor, Tensor, Tensor],
-    d_rows: Tuple[Tensor, Tensor],
+    d_states: tuple[Tensor, Tensor, Tensor],
+    d_rows: tuple[Tensor, Tensor],
     start_cell: Tensor,
     outputs: Tensor,
     tape: Tape,
     gradients: GradientProducts,
-    active: List[int],
+    active: list[int],
     bounds: Bounds,
 ) -> Tensor:
     """The way back of `run`.
@@ -113,11 +111,11 @@ def gate_rows(device: torch.device) -> int:
     return GATE_ROWS_ON_GPU if device.type == "cuda" else GATE_ROWS
 
 
-def split_steps(active: List[int], max_rows: Optional[int]) -> List[List[int]]:
+def split_steps(active: list[int], max_rows: int | None) -> list[list[int]]:
     """Consecutive steps of at most `max_rows` rows together, at least one step each."""
     if max_rows is None:
         return [active]
-    chunks: List[List[int]] = []
+    chunks: list[list[int]] = []
     n_rows = 0
     for n in active:
         if not chunks or n_rows + n > max_rows:

@@ -1,7 +1,5 @@
 """The registered architectures. Builders only; what they build is in other modules."""
 
-from typing import List, Optional
-
 from spacy.tokens import Doc
 from thinc.api import Maxout, Model, chain, with_array
 
@@ -18,11 +16,11 @@ from .tok2vec_elmo import Standalone, mix_for, replace_listener, replace_listene
 def build_bilm_v1(
     width: int,
     depth: int = 2,
-    segmenter: Optional[Segmenter] = None,
+    segmenter: Segmenter | None = None,
     start_state: str = "warm",
     precision: str = "float32",
     batch_tokens: int = MAX_TOKENS,
-    device: Optional[str] = None,
+    device: str | None = None,
 ) -> Encoder:
     """The biLM: Docs in, all layers out. Opens no file; weights are loaded by
     `nlp.initialize()` or with a saved pipeline, and bring all other sizes with them.
@@ -55,10 +53,10 @@ def build_bilm_v1(
 
 
 def build_concat_embed_v1(
-    width: Optional[int],
-    elmo: Model[List[Doc], List[Floats2d]],
-    embed: Model[List[Doc], List[Floats2d]],
-) -> Model[List[Doc], List[Floats2d]]:
+    width: int | None,
+    elmo: Model[list[Doc], list[Floats2d]],
+    embed: Model[list[Doc], list[Floats2d]],
+) -> Model[list[Doc], list[Floats2d]]:
     """ELMo beside trained word features, for the `embed` of spacy.Tok2Vec.v2 or for a head.
 
     width (Optional[int]): Width of the output: that of the encoder above it, if there is one.
@@ -68,14 +66,14 @@ def build_concat_embed_v1(
     CREATES (Model[List[Doc], List[Floats2d]]): Both side by side; with a width, brought to it
         by a maxout layer with layer normalization.
     """
-    both: Model[List[Doc], List[Floats2d]] = side_by_side(elmo, embed)
+    both: Model[list[Doc], list[Floats2d]] = side_by_side(elmo, embed)
     if width is None:
         return both
-    reduce: Model[List[Floats2d], List[Floats2d]] = with_array(
+    reduce: Model[list[Floats2d], list[Floats2d]] = with_array(
         in_blocks(Maxout(nO=width, nP=3, dropout=0.0, normalize=True))
     )
     set_gemm(reduce, use_blas=True)
-    model: Model[List[Doc], List[Floats2d]] = chain(both, reduce)
+    model: Model[list[Doc], list[Floats2d]] = chain(both, reduce)
     model.set_dim("nO", width)
     return model
 
@@ -84,12 +82,12 @@ def build_tok2vec_elmo_v1(
     elmo: Encoder,
     frozen: bool = True,
     top_only: bool = False,
-    weights: Optional[List[float]] = None,
+    weights: list[float] | None = None,
     dropout: float = 0.0,
     layer_norm: bool = False,
     l2: float = 0.0,
-    loader: Optional[BiLMLoader] = None,
-) -> Model[List[Doc], List[Floats2d]]:
+    loader: BiLMLoader | None = None,
+) -> Model[list[Doc], list[Floats2d]]:
     """A biLM and a mix inside of one component, without an `elmo` component. Also what
     `nlp.replace_listeners` puts in the place of a listener.
 

@@ -6,8 +6,9 @@ the optimizer, and averaged parameters do reach the module.
 """
 
 import copy
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional, Set, cast
+from typing import Any, cast
 
 import torch
 from thinc.api import Ops, Optimizer, PyTorchShim, get_current_ops, torch2xp, xp2torch
@@ -26,15 +27,15 @@ class BiLMShim(PyTorchShim):
     device (Optional[str]): Where the biLM runs; with None it follows the ops.
     """
 
-    _model: Optional[BiLM]
+    _model: BiLM | None
 
-    def __init__(self, device: Optional[str] = None) -> None:
+    def __init__(self, device: str | None = None) -> None:
         with own_torch_settings():  # thinc creates a gradient scaler
             super().__init__(None)
         self.device_name = device
         self.frozen = True  # a setting, not saved: the config decides
         self.swapped = False  # whether `use_params` has put other parameters in
-        self._checked_languages: Set[str] = set()
+        self._checked_languages: set[str] = set()
 
     @property
     def loaded(self) -> bool:
@@ -88,7 +89,7 @@ class BiLMShim(PyTorchShim):
             self._model.drop_caches()
 
     @contextmanager
-    def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
+    def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
         """Run with other parameters, e.g. averages, keyed as in `finish_update`."""
         some = False
         try:
@@ -122,7 +123,7 @@ class BiLMShim(PyTorchShim):
         return self
 
 
-def find_device(name: Optional[str], ops: Ops) -> torch.device:
+def find_device(name: str | None, ops: Ops) -> torch.device:
     """The device to run on.
 
     name (Optional[str]): The device that the config asks for.

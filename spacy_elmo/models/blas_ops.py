@@ -5,8 +5,8 @@ faster. While a frozen biLM's layers are cached, the GEMMs of the components tha
 most of the training time.
 """
 
+from collections.abc import Callable
 from multiprocessing import parent_process
-from typing import Callable
 
 from spacy.language import Language
 from thinc.api import Model, NumpyOps

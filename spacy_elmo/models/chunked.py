@@ -1,6 +1,7 @@
 """A layer in bounded memory, where nothing has to be kept for a backward pass."""
 
-from typing import Any, Callable, Iterator, Tuple, cast
+from collections.abc import Callable, Iterator
+from typing import Any, cast
 
 from thinc.api import Model
 from thinc.types import Floats2d
@@ -25,7 +26,7 @@ def init(model: Layer, X: Any = None, Y: Any = None) -> None:
     model.layers[0].initialize(X, Y)
 
 
-def forward(model: Layer, X: Floats2d, is_train: bool) -> Tuple[Floats2d, Callable]:
+def forward(model: Layer, X: Floats2d, is_train: bool) -> tuple[Floats2d, Callable]:
     layer = cast(Layer, model.layers[0])
     if is_train or len(X) <= ROWS:
         return layer(X, is_train)

@@ -4,7 +4,8 @@ As thinc's `concatenate`, which copies what a Doc has from each model before it 
 novel these copies take more memory than anything else.
 """
 
-from typing import Any, Callable, List, Tuple
+from collections.abc import Callable
+from typing import Any
 
 from spacy.tokens import Doc
 from thinc.api import Model
@@ -12,7 +13,7 @@ from thinc.api import Model
 from .layer_batch import Floats2d, join, split_rows
 from .token_reader import READ_TOKENS, TokenReader, token_reader
 
-Tok2Vec = Model[List[Doc], List[Floats2d]]
+Tok2Vec = Model[list[Doc], list[Floats2d]]
 
 
 def side_by_side(*layers: Tok2Vec) -> Tok2Vec:
@@ -29,18 +30,18 @@ def init(model: Tok2Vec, X: Any = None, Y: Any = None) -> None:
 
 
 def forward(
-    model: Tok2Vec, docs: List[Doc], is_train: bool
-) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    model: Tok2Vec, docs: list[Doc], is_train: bool
+) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
     xp, lengths = model.ops.xp, [len(doc) for doc in docs]
-    columns: List[Floats2d] = []
-    backprops: List[Callable[[List[Floats2d]], Any]] = []
+    columns: list[Floats2d] = []
+    backprops: list[Callable[[list[Floats2d]], Any]] = []
     for layer in model.layers:
         parts, backprop_layer = layer(docs, is_train)
         backprops.append(backprop_layer)
         columns.append(join(xp, parts) if docs else model.ops.alloc2f(0, 0))
     widths = [column.shape[1] for column in columns]
 
-    def backprop(d_parts: List[Floats2d]) -> List[Doc]:
+    def backprop(d_parts: list[Floats2d]) -> list[Doc]:
         if d_parts:
             d_joined, start = join(xp, d_parts), 0
             for width, backprop_layer in zip(widths, backprops):

@@ -4,8 +4,9 @@ Owns the way from Docs to the biLM and its output back to arrays of the right ki
 It does not mix layers and does not write to Docs.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Callable, List, Optional, Sequence, Tuple, cast
+from typing import cast
 
 import torch
 from spacy.tokens import Doc
@@ -19,7 +20,7 @@ from .bilm_shim import BiLMShim
 from .layer_batch import BiLMLoader, Floats3d, LayerBatch
 from .node_digest import DIGEST, DigestShim, NodeDigest
 
-Encoder = Model[List[Doc], LayerBatch]
+Encoder = Model[list[Doc], LayerBatch]
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,7 @@ class Settings:
     batch_tokens: int
 
 
-def BiLMEncoder(
-    width: int, depth: int, settings: Settings, device: Optional[str] = None
-) -> Encoder:
+def BiLMEncoder(width: int, depth: int, settings: Settings, device: str | None = None) -> Encoder:
     """A thinc model without weights, which are loaded later.
 
     width (int): Width of the layers.
@@ -71,7 +70,7 @@ def check_trainable(model: Encoder, frozen: bool, name: str) -> None:
         )
 
 
-def load_from(model: Encoder, loader: Optional[BiLMLoader]) -> None:
+def load_from(model: Encoder, loader: BiLMLoader | None) -> None:
     """Put the biLM into the encoder that a loader gives, or the packaged one if None."""
     if loader is None:
         load_weights(model, load_bilm(), "The packaged biLM")
@@ -99,7 +98,7 @@ def load_weights(model: Encoder, bilm: BiLM, source: str) -> None:
 
 def forward(
     model: Encoder, docs: Sequence[Doc], is_train: bool
-) -> Tuple[LayerBatch, Callable[[LayerBatch], List[Doc]]]:
+) -> tuple[LayerBatch, Callable[[LayerBatch], list[Doc]]]:
     shim, settings = shim_of(model), cast(Settings, model.attrs["settings"])
     shim.apply_frozen()
     if docs:
@@ -119,7 +118,7 @@ def forward(
         return batch, _no_backprop
     batch.d_layers = model.ops.alloc3f(*layers.shape)
 
-    def backprop(output: LayerBatch) -> List[Doc]:
+    def backprop(output: LayerBatch) -> list[Doc]:
         assert output.d_layers is not None
         if words.requires_grad:
             d_words = output.d_layers[:, segmented.rows]
@@ -143,5 +142,5 @@ def _to_tokens(ops: Ops, words: torch.Tensor, segmented: SegmentedDocs) -> Float
     return layers
 
 
-def _no_backprop(output: LayerBatch) -> List[Doc]:
+def _no_backprop(output: LayerBatch) -> list[Doc]:
     return []

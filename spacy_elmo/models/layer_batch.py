@@ -1,7 +1,8 @@
 """What passes between the encoder, the mixes and the component."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any
 
 from ..bilm.bilm import BiLM
 
@@ -26,8 +27,8 @@ class LayerBatch:
     """
 
     layers: Floats3d
-    lengths: List[int]
-    d_layers: Optional[Floats3d] = None
+    lengths: list[int]
+    d_layers: Floats3d | None = None
 
     def split(self) -> Iterator[Floats3d]:
         """YIELDS (Floats3d): The layers of each Doc, a view."""
@@ -37,15 +38,15 @@ class LayerBatch:
             start += length
 
 
-def join(xp: Any, parts: List[Any], axis: int = 0) -> Any:
+def join(xp: Any, parts: list[Any], axis: int = 0) -> Any:
     """RETURNS (Union[Floats2d, Floats3d]): The arrays of Docs, at least one, one after the
     other; that of a single Doc, which may be a novel, is not copied."""
     return parts[0] if len(parts) == 1 else xp.concatenate(parts, axis=axis)
 
 
-def split_rows(rows: Floats2d, lengths: List[int]) -> List[Floats2d]:
+def split_rows(rows: Floats2d, lengths: list[int]) -> list[Floats2d]:
     """RETURNS (List[Floats2d]): The rows of each Doc, views."""
-    parts: List[Floats2d] = []
+    parts: list[Floats2d] = []
     start = 0
     for length in lengths:
         parts.append(rows[start : start + length])

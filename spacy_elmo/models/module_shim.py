@@ -7,8 +7,9 @@ parameters do reach it.
 """
 
 import json
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Generic, Iterator, Optional, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from thinc.api import Ops, Optimizer, PyTorchShim, get_current_ops
@@ -34,13 +35,13 @@ class ModuleShim(PyTorchShim, Generic[Module]):
         what the config does not say, and can be written as JSON.
     """
 
-    _model: Optional[Module]
+    _model: Module | None
 
     def __init__(self, name: str, make: Callable[..., Module]) -> None:
         with own_torch_settings():  # thinc creates a gradient scaler
             super().__init__(None)
         self.name, self.make = name, make
-        self.made_of: Dict[str, Any] = {}
+        self.made_of: dict[str, Any] = {}
 
     @property
     def module(self) -> Module:
@@ -61,7 +62,7 @@ class ModuleShim(PyTorchShim, Generic[Module]):
             module = self.make(**made_of)
         self._set(module, ops, made_of)
 
-    def _set(self, module: Module, ops: Ops, made_of: Dict[str, Any]) -> None:
+    def _set(self, module: Module, ops: Ops, made_of: dict[str, Any]) -> None:
         self._model = module.to(device_of(ops))
         self.made_of = made_of
 
@@ -78,7 +79,7 @@ class ModuleShim(PyTorchShim, Generic[Module]):
         self._model.zero_grad(set_to_none=True)
 
     @contextmanager
-    def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
+    def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
         """Run with other parameters, e.g. averages, under the keys of `finish_update`."""
         with swapped_params(self._model, self.id, params):
             yield
@@ -121,7 +122,7 @@ class ModuleShim(PyTorchShim, Generic[Module]):
         return self
 
 
-def _made_of(metadata: Dict[str, str], source: str) -> Dict[str, Any]:
+def _made_of(metadata: dict[str, str], source: str) -> dict[str, Any]:
     """Arguments of `make`: numbers, and lists of strings."""
     try:
         made_of = json.loads(metadata[MADE_OF])

@@ -6,8 +6,9 @@ is an attribute, and a shim compares it once everything else has been read.
 """
 
 import hashlib
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Dict, FrozenSet, Iterator, Optional
+from typing import Any
 
 import srsly
 from thinc.api import Model, Optimizer
@@ -31,11 +32,11 @@ class DigestShim(Shim):
     def __init__(self, name: str) -> None:
         super().__init__(None)
         self.name = name
-        self._expected: Optional[Dict[str, str]] = None
-        self._params: FrozenSet[str] = frozenset()
-        self._node: Optional[Model] = None
+        self._expected: dict[str, str] | None = None
+        self._params: frozenset[str] = frozenset()
+        self._node: Model | None = None
 
-    def expect(self, node: Model, expected: Dict[str, str]) -> None:
+    def expect(self, node: Model, expected: dict[str, str]) -> None:
         """Take the digests of a layer whose parameters have not been read yet."""
         self._node, self._expected = node, expected
         self._params = frozenset(node.param_names)
@@ -72,14 +73,14 @@ class DigestShim(Shim):
         """There is nothing to move."""
 
     @contextmanager
-    def use_params(self, params: Dict[Any, Any]) -> Iterator[None]:
+    def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
         yield
 
 
-def digests(node: Model) -> Dict[str, str]:
+def digests(node: Model) -> dict[str, str]:
     """RETURNS (Dict[str, str]): A digest of each attribute that thinc saves and of each
     parameter, under their names."""
-    found: Dict[str, str] = {}
+    found: dict[str, str] = {}
     for name, value in node.attrs.items():
         if isinstance(value, NodeDigest):
             continue

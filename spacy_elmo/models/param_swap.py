@@ -1,8 +1,9 @@
 """What thinc's shim for torch modules lacks: parameters that are put in for a while, such as
 averages, do reach the module. Knows thinc and torch, and nothing of what the module is."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional
+from typing import Any
 
 import torch
 from thinc.api import CupyOps, Ops, xp2torch
@@ -10,7 +11,7 @@ from thinc.api import CupyOps, Ops, xp2torch
 
 @contextmanager
 def swapped_params(
-    module: Optional[torch.nn.Module], shim_id: int, params: Dict[Any, Any]
+    module: torch.nn.Module | None, shim_id: int, params: dict[Any, Any]
 ) -> Iterator[bool]:
     """Run a module with other parameters, and put its own back after that.
 
@@ -19,7 +20,7 @@ def swapped_params(
     params (Dict[Tuple[int, str], Array]): Under the keys of `finish_update`: id and name.
     YIELDS (bool): Whether any of them is the module's.
     """
-    backup: Dict[str, torch.Tensor] = {}
+    backup: dict[str, torch.Tensor] = {}
     named = {} if module is None else dict(module.named_parameters())
     for name, param in named.items():
         if (shim_id, name) in params:

@@ -5,7 +5,8 @@ town. After Akbik et al. 2019, "Pooled Contextualized Embeddings for Named Entit
 but the memory is the Doc, so that vectors depend on nothing that was read before.
 """
 
-from typing import Any, Callable, List, Tuple, cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 from spacy.attrs import LOWER
@@ -18,8 +19,8 @@ from .token_reader import READ_TOKENS, TokenReader, token_reader
 
 
 def build_pool_words_v1(
-    tok2vec: Model[List[Doc], List[Floats2d]],
-) -> Model[List[Doc], List[Floats2d]]:
+    tok2vec: Model[list[Doc], list[Floats2d]],
+) -> Model[list[Doc], list[Floats2d]]:
     """`spacy-elmo.PoolWords.v1`: the vectors of tokens, and beside them the means over all
     tokens of the Doc that are the same word, capital or not. It wants Docs that are texts,
     not single sentences.
@@ -44,8 +45,8 @@ def init(model: Model, X: Any = None, Y: Any = None) -> None:
 
 
 def forward(
-    model: Model, docs: List[Doc], is_train: bool
-) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], Any]]:
+    model: Model, docs: list[Doc], is_train: bool
+) -> tuple[list[Floats2d], Callable[[list[Floats2d]], Any]]:
     tok2vec, dropout = model.layers
     parts, backprop_tok2vec = tok2vec(docs, is_train)
     if not docs:
@@ -55,7 +56,7 @@ def forward(
     vectors = join(xp, parts)
     means, backprop_dropout = dropout(_means(model.ops, vectors, words, counts), is_train)
 
-    def backprop(d_parts: List[Floats2d]) -> Any:
+    def backprop(d_parts: list[Floats2d]) -> Any:
         d_own, d_means = xp.split(xp.concatenate(d_parts), 2, axis=1)
         # a symmetric matrix makes means of vectors, so its transpose is itself
         d_vectors = d_own + _means(model.ops, backprop_dropout(d_means), words, counts)
@@ -64,11 +65,11 @@ def forward(
     return split_rows(xp.concatenate([vectors, means], axis=1), lengths), backprop
 
 
-def _words(ops: Ops, docs: List[Doc]) -> Tuple[Any, Floats2d]:
+def _words(ops: Ops, docs: list[Doc]) -> tuple[Any, Floats2d]:
     """RETURNS (Tuple[Ints1d, Floats2d]): A number for each token [n], the same for the same
     words of a Doc and for no others, and how often each number occurs [n_words, 1]."""
-    words: List[np.ndarray] = []
-    counts: List[np.ndarray] = []
+    words: list[np.ndarray] = []
+    counts: list[np.ndarray] = []
     n_words = 0
     for doc in docs:
         _, numbers, often = np.unique(

@@ -1,7 +1,7 @@
 """Loading a thinc model whole or not at all."""
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Iterator
 
 from thinc.api import Model
 

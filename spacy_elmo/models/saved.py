@@ -6,9 +6,10 @@ and of `model`, so that one wrong bit in either is an error and not another resu
 
 import hashlib
 import json
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterable, Iterator, Union
+from typing import Any
 
 import srsly
 from spacy.util import ensure_path
@@ -27,12 +28,12 @@ class SavedWhole:
     name: str
     vocab: Vocab
     model: Model
-    cfg: Dict[str, Any]
+    cfg: dict[str, Any]
 
-    def check_cfg(self, cfg: Dict[str, Any]) -> None:
+    def check_cfg(self, cfg: dict[str, Any]) -> None:
         """Raise a ValueError if what was saved as `cfg` cannot be that of this component."""
 
-    def check_loaded(self, source: str, cfg: Dict[str, Any]) -> None:
+    def check_loaded(self, source: str, cfg: dict[str, Any]) -> None:
         """Raise a ValueError if the model that was just loaded from a source does not fit the
         `cfg` that was loaded with it."""
 
@@ -44,7 +45,7 @@ class SavedWhole:
         data: bytes = srsly.msgpack_dumps(parts)
         return data
 
-    def to_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> None:
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
         """Write the component to a directory, without what is in `exclude`."""
         folder = ensure_path(path)
         folder.mkdir(parents=True, exist_ok=True)
@@ -53,8 +54,8 @@ class SavedWhole:
         if VOCAB not in exclude:
             self.vocab.to_disk(folder / VOCAB, exclude=exclude)
 
-    def _saved(self, exclude: Iterable[str]) -> Dict[str, bytes]:
-        saved: Dict[str, bytes] = {}
+    def _saved(self, exclude: Iterable[str]) -> dict[str, bytes]:
+        saved: dict[str, bytes] = {}
         if MODEL not in exclude:
             saved[MODEL] = self.model.to_bytes()
         if CFG not in exclude:
@@ -80,7 +81,7 @@ class SavedWhole:
         self._load(source, found, lambda: vocab and self.vocab.from_bytes(vocab, exclude=exclude))
         return self
 
-    def from_disk(self, path: Union[str, Path], *, exclude: Iterable[str] = ()) -> Any:
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Any:
         """Load what `to_disk` wrote, whole or not at all; see `from_bytes`."""
         folder = ensure_path(path)
         names = [name for name in (CFG, MODEL) if name not in exclude]
@@ -93,8 +94,8 @@ class SavedWhole:
         )
         return self
 
-    def _load(self, source: str, saved: Dict[str, bytes], load_vocab: Callable[[], Any]) -> None:
-        cfg: Dict[str, Any] = {}
+    def _load(self, source: str, saved: dict[str, bytes], load_vocab: Callable[[], Any]) -> None:
+        cfg: dict[str, Any] = {}
         digests: Any = None
         with _explained(source):
             if CFG in saved:
@@ -119,11 +120,11 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _digest_of_cfg(cfg: Dict[str, Any]) -> str:
+def _digest_of_cfg(cfg: dict[str, Any]) -> str:
     return _digest(json.dumps(cfg, sort_keys=True).encode())
 
 
-def _check(digests: Dict[str, Any], saved: Dict[str, bytes], cfg: Dict[str, Any]) -> None:
+def _check(digests: dict[str, Any], saved: dict[str, bytes], cfg: dict[str, Any]) -> None:
     """Compare digests; a part that is not loaded now is not checked."""
     found = {name: _digest(data) for name, data in saved.items()}
     found[CFG] = _digest_of_cfg(cfg)
@@ -134,7 +135,7 @@ def _check(digests: Dict[str, Any], saved: Dict[str, bytes], cfg: Dict[str, Any]
             raise ValueError(f"the SHA-256 digest of {name!r} is not that of what was written")
 
 
-def _object(value: Any, name: str) -> Dict[str, Any]:
+def _object(value: Any, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{name} holds a {type(value).__name__}; expected an object")
     return value

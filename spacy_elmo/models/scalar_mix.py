@@ -4,8 +4,9 @@ Native, because its parameters then take part in averages, have keys of their ow
 the optimizer and need no round trip through torch.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Callable, Dict, List, Optional, Sequence, Tuple, cast
+from typing import cast
 
 from thinc.api import Model, Ops, get_array_module
 
@@ -23,13 +24,13 @@ class MixSettings:
     training's own dropout would overwrite."""
 
     n_layers: int
-    weights: Optional[Tuple[float, ...]]
+    weights: tuple[float, ...] | None
     dropout: float
     layer_norm: bool
     l2: float
 
 
-def settings_of(model: Model[LayerBatch, List[Floats2d]]) -> MixSettings:
+def settings_of(model: Model[LayerBatch, list[Floats2d]]) -> MixSettings:
     return cast(MixSettings, model.attrs["settings"])
 
 
@@ -38,11 +39,11 @@ def ScalarMix(
     n_layers: int,
     *,
     top_only: bool = False,
-    weights: Optional[Sequence[float]] = None,
+    weights: Sequence[float] | None = None,
     dropout: float = 0.0,
     layer_norm: bool = False,
     l2: float = 0.0,
-) -> Model[LayerBatch, List[Floats2d]]:
+) -> Model[LayerBatch, list[Floats2d]]:
     """Mix layers: gamma * sum_k softmax(w)_k * layer_k (Peters et al. 2018, eq. 1).
 
     width (int): Width of the layers.
@@ -68,10 +69,10 @@ def ScalarMix(
         )
     if weights is not None and top_only:
         raise ValueError("'weights' and 'top_only' exclude each other: give one of them.")
-    params: Dict[str, Optional[Floats1d]] = {}
+    params: dict[str, Floats1d | None] = {}
     if weights is None:
         params = {"gamma": None} if top_only else {"w": None, "gamma": None}
-    model: Model[LayerBatch, List[Floats2d]] = Model(
+    model: Model[LayerBatch, list[Floats2d]] = Model(
         "scalar_mix",
         forward,
         init=init,
@@ -94,9 +95,9 @@ def ScalarMix(
 
 
 def init(
-    model: Model[LayerBatch, List[Floats2d]],
-    X: Optional[LayerBatch] = None,
-    Y: Optional[List[Floats2d]] = None,
+    model: Model[LayerBatch, list[Floats2d]],
+    X: LayerBatch | None = None,
+    Y: list[Floats2d] | None = None,
 ) -> None:
     """Start from an equal mix."""
     if "w" in model.param_names:
@@ -106,13 +107,13 @@ def init(
         model.set_param("gamma", model.ops.alloc1f(1) + 1)
 
 
-def is_trained(model: Model[LayerBatch, List[Floats2d]]) -> bool:
+def is_trained(model: Model[LayerBatch, list[Floats2d]]) -> bool:
     """RETURNS (bool): Whether the parameters, if any, are no longer those of `init`."""
     initial = {"w": 0.0, "gamma": 1.0}
     return any(bool((model.get_param(p) != initial[p]).any()) for p in model.param_names)
 
 
-def mix_weights(model: Model[LayerBatch, List[Floats2d]]) -> Tuple[Floats1d, float]:
+def mix_weights(model: Model[LayerBatch, list[Floats2d]]) -> tuple[Floats1d, float]:
     """RETURNS (Tuple[Floats1d, float]): The weight of each layer, summing to 1, and gamma."""
     xp, settings = model.ops.xp, settings_of(model)
     gamma = float(model.get_param("gamma")[0]) if "gamma" in model.param_names else 1.0
@@ -138,8 +139,8 @@ def mix_layers(layers: Floats3d, weights: Floats1d, gamma: float) -> Floats2d:
 
 
 def forward(
-    model: Model[LayerBatch, List[Floats2d]], X: LayerBatch, is_train: bool
-) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], LayerBatch]]:
+    model: Model[LayerBatch, list[Floats2d]], X: LayerBatch, is_train: bool
+) -> tuple[list[Floats2d], Callable[[list[Floats2d]], LayerBatch]]:
     xp, settings = model.ops.xp, settings_of(model)
     n_layers, n_tokens, width = X.layers.shape
     s, gamma = mix_weights(model)
@@ -150,12 +151,12 @@ def forward(
     if settings.layer_norm:
         layers, deviation = _normalize(xp, layers)
     mixed = mix_layers(layers, s, gamma)
-    mask: Optional[Floats2d] = None
+    mask: Floats2d | None = None
     if settings.dropout:
         mask = model.ops.get_dropout_mask(mixed.shape, settings.dropout)
         mixed = mixed * mask
 
-    def backprop(d_parts: List[Floats2d]) -> LayerBatch:
+    def backprop(d_parts: list[Floats2d]) -> LayerBatch:
         d_mixed = xp.concatenate(d_parts) if d_parts else xp.zeros((0, width), dtype="f")
         if mask is not None:
             d_mixed = d_mixed * mask
@@ -194,7 +195,7 @@ def _mix_normalized(layers: Floats3d, weights: Floats1d, gamma: float) -> Floats
     return mixed
 
 
-def _normalize(xp, layers: Floats3d) -> Tuple[Floats3d, Floats3d]:  # type: ignore[no-untyped-def]
+def _normalize(xp, layers: Floats3d) -> tuple[Floats3d, Floats3d]:  # type: ignore[no-untyped-def]
     """Each token's vector to mean 0 and variance 1, and the deviations it had.
 
     The original takes one mean and variance over the whole batch; a token's vector
@@ -215,6 +216,6 @@ def _normalize_backward(  # type: ignore[no-untyped-def]
     return xp.where(deviation > 2 * NORM_EPSILON**0.5, d_x, 0.0)
 
 
-def fixed_mix(ops: Ops, n_layers: int, weights: Optional[Sequence[float]] = None) -> Floats1d:
+def fixed_mix(ops: Ops, n_layers: int, weights: Sequence[float] | None = None) -> Floats1d:
     """RETURNS (Floats1d): The softmax of fixed weights, of equal ones if None."""
     return _softmax(ops.xp, ops.asarray1f(weights or [0.0] * n_layers))

@@ -1,6 +1,6 @@
 """Vectors of Docs from a tok2vec to torch, and their gradients back."""
 
-from typing import Any, List, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from thinc.types import Floats2d
 from torch import Tensor
 
 
-def to_torch(vectors: List[Floats2d], device: torch.device, is_train: bool) -> List[Tensor]:
+def to_torch(vectors: list[Floats2d], device: torch.device, is_train: bool) -> list[Tensor]:
     """RETURNS (List[Tensor]): The same vectors, that take a gradient in training."""
     return [xp2torch(part, device=device).detach().requires_grad_(is_train) for part in vectors]
 
@@ -29,7 +29,7 @@ def take_rows(x: Tensor, rows: np.ndarray) -> Tensor:
     return x.index_select(0, torch.from_numpy(rows).to(x.device))
 
 
-def gradients(inputs: List[Tensor], vectors: List[Floats2d], ops: Ops) -> List[Floats2d]:
+def gradients(inputs: list[Tensor], vectors: list[Floats2d], ops: Ops) -> list[Floats2d]:
     """RETURNS (List[Floats2d]): The gradient of each, zero where none has come.
 
     inputs (List[Tensor]): What `to_torch` gave, after the backward pass.

@@ -4,7 +4,7 @@ One builder serves a config that asks for it and the replacement of a listener, 
 that both have the same nodes and a replaced listener can be saved and loaded.
 """
 
-from typing import Any, Dict, List, Optional, cast
+from typing import Any, cast
 
 from spacy.tokens import Doc
 from thinc.api import Model, chain
@@ -13,15 +13,15 @@ from .encoder import Encoder, check_trainable, load_from, n_layers_of, shim_of
 from .layer_batch import BiLMLoader, Floats2d, LayerBatch
 from .scalar_mix import ScalarMix
 
-Mix = Model[LayerBatch, List[Floats2d]]
+Mix = Model[LayerBatch, list[Floats2d]]
 MIX_SETTINGS = ("top_only", "weights", "dropout", "layer_norm", "l2")
 LISTENER = "spacy-elmo.ElmoListener.v1"
 STANDALONE = "spacy-elmo.Tok2VecElmo.v1"
 
 
 def Standalone(
-    encoder: Encoder, mix: Mix, frozen: bool, loader: Optional[BiLMLoader] = None
-) -> Model[List[Doc], List[Floats2d]]:
+    encoder: Encoder, mix: Mix, frozen: bool, loader: BiLMLoader | None = None
+) -> Model[list[Doc], list[Floats2d]]:
     """Chain an encoder and a mix.
 
     encoder (Model[List[Doc], LayerBatch]): The encoder.
@@ -35,12 +35,12 @@ def Standalone(
     shim_of(encoder).frozen = frozen
     encoder.attrs["loader"] = loader
     encoder.init = init_encoder
-    model: Model[List[Doc], List[Floats2d]] = chain(encoder, mix)
+    model: Model[list[Doc], list[Floats2d]] = chain(encoder, mix)
     model.set_dim("nO", encoder.get_dim("nO"))
     return model
 
 
-def init_encoder(model: Encoder, X: Optional[List[Doc]] = None, Y: Any = None) -> None:
+def init_encoder(model: Encoder, X: list[Doc] | None = None, Y: Any = None) -> None:
     """Load the weights, unless there are some and no loader was named."""
     loader = model.attrs.get("loader")
     if loader is not None or not shim_of(model).loaded:
@@ -59,8 +59,8 @@ def replace_listener(encoder: Encoder, listener: Any, component: Any) -> Model:
 
 
 def replace_listener_cfg(
-    encoder_cfg: Dict[str, Any], listener_cfg: Dict[str, Any], *, frozen: bool = True
-) -> Dict[str, Any]:
+    encoder_cfg: dict[str, Any], listener_cfg: dict[str, Any], *, frozen: bool = True
+) -> dict[str, Any]:
     """spaCy's hook: the config block of what `replace_listener` makes.
 
     encoder_cfg (Dict[str, Any]): The upstream component's model block.
@@ -75,11 +75,11 @@ def replace_listener_cfg(
     return {**block, **settings}
 
 
-def _find_listener(block: Any) -> Optional[Dict[str, Any]]:
+def _find_listener(block: Any) -> dict[str, Any] | None:
     if not isinstance(block, dict):
         return None
     if block.get("@architectures") == LISTENER:
-        return cast(Dict[str, Any], block)
+        return cast(dict[str, Any], block)
     return next(filter(None, map(_find_listener, block.values())), None)
 
 

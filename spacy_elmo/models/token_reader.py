@@ -6,7 +6,8 @@ gives a reader. Of other models the vectors of the whole Doc are made, and kept.
 knows no model.
 """
 
-from typing import Any, Callable, Dict, List, Tuple
+from collections.abc import Callable
+from typing import Any
 
 from spacy.tokens import Doc
 from thinc.api import Model
@@ -14,7 +15,7 @@ from thinc.types import Floats2d
 
 READ_TOKENS = "read_tokens"
 
-Tok2Vec = Model[List[Doc], List[Floats2d]]
+Tok2Vec = Model[list[Doc], list[Floats2d]]
 # first token and the one after the last, to vectors [n, D]
 TokenReader = Callable[[int, int], Floats2d]
 
@@ -42,11 +43,11 @@ class PartsOfDocs:
     docs (List[Doc]): The Docs.
     """
 
-    def __init__(self, model: Tok2Vec, docs: List[Doc]) -> None:
+    def __init__(self, model: Tok2Vec, docs: list[Doc]) -> None:
         self.model, self.docs = model, docs
-        self._readers: Dict[int, TokenReader] = {}
+        self._readers: dict[int, TokenReader] = {}
 
-    def __call__(self, parts: List[Tuple[int, int, int]]) -> List[Floats2d]:
+    def __call__(self, parts: list[tuple[int, int, int]]) -> list[Floats2d]:
         """Vectors of some parts. A Doc's are to be asked for in their order; after its last one
         nothing is kept of it.
 

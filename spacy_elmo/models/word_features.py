@@ -5,7 +5,8 @@ new book most names are such words, and it is the context that must tell what th
 they share a vector, which is learned where known words are taken for unknown ones now and then.
 """
 
-from typing import Any, Callable, Dict, Iterable, List, Tuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import srsly
@@ -33,7 +34,7 @@ class KnownValues:
 
     def __init__(self, n_rows: int, known: Iterable[int] = ()) -> None:
         self.n_rows = n_rows
-        self.rows: Dict[int, int] = {value: row for row, value in enumerate(known, start=1)}
+        self.rows: dict[int, int] = {value: row for row, value in enumerate(known, start=1)}
 
     def look_up(self, values: np.ndarray, learn: bool) -> np.ndarray:
         """RETURNS (ndarray): The row of each value, int64 [n].
@@ -55,7 +56,7 @@ class KnownValues:
         return row
 
 
-class KnownByAttribute(List[KnownValues]):
+class KnownByAttribute(list[KnownValues]):
     """Those of each attribute; a type by itself, for thinc to serialize."""
 
 
@@ -93,8 +94,8 @@ def _check_known(found: KnownByAttribute, expected: KnownByAttribute) -> None:
 
 
 def build_word_features_v1(
-    attrs: List[str], widths: List[int], rows: List[int], unknown: float = 0.1
-) -> Model[List[Doc], List[Floats2d]]:
+    attrs: list[str], widths: list[int], rows: list[int], unknown: float = 0.1
+) -> Model[list[Doc], list[Floats2d]]:
     """`spacy-elmo.WordFeatures.v1`: attributes of words, each with a table of its own, side by
     side. Training gives each value that it meets a row, as long as there are any; all others
     are unknown and share one. Whitespace tokens have zeros.
@@ -144,8 +145,8 @@ def init(model: Model, X: Any = None, Y: Any = None) -> None:
 
 
 def forward(
-    model: Model, docs: List[Doc], is_train: bool
-) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    model: Model, docs: list[Doc], is_train: bool
+) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
     if not docs:
         return [], lambda d_parts: []
     lengths = [len(doc) for doc in docs]
@@ -154,7 +155,7 @@ def forward(
     ids = _ids(model, docs, words, is_train)
     kept, backprop_dropout = model.layers[0](_vectors(model, ids), is_train)
 
-    def backprop(d_parts: List[Floats2d]) -> List[Doc]:
+    def backprop(d_parts: list[Floats2d]) -> list[Doc]:
         d_tokens = model.ops.xp.concatenate(d_parts)
         d_vectors = backprop_dropout(d_tokens if len(rows) == len(d_tokens) else d_tokens[rows])
         widths = model.attrs["widths"]
@@ -195,14 +196,14 @@ def _to_tokens(model: Model, vectors: Floats2d, rows: np.ndarray, n_tokens: int)
     return tokens
 
 
-def _ids(model: Model, docs: List[Doc], words: List[np.ndarray], is_train: bool) -> List[Any]:
+def _ids(model: Model, docs: list[Doc], words: list[np.ndarray], is_train: bool) -> list[Any]:
     """RETURNS (List[Ints1d]): Of each attribute the row of each word, Doc after Doc."""
     attrs = model.attrs["attrs"]
     # a column for each attribute, also where there is one alone
     values = np.concatenate(
         [doc.to_array(attrs).reshape(-1, len(attrs))[ours] for doc, ours in zip(docs, words)]
     )
-    ids: List[Any] = []
+    ids: list[Any] = []
     for n, known in enumerate(model.attrs["known"]):
         found = known.look_up(values[:, n], learn=is_train)
         if is_train:
@@ -211,6 +212,6 @@ def _ids(model: Model, docs: List[Doc], words: List[np.ndarray], is_train: bool)
     return ids
 
 
-def _vectors(model: Model, ids: List[Any]) -> Floats2d:
+def _vectors(model: Model, ids: list[Any]) -> Floats2d:
     columns = [model.get_param(_param(n))[rows] for n, rows in enumerate(ids)]
     return model.ops.xp.concatenate(columns, axis=1)

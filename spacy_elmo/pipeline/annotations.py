@@ -5,7 +5,7 @@ were merged or split after `elmo` ran, or that was given the user data of anothe
 by it. `doc._.elmo` is then None, and `read_layers` raises an error.
 """
 
-from typing import Any, Optional, TypeGuard
+from typing import Any, TypeGuard
 
 from spacy.tokens import Doc
 
@@ -27,7 +27,7 @@ def install_extension() -> None:
     install_getters()
 
 
-def layers_of(doc: Doc) -> Optional[Floats3d]:
+def layers_of(doc: Doc) -> Floats3d | None:
     """RETURNS (Optional[Floats3d]): The layers [n_layers, n_tokens, width] of the Doc's tokens;
     None if there are none, or none of the tokens that it has now."""
     stored = doc.user_data.get(KEY)
@@ -36,7 +36,7 @@ def layers_of(doc: Doc) -> Optional[Floats3d]:
     return stored[LAYERS]
 
 
-def store_layers(doc: Doc, layers: Optional[Floats3d]) -> None:
+def store_layers(doc: Doc, layers: Floats3d | None) -> None:
     """Set `doc._.elmo`.
 
     doc (Doc): The Doc.
@@ -63,7 +63,7 @@ def store_tensor(doc: Doc, vectors: Floats2d) -> None:
         untyped.vector = untyped.vector_norm = None
 
 
-def read_layers(doc: Doc, n_layers: int, width: int) -> Optional[Floats3d]:
+def read_layers(doc: Doc, n_layers: int, width: int) -> Floats3d | None:
     """Return the layers that `store_layers` set, checked against the Doc and the reader.
 
     doc (Doc): The Doc.

@@ -8,7 +8,7 @@ they read.
 
 import warnings
 import weakref
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, NamedTuple
 
 from spacy.language import Language
 from spacy.pipeline.tok2vec import Tok2Vec, Tok2VecListener
@@ -36,17 +36,17 @@ class TensorSharing:
     """
 
     def __init__(self) -> None:
-        self.not_linked: List[str] = []
-        self._linked: Dict[str, TensorUser] = {}
-        self._disabled: Dict[str, TensorUser] = {}
-        self._nlp: Optional[weakref.ref[Language]] = None
+        self.not_linked: list[str] = []
+        self._linked: dict[str, TensorUser] = {}
+        self._disabled: dict[str, TensorUser] = {}
+        self._nlp: weakref.ref[Language] | None = None
         self._warned = False
 
-    def __getstate__(self) -> Dict[str, Any]:
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_nlp": None}  # a copy may go to another process
 
     @property
-    def users(self) -> Dict[str, TensorUser]:
+    def users(self) -> dict[str, TensorUser]:
         """RETURNS (Dict[str, TensorUser]): The components by their names, in the order of the
         pipeline; disabled ones last."""
         return {**self._linked, **self._disabled}
@@ -55,7 +55,7 @@ class TensorSharing:
         """Remember the pipeline of the `elmo` component, without keeping it alive."""
         self._nlp = weakref.ref(nlp)
 
-    def pipeline_of(self, component: Any) -> Optional[Language]:
+    def pipeline_of(self, component: Any) -> Language | None:
         """RETURNS (Optional[Language]): The pipeline, if it holds a component."""
         nlp = None if self._nlp is None else self._nlp()
         holds = nlp is not None and any(pipe is component for _, pipe in nlp.components)
@@ -85,7 +85,7 @@ class TensorSharing:
         if user is not None:
             self._linked[getattr(component, "name", None) or names[0]] = user
 
-    def decide(self, name: str, store_tensor: Optional[bool]) -> bool:
+    def decide(self, name: str, store_tensor: bool | None) -> bool:
         """Return whether `elmo` sets `doc.tensor`. Warn once if `doc.tensor` will not hold
         ELMo's vectors in the end.
 
@@ -105,9 +105,7 @@ class TensorSharing:
         return bool(store_tensor)
 
 
-def find_user(
-    component: Any, nlp: Optional[Language] = None, name: str = ""
-) -> Optional[TensorUser]:
+def find_user(component: Any, nlp: Language | None = None, name: str = "") -> TensorUser | None:
     """Return how a component uses `doc.tensor`, or None if it does not or is an `elmo` component.
 
     component (Any): The component.
@@ -130,14 +128,14 @@ def has_tok2vec_listener(component: Any) -> bool:
     return any(isinstance(node, Tok2VecListener) for node in nodes)
 
 
-def components_after(nlp: Language, component: Any) -> Dict[str, Any]:
+def components_after(nlp: Language, component: Any) -> dict[str, Any]:
     """RETURNS (Dict[str, Any]): The components after one of a pipeline, disabled ones included."""
     components = nlp.components
     start = next(i for i, (_, pipe) in enumerate(components) if pipe is component) + 1
     return dict(components[start:])
 
 
-def check_overwritten(name: str, users: Dict[str, TensorUser]) -> None:
+def check_overwritten(name: str, users: dict[str, TensorUser]) -> None:
     """Raise a ValueError if a later component would read ELMo's vectors from `doc.tensor`.
 
     name (str): Name of the `elmo` component.
@@ -155,7 +153,7 @@ def check_overwritten(name: str, users: Dict[str, TensorUser]) -> None:
             return
 
 
-def warn_of_users(name: str, users: Dict[str, TensorUser], overwritten: bool) -> None:
+def warn_of_users(name: str, users: dict[str, TensorUser], overwritten: bool) -> None:
     """Warn that `doc.tensor` will not hold ELMo's vectors.
 
     name (str): Name of the `elmo` component.

@@ -6,9 +6,10 @@ together that of `pending`.
 """
 
 import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Sequence
+from typing import Any
 
 from spacy.language import Language
 from spacy.pipeline import TrainablePipe
@@ -71,11 +72,11 @@ def make_elmo(
     name: str,
     model: Model,
     frozen: bool,
-    mix: Optional[List[float]],
+    mix: list[float] | None,
     store_layers: bool,
-    store_tensor: Optional[bool],
+    store_tensor: bool | None,
     cache_mb: int,
-    loader: Optional[BiLMLoader],
+    loader: BiLMLoader | None,
 ) -> "Elmo":
     """Construct the `elmo` component.
 
@@ -123,18 +124,18 @@ class Elmo(ListenedTo, SavedWhole, TrainablePipe):
         name: str = "elmo",
         *,
         frozen: bool = True,
-        mix: Optional[List[float]] = None,
+        mix: list[float] | None = None,
         store_layers: bool = True,
-        store_tensor: Optional[bool] = None,
+        store_tensor: bool | None = None,
         cache_mb: int = 1024,
-        loader: Optional[BiLMLoader] = None,
+        loader: BiLMLoader | None = None,
     ) -> None:
         if cache_mb < 0:
             raise ValueError(f"'cache_mb' of '{name}' is {cache_mb}; it must be 0 or more.")
         self.vocab = vocab
         self.model = model
         self.name = name
-        self.cfg: Dict[str, Any] = {}
+        self.cfg: dict[str, Any] = {}
         self.tensor_sharing = TensorSharing()
         self.listener_map = {}
         self.output_cache = OutputCache(cache_mb)
@@ -143,7 +144,7 @@ class Elmo(ListenedTo, SavedWhole, TrainablePipe):
         self.store_tensor = store_tensor
         self.loader = loader
         self.mix = mix
-        self._pending: Optional[PendingBatch] = None
+        self._pending: PendingBatch | None = None
         self._warned_unheard = False
         annotations.install_extension()
 
@@ -160,10 +161,10 @@ class Elmo(ListenedTo, SavedWhole, TrainablePipe):
 
     def initialize(
         self,
-        get_examples: Optional[Callable[[], Iterable[Example]]] = None,
+        get_examples: Callable[[], Iterable[Example]] | None = None,
         *,
-        nlp: Optional[Language] = None,
-        loader: Optional[BiLMLoader] = None,
+        nlp: Language | None = None,
+        loader: BiLMLoader | None = None,
     ) -> None:
         """Load the biLM's weights. Without arguments, this adds the component to a trained
         pipeline, whose other components `nlp.initialize()` would reset.
@@ -186,15 +187,13 @@ class Elmo(ListenedTo, SavedWhole, TrainablePipe):
         load_from(self.model, loader or self._configured_loader() or self.loader)
         self._forget()
 
-    def _configured_loader(self) -> Optional[BiLMLoader]:
+    def _configured_loader(self) -> BiLMLoader | None:
         """RETURNS (Optional[Callable[[], BiLM]]): What [initialize.components] names."""
         nlp = self.tensor_sharing.pipeline_of(self)
         if nlp is None:
             return None
         settings = nlp.config.interpolate()["initialize"]["components"].get(self.name, {})
-        loader: Optional[BiLMLoader] = registry.resolve({"loader": settings.get("loader")})[
-            "loader"
-        ]
+        loader: BiLMLoader | None = registry.resolve({"loader": settings.get("loader")})["loader"]
         return loader
 
     # Prediction
@@ -253,9 +252,9 @@ class Elmo(ListenedTo, SavedWhole, TrainablePipe):
         examples: Iterable[Example],
         *,
         drop: float = 0.0,
-        sgd: Optional[Optimizer] = None,
-        losses: Optional[Dict[str, float]] = None,
-    ) -> Dict[str, float]:
+        sgd: Optimizer | None = None,
+        losses: dict[str, float] | None = None,
+    ) -> dict[str, float]:
         """Run the biLM for the listeners, and collect their gradients if it is not frozen.
 
         examples (Iterable[Example]): The batch.
@@ -356,7 +355,7 @@ class Elmo(ListenedTo, SavedWhole, TrainablePipe):
             if found != depth:
                 raise ValueError(f"{source} has depth {found}, but {sizes}. {advice}")
 
-    def check_loaded(self, source: str, cfg: Dict[str, Any]) -> None:
+    def check_loaded(self, source: str, cfg: dict[str, Any]) -> None:
         if self.loaded:
             options = shim_of(self.model).bilm.options
             found = (options.width, options.n_layers)
@@ -370,13 +369,13 @@ class Elmo(ListenedTo, SavedWhole, TrainablePipe):
         self._drop_pending()
 
     @property
-    def mix(self) -> Optional[List[float]]:
+    def mix(self) -> list[float] | None:
         """RETURNS (Optional[List[float]]): Weights of the layers in `doc.tensor`. May be set at
         any time."""
         return self._mix
 
     @mix.setter
-    def mix(self, mix: Optional[List[float]]) -> None:
+    def mix(self, mix: list[float] | None) -> None:
         if mix is not None and len(mix) != n_layers_of(self.model):
             raise ValueError(
                 f"'mix' of '{self.name}' holds {len(mix)} numbers, but the biLM reports "
@@ -408,9 +407,9 @@ class Elmo(ListenedTo, SavedWhole, TrainablePipe):
         return shim_of(self.model).bilm.weights_version
 
 
-def _runs(stream: Iterable[Doc], max_docs: int, max_tokens: int) -> Iterator[List[Doc]]:
+def _runs(stream: Iterable[Doc], max_docs: int, max_tokens: int) -> Iterator[list[Doc]]:
     """Consecutive Docs, at least one, until there are so many Docs or tokens."""
-    docs: List[Doc] = []
+    docs: list[Doc] = []
     n_tokens = 0
     for doc in stream:
         docs.append(doc)

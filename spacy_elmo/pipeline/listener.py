@@ -6,7 +6,8 @@ them. The mix itself is a layer of its own.
 """
 
 import warnings
-from typing import Callable, List, Optional, Sequence, Tuple, cast
+from collections.abc import Callable, Sequence
+from typing import cast
 
 from spacy.tokens import Doc
 from thinc.api import Model
@@ -24,11 +25,11 @@ def build_elmo_listener_v1(
     depth: int = 2,
     upstream: str = "*",
     top_only: bool = False,
-    weights: Optional[List[float]] = None,
+    weights: list[float] | None = None,
     dropout: float = 0.0,
     layer_norm: bool = False,
     l2: float = 0.0,
-) -> Model[List[Doc], List[Floats2d]]:
+) -> Model[list[Doc], list[Floats2d]]:
     """Listen to an `elmo` component and mix its layers with weights of one's own.
 
     width (int): Width of the biLM's layers: ${components.elmo.model.width}.
@@ -54,14 +55,14 @@ def build_elmo_listener_v1(
     return ElmoListener(upstream, mix)
 
 
-class ElmoListener(Model[List[Doc], List[Floats2d]]):
+class ElmoListener(Model[list[Doc], list[Floats2d]]):
     """Gets layers from an `elmo` component and mixes them.
 
     upstream (str): Name of the component, or "*".
     mix (Model[LayerBatch, List[Floats2d]]): The mix.
     """
 
-    def __init__(self, upstream: str, mix: Model[LayerBatch, List[Floats2d]]) -> None:
+    def __init__(self, upstream: str, mix: Model[LayerBatch, list[Floats2d]]) -> None:
         super().__init__(
             "elmo-listener",
             forward,
@@ -71,12 +72,12 @@ class ElmoListener(Model[List[Doc], List[Floats2d]]):
             attrs={READ_TOKENS: read_tokens},
         )
         self.upstream_name = upstream
-        self.pending: Optional[PendingBatch] = None
+        self.pending: PendingBatch | None = None
         self.upstream = UpstreamRef()
 
     @property
-    def mix(self) -> Model[LayerBatch, List[Floats2d]]:
-        return cast(Model[LayerBatch, List[Floats2d]], self.layers[0])
+    def mix(self) -> Model[LayerBatch, list[Floats2d]]:
+        return cast(Model[LayerBatch, list[Floats2d]], self.layers[0])
 
     def receive(self, pending: PendingBatch) -> None:
         """Take the batch that the upstream component was just updated with."""
@@ -84,21 +85,21 @@ class ElmoListener(Model[List[Doc], List[Floats2d]]):
 
 
 def init(
-    model: Model[List[Doc], List[Floats2d]],
-    X: Optional[List[Doc]] = None,
-    Y: Optional[List[Floats2d]] = None,
+    model: Model[list[Doc], list[Floats2d]],
+    X: list[Doc] | None = None,
+    Y: list[Floats2d] | None = None,
 ) -> None:
     model.layers[0].initialize()
 
 
 def forward(
-    model: Model[List[Doc], List[Floats2d]], docs: Sequence[Doc], is_train: bool
-) -> Tuple[List[Floats2d], Callable[[List[Floats2d]], List[Doc]]]:
+    model: Model[list[Doc], list[Floats2d]], docs: Sequence[Doc], is_train: bool
+) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
     # a copied listener is a plain Model: it has no pending batch
-    pending: Optional[PendingBatch] = getattr(model, "pending", None)
+    pending: PendingBatch | None = getattr(model, "pending", None)
     where = None if pending is None else pending.find(docs)
     if is_train and pending is not None and where is not None:
-        batch: Optional[LayerBatch] = pending.take(where)
+        batch: LayerBatch | None = pending.take(where)
     else:
         batch = _layers(model, docs, is_train)
     mix = model.layers[0]
@@ -109,7 +110,7 @@ def forward(
         return [model.ops.alloc2f(len(doc), model.get_dim("nO")) for doc in docs], _no_backprop
     mixed, backprop_mix = mix(batch, is_train)
 
-    def backprop(d_mixed: List[Floats2d]) -> List[Doc]:
+    def backprop(d_mixed: list[Floats2d]) -> list[Doc]:
         taken = backprop_mix(d_mixed)
         if is_train and pending is not None and where is not None:
             pending.report(model.id, where, taken)
@@ -119,7 +120,7 @@ def forward(
     return mixed, backprop
 
 
-def read_tokens(model: Model[List[Doc], List[Floats2d]], doc: Doc) -> TokenReader:
+def read_tokens(model: Model[list[Doc], list[Floats2d]], doc: Doc) -> TokenReader:
     batch = _layers(model, [doc], is_train=False)
     if batch is None:
         zeros = model.predict([doc])[0]
@@ -128,15 +129,15 @@ def read_tokens(model: Model[List[Doc], List[Floats2d]], doc: Doc) -> TokenReade
 
     def read(start: int, end: int) -> Floats2d:
         part = layers[:, start:end]
-        mixed: List[Floats2d] = mix.predict(LayerBatch(part, [part.shape[1]]))
+        mixed: list[Floats2d] = mix.predict(LayerBatch(part, [part.shape[1]]))
         return mixed[0]
 
     return read
 
 
 def _layers(
-    model: Model[List[Doc], List[Floats2d]], docs: Sequence[Doc], is_train: bool
-) -> Optional[LayerBatch]:
+    model: Model[list[Doc], list[Floats2d]], docs: Sequence[Doc], is_train: bool
+) -> LayerBatch | None:
     """Collect layers of Docs, to which no gradient goes back.
 
     RETURNS (Optional[LayerBatch]): The layers; None if no Doc has any and nothing can compute
@@ -145,7 +146,7 @@ def _layers(
         any; in training, if there are none or a gradient would be lost.
     """
     n_layers, width = settings_of(model.layers[0]).n_layers, model.get_dim("nO")
-    found: List[Optional[Floats3d]] = [
+    found: list[Floats3d | None] = [
         annotations.read_layers(doc, n_layers, width) if len(doc) else None for doc in docs
     ]
     missing = [i for i, layers in enumerate(found) if layers is None and len(docs[i])]
@@ -170,8 +171,8 @@ def _layers(
 
 
 def _compute(
-    model: Model[List[Doc], List[Floats2d]], docs: Sequence[Doc], is_train: bool
-) -> Optional[LayerBatch]:
+    model: Model[list[Doc], list[Floats2d]], docs: Sequence[Doc], is_train: bool
+) -> LayerBatch | None:
     """RETURNS (Optional[LayerBatch]): The layers of Docs without any, by the upstream component;
     None if there is none or it has no weights."""
     elmo = model.upstream() if isinstance(model, ElmoListener) else None
@@ -188,7 +189,7 @@ def _compute(
     return elmo.predict(docs)
 
 
-def _no_backprop(d_mixed: List[Floats2d]) -> List[Doc]:
+def _no_backprop(d_mixed: list[Floats2d]) -> list[Doc]:
     return []
 
 

@@ -4,9 +4,10 @@ Owns how mixes are found in components and how pipelines are opened for it; `inf
 `mix` show them.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Dict, Iterator, List
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from spacy.language import Language
@@ -29,7 +30,7 @@ class ComponentMix:
     component: str
     source: str
     learned: bool
-    weights: List[float]
+    weights: list[float]
     gamma: float
 
 
@@ -65,7 +66,7 @@ def load_pipeline(name: str) -> "Language":
     return spacy.load(path, config=dict.fromkeys(devices))
 
 
-def collect_mixes(nlp: "Language") -> List[ComponentMix]:
+def collect_mixes(nlp: "Language") -> list[ComponentMix]:
     """RETURNS (List[ComponentMix]): The mixes of all components, disabled ones included."""
     from thinc.api import Model
 
@@ -73,7 +74,7 @@ def collect_mixes(nlp: "Language") -> List[ComponentMix]:
     from ..models.scalar_mix import fixed_mix, mix_weights, settings_of
     from .elmo import Elmo
 
-    mixes: List[ComponentMix] = []
+    mixes: list[ComponentMix] = []
     for name, pipe in nlp.components:
         model = getattr(pipe, "model", None)
         if isinstance(pipe, Elmo):
@@ -94,7 +95,7 @@ def collect_mixes(nlp: "Language") -> List[ComponentMix]:
     return mixes
 
 
-def table_of(mixes: List[ComponentMix]) -> Dict[str, Any]:
+def table_of(mixes: list[ComponentMix]) -> dict[str, Any]:
     """RETURNS (Dict[str, Any]): Arguments for wasabi's table, a row for each mix."""
     depth = max(len(mix.weights) for mix in mixes) - 1
     rows = [

@@ -4,8 +4,9 @@ Layers belong to the weights and settings that they were computed with: others e
 Nothing is evicted: in an epoch every Doc comes once, so evicting the oldest would evict the next.
 """
 
+from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any, Dict, List, Optional, Sequence, Set
+from typing import Any
 
 from spacy.tokens import Doc
 
@@ -42,9 +43,9 @@ class OutputCache:
         self.in_use = False
         self.hits = self.misses = 0
         self._state: Any = None
-        self._seen: Set[bytes] = set()  # predicted since the last update
+        self._seen: set[bytes] = set()  # predicted since the last update
         self._seen_bytes = 0
-        self._recurring: Set[bytes] = set()  # predicted before an update
+        self._recurring: set[bytes] = set()  # predicted before an update
         self._drop_layers()
 
     def update(self, model: Encoder, docs: Sequence[Doc]) -> LayerBatch:
@@ -72,7 +73,7 @@ class OutputCache:
         settings: Settings = model.attrs["settings"]
         self._check_state(model, settings)
         keys = self.keys(docs, settings.segmenter)
-        found: List[Optional[Floats3d]] = [self._layers.get(key) for key in keys]
+        found: list[Floats3d | None] = [self._layers.get(key) for key in keys]
         missing = [i for i, layers in enumerate(found) if layers is None]
         self.misses += len(missing)
         self.hits += len(docs) - len(missing)
@@ -92,7 +93,7 @@ class OutputCache:
         return LayerBatch(joined, [len(doc) for doc in docs])
 
     @staticmethod
-    def keys(docs: Sequence[Doc], segmenter: Segmenter) -> List[bytes]:
+    def keys(docs: Sequence[Doc], segmenter: Segmenter) -> list[bytes]:
         """RETURNS (List[bytes]): The same for Docs that the biLM reads in the same way."""
         tokens = Tokens.of(docs)
         starts = find_starts(tokens, segmenter)
@@ -110,7 +111,7 @@ class OutputCache:
             self._state = state
 
     def _drop_layers(self) -> None:
-        self._layers: Dict[bytes, Floats3d] = {}
+        self._layers: dict[bytes, Floats3d] = {}
         self.n_bytes = 0
 
     def _store(self, key: bytes, layers: Floats3d) -> None:

@@ -9,8 +9,9 @@ tells them from later Docs of the same text, and a digest of the tokens from Doc
 merged or split since.
 """
 
+from collections.abc import Callable, Sequence
 from itertools import accumulate, count
-from typing import Any, Callable, Dict, List, Optional, Sequence, Set, cast
+from typing import Any, cast
 
 import numpy
 from spacy.tokens import Doc
@@ -38,7 +39,7 @@ class PendingBatch:
         docs: Sequence[Doc],
         batch: LayerBatch,
         listeners: int,
-        backprop: Optional[Callable[[LayerBatch], None]] = None,
+        backprop: Callable[[LayerBatch], None] | None = None,
         version: int = 0,
         name: str = "elmo",
     ) -> None:
@@ -53,12 +54,12 @@ class PendingBatch:
         self._key = cast(Any, ("._.", f"{name}_batch", None, None))
         self._mark = next(_marks)
         self._digests = [digest_of(doc) for doc in self.docs]
-        self._places: Dict[bytes, List[int]] = {}
+        self._places: dict[bytes, list[int]] = {}
         for i, (doc, digest) in enumerate(zip(self.docs, self._digests)):
             doc.user_data[self._key] = self._mark
             self._places.setdefault(digest, []).append(i)
         self._starts = [0, *accumulate(batch.lengths)]
-        self._reported: Dict[int, Set[int]] = {}
+        self._reported: dict[int, set[int]] = {}
         self._open = 0
 
     def __reduce__(self):  # type: ignore[no-untyped-def]
@@ -67,14 +68,14 @@ class PendingBatch:
     def __deepcopy__(self, memo: object) -> None:
         return None
 
-    def find(self, docs: Sequence[Doc]) -> Optional[List[int]]:
+    def find(self, docs: Sequence[Doc]) -> list[int] | None:
         """Find Docs of the batch, or copies of them, by their tokens.
 
         docs (Sequence[Doc]): The Docs, in any order.
         RETURNS (Optional[List[int]]): The place of each in the batch; None if one is not in it.
         """
-        where: List[int] = []
-        used: Dict[bytes, int] = {}
+        where: list[int] = []
+        used: dict[bytes, int] = {}
         for doc in docs:
             digest, place = digest_of(doc), self._index.get(id(doc))
             places = self._places.get(digest)

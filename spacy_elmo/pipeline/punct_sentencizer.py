@@ -4,7 +4,8 @@ Owns how the starts of segments become those of sentences. It has nothing to tra
 """
 
 import sys
-from typing import Any, Callable, Dict, Iterable, Optional
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 from spacy.attrs import SENT_START
@@ -20,7 +21,7 @@ from ..text.tokens import Tokens
 SEGMENTER = PunctSegments(max_length=sys.maxsize)
 START, INSIDE, UNKNOWN = 1, -1, 0
 
-Scorer = Callable[[Iterable[Example]], Dict[str, Any]]
+Scorer = Callable[[Iterable[Example]], dict[str, Any]]
 
 
 @Language.factory(
@@ -30,7 +31,7 @@ Scorer = Callable[[Iterable[Example]], Dict[str, Any]]
     default_score_weights={"sents_f": 1.0, "sents_p": 0.0, "sents_r": 0.0},
 )
 def make_punct_sentencizer(
-    nlp: Language, name: str, overwrite: bool, scorer: Optional[Scorer]
+    nlp: Language, name: str, overwrite: bool, scorer: Scorer | None
 ) -> "PunctSentencizer":
     """Make the component; see `PunctSentencizer` for the settings."""
     return PunctSentencizer(name, overwrite=overwrite, scorer=scorer)
@@ -51,7 +52,7 @@ class PunctSentencizer(Pipe):
         name: str = "punct_sentencizer",
         *,
         overwrite: bool = False,
-        scorer: Optional[Scorer] = None,
+        scorer: Scorer | None = None,
     ) -> None:
         self.name = name
         self.overwrite = overwrite

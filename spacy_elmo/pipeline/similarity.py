@@ -1,12 +1,12 @@
 """Similarity of spaCy's objects by the vectors that `elmo` wrote."""
 
-from typing import Any, Union
+from typing import Any
 
 from spacy.tokens import Doc, Span, Token
 from thinc.api import to_numpy
 
 
-def similarity(one: Union[Doc, Span, Token], other: Union[Doc, Span, Token]) -> float:
+def similarity(one: Doc | Span | Token, other: Doc | Span | Token) -> float:
     """Return the cosine of two vectors: rows of `doc.tensor`, of Docs and spans their mean.
 
     spaCy's own `similarity` is 1 for equally spelled words, whatever their vectors are. This

@@ -1,7 +1,5 @@
 """The extensions `token._.elmo` and `span._.elmo`, which cut `doc._.elmo`."""
 
-from typing import Optional
-
 from spacy.tokens import Span, Token
 
 from ..models.layer_batch import Floats2d, Floats3d
@@ -17,14 +15,14 @@ def install_getters() -> None:
         Span.set_extension(EXTENSION, getter=span_layers)
 
 
-def token_layers(token: Token) -> Optional[Floats2d]:
+def token_layers(token: Token) -> Floats2d | None:
     """RETURNS (Optional[Floats2d]): All layers of a token [n_layers, width], a view; None where
     `doc._.elmo` is None."""
     layers = token.doc._.get(EXTENSION)
     return None if layers is None else layers[:, token.i]
 
 
-def span_layers(span: Span) -> Optional[Floats3d]:
+def span_layers(span: Span) -> Floats3d | None:
     """RETURNS (Optional[Floats3d]): All layers of a span [n_layers, n_tokens, width], a view; None
     where `doc._.elmo` is None."""
     layers = span.doc._.get(EXTENSION)

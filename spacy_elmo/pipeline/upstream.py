@@ -4,7 +4,7 @@ Owns which listeners of which components are known, and the checks when one is a
 It does not know when they are served.
 """
 
-from typing import TYPE_CHECKING, Any, Dict, List, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from spacy.language import Language
 from thinc.api import Model
@@ -26,27 +26,27 @@ class ListenedTo:
     model: Encoder
     store_layers: bool
     tensor_sharing: TensorSharing
-    _listener_map: Dict[str, List[ElmoListener]]
+    _listener_map: dict[str, list[ElmoListener]]
 
     @property
-    def listener_map(self) -> Dict[str, List[ElmoListener]]:
+    def listener_map(self) -> dict[str, list[ElmoListener]]:
         """RETURNS (Dict[str, List[ElmoListener]]): The listeners of each component. spaCy sets
         an empty dictionary whenever it links a pipeline, and then calls `find_listeners` with
         each enabled component that comes later."""
         return self._listener_map
 
     @listener_map.setter
-    def listener_map(self, listeners: Dict[str, List[ElmoListener]]) -> None:
+    def listener_map(self, listeners: dict[str, list[ElmoListener]]) -> None:
         self._listener_map = listeners
         self.tensor_sharing.reset(self)
 
     @property
-    def listeners(self) -> List[ElmoListener]:
+    def listeners(self) -> list[ElmoListener]:
         """RETURNS (List[ElmoListener]): The listeners of all components."""
         return [listener for found in self.listener_map.values() for listener in found]
 
     @property
-    def listening_components(self) -> List[str]:
+    def listening_components(self) -> list[str]:
         """RETURNS (List[str]): Names of the components that listen."""
         return list(self.listener_map)
 
@@ -115,7 +115,7 @@ def check_upstreams(nlp: Language) -> None:
     names = [name for name, pipe in nlp.pipeline if isinstance(pipe, ListenedTo)]
     # spaCy disables those that come from another pipeline while it initializes the rest
     known = ["*", *(name for name, pipe in nlp.components if isinstance(pipe, ListenedTo))]
-    done: List[str] = []  # those before the component that is looked at
+    done: list[str] = []  # those before the component that is looked at
     for name, pipe in nlp.pipeline:
         if isinstance(pipe, ListenedTo):
             done += [name] if pipe.store_layers else []
@@ -138,7 +138,7 @@ def check_upstreams(nlp: Language) -> None:
                 )
 
 
-def _listeners_in(component: Any) -> List[ElmoListener]:
+def _listeners_in(component: Any) -> list[ElmoListener]:
     model = getattr(component, "model", None)
     nodes = model.walk() if isinstance(model, Model) else ()
     return [node for node in nodes if isinstance(node, ElmoListener)]

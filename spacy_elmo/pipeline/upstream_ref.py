@@ -1,6 +1,6 @@
 """The way from a listener to its upstream component, which it does not keep alive."""
 
-from typing import TYPE_CHECKING, Any, Dict, Optional
+from typing import TYPE_CHECKING, Any, Optional
 from weakref import ref
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class UpstreamRef:
     def __reduce__(self) -> Any:
         return UpstreamRef, (self(),)
 
-    def __deepcopy__(self, memo: Dict[int, Any]) -> "UpstreamRef":
+    def __deepcopy__(self, memo: dict[int, Any]) -> "UpstreamRef":
         # the component's copy if it is being copied as well: a copy of a listener alone, as for
         # rehearsal, does not need another biLM
         component = self()

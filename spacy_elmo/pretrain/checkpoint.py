@@ -5,8 +5,9 @@ ones are kept. What is in it is the trainer's business.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ KEPT = 2
 FORMAT = 2
 REMEDY = "Remove it, and training resumes from the one before it."
 
-Content = Tuple[Dict[str, Tensor], Dict[str, Any]]
+Content = tuple[dict[str, Tensor], dict[str, Any]]
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -30,12 +31,12 @@ def is_checkpoint(path: Path) -> bool:
     return path.suffix == SUFFIX and path.stem.isdigit()
 
 
-def find(output: Path) -> List[Path]:
+def find(output: Path) -> list[Path]:
     """RETURNS (List[Path]): The checkpoints of a training, oldest first."""
     return sorted(filter(is_checkpoint, (output / FOLDER).glob(f"*{SUFFIX}")))
 
 
-def write(output: Path, step: int, tensors: Dict[str, Tensor], info: Dict[str, Any]) -> Path:
+def write(output: Path, step: int, tensors: dict[str, Tensor], info: dict[str, Any]) -> Path:
     """Write a checkpoint, whole or not at all, and remove older ones but the last.
 
     output (Path): The training's directory.
@@ -81,7 +82,7 @@ def read(path: Path) -> Content:
     return {name: tensor.clone() for name, tensor in file.tensors.items()}, info
 
 
-def optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> Dict[str, Tensor]:
+def optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
     """RETURNS (Dict[str, Tensor]): What optimizers remember of each weight."""
     return {
         f"optimizer.{n}.{index}.{name}": value
@@ -92,11 +93,11 @@ def optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> Dict[str, 
 
 
 def restore_optimizers(
-    optimizers: Sequence[torch.optim.Optimizer], tensors: Dict[str, Tensor]
+    optimizers: Sequence[torch.optim.Optimizer], tensors: dict[str, Tensor]
 ) -> None:
     """Put back what `optimizer_tensors` gave."""
     for n, optimizer in enumerate(optimizers):
-        states: Dict[int, Dict[str, Tensor]] = {}
+        states: dict[int, dict[str, Tensor]] = {}
         for key, value in subset(tensors, f"optimizer.{n}.").items():
             index, name = key.split(".", 1)
             states.setdefault(int(index), {})[name] = value
@@ -104,13 +105,13 @@ def restore_optimizers(
         optimizer.load_state_dict({"state": states, "param_groups": groups})
 
 
-def subset(tensors: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
+def subset(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """RETURNS (Dict[str, Tensor]): The tensors whose names begin so, without it."""
     cut = len(prefix)
     return {name[cut:]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def latest(output: Path) -> Optional[Path]:
+def latest(output: Path) -> Path | None:
     """RETURNS (Optional[Path]): The newest checkpoint, if there is one."""
     found = find(output)
     return found[-1] if found else None

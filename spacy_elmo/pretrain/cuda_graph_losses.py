@@ -6,7 +6,7 @@ graphs, which are launched as a whole: the LSTMs and the softmax forward and bac
 change of the weights. Only the words that are read are more or fewer each time.
 """
 
-from typing import Callable, List, Optional, Tuple
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -39,8 +39,8 @@ class RecordedLosses:
         x: Tensor,
         targets: Tensor,
         state: State,
-        samples: Optional[List[Sample]],
-        active: List[int],
+        samples: list[Sample] | None,
+        active: list[int],
         precision: str,
         dropout: float,
         factor: float,
@@ -54,7 +54,7 @@ class RecordedLosses:
         self.d_x = torch.zeros_like(self.x)
         self.x.grad = self.d_x
         self.state = State(rest[0], rest[1])
-        self.samples: Optional[List[Sample]] = None
+        self.samples: list[Sample] | None = None
         if samples is not None:
             triples = zip(rest[2::3], rest[3::3], rest[4::3])
             self.samples = [Sample(classes, (own, other)) for classes, own, other in triples]
@@ -62,7 +62,7 @@ class RecordedLosses:
         params = [*model.bilm.layers.parameters(), *model.head.parameters()]
         self.gradients = [(param, torch.zeros_like(param)) for param in params]
         self.losses, self.end = x.new_empty(0), state
-        before: List[Optional[Tensor]] = [param.grad for param in params]
+        before: list[Tensor | None] = [param.grad for param in params]
         for param, gradient in self.gradients:
             param.grad = gradient
         self._fill(x, targets, state, samples)
@@ -71,8 +71,8 @@ class RecordedLosses:
             param.grad = there
 
     def __call__(
-        self, x: Tensor, targets: Tensor, state: State, samples: Optional[List[Sample]]
-    ) -> Tuple[Tensor, State, Tensor]:
+        self, x: Tensor, targets: Tensor, state: State, samples: list[Sample] | None
+    ) -> tuple[Tensor, State, Tensor]:
         """Losses of a window, with the gradients of the weights added to what there is.
 
         RETURNS (Tuple[Tensor, State, Tensor]): The losses, the states after the last step and
@@ -88,9 +88,7 @@ class RecordedLosses:
         self.replay()
         return self.losses.clone(), self.end, self.d_x
 
-    def _fill(
-        self, x: Tensor, targets: Tensor, state: State, samples: Optional[List[Sample]]
-    ) -> None:
+    def _fill(self, x: Tensor, targets: Tensor, state: State, samples: list[Sample] | None) -> None:
         with torch.no_grad():
             for mine, theirs in zip(self.inputs, _flat(x, targets, state, samples)):
                 mine.copy_(theirs)
@@ -115,7 +113,7 @@ class RecordedUpdate:
 
     def __init__(self, change: Callable[[], Tensor], device: torch.device) -> None:
         self.change, self.device = change, device
-        self.replay: Optional[Callable[[], None]] = None
+        self.replay: Callable[[], None] | None = None
         self.called = False
 
     def __call__(self) -> Tensor:
@@ -131,9 +129,7 @@ class RecordedUpdate:
         self.told = self.change()
 
 
-def _flat(
-    x: Tensor, targets: Tensor, state: State, samples: Optional[List[Sample]]
-) -> List[Tensor]:
+def _flat(x: Tensor, targets: Tensor, state: State, samples: list[Sample] | None) -> list[Tensor]:
     parts = [x.detach(), targets, state.h, state.c]
     for sample in samples or []:
         parts += [sample.classes, *sample.corrections]

@@ -6,7 +6,7 @@ gone on from are dropped, so that a step stands in the log once.
 
 import json
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any
 
 from ..files.atomic import atomic_file
 
@@ -23,10 +23,10 @@ class Log:
 
     def __init__(self, output: Path, step: int, tensorboard: bool = False) -> None:
         self.path = output / LOG
-        self.rows: List[Dict[str, Any]] = [row for row in read(output) if row["step"] <= step]
+        self.rows: list[dict[str, Any]] = [row for row in read(output) if row["step"] <= step]
         with atomic_file(self.path) as temporary:
             temporary.write_text("".join(json.dumps(row) + "\n" for row in self.rows))
-        self.board: Optional[Any] = None
+        self.board: Any | None = None
         if tensorboard:
             try:
                 from torch.utils.tensorboard import SummaryWriter
@@ -53,12 +53,12 @@ class Log:
             self.board.close()
 
 
-def read(output: Path) -> List[Dict[str, Any]]:
+def read(output: Path) -> list[dict[str, Any]]:
     """RETURNS (List[Dict[str, Any]]): The rows of a training's log, but for a last one
     that was cut off."""
     if not (output / LOG).is_file():
         return []
-    rows: List[Dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []
     for line in (output / LOG).read_text(encoding="utf8").splitlines():
         try:
             rows.append(json.loads(line))
@@ -67,7 +67,7 @@ def read(output: Path) -> List[Dict[str, Any]]:
     return rows
 
 
-def plot(rows: List[Dict[str, Any]], path: Path) -> bool:
+def plot(rows: list[dict[str, Any]], path: Path) -> bool:
     """Draw the held-out perplexity and the training loss over time.
 
     rows (List[Dict[str, Any]]): Rows of a log.

@@ -9,7 +9,6 @@ import signal
 import sys
 import time
 from pathlib import Path
-from typing import Dict, List, Optional
 
 import torch
 from torch import Tensor
@@ -64,8 +63,8 @@ class Pretraining:
         self.progress = progress and self.first
         self.seconds_before = 0.0
         self.best, self.looks_since_best = math.inf, 0
-        self.pending: List[StepResult] = []
-        self.signal: Optional[int] = None
+        self.pending: list[StepResult] = []
+        self.signal: int | None = None
         self.over = False
         check_output(output, config)
         self.corpus = self._open(config.text.train)
@@ -79,7 +78,7 @@ class Pretraining:
                 f"The processes found different checkpoints in {output}. Give a directory that all "
                 f"machines share."
             )
-        self.log: Optional[Log] = None
+        self.log: Log | None = None
         if self.first and not self.trainer.step:
             warn_of_overlap(self.corpus, self.heldout)
         if self.first:
@@ -88,7 +87,7 @@ class Pretraining:
 
     @own_torch_settings()
     @gradients_enabled()
-    def run(self) -> Optional[Perplexity]:
+    def run(self) -> Perplexity | None:
         """Train to the end.
 
         RETURNS (Optional[Perplexity]): The last look at the held-out text; None if the
@@ -96,7 +95,7 @@ class Pretraining:
         """
         trainer, training = self.trainer, self.config.training
         self.started = self.logged = time.perf_counter()
-        look: Optional[Perplexity] = None
+        look: Perplexity | None = None
         with (
             noted_signals(self._note),
             matmul_precision(training.precision, self.workers.device),
@@ -147,7 +146,7 @@ class Pretraining:
         """Seconds of training so far, those of the runs that this one goes on from included."""
         return self.seconds_before + seconds_since(self.started)
 
-    def _expected_steps(self) -> Optional[int]:
+    def _expected_steps(self) -> int | None:
         """RETURNS (Optional[int]): The step at which the training is expected to end; None while
         that cannot be said."""
         limit, step = self.config.training.max_minutes * 60, self.trainer.step
@@ -155,7 +154,7 @@ class Pretraining:
             return None
         return expected_steps(step, self.trainer.n_steps, self.seconds / limit if limit else 0.0)
 
-    def _open(self, files: List[str]) -> Corpus:
+    def _open(self, files: list[str]) -> Corpus:
         """Tokenize the text if that has not been done; the first process does it for all."""
         text = self.config.text
         settings = TextSettings(text.lang, text.tokenized, text.text_key)
@@ -185,7 +184,7 @@ class Pretraining:
         # a training that its time has ended goes on where it is given more
         self.over = info["over"] and (self._is_complete() or self.trainer.share_of_time >= 1)
 
-    def _fingerprints(self) -> Dict[str, str]:
+    def _fingerprints(self) -> dict[str, str]:
         """Of what a training must be gone on with."""
         return {
             "training text": self.corpus.key,

@@ -4,7 +4,8 @@ Owns the optimizer for weights that are matrices or stacks of them. Which ones t
 the trainer's business.
 """
 
-from typing import Any, Iterable, Union
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,7 +32,7 @@ class Muon(torch.optim.Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: Union[float, Tensor],
+        lr: float | Tensor,
         momentum: float = 0.95,
         weight_decay: float = 0.0,
     ) -> None:

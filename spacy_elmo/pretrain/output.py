@@ -6,9 +6,9 @@ files is other modules' business.
 """
 
 import json
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator
 
 from ..files.atomic import atomic_file, clean_up, meant_for
 from ..files.lock import Locked, locked

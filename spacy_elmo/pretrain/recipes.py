@@ -4,7 +4,7 @@ A recipe owns its optimizers, their learning rates over time and what goes with 
 model it knows which weights are matrices, and which of these hold an LSTM's four gates.
 """
 
-from typing import Annotated, Any, ClassVar, Dict, List, Literal, Tuple, Union
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from .muon import Muon
 from .settings import Settings
 
-Params = List[nn.Parameter]
-Rate = Union[float, Tensor]
+Params = list[nn.Parameter]
+Rate = float | Tensor
 N_GATES = 4  # of an LSTM, their weights below each other
 Above0 = Annotated[float, Field(gt=0)]
 AtLeast0 = Annotated[float, Field(ge=0)]
@@ -54,14 +54,14 @@ class Modern(Settings):
 
     def optimizers(
         self, params: Params, matrices: Params, gates: Params
-    ) -> List[torch.optim.Optimizer]:
+    ) -> list[torch.optim.Optimizer]:
         device = params[0].device
-        rates: List[Rate] = [self.learn_rate, self.matrix_rate]
+        rates: list[Rate] = [self.learn_rate, self.matrix_rate]
         if device.type == "cuda":
             rates = [torch.tensor(rate, dtype=torch.float32, device=device) for rate in rates]
         vectors = [param for param in params if param.dim() == 1]
         tables = [param for param in params if param.dim() > 1]
-        kinds: List[Dict[str, Any]] = [{"params": tables}, {"params": vectors, "weight_decay": 0.0}]
+        kinds: list[dict[str, Any]] = [{"params": tables}, {"params": vectors, "weight_decay": 0.0}]
         adamw = torch.optim.AdamW(
             kinds,
             lr=rates[0],
@@ -76,7 +76,7 @@ class Modern(Settings):
         groups = [{"params": matrices}, {"params": gates, "n_parts": N_GATES}]
         return [adamw, Muon(groups, lr=rates[1], weight_decay=self.weight_decay)]
 
-    def rates(self, done: float) -> Tuple[float, ...]:
+    def rates(self, done: float) -> tuple[float, ...]:
         """RETURNS (Tuple[float, ...]): The optimizers' learning rates when a share of the
         steps is done."""
         rise = min(1.0, done / self.warmup) if self.warmup else 1.0
@@ -108,7 +108,7 @@ class Paper(Settings):
 
     def optimizers(
         self, params: Params, matrices: Params, gates: Params
-    ) -> List[torch.optim.Optimizer]:
+    ) -> list[torch.optim.Optimizer]:
         adagrad = torch.optim.Adagrad(
             [*params, *matrices, *gates],
             lr=self.learn_rate,
@@ -117,11 +117,11 @@ class Paper(Settings):
         )
         return [adagrad]
 
-    def rates(self, done: float) -> Tuple[float, ...]:
+    def rates(self, done: float) -> tuple[float, ...]:
         return (self.learn_rate,)
 
     def loss_factor(self, n_steps: int) -> float:
         return float(n_steps)
 
 
-Recipe = Union[Modern, Paper]
+Recipe = Modern | Paper

@@ -2,8 +2,9 @@
 
 import signal
 import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator
+from typing import Any
 
 
 @contextmanager
@@ -19,7 +20,7 @@ def noted_signals(note: Callable[[int], None]) -> Iterator[None]:
     def handler(number: int, frame: Any) -> None:
         note(number)
 
-    before: Dict[int, Any] = {
+    before: dict[int, Any] = {
         number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)
     }
     try:

@@ -5,14 +5,14 @@ there is not known here.
 """
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Optional, Sequence
 
 import torch
 
 from ..bilm.bilm import BiLM
 from ..corpus.corpus import Corpus
-from ..files.atomic import PathLike
+from ..files.paths import PathLike
 from ..lm.language_model import LanguageModel
 from ..lm.lm_head import make_head
 from ..lm.vocab import Vocab
@@ -66,7 +66,7 @@ def _add_language(bilm: BiLM, lang: str) -> None:
         bilm.languages = (*bilm.languages, lang)
 
 
-def load_saved(path: PathLike, vocab: Vocab, cutoffs: Sequence[int]) -> Optional[LanguageModel]:
+def load_saved(path: PathLike, vocab: Vocab, cutoffs: Sequence[int]) -> LanguageModel | None:
     """RETURNS (Optional[LanguageModel]): The language model of a directory, if it has a
     softmax over just these words in just these clusters."""
     if not LanguageModel.is_saved(path):

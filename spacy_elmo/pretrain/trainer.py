@@ -4,8 +4,9 @@ Owns the weights, the optimizers, the rows' states and the windows that are read
 How long it goes on, what is watched and what is written is the loop's business.
 """
 
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -85,14 +86,14 @@ class Trainer:
         self.n_steps = max(1, round(config.training.epochs * corpus.n_positions / per_step))
         self.ids = codes_to_ids(model.vocab, corpus.words)
         self.spelling = model.bilm.tokens.spell(corpus.words)
-        self.sampler: Optional[LogUniformSampler] = None
+        self.sampler: LogUniformSampler | None = None
         n_samples = config.softmax.n_samples
         if config.softmax.kind == "sampled" and n_samples <= len(model.vocab) // 2:
             self.sampler = LogUniformSampler(len(model.vocab), n_samples)
 
     def _forget_recordings(self) -> None:
         """They are made at the first step, of the memory that is in use then."""
-        self.recorded: Optional[RecordedLosses] = None
+        self.recorded: RecordedLosses | None = None
         self.change: Callable[[], Tensor] = self._change
         if self.records and self.config.recipe.recordable:
             self.change = RecordedUpdate(self._change, self.workers.device)
@@ -100,7 +101,7 @@ class Trainer:
     def train_step(self) -> StepResult:
         """Read the next windows and change the weights once."""
         batches = self.config.batches
-        losses: List[Tensor] = []
+        losses: list[Tensor] = []
         for n in range(batches.accumulate):
             windows = [windows.next() for windows in self.windows]
             # averaging once, with the last window, is enough
@@ -109,7 +110,7 @@ class Trainer:
         return StepResult(torch.stack(losses).mean(dim=0), self.update())
 
     def add_gradient(
-        self, windows: List[Window], index: int = 0, synchronize: bool = True
+        self, windows: list[Window], index: int = 0, synchronize: bool = True
     ) -> Tensor:
         """Add the gradient of a window of each direction to what is there.
 
@@ -157,10 +158,10 @@ class Trainer:
         spelling: Spelling,
         places: Tensor,
         targets: Tensor,
-        samples: Optional[List[Sample]],
+        samples: list[Sample] | None,
         factor: float,
         index: int,
-    ) -> Tuple[Tensor, State]:
+    ) -> tuple[Tensor, State]:
         """As the plain way of `add_gradient`, the LSTMs and the softmax from a recording."""
         batches, training = self.config.batches, self.config.training
         x = self.model.look_up(self.model.embed(spelling, self.precision), places)
@@ -223,7 +224,7 @@ class Trainer:
         mask = send(torch.from_numpy(kept[None, :, self.rows, None]), self.workers.device)
         self.state = State(self.state.h * mask, self.state.c * mask)
 
-    def _samples(self, targets: Tensor, index: int) -> Optional[List[Sample]]:
+    def _samples(self, targets: Tensor, index: int) -> list[Sample] | None:
         if self.sampler is None:
             return None
         return [
@@ -231,7 +232,7 @@ class Trainer:
             for direction, follows in enumerate(targets)
         ]
 
-    def save(self) -> Tuple[Dict[str, Tensor], Dict[str, Any]]:
+    def save(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """What is needed to go on, from all processes; each of them must call it.
 
         RETURNS (Tuple[Dict[str, Tensor], Dict[str, Any]]): Tensors, and what JSON can hold.
@@ -244,7 +245,7 @@ class Trainer:
         windows = [windows.order.state() for windows in self.windows]
         return tensors, {"step": self.step, "windows": windows}
 
-    def restore(self, tensors: Dict[str, Tensor], info: Dict[str, Any]) -> None:
+    def restore(self, tensors: dict[str, Tensor], info: dict[str, Any]) -> None:
         """Go on from what `save` returned, also with another number of processes."""
         self._forget_recordings()
         self.model.load_state_dict(checkpoint.subset(tensors, "model."))

@@ -7,9 +7,9 @@ to the process, so that every dtype is explicit.
 """
 
 import warnings
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
-from typing import Iterator
 
 import torch
 

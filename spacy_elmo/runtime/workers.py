@@ -7,7 +7,6 @@ averages. Started by `torchrun`, which sets the environment that is read here.
 import os
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import List
 
 import torch
 from torch import Tensor
@@ -88,6 +87,6 @@ class Workers:
         if self.size == 1:
             return tensor
         tensor = tensor.contiguous()
-        parts: List[Tensor] = [torch.empty_like(tensor) for _ in range(self.size)]
+        parts: list[Tensor] = [torch.empty_like(tensor) for _ in range(self.size)]
         dist.all_gather(parts, tensor)
         return torch.cat(parts, dim=dim)

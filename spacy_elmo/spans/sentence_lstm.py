@@ -1,7 +1,5 @@
 """A bidirectional LSTM over the tokens of each sentence."""
 
-from typing import List, Tuple
-
 import torch
 from torch import Tensor, nn
 
@@ -51,7 +49,7 @@ class TokenEncoder(nn.Module):
         return found
 
 
-def packing(lengths: Tensor) -> Tuple[Tensor, List[int]]:
+def packing(lengths: Tensor) -> tuple[Tensor, list[int]]:
     """How stretches share a batch without padding: all first tokens, then all second ones,
     those of long stretches first; the backward direction reads each from its end.
 

@@ -1,7 +1,5 @@
 """Where the sentences of Docs are, as arrays, and what an LSTM over tokens reads at once."""
 
-from typing import List
-
 import numpy as np
 from spacy.attrs import SENT_START
 from spacy.tokens import Doc
@@ -27,7 +25,7 @@ def sentence_numbers(doc: Doc, words: np.ndarray) -> np.ndarray:
     return numbers
 
 
-def stretches(sentence: np.ndarray) -> List[int]:
+def stretches(sentence: np.ndarray) -> list[int]:
     """RETURNS (List[int]): Lengths of what is read by itself: sentences, long ones in parts.
 
     sentence (ndarray): Number of the sentence of each word, int64 [n].

@@ -4,7 +4,7 @@ What a span's first token, last token, width and content add to a hidden layer i
 per token and summed per span. Owns this network and nothing of what the scores mean.
 """
 
-from typing import Any, List, Optional
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -66,7 +66,7 @@ class SpanScorer(nn.Module):
         if torch.is_grad_enabled():
             return score(first, last, attended(content, weights, first, last))
         totals, shares = prefix_sums(content * weights), prefix_sums(weights)
-        chunks: List[Tensor] = []
+        chunks: list[Tensor] = []
         for start, end in zip(first.split(CHUNK_SPANS), last.split(CHUNK_SPANS)):
             means = within(totals, start, end, x.dtype) / within(shares, start, end, x.dtype)
             chunks.append(score(start, end, means))
@@ -95,7 +95,7 @@ class FeedForward(nn.Module):
         )
         self.output = nn.Linear(hidden, n_scores, dtype=torch.float32)
 
-    def forward(self, sums: Tensor, groups: Optional[Tensor] = None) -> Tensor:
+    def forward(self, sums: Tensor, groups: Tensor | None = None) -> Tensor:
         """RETURNS (Tensor): Scores [..., n_scores].
 
         sums (Tensor): [n, H], or [n, m, H], of which the m share what is dropped.
@@ -107,7 +107,7 @@ class FeedForward(nn.Module):
         found: Tensor = self.output(x)
         return found
 
-    def _activate(self, x: Tensor, groups: Optional[Tensor]) -> Tensor:
+    def _activate(self, x: Tensor, groups: Tensor | None) -> Tensor:
         x = torch.relu(x)
         if not self.training or not self.dropout:
             return x

@@ -3,8 +3,9 @@
 Owns how Docs and suggested spans reach the network, and the gradient of its scores.
 """
 
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Callable, Iterator, List, NamedTuple, Optional, Tuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ LEAST = 1e-30
 # tokens of the Docs whose spans are scored together outside of training
 CHUNK_TOKENS = 4096
 
-SpanModel = Model[Tuple[List[Doc], Ragged], Floats2d]
+SpanModel = Model[tuple[list[Doc], Ragged], Floats2d]
 
 
 class WordSpans(NamedTuple):
@@ -44,7 +45,7 @@ class WordSpans(NamedTuple):
     n_spans (int): Number of all spans.
     """
 
-    words: List[np.ndarray]
+    words: list[np.ndarray]
     places: np.ndarray
     first: np.ndarray
     last: np.ndarray
@@ -92,14 +93,14 @@ class SpanNetwork(nn.Module):
 
 
 def build_span_scorer_v1(
-    tok2vec: Model[List[Doc], List[Floats2d]],
+    tok2vec: Model[list[Doc], list[Floats2d]],
     hidden_size: int = 150,
     depth: int = 1,
     dropout: float = 0.3,
     lstm_size: int = 200,
     max_span_width: int = 20,
     exclusive_classes: bool = True,
-    nO: Optional[int] = None,
+    nO: int | None = None,
 ) -> SpanModel:
     """`spacy-elmo.SpanScorer.v1`: the model of `spancat_singlelabel` or `spancat`. A span's
     first and last token, its width and the attended mean of its tokens are scored together,
@@ -156,8 +157,8 @@ def init(model: SpanModel, X: Any = None, Y: Any = None) -> None:
 
 @own_torch_settings()
 def forward(
-    model: SpanModel, inputs: Tuple[List[Doc], Ragged], is_train: bool
-) -> Tuple[Floats2d, Callable[[Floats2d], Any]]:
+    model: SpanModel, inputs: tuple[list[Doc], Ragged], is_train: bool
+) -> tuple[Floats2d, Callable[[Floats2d], Any]]:
     warn_of_reduced_float32(_shim(model).device)
     docs, spans = inputs
     if is_train:
@@ -166,8 +167,8 @@ def forward(
 
 
 def _begin_update(
-    model: SpanModel, docs: List[Doc], spans: Ragged
-) -> Tuple[Floats2d, Callable[[Floats2d], Any]]:
+    model: SpanModel, docs: list[Doc], spans: Ragged
+) -> tuple[Floats2d, Callable[[Floats2d], Any]]:
     shim, exclusive = _shim(model), model.attrs["exclusive_classes"]
     vectors, backprop_tok2vec = model.get_ref("tok2vec").begin_update(docs)
     shim.module.train()
@@ -189,13 +190,13 @@ def _begin_update(
     return model.ops.asarray2f(cast(Any, torch2xp(_scores(model, logits, found)))), backprop
 
 
-def _predict(model: SpanModel, docs: List[Doc], spans: Ragged) -> Floats2d:
+def _predict(model: SpanModel, docs: list[Doc], spans: Ragged) -> Floats2d:
     """Score the spans of a few Docs at a time, which bounds the memory for a large batch."""
     shim, tok2vec = _shim(model), model.get_ref("tok2vec")
     shim.module.eval()
     n_tokens = np.array([len(doc) for doc in docs], dtype=np.int64)
     first_span = np.concatenate([[0], np.cumsum(model.ops.to_numpy(spans.lengths))])
-    scores: List[Tensor] = []
+    scores: list[Tensor] = []
     with torch.no_grad():
         for start, end in chunk_docs(n_tokens, CHUNK_TOKENS):
             chunk = Ragged(
@@ -208,7 +209,7 @@ def _predict(model: SpanModel, docs: List[Doc], spans: Ragged) -> Floats2d:
     return model.ops.asarray2f(cast(Any, torch2xp(torch.cat(scores))))
 
 
-def chunk_docs(lengths: np.ndarray, max_tokens: int) -> Iterator[Tuple[int, int]]:
+def chunk_docs(lengths: np.ndarray, max_tokens: int) -> Iterator[tuple[int, int]]:
     """Divide Docs into chunks of at most `max_tokens` tokens. A longer Doc is its own chunk.
 
     lengths (ndarray): Tokens in each Doc, int64 [n_docs].
@@ -223,7 +224,7 @@ def chunk_docs(lengths: np.ndarray, max_tokens: int) -> Iterator[Tuple[int, int]
         start, done = end, int(ends[end - 1])
 
 
-def _logits(model: SpanModel, docs: List[Doc], vectors: List[Tensor], found: WordSpans) -> Tensor:
+def _logits(model: SpanModel, docs: list[Doc], vectors: list[Tensor], found: WordSpans) -> Tensor:
     """RETURNS (Tensor): Scores before the softmax [n_word_spans, n_scores]."""
     shim = _shim(model)
     lengths = [
@@ -275,7 +276,7 @@ def _check_exclusive(d_logits: Floats2d) -> None:
         )
 
 
-def _find_word_spans(model: SpanModel, docs: List[Doc], spans: Ragged) -> WordSpans:
+def _find_word_spans(model: SpanModel, docs: list[Doc], spans: Ragged) -> WordSpans:
     """Find the spans that begin and end with a word.
 
     docs (List[Doc]): The Docs.

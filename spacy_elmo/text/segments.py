@@ -5,8 +5,8 @@ alone (but for the one that reads `doc.sents`), so that training and use see the
 cuts. Whitespace tokens, which no training text has, belong to no segment.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Callable, List, Sequence
 
 import numpy as np
 from spacy.strings import get_string_id
@@ -136,7 +136,7 @@ class SegmentedDocs:
 
     batch: WordBatch
     rows: np.ndarray
-    lengths: List[int]
+    lengths: list[int]
 
 
 def segment_docs(docs: Sequence[Doc], segmenter: Segmenter) -> SegmentedDocs:

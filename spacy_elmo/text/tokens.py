@@ -4,9 +4,9 @@ Owns the way from Docs to arrays and from ids back to strings, so that rules ove
 tokens cost no Python work per Doc.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import List, Sequence
 
 import numpy as np
 from spacy.attrs import IS_LOWER, IS_SPACE, ORTH
@@ -23,7 +23,7 @@ class Tokens:
     is_space, is_lower (ndarray): bool [n_tokens].
     """
 
-    docs: List[Doc]
+    docs: list[Doc]
     lengths: np.ndarray
     orths: np.ndarray
     is_space: np.ndarray
@@ -44,7 +44,7 @@ class Tokens:
         """RETURNS (ndarray): Where each Doc starts, and the number of tokens, [n_docs + 1]."""
         return np.concatenate([[0], np.cumsum(self.lengths)])
 
-    def strings(self, orths: np.ndarray) -> List[str]:
+    def strings(self, orths: np.ndarray) -> list[str]:
         """RETURNS (List[str]): The texts of ids; the Docs may come from several vocabs."""
         stores = list({id(doc.vocab): doc.vocab.strings for doc in self.docs}.values())
         return [next(store[orth] for store in stores if orth in store) for orth in orths]

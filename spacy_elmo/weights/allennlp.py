@@ -5,15 +5,16 @@ how sizes follow from shapes. What tensors cannot tell comes from an options fil
 without one from what all published models have.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..bilm.bilm import BiLM, Mix
 from ..bilm.options import N_BYTE_CHARACTERS, BiLMOptions
-from ..files.atomic import PathLike
+from ..files.paths import PathLike
 from .allennlp_archive import Options, is_tar, read_archive
 from .build import build_bilm
 from .hdf5_options import find_options, options_of, read_options
@@ -37,7 +38,7 @@ def is_allennlp(path: Path) -> bool:
     return path.suffix == ".th" or is_tar(path) or is_torch_file(path)
 
 
-def read(path: PathLike, options_file: Optional[PathLike] = None) -> BiLM:
+def read(path: PathLike, options_file: PathLike | None = None) -> BiLM:
     """Load the ELMo in an AllenNLP model.
 
     path (Union[str, Path]): The state dict, or the archive with it.
@@ -46,7 +47,7 @@ def read(path: PathLike, options_file: Optional[PathLike] = None) -> BiLM:
     RETURNS (BiLM): The model, frozen, on the CPU, with its scalar mixes.
     """
     path = Path(path)
-    options: Optional[Options] = None
+    options: Options | None = None
     if is_tar(path):
         state, options = read_archive(path, with_options=options_file is None)
     else:
@@ -68,14 +69,14 @@ def read(path: PathLike, options_file: Optional[PathLike] = None) -> BiLM:
     return build_bilm(sizes, tensors, str(path), mixes=mixes)
 
 
-def _options_beside(path: Path) -> Optional[Path]:
+def _options_beside(path: Path) -> Path | None:
     try:
         return find_options(path)
     except ValueError:
         return None  # sizes come from the shapes
 
 
-def _prefixes(state: Dict[str, Tensor], path: Path) -> List[str]:
+def _prefixes(state: dict[str, Tensor], path: Path) -> list[str]:
     """Where in the model the ELMo stands; several places are fine if it is the same one."""
     prefixes = sorted(
         name[: -len(TABLE)] for name in state if name == TABLE or name.endswith(f".{TABLE}")
@@ -100,13 +101,13 @@ def _prefixes(state: Dict[str, Tensor], path: Path) -> List[str]:
     return prefixes
 
 
-def _under(state: Dict[str, Tensor], prefix: str) -> Dict[str, Tensor]:
+def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """The tensors of the ELMo that stands at a prefix, by the rest of their names."""
     parts = (prefix + TOKENS, prefix + LSTMS)
     return {name[len(prefix) :]: state[name] for name in state if name.startswith(parts)}
 
 
-def _sizes(data: StateDict, options: Optional[Options]) -> BiLMOptions:
+def _sizes(data: StateDict, options: Options | None) -> BiLMOptions:
     """Sizes from the shapes; the rest from the options, which must agree."""
     cell = CELL.format(0)
     rows, dim = data.shape(f"{cell}.input_linearity.weight", 2)
@@ -114,7 +115,7 @@ def _sizes(data: StateDict, options: Optional[Options]) -> BiLMOptions:
     for i in range(_count(data, NAMES.convolution + ".weight")):
         count, _, width = data.shape(NAMES.convolution.format(i) + ".weight", 3)
         filters.append((width, count))
-    found: Dict[str, Any] = {
+    found: dict[str, Any] = {
         "hidden_dim": rows // 4,
         "projection_dim": dim,
         "n_layers": _count(data, CELL + ".input_linearity.weight"),
@@ -150,7 +151,7 @@ def _count(data: StateDict, pattern: str) -> int:
 
 
 def _mixes(
-    state: Dict[str, Tensor], prefix: str, options: BiLMOptions, path: Path
+    state: dict[str, Tensor], prefix: str, options: BiLMOptions, path: Path
 ) -> Iterator[Mix]:
     """The scalar mixes, which stand beside the biLM in AllenNLP's `Elmo`."""
     if not (prefix == LSTMS or prefix.endswith(f".{LSTMS}")):

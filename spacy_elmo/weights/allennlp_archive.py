@@ -11,9 +11,10 @@ import json
 import lzma
 import tarfile
 import zlib
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from torch import Tensor
 
@@ -24,7 +25,7 @@ from .torch_files import MAX_READ_BYTES, load_state_dict
 
 CONFIG, WEIGHTS = "config.json", "weights.th"
 TAR_SUFFIXES = (".tar.gz", ".tgz", ".tar")
-OPENERS: Dict[bytes, Callable[..., Any]] = {
+OPENERS: dict[bytes, Callable[..., Any]] = {
     b"\x1f\x8b": gzip.open,
     b"BZh": bz2.open,
     b"\xfd7zXZ": lzma.open,
@@ -37,7 +38,7 @@ class Options(NamedTuple):
     """The content of an options file and its name for messages."""
 
     source: str
-    values: Dict[str, Any]
+    values: dict[str, Any]
 
 
 def is_tar(path: Path) -> bool:
@@ -52,7 +53,7 @@ def is_tar(path: Path) -> bool:
         return False
 
 
-def read_archive(path: Path, with_options: bool) -> Tuple[Dict[str, Tensor], Optional[Options]]:
+def read_archive(path: Path, with_options: bool) -> tuple[dict[str, Tensor], Options | None]:
     """Read an archive.
 
     path (Path): The archive.
@@ -148,7 +149,7 @@ def _is_file(member: tarfile.TarInfo, path: Path) -> bool:
     return member.isfile()
 
 
-def _options_names(names: List[str], config: bytes, path: Path) -> List[str]:
+def _options_names(names: list[str], config: bytes, path: Path) -> list[str]:
     """Which files of an archive are the options of ELMo, the surest kind first."""
     try:
         wanted = set(_options_files(json.loads(config)))
@@ -175,7 +176,7 @@ def _options_files(config: Any) -> Iterator[str]:
             yield from _options_files(value)
 
 
-def _only_options(found: Dict[str, Dict[str, Any]], path: Path) -> Optional[Options]:
+def _only_options(found: dict[str, dict[str, Any]], path: Path) -> Options | None:
     distinct = {json.dumps(values, sort_keys=True) for values in found.values()}
     if len(distinct) > 1:
         raise ValueError(

@@ -5,7 +5,7 @@ nothing that is not a number. It does not know of files beyond the name for mess
 """
 
 import math
-from typing import Callable, Dict, Optional, Sequence, Tuple
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -24,12 +24,12 @@ MAX_CLIP = 1e15
 
 def build_bilm(
     options: BiLMOptions,
-    tensors: Dict[str, Tensor],
+    tensors: dict[str, Tensor],
     source: str,
-    characters: Optional[LexiconCharacters] = None,
-    words: Optional[WordLexicon] = None,
+    characters: LexiconCharacters | None = None,
+    words: WordLexicon | None = None,
     mixes: Sequence[Mix] = (),
-    verify: Optional[Callable[[], None]] = None,
+    verify: Callable[[], None] | None = None,
 ) -> BiLM:
     """Make a frozen biLM from its tensors.
 
@@ -118,7 +118,7 @@ def _aligned(tensor: Tensor) -> Tensor:
 
 
 def check_shapes(
-    tensors: Dict[str, Tensor], expected: Dict[str, Tuple[int, ...]], source: str
+    tensors: dict[str, Tensor], expected: dict[str, tuple[int, ...]], source: str
 ) -> None:
     """Raise a ValueError unless the tensors have the expected names, shapes and floating point
     types. Values are not read."""
@@ -147,7 +147,7 @@ def check_shapes(
             )
 
 
-def check_finite(tensors: Dict[str, Tensor], source: str) -> None:
+def check_finite(tensors: dict[str, Tensor], source: str) -> None:
     """Raise a ValueError if a tensor of floating point numbers holds NaN or infinity."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not is_finite(tensor):

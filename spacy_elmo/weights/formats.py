@@ -8,11 +8,10 @@ import tempfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
-from typing import Optional
 
 from ..bilm.bilm import BiLM
-from ..files.atomic import PathLike
 from ..files.expansion import check_expansion
+from ..files.paths import PathLike
 from ..runtime.torch_scope import own_torch_settings
 from . import allennlp, hdf5, hdf5_writer, many_langs, store
 
@@ -32,8 +31,8 @@ ZIPPED = (*hdf5.SUFFIXES, ".json", ".txt", ".gz", ".dic", ".pkl", ".safetensors"
 @own_torch_settings()
 def load_bilm(
     path: PathLike = DEFAULT_MODEL,
-    options_file: Optional[PathLike] = None,
-    vocab_file: Optional[PathLike] = None,
+    options_file: PathLike | None = None,
+    vocab_file: PathLike | None = None,
 ) -> BiLM:
     """Load a biLM from any known format.
 
@@ -100,7 +99,7 @@ def _is_zip(path: Path) -> bool:
         return True  # it is one, but damaged, which reading it will say
 
 
-def _read_zip(path: Path, options_file: Optional[PathLike], vocab_file: Optional[PathLike]) -> BiLM:
+def _read_zip(path: Path, options_file: PathLike | None, vocab_file: PathLike | None) -> BiLM:
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as temporary:
         root = Path(temporary).resolve()
         try:

@@ -7,8 +7,9 @@ code can produce. Names that start with `RNN_0` are the forward direction.
 import json
 import mmap
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any
 
 import h5py
 import torch
@@ -17,8 +18,8 @@ from torch import Tensor
 from ..bilm.bilm import BiLM
 from ..bilm.characters import WordLexicon
 from ..bilm.options import N_BYTE_CHARACTERS, BiLMOptions
-from ..files.atomic import PathLike
 from ..files.digest import KEY, SEAL, check_seal
+from ..files.paths import PathLike
 from .build import build_bilm
 from .hdf5_datasets import DAMAGED, Datasets
 from .hdf5_options import (
@@ -96,8 +97,8 @@ def find_weights(folder: Path) -> Path:
 
 def read(
     path: PathLike,
-    options_file: Optional[PathLike] = None,
-    vocab_file: Optional[PathLike] = None,
+    options_file: PathLike | None = None,
+    vocab_file: PathLike | None = None,
 ) -> BiLM:
     """Load original weights.
 
@@ -133,7 +134,7 @@ def read(
     return bilm
 
 
-def _own_config(file: h5py.File, path: Path) -> Optional[Dict[str, Any]]:
+def _own_config(file: h5py.File, path: Path) -> dict[str, Any] | None:
     """What our own writer put into a file; None if other software wrote it."""
     text = file.attrs.get(CONFIG)
     if text is None:
@@ -144,11 +145,11 @@ def _own_config(file: h5py.File, path: Path) -> Optional[Dict[str, Any]]:
             raise ValueError("it is incomplete")
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"{path} has a damaged attribute {CONFIG}: {error}. {EDITED}") from error
-    found: Dict[str, Any] = config
+    found: dict[str, Any] = config
     return found
 
 
-def _check_digest(path: Path, config: Optional[Dict[str, Any]]) -> None:
+def _check_digest(path: Path, config: dict[str, Any] | None) -> None:
     """Raise a ValueError if a file that was sealed is not as it was written."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if config is not None or SEAL.search(data, 0, SEAL_BYTES):
@@ -157,10 +158,10 @@ def _check_digest(path: Path, config: Optional[Dict[str, Any]]) -> None:
 
 def _find_options(
     path: Path,
-    options_file: Optional[PathLike],
-    config: Optional[Dict[str, Any]],
-    names: List[str],
-) -> Tuple[BiLMOptions, Dict[str, Any], str]:
+    options_file: PathLike | None,
+    config: dict[str, Any] | None,
+    names: list[str],
+) -> tuple[BiLMOptions, dict[str, Any], str]:
     """Return the options of a weight file, the same as they are written, and where they are: the
     file that is given, else the weight file itself, else the file next to it."""
     if config is None or options_file is not None:
@@ -186,8 +187,8 @@ def _find_options(
     return options, raw, source
 
 
-def _read_tensors(data: Datasets, options: BiLMOptions) -> Dict[str, Tensor]:
-    tensors: Dict[str, Tensor] = {}
+def _read_tensors(data: Datasets, options: BiLMOptions) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
     n_features, dim = options.n_features, options.projection_dim
     if options.filters:
         tensors["tokens.char_cnn.embedding"] = _char_table(data, options)
@@ -211,7 +212,7 @@ def _read_tensors(data: Datasets, options: BiLMOptions) -> Dict[str, Tensor]:
         tensors["tokens.projection.weight"] = weight.t().contiguous()
         tensors["tokens.projection.bias"] = data.get(("CNN_proj/b_proj",), dim)
     for layer in range(options.n_layers):
-        stacked: Dict[str, List[Tensor]] = {}
+        stacked: dict[str, list[Tensor]] = {}
         for root in ROOTS[options.bidirectional]:
             for name, tensor in _read_cell(data, options, root, layer):
                 stacked.setdefault(f"layers.{layer}.{name}", []).append(tensor)
@@ -231,13 +232,13 @@ def _char_table(data: Datasets, options: BiLMOptions) -> Tensor:
 
 def _read_cell(
     data: Datasets, options: BiLMOptions, root: str, layer: int
-) -> Iterator[Tuple[str, Tensor]]:
+) -> Iterator[tuple[str, Tensor]]:
     hidden, dim = options.hidden_dim, options.projection_dim
     cells = [
         cell.format(root=root, layer=layer) for cell in CELLS[: 2 if options.n_layers == 1 else 1]
     ]
 
-    def names(variants: Tuple[str, ...]) -> Tuple[str, ...]:
+    def names(variants: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(f"{cell}/{name}" for cell in cells for name in variants)
 
     kernel = gates_from_original(data.get(names(KERNEL), 2 * dim, 4 * hidden).t(), hidden)

@@ -6,7 +6,6 @@ deep, which are as large as its options say.
 """
 
 from pathlib import Path
-from typing import Dict, List, Set, Tuple
 
 import h5py
 import numpy as np
@@ -31,23 +30,23 @@ class Datasets:
     def __init__(self, file: h5py.File, path: Path) -> None:
         self.path = path
         self._datasets = _find_datasets(file, path)
-        self._read: Set[str] = set()
+        self._read: set[str] = set()
         self._size = self._stored = 0
 
     @property
-    def names(self) -> List[str]:
+    def names(self) -> list[str]:
         return list(self._datasets)
 
     @property
-    def unread(self) -> List[str]:
+    def unread(self) -> list[str]:
         """RETURNS (List[str]): Names of datasets that `get` has not been asked for."""
         return [name for name in self._datasets if name not in self._read]
 
-    def shape(self, name: str) -> Tuple[int, ...]:
+    def shape(self, name: str) -> tuple[int, ...]:
         """RETURNS (Tuple[int, ...]): The shape of a dataset; empty if there is none."""
         return tuple(self._datasets[name].shape or ()) if name in self._datasets else ()
 
-    def get(self, names: Tuple[str, ...], *shape: int) -> Tensor:
+    def get(self, names: tuple[str, ...], *shape: int) -> Tensor:
         """Return the first dataset of these names, float32.
 
         RAISES (ValueError): If there is none, or if it has another shape or type.
@@ -81,10 +80,10 @@ class Datasets:
         return torch.from_numpy(np.ascontiguousarray(dataset[...], dtype=np.float32))
 
 
-def _find_datasets(file: h5py.File, path: Path) -> Dict[str, h5py.Dataset]:
+def _find_datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
     """Walk over the groups of a file. Links to other places or files are not followed."""
-    found: Dict[str, h5py.Dataset] = {}
-    groups: List[Tuple[str, h5py.Group]] = [("", file)]
+    found: dict[str, h5py.Dataset] = {}
+    groups: list[tuple[str, h5py.Group]] = [("", file)]
     n_objects = 0
     while groups:
         prefix, group = groups.pop()

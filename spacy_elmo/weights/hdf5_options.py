@@ -6,14 +6,15 @@ rows of the weight file decide.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 from ..bilm.characters import WordLexicon
 from ..bilm.languages import languages_of
 from ..bilm.options import N_BYTE_CHARACTERS, BiLMOptions
-from ..files.atomic import PathLike
 from ..files.digest import MAX_JSON_BYTES, MAX_VOCAB_BYTES, read_bounded
+from ..files.paths import PathLike
 
 SPECIAL_WORDS = ("<UNK>", "<S>", "</S>")  # unknown, start, end
 
@@ -33,7 +34,7 @@ def find_options(weights: Path) -> Path:
     )
 
 
-def read_options(path: Path) -> Dict[str, Any]:
+def read_options(path: Path) -> dict[str, Any]:
     """RETURNS (Dict[str, Any]): The content of an options file."""
     try:
         text = read_bounded(path, MAX_JSON_BYTES)
@@ -42,7 +43,7 @@ def read_options(path: Path) -> Dict[str, Any]:
     return parse_options(text, str(path))
 
 
-def parse_options(text: bytes, source: str) -> Dict[str, Any]:
+def parse_options(text: bytes, source: str) -> dict[str, Any]:
     """As `read_options`, from the bytes of a file named `source`."""
     try:
         values = json.loads(text)
@@ -56,7 +57,7 @@ def parse_options(text: bytes, source: str) -> Dict[str, Any]:
     return values
 
 
-def options_of(raw: Dict[str, Any], source: str, names: Sequence[str]) -> BiLMOptions:
+def options_of(raw: dict[str, Any], source: str, names: Sequence[str]) -> BiLMOptions:
     """Translate original options.
 
     raw (Dict[str, Any]): The content of the options file.
@@ -67,7 +68,7 @@ def options_of(raw: Dict[str, Any], source: str, names: Sequence[str]) -> BiLMOp
     """
     try:
         lstm = raw["lstm"]
-        values: Dict[str, Any] = {
+        values: dict[str, Any] = {
             "hidden_dim": int(lstm["dim"]),
             "projection_dim": int(lstm["projection_dim"]),
             "n_layers": int(lstm.get("n_layers", 1)),
@@ -99,7 +100,7 @@ def options_of(raw: Dict[str, Any], source: str, names: Sequence[str]) -> BiLMOp
         raise ValueError(f"The options file {source} does not describe a biLM: {error}") from error
 
 
-def read_languages(raw: Dict[str, Any], source: str) -> Tuple[str, ...]:
+def read_languages(raw: dict[str, Any], source: str) -> tuple[str, ...]:
     """Return the languages in an options file that `hdf5_writer` wrote; none in others.
 
     raw (Dict[str, Any]): The content of the options file.
@@ -114,7 +115,7 @@ def read_languages(raw: Dict[str, Any], source: str) -> Tuple[str, ...]:
         ) from error
 
 
-def _char_options(char_cnn: Dict[str, Any]) -> Dict[str, Any]:
+def _char_options(char_cnn: dict[str, Any]) -> dict[str, Any]:
     n_characters = char_cnn.get("n_characters", N_BYTE_CHARACTERS)
     if n_characters not in (N_BYTE_CHARACTERS, N_BYTE_CHARACTERS + 1):
         raise ValueError(
@@ -129,9 +130,7 @@ def _char_options(char_cnn: Dict[str, Any]) -> Dict[str, Any]:
     }
 
 
-def read_lexicon(
-    weights: Path, vocab_file: Optional[PathLike], options: BiLMOptions
-) -> WordLexicon:
+def read_lexicon(weights: Path, vocab_file: PathLike | None, options: BiLMOptions) -> WordLexicon:
     """RETURNS (WordLexicon): The vocabulary given, or else the one beside a weight file."""
     path = Path(vocab_file) if vocab_file is not None else find_vocab(weights)
     words = read_vocab(path)
@@ -157,7 +156,7 @@ def find_vocab(weights: Path) -> Path:
     )
 
 
-def read_vocab(path: Path) -> List[str]:
+def read_vocab(path: Path) -> list[str]:
     """RETURNS (List[str]): One word a line, in the order of their ids."""
     try:
         text = read_bounded(path, MAX_VOCAB_BYTES).decode("utf-8-sig").replace("\r\n", "\n")

@@ -4,8 +4,9 @@ Owns what the format can hold. Names and layouts are those that `hdf5` reads.
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any
 
 import h5py
 import numpy as np
@@ -15,9 +16,10 @@ from torch import Tensor
 from ..bilm.bilm import BiLM
 from ..bilm.char_cnn import Highway
 from ..bilm.options import BYTES, N_BYTE_CHARACTERS, BiLMOptions
-from ..files.atomic import PathLike, atomic_files
+from ..files.atomic import atomic_files
 from ..files.digest import BLANK, KEY, write_seal
 from ..files.hdf5_file import new_hdf5
+from ..files.paths import PathLike
 from ..lstm.lstm import LSTMLayer
 from .hdf5 import (
     BIAS,
@@ -36,7 +38,7 @@ from .hdf5_options import SPECIAL_WORDS
 from .layouts import gates_to_original
 
 
-def write(bilm: BiLM, path: PathLike, options_file: Optional[PathLike] = None) -> Path:
+def write(bilm: BiLM, path: PathLike, options_file: PathLike | None = None) -> Path:
     """Save as original weights and options, which other ELMo software loads.
 
     bilm (BiLM): The model.
@@ -93,7 +95,7 @@ def _stem(path: Path) -> str:
     return path.stem.removesuffix("_weights")
 
 
-def _others(path: Path) -> List[Path]:
+def _others(path: Path) -> list[Path]:
     """RETURNS (List[Path]): The weight files beside one."""
     found = (other for other in path.parent.iterdir() if is_named_hdf5(other))
     return [other for other in found if other != path and holds_bilm(other)]
@@ -162,8 +164,8 @@ def _write_tensors(bilm: BiLM, put: Callable[[str, Tensor], None]) -> None:
                 put(f"{cell}/{PROJECTION[0]}", layer.projection[direction].t())
 
 
-def _original_options(options: BiLMOptions) -> Dict[str, Any]:
-    lstm: Dict[str, Any] = {
+def _original_options(options: BiLMOptions) -> dict[str, Any]:
+    lstm: dict[str, Any] = {
         "dim": options.hidden_dim,
         "projection_dim": options.projection_dim,
         "n_layers": options.n_layers,
@@ -172,7 +174,7 @@ def _original_options(options: BiLMOptions) -> Dict[str, Any]:
     for name in ("cell_clip", "proj_clip"):
         if getattr(options, name) is not None:
             lstm[name] = getattr(options, name)
-    values: Dict[str, Any] = {"lstm": lstm, "bidirectional": True}
+    values: dict[str, Any] = {"lstm": lstm, "bidirectional": True}
     if options.filters:
         values["char_cnn"] = {
             "activation": options.activation,

@@ -5,7 +5,7 @@ implementations (AllenNLP, ELMoForManyLangs) share. It opens no file: tensors co
 and go out.
 """
 
-from typing import Dict, List, NamedTuple, Set, Tuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -79,11 +79,11 @@ class StateDict:
     basis (str): What says how large they must be, for error messages.
     """
 
-    def __init__(self, tensors: Dict[str, Tensor], source: str, basis: str) -> None:
+    def __init__(self, tensors: dict[str, Tensor], source: str, basis: str) -> None:
         self.source = source
         self.basis = basis
         self._tensors = tensors
-        self._read: Set[str] = set()
+        self._read: set[str] = set()
 
     def __contains__(self, name: str) -> bool:
         return name in self._tensors
@@ -97,7 +97,7 @@ class StateDict:
             if len(name) > length and name.startswith(before) and name.endswith(after)
         )
 
-    def shape(self, name: str, n_dims: int) -> Tuple[int, ...]:
+    def shape(self, name: str, n_dims: int) -> tuple[int, ...]:
         """RETURNS (Tuple[int, ...]): The shape of a tensor that has `n_dims` dimensions."""
         shape = tuple(self._found(name).shape)
         if len(shape) != n_dims:
@@ -124,7 +124,7 @@ class StateDict:
         # a copy, as the file may be mapped, and changed or removed later
         return tensor.detach().to(torch.float32, copy=True)
 
-    def check_all_read(self, prefixes: Tuple[str, ...] = ("",)) -> None:
+    def check_all_read(self, prefixes: tuple[str, ...] = ("",)) -> None:
         """Raise a ValueError if a tensor whose name starts so was not asked for."""
         names = sorted(n for n in self._tensors if n.startswith(prefixes) and n not in self._read)
         if names:
@@ -151,9 +151,9 @@ class TokenNames(NamedTuple):
     projection: str
 
 
-def read_features(data: StateDict, names: TokenNames, options: BiLMOptions) -> Dict[str, Tensor]:
+def read_features(data: StateDict, names: TokenNames, options: BiLMOptions) -> dict[str, Tensor]:
     """Convolutions, highways and projection, by our names."""
-    tensors: Dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     n_filters = options.n_filters
     for i, (width, count) in enumerate(options.filters):
         name = names.convolution.format(i)
@@ -175,16 +175,16 @@ def read_features(data: StateDict, names: TokenNames, options: BiLMOptions) -> D
     return tensors
 
 
-def read_lstms(data: StateDict, prefix: str, options: BiLMOptions) -> Dict[str, Tensor]:
+def read_lstms(data: StateDict, prefix: str, options: BiLMOptions) -> dict[str, Tensor]:
     """The layers of both directions, by our names."""
     hidden, dim = options.hidden_dim, options.projection_dim
 
     def kernel(name: str) -> Tensor:
         return gates_from_torch(data.get(f"{name}.weight", 4 * hidden, dim), hidden)
 
-    tensors: Dict[str, Tensor] = {}
+    tensors: dict[str, Tensor] = {}
     for layer in range(options.n_layers):
-        stacked: Dict[str, List[Tensor]] = {}
+        stacked: dict[str, list[Tensor]] = {}
         for direction in DIRECTIONS:
             cell = f"{prefix}{direction}_layer_{layer}"
             bias = data.get(f"{cell}.state_linearity.bias", 4 * hidden)

@@ -1,7 +1,5 @@
 """Registered loaders for [initialize]: they name a file and open it only when called."""
 
-from typing import Optional
-
 from ..bilm.bilm import BiLM
 from .formats import DEFAULT_MODEL, load_bilm
 
@@ -13,7 +11,7 @@ class PretrainedLoader:
     """
 
     def __init__(
-        self, path: str, options_file: Optional[str] = None, vocab_file: Optional[str] = None
+        self, path: str, options_file: str | None = None, vocab_file: str | None = None
     ) -> None:
         self.path = path
         self.options_file = options_file
@@ -28,8 +26,8 @@ class PretrainedLoader:
 
 def make_pretrained_loader(
     path: str = DEFAULT_MODEL,
-    options_file: Optional[str] = None,
-    vocab_file: Optional[str] = None,
+    options_file: str | None = None,
+    vocab_file: str | None = None,
 ) -> PretrainedLoader:
     """Registered as spacy-elmo.PretrainedLoader.v1.
 

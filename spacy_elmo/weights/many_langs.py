@@ -6,15 +6,15 @@ word boundaries of that software are the business of `LexiconCharacters`.
 
 import json
 from pathlib import Path, PureWindowsPath
-from typing import Any, Dict, List, Tuple
+from typing import Any
 
 from torch import Tensor
 
 from ..bilm.bilm import BiLM
 from ..bilm.characters import LexiconCharacters, WordLexicon
 from ..bilm.options import BYTES, CHARACTERS, N_BYTE_CHARACTERS, BiLMOptions
-from ..files.atomic import PathLike
 from ..files.digest import MAX_JSON_BYTES, MAX_VOCAB_BYTES, read_bounded
+from ..files.paths import PathLike
 from .build import build_bilm
 from .layouts import StateDict, TokenNames, read_features, read_lstms
 from .torch_files import load_state_dict
@@ -29,7 +29,7 @@ IDEOGRAPHIC_SPACE = "\u3000"
 
 # What that software falls back to; all published models have it.
 DEFAULT_NAME = "cnn_50_100_512_4096_sample.json"
-DEFAULT: Dict[str, Any] = {
+DEFAULT: dict[str, Any] = {
     "encoder": {
         "name": "elmo",
         "projection_dim": 512,
@@ -87,7 +87,7 @@ def read(path: PathLike) -> BiLM:
     return build_bilm(options, tensors, str(path), characters, words)
 
 
-def _load(path: Path, name: str) -> Dict[str, Tensor]:
+def _load(path: Path, name: str) -> dict[str, Tensor]:
     if not (path / name).is_file():
         raise ValueError(
             f"{path} has no {name}; expected {ENCODER} and {EMBEDDER} beside the lexicons of an "
@@ -96,7 +96,7 @@ def _load(path: Path, name: str) -> Dict[str, Tensor]:
     return load_state_dict(path / name, str(path / name))
 
 
-def _architecture(path: Path) -> Tuple[str, Dict[str, Any]]:
+def _architecture(path: Path) -> tuple[str, dict[str, Any]]:
     """The architecture and its name for messages. The config names it by a path on the
     machine of whoever trained the model, so only the base name counts."""
     config_path = ""
@@ -108,7 +108,7 @@ def _architecture(path: Path) -> Tuple[str, Dict[str, Any]]:
     return f"the default architecture {DEFAULT_NAME}", DEFAULT
 
 
-def _read_json(path: Path) -> Dict[str, Any]:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(read_bounded(path, MAX_JSON_BYTES))
     except (ValueError, RecursionError) as error:
@@ -118,7 +118,7 @@ def _read_json(path: Path) -> Dict[str, Any]:
     return values
 
 
-def _options(architecture: Dict[str, Any], name: str, embedder: StateDict) -> BiLMOptions:
+def _options(architecture: dict[str, Any], name: str, embedder: StateDict) -> BiLMOptions:
     try:
         for part, supported in SUPPORTED.items():
             found = architecture[part].get("name", supported)
@@ -128,7 +128,7 @@ def _options(architecture: Dict[str, Any], name: str, embedder: StateDict) -> Bi
                     f"in all published models."
                 )
         tokens, encoder = architecture["token_embedder"], architecture["encoder"]
-        values: Dict[str, Any] = {
+        values: dict[str, Any] = {
             "hidden_dim": int(encoder["dim"]),
             "projection_dim": int(encoder["projection_dim"]),
             "n_layers": int(encoder["n_layers"]),
@@ -157,11 +157,11 @@ def _options(architecture: Dict[str, Any], name: str, embedder: StateDict) -> Bi
         raise ValueError(f"The architecture {name} does not describe a biLM: {error}") from error
 
 
-def _clip(encoder: Dict[str, Any], name: str) -> Any:
+def _clip(encoder: dict[str, Any], name: str) -> Any:
     return float(encoder[name]) if encoder.get(name) else None
 
 
-def _lexicon(path: Path, n_rows: int, special: Tuple[str, ...]) -> List[str]:
+def _lexicon(path: Path, n_rows: int, special: tuple[str, ...]) -> list[str]:
     """The entries of a lexicon in the order of their ids.
 
     Its software strips a line before it splits it, so that an entry which is itself a
@@ -173,7 +173,7 @@ def _lexicon(path: Path, n_rows: int, special: Tuple[str, ...]) -> List[str]:
         lines = read_bounded(path, MAX_VOCAB_BYTES).decode("utf8").split("\n")
     except (OSError, ValueError) as error:
         raise ValueError(f"The lexicon {path} cannot be read: {error}.") from error
-    ids: Dict[str, int] = {}
+    ids: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         fields = line.strip().split("\t")
         if fields == [""]:

@@ -5,9 +5,10 @@ pipeline holds. Loading never runs code from the file.
 """
 
 import json
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -17,8 +18,9 @@ from ..bilm.characters import LexiconCharacters, WordLexicon
 from ..bilm.languages import languages_of
 from ..bilm.options import BiLMOptions
 from ..files import tensor_file
-from ..files.atomic import PathLike, atomic_directory, link_target
+from ..files.atomic import atomic_directory, link_target
 from ..files.digest import MAX_JSON_BYTES, check_file, read_bounded, read_manifest, write_manifest
+from ..files.paths import PathLike
 from ..files.tensor_file import TensorFile
 from ..runtime.torch_scope import own_torch_settings
 from .build import START, build_bilm
@@ -36,9 +38,9 @@ METADATA = "config"  # where one file holds weights and configuration
 SAVE_AGAIN = "The file is damaged. Copy it again, or save the pipeline again."
 
 
-def config_of(bilm: BiLM) -> Dict[str, Any]:
+def config_of(bilm: BiLM) -> dict[str, Any]:
     """RETURNS (Dict[str, Any]): Everything but the weights, as JSON can hold it."""
-    config: Dict[str, Any] = {
+    config: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
         "options": bilm.options.to_dict(),
@@ -81,9 +83,9 @@ def from_bytes(data: bytes, source: str = "The saved biLM") -> BiLM:
 def write(
     bilm: BiLM,
     path: PathLike,
-    dtype: Optional[torch.dtype] = None,
-    extras: Optional[Callable[[Path], None]] = None,
-    start: Optional[Tuple[torch.Tensor, torch.Tensor]] = None,
+    dtype: torch.dtype | None = None,
+    extras: Callable[[Path], None] | None = None,
+    start: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> None:
     """Save a biLM as a directory, whole or not at all.
 
@@ -103,7 +105,7 @@ def write(
             f"{path} holds a biLM with the softmax it was trained with, {HEAD}, which would be "
             f"lost. Save to another directory, or remove that one first."
         )
-    tensors: Dict[str, torch.Tensor] = {}
+    tensors: dict[str, torch.Tensor] = {}
     state = bilm.state_dict()
     state.update(zip(START, start or ()))
     for name, value in state.items():
@@ -169,7 +171,7 @@ def check(path: Path, *names: str) -> None:
     _check_files(path, read_manifest(path / CONFIG)[1], names)
 
 
-def _check_files(path: Path, digests: Optional[Dict[str, str]], names: Sequence[str]) -> None:
+def _check_files(path: Path, digests: dict[str, str] | None, names: Sequence[str]) -> None:
     if digests is None:
         return
     for name in names:
@@ -183,9 +185,9 @@ def _check_files(path: Path, digests: Optional[Dict[str, str]], names: Sequence[
 
 def build(
     config: Any,
-    tensors: Dict[str, torch.Tensor],
+    tensors: dict[str, torch.Tensor],
     source: str,
-    verify: Optional[Callable[[], None]] = None,
+    verify: Callable[[], None] | None = None,
 ) -> BiLM:
     """Make a biLM of the content of a file.
 
@@ -231,7 +233,7 @@ def build(
     return bilm
 
 
-def _strings(values: Any) -> List[str]:
+def _strings(values: Any) -> list[str]:
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise TypeError("a lexicon must be a list of strings")
     return values

@@ -8,7 +8,7 @@ does not know what the tensors mean.
 import io
 import zipfile
 from pathlib import Path
-from typing import BinaryIO, Dict, Union
+from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -33,7 +33,7 @@ def is_torch_file(path: Path) -> bool:
         return False
 
 
-def load_state_dict(file: Union[Path, BinaryIO], source: str) -> Dict[str, Tensor]:
+def load_state_dict(file: Path | BinaryIO, source: str) -> dict[str, Tensor]:
     """Read a state dict without running code.
 
     file (Union[Path, BinaryIO]): The file, or its content.
@@ -62,7 +62,7 @@ def load_state_dict(file: Union[Path, BinaryIO], source: str) -> Dict[str, Tenso
     }
 
 
-def _can_be_mapped(file: Union[Path, BinaryIO], source: str) -> bool:
+def _can_be_mapped(file: Path | BinaryIO, source: str) -> bool:
     """Whether a file can be mapped, so that only the tensors that are used are read.
 
     RAISES (ValueError): If the file is larger than can be read whole, or expands to more.

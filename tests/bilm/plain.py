@@ -1,6 +1,6 @@
 """The biLM step by step in plain torch, one word or sentence at a time, for autograd."""
 
-from typing import List, Optional, Sequence, Tuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ from spacy_elmo.lstm.matmul import Weights
 
 from ..reference import spell_bytes
 
-State = Tuple[Tensor, Tensor]
+State = tuple[Tensor, Tensor]
 
 
 def features(cnn: CharCNN, ids: Sequence[int]) -> Tensor:
@@ -58,12 +58,12 @@ def step(weights: Weights, bounds: Bounds, x: Tensor, state: State) -> State:
 
 
 def packed_layer(
-    x: Tensor, h: Tensor, c: Tensor, weights: Weights, active: List[int], bounds: Bounds
-) -> Tuple[Tensor, Tensor, Tensor]:
+    x: Tensor, h: Tensor, c: Tensor, weights: Weights, active: list[int], bounds: Bounds
+) -> tuple[Tensor, Tensor, Tensor]:
     """As `lstm.run`, without writing into `h` and `c`."""
     n_directions, n_rows = x.shape[:2]
-    outputs: List[List[Optional[Tensor]]] = [[None] * n_rows for _ in range(n_directions)]
-    ends: List[List[State]] = []
+    outputs: list[list[Tensor | None]] = [[None] * n_rows for _ in range(n_directions)]
+    ends: list[list[State]] = []
     for d in range(n_directions):
         own = tuple(None if weight is None else weight[d] for weight in weights)
         states = [(h[d, k], c[d, k]) for k in range(h.shape[1])]
@@ -82,8 +82,8 @@ def packed_layer(
 
 
 def layers(
-    bilm: BiLM, sentence: Sequence[str], h: Optional[Tensor] = None, c: Optional[Tensor] = None
-) -> Tuple[Tensor, Tensor, Tensor]:
+    bilm: BiLM, sentence: Sequence[str], h: Tensor | None = None, c: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
     """All layers of one sentence and its end states.
 
     h, c (Optional[Tensor]): Start states [n_layers, n_directions, P or H]; zeros if None.

@@ -1,6 +1,5 @@
 import json
 from pathlib import Path
-from typing import List
 
 import pytest
 import spacy
@@ -41,7 +40,7 @@ def conll(tmp_path: Path) -> Path:
     return path
 
 
-def read_docs(path: Path) -> List[Doc]:
+def read_docs(path: Path) -> list[Doc]:
     return list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
 
 

@@ -1,5 +1,5 @@
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 import h5py
 import numpy as np
@@ -34,19 +34,19 @@ def write(path: Path, content: Any) -> Path:
     return path
 
 
-def read_all(path: Path) -> List[np.ndarray]:
+def read_all(path: Path) -> list[np.ndarray]:
     with h5py.File(path) as file:
         assert set(file) == {str(i) for i in range(len(file))}
         return [file[str(i)][...] for i in range(len(file))]
 
 
-def read_tokens(path: Path) -> List[List[str]]:
+def read_tokens(path: Path) -> list[list[str]]:
     text = path.with_name(path.name + ".tokens.txt").read_text(encoding="utf8")
     assert not text or text.endswith("\n")
     return [line.split() for line in text.split("\n")[:-1]]
 
 
-def check(path: Path, model: Path, sentences: List[List[str]]) -> None:
+def check(path: Path, model: Path, sentences: list[list[str]]) -> None:
     assert read_tokens(path) == sentences
     found = read_all(path)
     expected = ElmoEmbedder(weight_file=model).embed_batch(sentences)

@@ -7,7 +7,6 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
-from typing import List
 
 import pytest
 import spacy
@@ -37,12 +36,12 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def contents(output: Path) -> List[bytes]:
+def contents(output: Path) -> list[bytes]:
     return [output.read_bytes(), embed_outputs.tokens_path(output).read_bytes()]
 
 
 @pytest.fixture(scope="module")
-def whole(inputs: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> List[bytes]:
+def whole(inputs: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     output = tmp_path_factory.mktemp("whole") / "out.hdf5"
     embed([inputs], output, model=str(model), part_tokens=8000, progress=False)
     return contents(output)
@@ -50,7 +49,7 @@ def whole(inputs: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.mark.parametrize("n_parts", [1, 5])
 def test_a_killed_run_goes_on(
-    inputs: Path, model: Path, whole: List[bytes], tmp_path: Path, n_parts: int
+    inputs: Path, model: Path, whole: list[bytes], tmp_path: Path, n_parts: int
 ) -> None:
     output = tmp_path / "out.hdf5"
     args = ["embed", str(inputs), str(output), "-m", str(model), "--part-tokens", "8000"]
@@ -77,7 +76,7 @@ def test_a_killed_run_goes_on(
 
 
 def test_a_run_killed_while_writing_goes_on(
-    inputs: Path, model: Path, whole: List[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    inputs: Path, model: Path, whole: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "out.hdf5"
     real_replace = os.replace
@@ -155,7 +154,7 @@ def test_a_changed_input_is_refused(
 @pytest.mark.parametrize("name", ["vectors.f32", "lengths.npy", "tokens.txt", "next.json"])
 @pytest.mark.parametrize("change", ["a byte", "the end", "all"])
 def test_a_damaged_part_is_refused_and_can_be_made_again(
-    inputs: Path, model: Path, whole: List[bytes], tmp_path: Path, name: str, change: str
+    inputs: Path, model: Path, whole: list[bytes], tmp_path: Path, name: str, change: str
 ) -> None:
     output = tmp_path / "out.hdf5"
     arguments: dict = {"model": str(model), "part_tokens": 8000, "progress": False}

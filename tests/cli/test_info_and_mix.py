@@ -1,7 +1,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 import numpy as np
 import pytest
@@ -144,7 +144,7 @@ def test_the_plot_names_components_and_its_legend_covers_no_bar(tmp_path: Path) 
         ComponentMix("named_entities$of_$books", "elmo", True, [0.98, 0.01, 0.01], 1.0),
         ComponentMix("coref", "its own biLM", True, [0.2] * 5, 1.0),
     ]
-    figures: List[Figure] = []
+    figures: list[Figure] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Figure, "savefig", lambda self, *args, **kwargs: figures.append(self))
         plot_mixes(mixes, tmp_path / "mix.png")

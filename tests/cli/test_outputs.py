@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Iterator, List
+from typing import Any
 
 import numpy as np
 import pytest
@@ -112,7 +113,7 @@ def test_a_compressed_text_is_resumed_where_it_was(
     text = "".join(f"Anna saw river {i} .\n\n" for i in range(2000))
     (tmp_path / "a.txt").write_text(text)
     (tmp_path / "b.TXT.ZST").write_bytes(zstandard.compress(text.encode()))
-    outputs: List[Path] = []
+    outputs: list[Path] = []
     for name in ("a.txt", "b.TXT.ZST"):
         outputs.append(tmp_path / f"{name}.npz")
         pieces = embed_inputs.Inputs.pieces

@@ -1,7 +1,7 @@
 import re
 import weakref
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 import pytest
 import spacy
@@ -94,7 +94,7 @@ def test_docs_are_written_as_they_are_read(
     for name in "abc":
         (tmp_path / f"{name}.txt").write_text("Bob left", encoding="utf8")
     (tmp_path / "d.txt").write_bytes(b"Bob\nleft \xe9")
-    held: List[weakref.ref] = []
+    held: list[weakref.ref] = []
 
     def watched(doc: Doc, *args: Any) -> str:
         # the one before is still named by whoever hands out the Docs

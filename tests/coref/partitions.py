@@ -1,6 +1,7 @@
 """Random documents whose mentions nest and cross, for the tests of formats."""
 
-from typing import Any, Callable, List
+from collections.abc import Callable
+from typing import Any
 
 from hypothesis import strategies as st
 
@@ -23,11 +24,11 @@ def crosses(a: Mention, b: Mention) -> bool:
     return first[0] < second[0] < first[1] < second[1]
 
 
-def no_crossing(cluster: List[Mention]) -> bool:
+def no_crossing(cluster: list[Mention]) -> bool:
     return not any(crosses(a, b) for a in cluster for b in cluster)
 
 
-def anything(cluster: List[Mention]) -> bool:
+def anything(cluster: list[Mention]) -> bool:
     return True
 
 
@@ -35,7 +36,7 @@ def anything(cluster: List[Mention]) -> bool:
 def documents(
     draw: Any,
     words: "st.SearchStrategy[str]" = WORDS,
-    allowed: Callable[[List[Mention]], bool] = anything,
+    allowed: Callable[[list[Mention]], bool] = anything,
 ) -> CorefDocument:
     """Entities are built up mention by mention; one that its entity may not have goes to a
     new one."""

@@ -2,8 +2,8 @@
 
 import random
 import zlib
+from collections.abc import Callable
 from pathlib import Path
-from typing import Callable, Dict, List
 
 import pytest
 import spacy
@@ -45,7 +45,7 @@ def make_doc(name: str) -> Doc:
     return doc
 
 
-def unpacked(names: str = "abc") -> Dict[str, object]:
+def unpacked(names: str = "abc") -> dict[str, object]:
     docs = [make_doc(name) for name in names]
     data = DocBin(docs=docs, store_user_data=True).to_bytes()
     return dict(srsly.msgpack_loads(zlib.decompress(data)))
@@ -164,7 +164,7 @@ def test_damaged_conllu_names_file_and_line(tmp_path: Path, text: str, match: st
         (("[0, 0]", "[0, " + "9" * 5000 + "]"), "this is not JSON"),
     ],
 )
-def test_damaged_json_names_file_and_line(tmp_path: Path, change: List[str], match: str) -> None:
+def test_damaged_json_names_file_and_line(tmp_path: Path, change: list[str], match: str) -> None:
     path = tmp_path / "bad.jsonl"
     path.write_text(JSON.format("a").replace(*change), encoding="utf8")
     with pytest.raises(ValueError, match=f"bad.jsonl, line 1.*{match}"):

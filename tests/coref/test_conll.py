@@ -1,6 +1,5 @@
 import io
 from pathlib import Path
-from typing import List
 
 import pytest
 from hypothesis import given
@@ -48,7 +47,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("conll")
 
 
-def read(tmp_path: Path, text: str, lang: str = "en") -> List[CorefDocument]:
+def read(tmp_path: Path, text: str, lang: str = "en") -> list[CorefDocument]:
     path = tmp_path / "text.conll"
     path.write_bytes(text.encode("utf8"))
     return list(read_conll(path, lang))
@@ -276,7 +275,7 @@ def test_a_doc_without_sentences_is_one() -> None:
 
 
 @given(st.lists(documents(allowed=no_crossing), min_size=1, max_size=3))
-def test_round_trip(folder: Path, found: List[CorefDocument]) -> None:
+def test_round_trip(folder: Path, found: list[CorefDocument]) -> None:
     for number, document in enumerate(found):
         document.name = document.name or f"doc_{number + 1}"
     docs = [document.to_doc(Vocab()) for document in found]

@@ -1,7 +1,6 @@
 """CoNLL files as others write them: headers, names, and columns that are not those of 2012."""
 
 from pathlib import Path
-from typing import List
 
 import pytest
 from hypothesis import example, given
@@ -21,7 +20,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("headers")
 
 
-def read(folder: Path, text: str) -> List[CorefDocument]:
+def read(folder: Path, text: str) -> list[CorefDocument]:
     path = folder / "text.conll"
     path.write_bytes(text.encode("utf8"))
     return list(read_conll(path))
@@ -57,7 +56,7 @@ NAMES = st.text(st.characters(exclude_categories=["C"]) | st.sampled_from("#();/
     names=st.lists(NAMES, min_size=1, max_size=4, unique=True), part=st.sampled_from(["", "000"])
 )
 @example(names=["#12", "# 12", "#begin document", "a b", "(a", ");", "x; part 1", "-"], part="")
-def test_names_come_back_whatever_they_are(folder: Path, names: List[str], part: str) -> None:
+def test_names_come_back_whatever_they_are(folder: Path, names: list[str], part: str) -> None:
     found = [
         CorefDocument(["Anna", "#", "her"], [[(0, 1), (2, 3)]], [True, True, False], name=name)
         for name in names

@@ -1,7 +1,6 @@
 import logging
 import sys
 from pathlib import Path
-from typing import List, Optional
 
 import pytest
 from hypothesis import given, settings
@@ -46,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("corefud")
 
 
-def read(tmp_path: Path, text: str, dropped: Optional[Dropped] = None) -> List[CorefDocument]:
+def read(tmp_path: Path, text: str, dropped: Dropped | None = None) -> list[CorefDocument]:
     path = tmp_path / "text.conllu"
     path.write_text(text, encoding="utf8")
     return list(read_corefud(path, dropped))

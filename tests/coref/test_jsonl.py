@@ -1,7 +1,7 @@
 import io
 import json
 from pathlib import Path
-from typing import Any, List
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("jsonl")
 
 
-def read(tmp_path: Path, *records: Any) -> List[CorefDocument]:
+def read(tmp_path: Path, *records: Any) -> list[CorefDocument]:
     path = tmp_path / "text.jsonl"
     lines = [record if isinstance(record, str) else json.dumps(record) for record in records]
     path.write_text("\n".join(lines), encoding="utf8")
@@ -130,7 +130,7 @@ def test_damaged_records_are_errors_that_name_file_and_line(
 
 
 @given(st.lists(documents(words=WORDS | st.just(" \n")), min_size=1, max_size=3))
-def test_round_trip(folder: Path, found: List[CorefDocument]) -> None:
+def test_round_trip(folder: Path, found: list[CorefDocument]) -> None:
     path = folder / "text.jsonl"
     docs = [document.to_doc(Vocab()) for document in found]
     with path.open("w", encoding="utf8", newline="\n") as file:

@@ -1,6 +1,5 @@
 import re
 from html.parser import HTMLParser
-from typing import Dict, List, Optional, Set, Tuple
 
 import spacy
 from hypothesis import given
@@ -15,7 +14,7 @@ VOCAB = spacy.blank("en").vocab
 WORDS = ["Anna", "saw", "the", "dog", "of", "her", "friend", "there"]
 
 
-def make_doc(clusters: Clusters, words: List[str] = WORDS) -> Doc:
+def make_doc(clusters: Clusters, words: list[str] = WORDS) -> Doc:
     doc = Doc(VOCAB, words=words)
     set_clusters(doc, clusters)
     return doc
@@ -27,15 +26,15 @@ class Page(HTMLParser):
 
     def __init__(self, page: str) -> None:
         super().__init__()
-        self.tags: List[Tuple[str, Dict[str, Optional[str]]]] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text, self.anchors = "", []  # type: str, List[str]
-        self.covered: Dict[str, Set[int]] = {}
-        self.styles: Dict[str, Set[str]] = {}
+        self.covered: dict[str, set[int]] = {}
+        self.styles: dict[str, set[str]] = {}
         self.feed(page)
         self.close()
         assert self.tags == []
 
-    def handle_starttag(self, tag: str, attrs: List[Tuple[str, Optional[str]]]) -> None:
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if tag == "meta":
             return
         named = dict(attrs)
@@ -61,8 +60,8 @@ class Page(HTMLParser):
         self.text += data
 
 
-def characters(doc: Doc, clusters: Clusters) -> Dict[str, Set[int]]:
-    found: Dict[str, Set[int]] = {}
+def characters(doc: Doc, clusters: Clusters) -> dict[str, set[int]]:
+    found: dict[str, set[int]] = {}
     for number, mentions in enumerate(clusters, start=1):
         for start, end in mentions:
             span = doc[start:end]

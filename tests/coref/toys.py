@@ -1,7 +1,5 @@
 """Made-up stories with entities, for the tests of coreference."""
 
-from typing import List, Tuple
-
 import numpy as np
 import spacy
 from spacy.tokens import Doc
@@ -15,13 +13,13 @@ VERBS = "sees hears meets follows thanks".split()
 NOUNS = "miller baker singer weaver".split()
 
 
-def story(seed: int, n_sentences: int = 8) -> Tuple[List[List[str]], Clusters]:
+def story(seed: int, n_sentences: int = 8) -> tuple[list[list[str]], Clusters]:
     """Sentences about some people, and the mentions of each: by name, as "the miller", as
     "she" and "her"."""
     draw = np.random.default_rng(seed)
     people = list(draw.choice(NAMES, 3, replace=False))
     jobs = list(draw.choice(NOUNS, 3, replace=False))
-    sentences: List[List[str]] = []
+    sentences: list[list[str]] = []
     clusters: Clusters = [[], [], []]
     place = 0
     for n in range(n_sentences):
@@ -52,6 +50,6 @@ def bare(doc: Doc) -> Doc:
     return Doc(doc.vocab, [token.text for token in doc], sent_starts=starts)
 
 
-def examples(nlp: "spacy.Language", n: int = 6, n_sentences: int = 8) -> List[Example]:
+def examples(nlp: "spacy.Language", n: int = 6, n_sentences: int = 8) -> list[Example]:
     docs = [story_doc(nlp, seed, n_sentences) for seed in range(n)]
     return [Example(bare(doc), doc) for doc in docs]

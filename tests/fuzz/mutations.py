@@ -4,13 +4,14 @@ which files there are. A mutation depends on nothing but the files and the rando
 
 import json
 import random
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from srsly.msgpack import _Packer, _unpackb
 
 # content by name; None where a file is removed
-Files = Dict[str, Optional[bytes]]
-Mutation = Tuple[Files, str]
+Files = dict[str, bytes | None]
+Mutation = tuple[Files, str]
 
 # probability of damage to the structure of a file that has one, and of damage to the set of files
 STRUCTURED, WHOLE_FILES = 0.4, 0.06
@@ -18,7 +19,7 @@ MAX_RANGE = 200
 NESTED: Any = []
 for _ in range(60):
     NESTED = [NESTED]
-VALUES: List[Any] = [
+VALUES: list[Any] = [
     None, True, False, 0, 1, -1, 7, 2**31, 2**63 - 1, -(2**63), 10**30, 0.5, -1.5, 1e308,
     float("nan"), float("inf"), "", "x", "0", "\ud800", "\x00", "ü" * 300, [], {}, [[]], [None],
     ["x"], [1, "x"], {"x": 1}, NESTED,
@@ -39,7 +40,7 @@ def mutate(files: Mapping[str, bytes], draw: random.Random) -> Mutation:
     return {name: changed}, f"{name}: {what}"
 
 
-def _mutate_content(data: bytes, draw: random.Random) -> Tuple[bytes, str]:
+def _mutate_content(data: bytes, draw: random.Random) -> tuple[bytes, str]:
     if draw.random() < STRUCTURED:
         for kind in (_mutate_json, _mutate_msgpack, _mutate_lines):
             changed = kind(data, draw)
@@ -73,12 +74,12 @@ def _place(size: int, draw: random.Random) -> int:
     return draw.randrange(size)
 
 
-def _range(size: int, draw: random.Random) -> Tuple[int, int]:
+def _range(size: int, draw: random.Random) -> tuple[int, int]:
     start = _place(size, draw)
     return start, min(size, start + draw.randint(1, MAX_RANGE))
 
 
-def _mutate_bytes(data: bytes, draw: random.Random) -> Tuple[bytes, str]:
+def _mutate_bytes(data: bytes, draw: random.Random) -> tuple[bytes, str]:
     if not data:
         return draw.randbytes(draw.randint(1, 40)), "random bytes"
     changed = bytearray(data)
@@ -112,7 +113,7 @@ def _mutate_bytes(data: bytes, draw: random.Random) -> Tuple[bytes, str]:
 # Structure
 
 
-def _mutate_json(data: bytes, draw: random.Random) -> Optional[Tuple[bytes, str]]:
+def _mutate_json(data: bytes, draw: random.Random) -> tuple[bytes, str] | None:
     """Change a value of a JSON file, or of one line of a file of JSON lines."""
     if data[:1] not in (b"{", b"["):
         return None
@@ -132,7 +133,7 @@ def _mutate_json(data: bytes, draw: random.Random) -> Optional[Tuple[bytes, str]
     return json.dumps(whole).encode(), what
 
 
-def _mutate_msgpack(data: bytes, draw: random.Random) -> Optional[Tuple[bytes, str]]:
+def _mutate_msgpack(data: bytes, draw: random.Random) -> tuple[bytes, str] | None:
     if not data or not 0x80 <= data[0] <= 0x8F:  # a map, as spaCy and thinc write it
         return None
     try:
@@ -144,12 +145,12 @@ def _mutate_msgpack(data: bytes, draw: random.Random) -> Optional[Tuple[bytes, s
         return None
 
 
-def _mutate_tree(whole: Any, draw: random.Random) -> Tuple[Any, str]:
+def _mutate_tree(whole: Any, draw: random.Random) -> tuple[Any, str]:
     """Change one value at some depth, remove it, double it, or add one."""
-    holder: Dict[str, Any] = {"": whole}
+    holder: dict[str, Any] = {"": whole}
     parent: Any = holder
     key: Any = ""
-    path: List[str] = []
+    path: list[str] = []
     while isinstance(parent[key], (dict, list)) and parent[key] and draw.random() < 0.85:
         parent = parent[key]
         key = draw.choice(list(parent)) if isinstance(parent, dict) else draw.randrange(len(parent))
@@ -177,7 +178,7 @@ def _mutate_tree(whole: Any, draw: random.Random) -> Tuple[Any, str]:
     return holder[""], f"set {place} to {parent[key]!r:.40}"
 
 
-def _mutate_lines(data: bytes, draw: random.Random) -> Optional[Tuple[bytes, str]]:
+def _mutate_lines(data: bytes, draw: random.Random) -> tuple[bytes, str] | None:
     """Change, remove, double or exchange lines of a text."""
     lines = data.split(b"\n")
     if len(lines) < 3 or max(map(len, lines)) > 5000 or b"\0" in data:

@@ -1,8 +1,9 @@
 """Saved pipelines and components: what is ours must be refused or come out as it was saved."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Callable, Dict, Tuple
+from typing import Any
 
 import numpy as np
 import spacy
@@ -17,8 +18,8 @@ from ..coref.toys import bare, story_doc
 from ..pipelines import LISTENER, add_elmo, add_listener, bilm_of
 from .target import Result, Target, digest, digest_of_module
 
-SIZES: Dict[str, Any] = {"hidden_size": 8, "lstm_size": 4, "max_span_width": 3}
-TOK2VEC: Dict[str, Any] = {
+SIZES: dict[str, Any] = {"hidden_size": 8, "lstm_size": 4, "max_span_width": 3}
+TOK2VEC: dict[str, Any] = {
     "@architectures": "spacy-elmo.ConcatEmbed.v1",
     "width": None,
     "elmo": {"@architectures": "spacy-elmo.PoolWords.v1", "tok2vec": LISTENER},
@@ -29,11 +30,11 @@ TOK2VEC: Dict[str, Any] = {
         "rows": [30, 10],
     },
 }
-SPANCAT: Dict[str, Any] = {
+SPANCAT: dict[str, Any] = {
     "model": {"@architectures": "spacy-elmo.SpanScorer.v1", "tok2vec": TOK2VEC, **SIZES},
     "suggester": {"@misc": "spacy.ngram_suggester.v1", "sizes": [1, 2]},
 }
-COREF: Dict[str, Any] = {"@architectures": "spacy-elmo.Coref.v1", "tok2vec": TOK2VEC, **SIZES}
+COREF: dict[str, Any] = {"@architectures": "spacy-elmo.Coref.v1", "tok2vec": TOK2VEC, **SIZES}
 OURS = ("elmo/*", "coref/*")
 # whatever spaCy's and thinc's own readers raise for what is theirs
 FOREIGN = (Exception,)
@@ -69,7 +70,7 @@ def words_of(nlp: Language) -> Doc:
     return Doc(nlp.vocab, ["Anna", "sees", "the", "miller", "and", "she", "smiles", "."])
 
 
-def result_of(nlp: Language, use: Tuple[str, ...]) -> Result:
+def result_of(nlp: Language, use: tuple[str, ...]) -> Result:
     """The state of what is ours in a pipeline, and the output of some components."""
     found: Result = {}
     for name, pipe in nlp.pipeline:
@@ -120,7 +121,7 @@ def read_bytes(folder: Path) -> Result:
 
 
 @lru_cache(maxsize=1)
-def loaded() -> Tuple[Language, Result]:
+def loaded() -> tuple[Language, Result]:
     """A pipeline into which single components are loaded, and its state."""
     nlp = blank().from_bytes(trained().to_bytes())
     return nlp, result_of(nlp, ("elmo", "coref"))

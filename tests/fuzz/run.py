@@ -7,9 +7,10 @@ import subprocess
 import sys
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any
 
 from .targets import TARGETS
 
@@ -18,7 +19,7 @@ SECONDS_PER_CASE = 20
 SECONDS_AT_START = 120
 ROOT = Path(__file__).parent.parent.parent
 
-Cases = Dict[str, Tuple[int, int]]
+Cases = dict[str, tuple[int, int]]
 
 
 @dataclass
@@ -29,12 +30,10 @@ class Report:
     counts (Dict[str, Counter]): How often each outcome occurred, by target.
     """
 
-    problems: List[str] = field(default_factory=list)
-    counts: Dict[str, "Counter[str]"] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    counts: dict[str, "Counter[str]"] = field(default_factory=dict)
 
-    def add(
-        self, target: str, number: int, outcome: str, what: str, problem: Optional[str]
-    ) -> None:
+    def add(self, target: str, number: int, outcome: str, what: str, problem: str | None) -> None:
         self.counts.setdefault(target, Counter())[outcome] += 1
         if problem:
             self.problems.append(f"{target}:{number} ({what}): {problem}")
@@ -57,7 +56,7 @@ def share(n_mutations: int, names: Sequence[str]) -> Cases:
     return cases
 
 
-def run(seed: int, cases: Cases, report: Optional[Report] = None) -> Report:
+def run(seed: int, cases: Cases, report: Report | None = None) -> Report:
     """Run cases in a worker process, and in a new one after each crash or hang.
 
     seed (int): Decides the mutations.
@@ -83,8 +82,8 @@ def _run_process(seed: int, left: Cases, report: Report) -> None:
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         text=True,
     )
-    lines: queue.Queue[Optional[str]] = queue.Queue()
-    errors: List[str] = []
+    lines: queue.Queue[str | None] = queue.Queue()
+    errors: list[str] = []
     assert process.stdout is not None and process.stderr is not None
     threads = [
         threading.Thread(target=_forward, args=(process.stdout, lines), daemon=True),
@@ -99,7 +98,7 @@ def _run_process(seed: int, left: Cases, report: Report) -> None:
             line = lines.get(timeout=seconds)
             if line is None:
                 break
-            message: Dict[str, Any] = json.loads(line)
+            message: dict[str, Any] = json.loads(line)
             if "target" in message:
                 target, number = message["target"], message["number"]
                 seconds = SECONDS_AT_START if number is None else SECONDS_PER_CASE
@@ -133,7 +132,7 @@ def _take(left: Cases, target: str, number: int) -> None:
         del left[target]
 
 
-def _forward(stream: Any, lines: "queue.Queue[Optional[str]]") -> None:
+def _forward(stream: Any, lines: "queue.Queue[str | None]") -> None:
     for line in stream:
         lines.put(line)
     lines.put(None)

@@ -1,15 +1,16 @@
 """A readable format: how its files are written, and how they are read and used."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, Tuple, Type
+from typing import Any
 
 import numpy as np
 import torch
 
 # names of what was read, and a digest of each
-Result = Dict[str, str]
+Result = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,9 @@ class Target:
     name: str
     make: Callable[[Path], None]
     read: Callable[[Path], Result]
-    files: Tuple[str, ...] = ("**/*",)
+    files: tuple[str, ...] = ("**/*",)
     has_digest: bool = False
-    foreign: Tuple[Type[Exception], ...] = ()
+    foreign: tuple[type[Exception], ...] = ()
     share: int = 2
 
 

@@ -2,9 +2,9 @@
 
 import gzip
 import json
+from collections.abc import Callable
 from configparser import Error as ConfigParserError
 from pathlib import Path
-from typing import Callable
 
 import h5py
 import spacy

@@ -1,8 +1,9 @@
 """Files of weights, in all formats that are read."""
 
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Dict
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ from ..weights.torch_writers import (
 from ..weights.writers import vectors, write_original
 from .target import Result, Target, digest, digest_of_module
 
-SMALL: Dict[str, Any] = {
+SMALL: dict[str, Any] = {
     "hidden": 3, "dim": 2, "n_layers": 1, "filters": ((1, 2), (2, 1)), "char_dim": 2,
 }  # fmt: skip
 SENTENCES = [["The", "bank", "of", "Übermut", "."], ["Why", "?"]]
@@ -51,7 +52,7 @@ def make_hdf5(folder: Path) -> None:
 
 def make_hdf5_words(folder: Path) -> None:
     (folder / "vocab.txt").write_bytes(b"<S>\n</S>\n<UNK>\nThe\n")
-    sizes: Dict[str, Any] = {"n_words": 4, "word_dim": 2, "token_projection": False}
+    sizes: dict[str, Any] = {"n_words": 4, "word_dim": 2, "token_projection": False}
     write_original(folder, random_reference(**{**SMALL, "filters": (), **sizes}))
 
 

@@ -15,8 +15,9 @@ import shutil
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any
 
 from .mutations import Files, mutate
 from .target import Result, Target
@@ -24,7 +25,7 @@ from .targets import TARGETS
 
 # so that a reader that asks for too much memory fails, and not the machine
 MAX_BYTES = 16 << 30
-Stamped = Tuple[bytes, int]
+Stamped = tuple[bytes, int]
 
 
 class Sandbox:
@@ -38,7 +39,7 @@ class Sandbox:
         self.target, self.folder = target, folder
         folder.mkdir()
         target.make(folder)
-        self.files: Dict[str, Stamped] = {
+        self.files: dict[str, Stamped] = {
             str(path.relative_to(folder)): (path.read_bytes(), path.stat().st_mtime_ns)
             for path in sorted(folder.rglob("*"))
             if path.is_file()
@@ -65,7 +66,7 @@ class Sandbox:
                 os.utime(path, ns=(stamp, stamp))
         return self.target.read(self.folder)
 
-    def run(self, seed: int, number: int) -> Dict[str, Any]:
+    def run(self, seed: int, number: int) -> dict[str, Any]:
         """RETURNS (Dict[str, Any]): The mutation, what became of it, and what is wrong, if
         anything."""
         draw = random.Random(f"{seed}:{self.target.name}:{number}")
@@ -83,7 +84,7 @@ class Sandbox:
         return {"what": what, "outcome": outcome, "problem": problem}
 
 
-def _problem(error: Exception, target: Target) -> Optional[str]:
+def _problem(error: Exception, target: Target) -> str | None:
     """RETURNS (Optional[str]): What is wrong with an error; None if nothing is."""
     text = str(error).strip()
     kind = type(error).__name__
@@ -98,7 +99,7 @@ def _problem(error: Exception, target: Target) -> Optional[str]:
     return None
 
 
-def main(seed: int, cases: Dict[str, Tuple[int, int]]) -> None:
+def main(seed: int, cases: dict[str, tuple[int, int]]) -> None:
     """Run cases.
 
     seed (int): Decides all mutations, with the name of the target and the number of the case.

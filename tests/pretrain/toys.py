@@ -2,7 +2,7 @@
 
 import copy
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -17,7 +17,7 @@ from spacy_elmo.pretrain.trainer import Trainer
 from spacy_elmo.runtime.workers import Workers
 
 ONE = Workers(0, 1, torch.device("cpu"))
-MODEL: Dict[str, Any] = {
+MODEL: dict[str, Any] = {
     "char_dim": 4,
     "filters": [[1, 6], [2, 6]],
     "max_characters": 10,
@@ -31,7 +31,7 @@ DOES = "sees follows hears feeds forgets".split()
 WHERE = ["near the pond", "by the mill", "at dusk", "in the barn"]
 
 
-def sentences(n: int, seed: int = 0) -> List[List[str]]:
+def sentences(n: int, seed: int = 0) -> list[list[str]]:
     """Sentences of a small grammar: some words can be foretold, others cannot."""
     draw = np.random.default_rng(seed)
     made = []
@@ -43,7 +43,7 @@ def sentences(n: int, seed: int = 0) -> List[List[str]]:
     return made
 
 
-def documents(n: int, seed: int = 0) -> List[List[List[str]]]:
+def documents(n: int, seed: int = 0) -> list[list[list[str]]]:
     made = sentences(n, seed)
     return [made[i : i + 10] for i in range(0, n, 10)]
 
@@ -57,9 +57,9 @@ def write_text(folder: Path, n: int = 60) -> None:
     (folder / "heldout.txt").write_text("".join(lines))
 
 
-def values(folder: Path = Path(), **changes: Dict[str, Any]) -> Dict[str, Any]:
+def values(folder: Path = Path(), **changes: dict[str, Any]) -> dict[str, Any]:
     """The blocks of a config, each with some settings changed."""
-    blocks: Dict[str, Dict[str, Any]] = {
+    blocks: dict[str, dict[str, Any]] = {
         "text": {
             "train": [str(folder / "train-*.txt")],
             "heldout": [str(folder / "heldout.txt")],
@@ -78,11 +78,11 @@ def values(folder: Path = Path(), **changes: Dict[str, Any]) -> Dict[str, Any]:
     return blocks
 
 
-def config(folder: Path = Path(), **changes: Dict[str, Any]) -> PretrainConfig:
+def config(folder: Path = Path(), **changes: dict[str, Any]) -> PretrainConfig:
     return PretrainConfig.from_dict(values(folder, **changes))
 
 
-def toy_trainer(corpus: Corpus, **changes: Dict[str, Any]) -> Trainer:
+def toy_trainer(corpus: Corpus, **changes: dict[str, Any]) -> Trainer:
     settings = config(**changes)
     return Trainer(settings, make_model(settings, corpus), corpus, ONE)
 
@@ -91,14 +91,14 @@ def pretraining(settings: PretrainConfig, output: Path) -> Pretraining:
     return Pretraining(settings, output, ONE, progress=False)
 
 
-def tensors(path: Path) -> Dict[str, torch.Tensor]:
+def tensors(path: Path) -> dict[str, torch.Tensor]:
     """All tensors of a safetensors file, or of those in a directory."""
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     loaded = {file.name: safetensors.torch.load_file(file) for file in files}
     return {f"{file}/{key}": x for file, parts in loaded.items() for key, x in parts.items()}
 
 
-def assert_same(found: Dict[str, torch.Tensor], expected: Dict[str, torch.Tensor]) -> None:
+def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
     assert list(found) == list(expected) and found
     for name, value in expected.items():
         assert torch.equal(found[name], value), name

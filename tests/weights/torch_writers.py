@@ -7,8 +7,9 @@ readers that these files test.
 import io
 import json
 import tarfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, Sequence, Tuple, Union
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +19,7 @@ from ..reference import Array, Cell, Highway, Reference
 CHARS = ["<bos>", "<eos>", "<oov>", "<pad>", *"abcdefghijklmnorstuTWHÜ日🙂!.", "<bow>", "<eow>"]
 WORDS = ["<oov>", "<bos>", "<eos>", "<pad>", "the", "bank", "river", ".", "x" * 48]
 
-State = Dict[str, torch.Tensor]
+State = dict[str, torch.Tensor]
 
 
 def allennlp_state(
@@ -41,10 +42,10 @@ def allennlp_state(
     return _tensors({prefix + name: array for name, array in arrays.items()})
 
 
-Content = Union[bytes, Dict[str, Any], tarfile.TarInfo]
+Content = bytes | dict[str, Any] | tarfile.TarInfo
 
 
-def write_tar(path: Path, members: Dict[str, Content]) -> Path:
+def write_tar(path: Path, members: dict[str, Content]) -> Path:
     """Write an archive of bytes, of JSON, or of members made elsewhere."""
     with tarfile.open(path, "w:gz") as archive:
         for name, content in members.items():
@@ -64,7 +65,7 @@ def torch_bytes(values: Any, legacy: bool = False) -> bytes:
     return buffer.getvalue()
 
 
-def many_langs_architecture(reference: Reference) -> Dict[str, Any]:
+def many_langs_architecture(reference: Reference) -> dict[str, Any]:
     first = reference.cells[0][0]
     return {
         "encoder": {
@@ -114,8 +115,8 @@ def write_lexicon(path: Path, entries: Sequence[str]) -> None:
 
 def _features(
     reference: Reference, convolution: str, highway: str, projection: str
-) -> Dict[str, Array]:
-    arrays: Dict[str, Array] = {}
+) -> dict[str, Array]:
+    arrays: dict[str, Array] = {}
     for i, (kernel, bias) in enumerate(reference.filters):
         # [width, E, n] to [n, E, width]
         arrays[convolution.format(i) + ".weight"] = kernel.transpose(2, 1, 0)
@@ -128,7 +129,7 @@ def _features(
     return arrays
 
 
-def _stack(part: Highway) -> Tuple[Array, Array]:
+def _stack(part: Highway) -> tuple[Array, Array]:
     """Their gate lets the input pass: 1 - sigmoid(x) is sigmoid(-x)."""
     return (
         np.concatenate([part.transform.T, -part.gate.T]),
@@ -136,8 +137,8 @@ def _stack(part: Highway) -> Tuple[Array, Array]:
     )
 
 
-def _lstms(reference: Reference) -> Dict[str, Array]:
-    arrays: Dict[str, Array] = {}
+def _lstms(reference: Reference) -> dict[str, Array]:
+    arrays: dict[str, Array] = {}
     for name, cells in zip(("forward", "backward"), reference.cells):
         for number, cell in enumerate(cells):
             place = f"{name}_layer_{number}"
@@ -159,7 +160,7 @@ def _gates(cell: Cell, columns: Array) -> Array:
     return np.concatenate([i, f, j, o], axis=-1)
 
 
-def _tensors(arrays: Dict[str, Array]) -> State:
+def _tensors(arrays: dict[str, Array]) -> State:
     return {
         name: torch.tensor(np.ascontiguousarray(array)).float() for name, array in arrays.items()
     }

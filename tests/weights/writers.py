@@ -6,8 +6,9 @@ readers that these files test.
 """
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Dict, Optional, Sequence, Tuple
+from typing import Any
 
 import h5py
 import numpy as np
@@ -44,7 +45,7 @@ def refused(path: Path, *parts: str, **files: Path) -> None:
         assert part in str(error.value)
 
 
-def fixture_top_layer(bilm: BiLM, fixtures: Path) -> Tuple[Array, Array]:
+def fixture_top_layer(bilm: BiLM, fixtures: Path) -> tuple[Array, Array]:
     """Top layers found and expected of the fixture's 30 sentences, in ten batches of
     three with the states carried on by row."""
     text = json.loads((fixtures / "lm_embeddings_sentences.json").read_text())
@@ -60,7 +61,7 @@ def fixture_top_layer(bilm: BiLM, fixtures: Path) -> Tuple[Array, Array]:
     return np.concatenate(found), np.concatenate(expected)
 
 
-def original_options(reference: Reference, **char_cnn: Any) -> Dict[str, Any]:
+def original_options(reference: Reference, **char_cnn: Any) -> dict[str, Any]:
     """The content of an options.json."""
     first = reference.cells[0][0]
     hidden = len(first.bias) // 4
@@ -73,7 +74,7 @@ def original_options(reference: Reference, **char_cnn: Any) -> Dict[str, Any]:
     for name in ("cell_clip", "proj_clip"):
         if getattr(reference, name) is not None:
             lstm[name] = getattr(reference, name)
-    options: Dict[str, Any] = {"lstm": lstm, "bidirectional": len(reference.cells) == 2}
+    options: dict[str, Any] = {"lstm": lstm, "bidirectional": len(reference.cells) == 2}
     if reference.words is not None:
         options["n_tokens_vocab"] = len(reference.words)
     if reference.chars is not None:
@@ -89,9 +90,9 @@ def original_options(reference: Reference, **char_cnn: Any) -> Dict[str, Any]:
     return options
 
 
-def original_arrays(reference: Reference, multi: bool = True) -> Dict[str, Array]:
+def original_arrays(reference: Reference, multi: bool = True) -> dict[str, Array]:
     """The datasets of an HDF5 weight file; `multi` for the level MultiRNNCell."""
-    arrays: Dict[str, Array] = {}
+    arrays: dict[str, Array] = {}
     if reference.chars is not None:
         arrays["char_embed"] = reference.chars
     for i, (kernel, bias) in enumerate(reference.filters):
@@ -120,8 +121,8 @@ def original_arrays(reference: Reference, multi: bool = True) -> Dict[str, Array
 def write_original(
     folder: Path,
     reference: Reference,
-    options: Optional[Dict[str, Any]] = None,
-    arrays: Optional[Dict[str, Array]] = None,
+    options: dict[str, Any] | None = None,
+    arrays: dict[str, Array] | None = None,
 ) -> Path:
     """RETURNS (Path): The HDF5 file, with options.json beside it."""
     (folder / "options.json").write_text(json.dumps(options or original_options(reference)))

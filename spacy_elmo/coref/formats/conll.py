@@ -5,13 +5,14 @@ is silently taken from another column would be a wrong corpus.
 """
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Tuple
 
+from ...files.paths import PathLike
 from ..clusters import Mention
 from .coref_document import CorefDocument
 from .dropped import Dropped
-from .lines import PathLike, numbered_lines
+from .lines import numbered_lines
 
 BEGIN = re.compile(r"#\s*begin\s+document\b")
 END = re.compile(r"#\s*end\s+document\b")
@@ -34,11 +35,11 @@ GENRE = re.compile(r"(bc|bn|mz|nw|pt|tc|wb)/")
 # ends a cell or a line; in columns, names have "_" for it
 BREAK = re.compile(r"[ \t\r\n\f\v]")
 
-Lines = List[Tuple[int, str]]
+Lines = list[tuple[int, str]]
 
 
 def read_conll(
-    path: PathLike, lang: str = "en", dropped: Optional[Dropped] = None
+    path: PathLike, lang: str = "en", dropped: Dropped | None = None
 ) -> Iterator[CorefDocument]:
     """Read a file.
 
@@ -63,7 +64,7 @@ def read_conll(
             yield document
 
 
-def _split_documents(path: PathLike) -> Iterator[Tuple[Lines, Optional[int]]]:
+def _split_documents(path: PathLike) -> Iterator[tuple[Lines, int | None]]:
     """Split a file into documents.
 
     YIELDS (Tuple[Lines, Optional[int]]): The lines of a document with their numbers, from its
@@ -89,7 +90,7 @@ def _is_comment(line: str) -> bool:
     return line.startswith("#") and "\t" not in line
 
 
-def _read_document(path: Path, lines: Lines, following: Optional[int], lang: str) -> CorefDocument:
+def _read_document(path: Path, lines: Lines, following: int | None, lang: str) -> CorefDocument:
     number, line = lines[0]
     if END.match(line):
         raise ValueError(
@@ -120,7 +121,7 @@ def _read_document(path: Path, lines: Lines, following: Optional[int], lang: str
     )
 
 
-def read_header(line: str) -> Tuple[str, str]:
+def read_header(line: str) -> tuple[str, str]:
     """Read the line that begins a document, as in "#begin document (name); part 000".
 
     line (str): The line.
@@ -135,7 +136,7 @@ def read_header(line: str) -> Tuple[str, str]:
     return (text[1:-1] if in_brackets and text.endswith(")") else text), ""
 
 
-def split_columns(line: str, name: str = "") -> List[str]:
+def split_columns(line: str, name: str = "") -> list[str]:
     """Cut a line at tabs where it has any, else at spaces. Only tabs can have nothing between
     them, and words may have other kinds of space in them.
 
@@ -175,12 +176,12 @@ class _Part:
     def __init__(self, path: Path, line: int, name: str, part: str, lang: str) -> None:
         self.path, self.line = path, line
         self.name, self.part, self.lang = name, part, lang
-        self.words: List[str] = []
-        self.sent_starts: List[bool] = []
-        self.speakers: List[str] = []
-        self.clusters: Dict[str, List[Mention]] = {}
+        self.words: list[str] = []
+        self.sent_starts: list[bool] = []
+        self.speakers: list[str] = []
+        self.clusters: dict[str, list[Mention]] = {}
         # of each entity the mentions without an end, with the lines that open them
-        self.open: Dict[str, List[Tuple[int, int]]] = {}
+        self.open: dict[str, list[tuple[int, int]]] = {}
         # of the sentence; 0 at its start
         self.n_columns = 0
 
@@ -199,7 +200,7 @@ class _Part:
                 f"{self.line}; is it a comment, leave it out."
             )
 
-    def _check(self, number: int, cells: List[str], has_tabs: bool) -> None:
+    def _check(self, number: int, cells: list[str], has_tabs: bool) -> None:
         place = f"{self.path}, line {number}"
         if len(cells) < MIN_COLUMNS or not cells[WORD]:
             found = f"{len(cells)} columns" if len(cells) < MIN_COLUMNS else "no word"
@@ -216,7 +217,7 @@ class _Part:
                 f"{self.n_columns}. Expected {COLUMNS}."
             )
 
-    def _add(self, number: int, cells: List[str]) -> None:
+    def _add(self, number: int, cells: list[str]) -> None:
         self.words.append(read_word(cells[WORD], self.lang))
         self.sent_starts.append(not self.n_columns)
         self.n_columns = len(cells)
@@ -265,7 +266,7 @@ class _Part:
         )
 
 
-def _is_row(cells: List[str]) -> bool:
+def _is_row(cells: list[str]) -> bool:
     """Whether cells look like those of a word."""
     coreference = cells[-1]
     ends = coreference in NOTHING or "".join(PIECE.findall(coreference)) == coreference.replace(

@@ -5,8 +5,9 @@ splits lines at tabs and takes numbers as entities, so that is what is written.
 """
 
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
-from typing import Iterable, Iterator, List, Sequence, Set, TextIO, Tuple
+from typing import TextIO
 
 from ..clusters import Clusters, Mention
 from .conll import BREAK, genre_of
@@ -28,7 +29,7 @@ def write_conll(documents: Iterable[CorefDocument], file: TextIO, dropped: Dropp
         genres with which the name does not begin; and documents of the same name and part.
     """
     n_parts: Counter[str] = Counter()
-    written: Set[Tuple[str, str]] = set()
+    written: set[tuple[str, str]] = set()
     for number, document in enumerate(documents, start=1):
         name = document.name.replace("\r", "_").replace("\n", "_") or f"doc_{number}"
         dropped[GENRES] += document.genre not in ("", genre_of(name))
@@ -46,7 +47,7 @@ def write_conll(documents: Iterable[CorefDocument], file: TextIO, dropped: Dropp
         file.write("#end document\n")
 
 
-def _first_columns(name: str, part: str) -> List[str]:
+def _first_columns(name: str, part: str) -> list[str]:
     """Document and part in the columns; a line that begins with "#" would be a comment."""
     cell = BREAK.sub("_", name)
     if cell.startswith("#"):
@@ -54,7 +55,7 @@ def _first_columns(name: str, part: str) -> List[str]:
     return [cell, (part.lstrip("0") if part.isdecimal() else part) or "0"]
 
 
-def _lines(document: CorefDocument, first: List[str], dropped: Dropped) -> Iterator[str]:
+def _lines(document: CorefDocument, first: list[str], dropped: Dropped) -> Iterator[str]:
     cells = coreference_cells(document.clusters, len(document.words), dropped)
     speakers = document.speakers or [""] * len(document.words)
     for sentence in document.sentences():
@@ -69,7 +70,7 @@ def _lines(document: CorefDocument, first: List[str], dropped: Dropped) -> Itera
         yield ""
 
 
-def coreference_cells(clusters: Clusters, n_words: int, dropped: Dropped) -> List[str]:
+def coreference_cells(clusters: Clusters, n_words: int, dropped: Dropped) -> list[str]:
     """Write the last column.
 
     clusters (Clusters): The mentions of each entity, each once.
@@ -78,9 +79,9 @@ def coreference_cells(clusters: Clusters, n_words: int, dropped: Dropped) -> Lis
     RETURNS (List[str]): A cell for each word: the mentions that begin there, the longest
         first, those of this word alone, and the ends of others, the shortest first.
     """
-    begin: List[List[Tuple[int, str]]] = [[] for _ in range(n_words)]
-    alone: List[List[str]] = [[] for _ in range(n_words)]
-    end: List[List[Tuple[int, str]]] = [[] for _ in range(n_words)]
+    begin: list[list[tuple[int, str]]] = [[] for _ in range(n_words)]
+    alone: list[list[str]] = [[] for _ in range(n_words)]
+    end: list[list[tuple[int, str]]] = [[] for _ in range(n_words)]
     for entity, cluster in enumerate(clusters):
         for start, stop in without_crossing(cluster, dropped):
             if stop - start == 1:
@@ -103,7 +104,7 @@ def without_crossing(cluster: Sequence[Mention], dropped: Dropped) -> Iterator[M
     dropped (Dropped): Counts those left out.
     YIELDS (Mention): Mentions that follow or contain each other.
     """
-    around: List[int] = []
+    around: list[int] = []
     for start, stop in sorted(cluster, key=lambda mention: (mention[0], -mention[1])):
         while around and around[-1] <= start:
             around.pop()

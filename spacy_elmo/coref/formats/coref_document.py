@@ -4,9 +4,9 @@ Owns what a Doc keeps of a document, and what becomes of entities that are not a
 partition of their mentions. It knows no format.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Iterator, List, Optional, Sequence, Set, Tuple, Union
 
 from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
@@ -37,13 +37,13 @@ class CorefDocument:
         None where the format does not say.
     """
 
-    words: List[str]
+    words: list[str]
     clusters: Clusters
-    sent_starts: Optional[List[bool]] = None
-    spaces: Optional[List[bool]] = None
-    speakers: Optional[List[str]] = None
+    sent_starts: list[bool] | None = None
+    spaces: list[bool] | None = None
+    speakers: list[str] | None = None
     name: str = ""
-    part: Optional[str] = None
+    part: str | None = None
     genre: str = ""
 
     def sentences(self) -> Iterator[range]:
@@ -55,7 +55,7 @@ class CorefDocument:
                 yield range(start, end)
 
     def to_doc(
-        self, vocab: Vocab, prefix: str = DEFAULT_PREFIX, dropped: Optional[Dropped] = None
+        self, vocab: Vocab, prefix: str = DEFAULT_PREFIX, dropped: Dropped | None = None
     ) -> Doc:
         """Make a Doc.
 
@@ -67,7 +67,7 @@ class CorefDocument:
             with a label for each stretch that somebody says, and in `doc.user_data` what is
             known of "document_id", "part" and "genre".
         """
-        starts: Optional[List[Union[bool, int, None]]] = None
+        starts: list[bool | int | None] | None = None
         if self.sent_starts:
             starts = list(self.sent_starts)
         doc = Doc(vocab, words=self.words, spaces=self.spaces, sent_starts=starts)
@@ -81,7 +81,7 @@ class CorefDocument:
             doc.spans[SPEAKERS] = spans
         return doc
 
-    def _speeches(self) -> Iterator[Tuple[int, int, str]]:
+    def _speeches(self) -> Iterator[tuple[int, int, str]]:
         """Stretches of words of one speaker. They end with the sentence, so that a Doc can
         be cut between sentences."""
         speakers = self.speakers or [""] * len(self.words)
@@ -121,7 +121,7 @@ class CorefDocument:
 
 
 def make_partition(
-    clusters: Sequence[Sequence[Mention]], dropped: Optional[Dropped] = None
+    clusters: Sequence[Sequence[Mention]], dropped: Dropped | None = None
 ) -> Clusters:
     """Put entities in order, so that each mention is there once.
 
@@ -131,7 +131,7 @@ def make_partition(
         two entities share belongs to the one that begins first.
     """
     dropped = Dropped() if dropped is None else dropped
-    taken: Set[Mention] = set()
+    taken: set[Mention] = set()
     found: Clusters = []
     for cluster in sorted(map(sorted, clusters)):
         mentions = set(cluster)

@@ -9,14 +9,16 @@ import gc
 import io
 import logging
 import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
-from typing import TYPE_CHECKING, Dict, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import TYPE_CHECKING
 
+from ...files.paths import PathLike
 from ..clusters import Clusters, Mention
 from .coref_document import CorefDocument
 from .dropped import DISCONTINUOUS, EMPTY_NODES, SHORTENED, Dropped
-from .lines import PathLike, numbered_lines
+from .lines import numbered_lines
 
 if TYPE_CHECKING:
     from udapi.core.document import Document
@@ -32,10 +34,10 @@ N_COLUMNS = 10
 # in GUM's own files it is that of the document
 IDENTITY = ("eid", "GRP")
 
-Lines = List[Tuple[int, str]]
+Lines = list[tuple[int, str]]
 
 
-def read_corefud(path: PathLike, dropped: Optional[Dropped] = None) -> Iterator[CorefDocument]:
+def read_corefud(path: PathLike, dropped: Dropped | None = None) -> Iterator[CorefDocument]:
     """Read a file.
 
     path (Union[str, Path]): The file; "# newdoc" begins a document.
@@ -121,7 +123,7 @@ def _parse(lines: Lines) -> "Document":
         raise
 
 
-def _run_udapi(lines: List[str]) -> "Document":
+def _run_udapi(lines: list[str]) -> "Document":
     from udapi.block.read.conllu import Conllu
     from udapi.core.document import Document
 
@@ -137,9 +139,9 @@ def _run_udapi(lines: List[str]) -> "Document":
 def _read_clusters(nodes: "Sequence[Node]", header: str, dropped: Dropped) -> Clusters:
     numbers = list(accumulate((not node.is_empty() for node in nodes), initial=0))
     clusters: Clusters = []
-    shortened: List[Tuple[List[Mention], Mention]] = []
+    shortened: list[tuple[list[Mention], Mention]] = []
     for mentions in _read_mentions(nodes, header).values():
-        cluster: List[Mention] = []
+        cluster: list[Mention] = []
         clusters.append(cluster)
         for places in mentions:
             tokens = [numbers[i] for i in places if not nodes[i].is_empty()]
@@ -155,16 +157,16 @@ def _read_clusters(nodes: "Sequence[Node]", header: str, dropped: Dropped) -> Cl
     return [cluster for cluster in clusters if cluster]
 
 
-def _read_mentions(nodes: "Sequence[Node]", header: str) -> Dict[str, List[List[int]]]:
+def _read_mentions(nodes: "Sequence[Node]", header: str) -> dict[str, list[list[int]]]:
     """The nodes of the mentions of each entity."""
-    found: Dict[str, List[List[int]]] = {}
+    found: dict[str, list[list[int]]] = {}
     # mentions that the piece of that number and total is missing from
-    waiting: Dict[Tuple[str, int, int], List[List[int]]] = {}
+    waiting: dict[tuple[str, int, int], list[list[int]]] = {}
     for name, places in _read_pieces(nodes, header):
         match = NUMBERED.fullmatch(name)
         entity, number, total = (match[1], int(match[2]), int(match[3])) if match else (name, 1, 1)
         if number == 1:
-            mention: List[int] = []
+            mention: list[int] = []
             found.setdefault(entity, []).append(mention)
         elif not waiting.get((entity, number, total)):
             raise ValueError(f"there is a piece {name}, but none with the number before it")
@@ -179,11 +181,11 @@ def _read_mentions(nodes: "Sequence[Node]", header: str) -> Dict[str, List[List[
     return found
 
 
-def _read_pieces(nodes: "Sequence[Node]", header: str) -> Iterator[Tuple[str, range]]:
+def _read_pieces(nodes: "Sequence[Node]", header: str) -> Iterator[tuple[str, range]]:
     """Stretches of nodes with the entities that they are of, in the order of their ends."""
     fields = header.split("-")
     field = next((i for i, name in enumerate(fields) if name in IDENTITY), None)
-    begun: Dict[str, List[int]] = {}
+    begun: dict[str, list[int]] = {}
     for i, node in enumerate(nodes):
         entity = node.misc["Entity"]
         if entity and field is None:
@@ -213,10 +215,10 @@ def _read_pieces(nodes: "Sequence[Node]", header: str) -> Iterator[Tuple[str, ra
 
 
 def _add_shortened(
-    clusters: Clusters, shortened: List[Tuple[List[Mention], Mention]], dropped: Dropped
+    clusters: Clusters, shortened: list[tuple[list[Mention], Mention]], dropped: Dropped
 ) -> None:
     """Add mentions that lost empty nodes, but none that now looks like another mention."""
-    taken: Set[Mention] = {mention for cluster in clusters for mention in cluster}
+    taken: set[Mention] = {mention for cluster in clusters for mention in cluster}
     for cluster, mention in shortened:
         if mention in taken:
             dropped[EMPTY_NODES] += 1
@@ -227,10 +229,10 @@ def _add_shortened(
 
 
 def _make_document(document: "Document", clusters: Clusters, lines: Lines) -> CorefDocument:
-    words: List[str] = []
-    sent_starts: List[bool] = []
-    spaces: List[bool] = []
-    speakers: List[str] = []
+    words: list[str] = []
+    sent_starts: list[bool] = []
+    spaces: list[bool] = []
+    speakers: list[str] = []
     comments = ""
     for tree in document.trees:
         comments += tree.comment or ""

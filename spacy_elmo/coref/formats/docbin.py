@@ -4,8 +4,8 @@ spaCy builds Docs from a DocBin without checks: arrays of other lengths, unknown
 spans outside of the Doc are found when something uses them, if at all.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator
 
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab

@@ -5,7 +5,7 @@ are errors, unless they are to be left out.
 """
 
 from collections import Counter
-from typing import Iterator, List, Tuple
+from collections.abc import Iterator
 
 DUPLICATE = "mentions that an entity has twice, kept once"
 SHARED = "mentions of two entities, left to the first of them"
@@ -30,7 +30,7 @@ class Dropped(Counter[str]):
         super().__init__()
         self.skip_errors = skip_errors
         # what is wrong with each document that was left out
-        self.errors: List[str] = []
+        self.errors: list[str] = []
 
     def refuse(self, error: ValueError) -> None:
         """Raise the error of a document, or note that the document is left out.
@@ -41,7 +41,7 @@ class Dropped(Counter[str]):
             raise error
         self.errors.append(str(error))
 
-    def rows(self) -> Iterator[Tuple[str, int]]:
+    def rows(self) -> Iterator[tuple[str, int]]:
         """YIELDS (Tuple[str, int]): Each reason that occurred, the most frequent first."""
         for reason, number in self.most_common():
             if number:

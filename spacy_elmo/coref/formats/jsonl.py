@@ -6,12 +6,14 @@ Docs, and leaves open whether the entities it finds share mentions.
 
 import json
 import re
-from typing import Any, Dict, Iterable, Iterator, List, Optional, TextIO
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO
 
+from ...files.paths import PathLike
 from ..clusters import Clusters, Mention
 from .coref_document import CorefDocument
 from .dropped import Dropped
-from .lines import PathLike, numbered_lines
+from .lines import numbered_lines
 
 # JSON can say them, UTF-8 cannot
 SURROGATES = re.compile("[\ud800-\udfff]")
@@ -21,7 +23,7 @@ EXPECTED = (
 )
 
 
-def read_jsonl(path: PathLike, dropped: Optional[Dropped] = None) -> Iterator[CorefDocument]:
+def read_jsonl(path: PathLike, dropped: Dropped | None = None) -> Iterator[CorefDocument]:
     """Read a file.
 
     path (Union[str, Path]): The file: a JSON object a line, with "sentences" (lists of
@@ -91,7 +93,7 @@ def _read_record(record: Any, place: str) -> CorefDocument:
     )
 
 
-def _text(record: Dict[str, Any], key: str, place: str) -> str:
+def _text(record: dict[str, Any], key: str, place: str) -> str:
     value = record.get(key)
     if value is None:
         return ""
@@ -100,7 +102,7 @@ def _text(record: Dict[str, Any], key: str, place: str) -> str:
     return SURROGATES.sub("\ufffd", str(value))
 
 
-def _flatten(value: Any, key: str, place: str) -> List[str]:
+def _flatten(value: Any, key: str, place: str) -> list[str]:
     flat = isinstance(value, list) and all(isinstance(word, str) for word in value)
     if key == "tokens" or (key == "speakers" and flat):
         value = [value]
@@ -111,9 +113,7 @@ def _flatten(value: Any, key: str, place: str) -> List[str]:
     raise ValueError(f"{place} has other things than lists of words under {key!r}. {EXPECTED}.")
 
 
-def _sent_starts(
-    record: Dict[str, Any], key: str, n_words: int, place: str
-) -> Optional[List[bool]]:
+def _sent_starts(record: dict[str, Any], key: str, n_words: int, place: str) -> list[bool] | None:
     if key == "sentences":
         return [i == 0 for words in record[key] for i in range(len(words))]
     numbers = record.get("sentence_starts")
@@ -161,11 +161,11 @@ def write_jsonl(documents: Iterable[CorefDocument], file: TextIO) -> None:
         file.write(json.dumps(make_record(document), ensure_ascii=False) + "\n")
 
 
-def make_record(document: CorefDocument) -> Dict[str, Any]:
+def make_record(document: CorefDocument) -> dict[str, Any]:
     """RETURNS (Dict[str, Any]): What JSON holds of a document."""
     part = document.part or ""
     clusters: Clusters = document.clusters
-    record: Dict[str, Any] = {
+    record: dict[str, Any] = {
         "doc_key": "_".join(filter(None, (document.name, part.lstrip("0") or part[:1]))),
         "clusters": [[[start, end - 1] for start, end in cluster] for cluster in clusters],
     }

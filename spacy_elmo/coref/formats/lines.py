@@ -1,15 +1,14 @@
 """Lines of text files with their numbers, as the readers want them."""
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Iterator, Tuple, Union
 
+from ...files.paths import PathLike
 from ...files.reading import decode_text
 from ...files.streams import open_bytes
 
-PathLike = Union[str, Path]
 
-
-def numbered_lines(path: PathLike) -> Iterator[Tuple[int, str]]:
+def numbered_lines(path: PathLike) -> Iterator[tuple[int, str]]:
     """Read a UTF-8 file, which may be compressed.
 
     path (Union[str, Path]): The file.

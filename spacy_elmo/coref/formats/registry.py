@@ -1,13 +1,14 @@
 """Which format a file has, which files are meant, and the way from files to Docs and back."""
 
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Iterable, Iterator, List, Optional, Sequence
 
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 
 from ...files import finding as files
 from ...files.finding import plain_name
+from ...files.paths import PathLike
 from ..clusters import DEFAULT_PREFIX, is_annotated
 from .conll import read_conll
 from .conll_writer import write_conll
@@ -16,7 +17,6 @@ from .corefud import read_corefud
 from .docbin import read_docbin
 from .dropped import UNANNOTATED, Dropped
 from .jsonl import read_jsonl, write_jsonl
-from .lines import PathLike
 
 AUTO, CONLL, COREFUD, JSONL, DOCS = "auto", "conll", "corefud", "jsonl", "spacy"
 # OntoNotes has names such as "cnn_0001.v4_gold_conll"
@@ -47,7 +47,7 @@ def find_files(
     format: str = AUTO,
     also: Sequence[str] = (),
     outputs: Sequence[PathLike] = (),
-) -> List[Path]:
+) -> list[Path]:
     """Find files; see `spacy_elmo.files.finding`.
 
     patterns (Sequence[Union[str, Path]]): Files, directories, or patterns such as
@@ -71,7 +71,7 @@ def _check(format: str, known: Sequence[str]) -> None:
 
 
 def read_documents(
-    path: PathLike, format: str = AUTO, lang: str = "en", dropped: Optional[Dropped] = None
+    path: PathLike, format: str = AUTO, lang: str = "en", dropped: Dropped | None = None
 ) -> Iterator[CorefDocument]:
     """Read a text file of one of the formats.
 
@@ -94,9 +94,9 @@ def read_documents(
 def read_coref(
     path: PathLike,
     format: str = AUTO,
-    vocab: Optional[Vocab] = None,
+    vocab: Vocab | None = None,
     prefix: str = DEFAULT_PREFIX,
-    dropped: Optional[Dropped] = None,
+    dropped: Dropped | None = None,
 ) -> Iterator[Doc]:
     """Read a file as Docs.
 
@@ -127,7 +127,7 @@ def write_coref(
     path: PathLike,
     format: str = AUTO,
     prefix: str = DEFAULT_PREFIX,
-    dropped: Optional[Dropped] = None,
+    dropped: Dropped | None = None,
 ) -> None:
     """Write Docs.
 
