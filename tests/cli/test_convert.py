@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import h5py
 import pytest
 import torch
 
@@ -33,6 +34,14 @@ def test_to_the_original_format_and_back(tmp_path: Path, model: Path) -> None:
 
 def test_options_elsewhere(tmp_path: Path, model: Path) -> None:
     run("convert", model, tmp_path / "weights.hdf5")
+    # other software writes the options to another file alone
+    with (
+        h5py.File(tmp_path / "weights.hdf5") as ours,
+        h5py.File(tmp_path / "theirs.hdf5", "w") as theirs,
+    ):
+        for name in ours:
+            ours.copy(name, theirs)
+    (tmp_path / "theirs.hdf5").replace(tmp_path / "weights.hdf5")
     (options,) = tmp_path.glob("*.json")
     moved = options.rename(tmp_path / "moved.txt")
     assert "options" in run("convert", tmp_path / "weights.hdf5", tmp_path / "ours", code=1)
