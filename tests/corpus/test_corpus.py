@@ -280,7 +280,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(two_files, tmp_path, m
         read_all(paths, *args)
         write(paths[0], "more")
 
-    monkeypatch.setattr(corpus_builder, "_read", change)
+    monkeypatch.setattr(corpus_cache, "_read", change)
     with pytest.raises(ValueError, match="a.txt has changed"):
         read(two_files, tmp_path / "cache")
 
@@ -300,7 +300,7 @@ def test_a_change_of_the_same_length_and_time_is_an_error(
         assert (two_files / name).stat().st_size == stat.st_size
         read_all(paths, *args)
 
-    monkeypatch.setattr(corpus_builder, "_read", change)
+    monkeypatch.setattr(corpus_cache, "_read", change)
     with pytest.raises(ValueError, match="changed while it was read; start again"):
         read(two_files, tmp_path / "cache")
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [".lock"]
