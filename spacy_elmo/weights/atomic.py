@@ -6,6 +6,7 @@ one to write to the same place can remove what a killed process left. Missing pa
 made.
 """
 
+import errno
 import hashlib
 import os
 import re
@@ -19,6 +20,7 @@ from safetensors import SafetensorError
 
 PathLike = Union[str, Path]
 PART, OLD = ".part", ".old"
+FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 TOKEN = re.compile("[a-z0-9_]{8}")
 # of a hidden folder's name, in bytes; file systems allow 255 and the rest needs 15
 NAME_BYTES = 240
@@ -81,6 +83,19 @@ def atomic_directory(path: PathLike) -> Iterator[Path]:
             shutil.rmtree(old, ignore_errors=True)
 
 
+@contextmanager
+def named_write_errors(path: Path) -> Iterator[None]:
+    """Raise errors of a full disk in the block as an OSError that names the path written to."""
+    try:
+        yield
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {error}.") from error
+    except OSError as error:
+        if error.errno in FULL and error.filename is None:
+            error.filename = str(path)
+        raise
+
+
 def meant_for(path: Path) -> Optional[Path]:
     """RETURNS (Optional[Path]): What was being written or replaced, if a path is the temporary
     neighbour that a killed process left of it."""
@@ -114,9 +129,8 @@ def _hidden_folder(path: Path) -> Iterator[Path]:
             break
         _unlock(lock)
     try:
-        yield folder
-    except SafetensorError as error:
-        raise OSError(f"{path} cannot be written: {error}.") from error
+        with named_write_errors(path):
+            yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         _unlock(lock)
