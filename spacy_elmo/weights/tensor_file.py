@@ -28,7 +28,9 @@ def to_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
     metadata (Dict[str, str]): Further content of its header.
     """
     data = bytearray(safetensors.torch.save(tensors, {**metadata, KEY: BLANK}))
-    place, digest = seal(data, _header_end(data))
+    end = _header_end(data)
+    data[LENGTH_BYTES:end] = _ordered(data[LENGTH_BYTES:end])
+    place, digest = seal(data, end)
     data[place : place + len(digest)] = digest
     return bytes(data)
 
@@ -36,9 +38,12 @@ def to_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
 def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a sealed safetensors file; arguments as for `to_bytes`."""
     safetensors.torch.save_file(tensors, path, {**metadata, KEY: BLANK})
-    with path.open("rb") as file:
-        end = LENGTH_BYTES + int.from_bytes(file.read(LENGTH_BYTES), "little")
-    write_seal(path, end)
+    with path.open("rb+") as file:
+        length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+        header = file.read(length)
+        file.seek(LENGTH_BYTES)
+        file.write(_ordered(header))
+    write_seal(path, LENGTH_BYTES + length)
 
 
 class TensorFile:
@@ -102,6 +107,16 @@ class TensorFile:
 
     def _check(self, data: Buffer) -> None:
         check_seal(data, self.source, _header_end(data), self.remedy)
+
+
+def _ordered(header: Union[bytes, bytearray]) -> bytes:
+    """A header of the same length with its metadata in order, which is random in what
+    safetensors writes: the same content gives the same bytes."""
+    values = json.loads(header)
+    values["__metadata__"] = dict(sorted(values["__metadata__"].items()))
+    text = json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode("utf8")
+    assert len(text) <= len(header)
+    return text.ljust(len(header))
 
 
 def _header_length(data: Buffer, size: int) -> int:
