@@ -1,12 +1,13 @@
 """Files and directories that appear whole or not at all."""
 
+import errno
 import os
 import stat
 
 import pytest
 
 from spacy_elmo.weights import hdf5_writer, store
-from spacy_elmo.weights.atomic import atomic_directory, atomic_file
+from spacy_elmo.weights.atomic import atomic_directory, atomic_file, move_file
 
 from ..samples import tiny_bilm
 
@@ -141,3 +142,37 @@ def test_interrupted_export_keeps_the_old_files(tmp_path, monkeypatch):
         hdf5_writer.write(tiny_bilm(seed=2), tmp_path / "x.hdf5")
     assert (tmp_path / "x.hdf5").read_bytes() == before
     assert names(tmp_path) == ["x.hdf5", "x_options.json"]
+
+
+def test_a_file_moves_to_another_file_system(tmp_path, monkeypatch):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("new")
+    target.write_text("old")
+    replace = os.replace
+
+    def refuse(old, new):
+        if old == source:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    move_file(source, target)
+    assert target.read_text() == "new" and names(tmp_path) == ["target"]
+
+
+@pytest.mark.parametrize("write", [atomic_file, atomic_directory])
+@pytest.mark.parametrize("to", ["link", "missing/x"])
+def test_a_link_that_leads_nowhere_is_refused(tmp_path, write, to):
+    (tmp_path / "link").symlink_to(tmp_path / to)
+    with pytest.raises(OSError, match="leads nowhere"), write(tmp_path / "link"):
+        pass
+    assert names(tmp_path) == ["link"] and (tmp_path / "link").is_symlink()
+
+
+def test_links_to_links_stay(tmp_path):
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("x")
+    with atomic_file(tmp_path / "one") as path:
+        path.write_text("new")
+    assert (tmp_path / "x").read_text() == "new" and not (tmp_path / "x").is_symlink()
+    assert (tmp_path / "one").is_symlink() and (tmp_path / "two").is_symlink()
