@@ -108,7 +108,7 @@ class TensorFile:
         check_seal(data, self.source, _header_end(data), self.remedy)
 
 
-def _ordered(header: Union[bytes, bytearray]) -> bytes:
+def _ordered(header: bytes | bytearray) -> bytes:
     """A header of the same length with its metadata in order, which is random in what
     safetensors writes: the same content gives the same bytes."""
     values = json.loads(header)
