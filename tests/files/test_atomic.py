@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from spacy_elmo.files.atomic import atomic_directory, atomic_file, atomic_files
+from spacy_elmo.files.atomic import atomic_directory, atomic_file, atomic_files, move_file
 from spacy_elmo.weights import hdf5_writer, store
 
 from ..samples import tiny_bilm
@@ -160,7 +160,7 @@ def test_several_files_appear_together_in_their_order(tmp_path):
 WRITE_AND_DIE = """
 import os, sys
 from pathlib import Path
-from spacy_elmo.files.atomic import atomic_directory, atomic_file, atomic_files
+from spacy_elmo.files.atomic import atomic_directory, atomic_file, atomic_files, move_file
 
 path, kind = Path(sys.argv[1]), sys.argv[2]
 with (atomic_file if kind == "file" else atomic_directory)(path) as temporary:
