@@ -4,7 +4,6 @@ Owns the command, what its settings mean, and its progress bars. Reading, runnin
 keeping what is done and writing are modules of their own, imported when it runs.
 """
 
-import os
 from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
@@ -95,9 +94,6 @@ def embed_cli(
     file is one dataset, with zeros for whitespace tokens. If the command is stopped,
     give it again and it goes on where it was.
     """
-    # oneDNN keeps a primitive for each of the last 1024 shapes of a product; batches hardly
-    # ever have the same shapes, and these take hundreds of megabytes
-    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "32")
     n_datasets, n_tokens = embed(
         inputs,
         output,

@@ -17,7 +17,11 @@ from thinc.types import Floats2d
 from ..models.module_shim import ModuleShim
 from ..models.tensors import gradients, take_rows, to_torch
 from ..models.token_reader import PartsOfDocs
-from ..runtime.torch_scope import gradients_enabled, own_torch_settings, warn_of_reduced_float32
+from ..runtime.torch_scope import (
+    own_torch_settings,
+    own_training_settings,
+    warn_of_reduced_float32,
+)
 from .document import Document
 from .head import CorefHead, Links, Part, Sizes, make_head
 
@@ -132,13 +136,13 @@ def begin_update(
     warn_of_reduced_float32(shim.device)
     vectors, backprop_tok2vec = model.get_ref("tok2vec").begin_update(docs)
     shim.module.train()
-    with gradients_enabled():
+    with own_training_settings():
         inputs = to_torch(vectors, shim.device, is_train=True)
         words = [take_rows(x, document.tokens) for x, document in zip(inputs, documents)]
         losses = shim.module.loss(torch.cat(words), documents, gold)
 
     def backprop() -> None:
-        with gradients_enabled():
+        with own_training_settings():
             torch.stack(list(losses.values())).sum().backward()
         backprop_tok2vec(gradients(inputs, vectors, model.ops))
 

@@ -18,7 +18,7 @@ from ..bilm.token_embedder import Spelling
 from ..files.paths import PathLike
 from ..files.tensor_file import TensorFile
 from ..lstm.lstm import LSTMLayer
-from ..runtime.torch_scope import own_random_state, own_torch_settings
+from ..runtime.torch_scope import own_random_state, own_training_settings
 from ..weights import load_bilm, store
 from ..weights.build import check_finite, check_shapes
 from .lm_head import LMHead, make_head
@@ -183,7 +183,7 @@ class LanguageModel(nn.Module):
         return (Path(path) / store.HEAD).is_file() and (Path(path) / store.VOCAB).is_file()
 
     @classmethod
-    @own_torch_settings()
+    @own_training_settings()
     def load(cls, path: PathLike) -> "LanguageModel":
         """Read what `save` wrote.
 

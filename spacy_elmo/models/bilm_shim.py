@@ -16,7 +16,7 @@ from thinc.shims.shim import Shim
 
 from ..bilm.bilm import BiLM
 from ..bilm.languages import warn_of_language
-from ..runtime.torch_scope import own_torch_settings
+from ..runtime.torch_scope import own_training_settings
 from ..weights import store
 from .param_swap import device_of, swapped_params
 
@@ -30,7 +30,7 @@ class BiLMShim(PyTorchShim):
     _model: BiLM | None
 
     def __init__(self, device: str | None = None) -> None:
-        with own_torch_settings():  # thinc creates a gradient scaler
+        with own_training_settings():  # thinc creates a gradient scaler
             super().__init__(None)
         self.device_name = device
         self.frozen = True  # a setting, not saved: the config decides

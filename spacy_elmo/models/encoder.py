@@ -13,7 +13,7 @@ from spacy.tokens import Doc
 from thinc.api import CupyOps, Model, Ops, torch2xp, xp2torch
 
 from ..bilm.bilm import BiLM
-from ..runtime.torch_scope import gradients_enabled
+from ..runtime.torch_scope import gradients_enabled, own_training_settings
 from ..text.segments import SegmentedDocs, Segmenter, segment_docs
 from ..weights import load_bilm
 from .bilm_shim import BiLMShim
@@ -122,7 +122,7 @@ def forward(
         assert output.d_layers is not None
         if words.requires_grad:
             d_words = output.d_layers[:, segmented.rows]
-            with gradients_enabled():
+            with own_training_settings():
                 torch.autograd.backward(words, xp2torch(d_words, device=words.device))
         return []
 

@@ -15,7 +15,7 @@ import torch
 from thinc.api import Ops, Optimizer, PyTorchShim, get_current_ops
 
 from ..files import tensor_file
-from ..runtime.torch_scope import own_random_state, own_torch_settings
+from ..runtime.torch_scope import own_random_state, own_training_settings
 from .param_swap import device_of, swapped_params
 
 # the key in the metadata of what rebuilds the module
@@ -38,7 +38,7 @@ class ModuleShim(PyTorchShim, Generic[Module]):
     _model: Module | None
 
     def __init__(self, name: str, make: Callable[..., Module]) -> None:
-        with own_torch_settings():  # thinc creates a gradient scaler
+        with own_training_settings():  # thinc creates a gradient scaler
             super().__init__(None)
         self.name, self.make = name, make
         self.made_of: dict[str, Any] = {}
@@ -58,7 +58,7 @@ class ModuleShim(PyTorchShim, Generic[Module]):
         ops (Ops): Of the model, which tell where it shall run.
         **made_of: Arguments of `make`.
         """
-        with own_torch_settings():
+        with own_training_settings():
             module = self.make(**made_of)
         self._set(module, ops, made_of)
 
@@ -70,6 +70,7 @@ class ModuleShim(PyTorchShim, Generic[Module]):
     def device(self) -> torch.device:
         return next(self.module.parameters()).device
 
+    @own_training_settings()
     def finish_update(self, optimizer: Optimizer) -> None:
         if self._model is None:
             return
@@ -109,7 +110,7 @@ class ModuleShim(PyTorchShim, Generic[Module]):
         file.check()
         made_of = _made_of(file.metadata, source)
         try:
-            with own_torch_settings(), own_random_state():
+            with own_training_settings(), own_random_state():
                 module = self.make(**made_of)
                 module.load_state_dict(file.tensors)
         except (RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:

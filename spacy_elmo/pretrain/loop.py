@@ -19,7 +19,7 @@ from ..corpus.overlap import warn_of_overlap
 from ..corpus.readers import TextSettings
 from ..files.progress import ProgressBar, expected_steps, seconds_since
 from ..lm.evaluate import Perplexity, evaluate
-from ..runtime.torch_scope import gradients_enabled, own_random_state, own_torch_settings
+from ..runtime.torch_scope import own_random_state, own_training_settings
 from ..runtime.workers import Workers
 from . import checkpoint
 from .config import PretrainConfig
@@ -54,7 +54,7 @@ class Pretraining:
     progress (bool): Whether to show progress bars.
     """
 
-    @own_torch_settings()
+    @own_training_settings()
     def __init__(
         self, config: PretrainConfig, output: Path, workers: Workers, progress: bool = True
     ) -> None:
@@ -85,8 +85,7 @@ class Pretraining:
             write_config(output, config)
             self.log = Log(output, self.trainer.step, config.training.tensorboard)
 
-    @own_torch_settings()
-    @gradients_enabled()
+    @own_training_settings()
     def run(self) -> Perplexity | None:
         """Train to the end.
 

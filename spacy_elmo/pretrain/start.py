@@ -16,13 +16,13 @@ from ..files.paths import PathLike
 from ..lm.language_model import LanguageModel
 from ..lm.lm_head import make_head
 from ..lm.vocab import Vocab
-from ..runtime.torch_scope import CPU, own_random_state, own_torch_settings, seed_random
+from ..runtime.torch_scope import CPU, own_random_state, own_training_settings, seed_random
 from ..weights import load_bilm
 from ..weights.store import VOCAB
 from .config import PretrainConfig
 
 
-@own_torch_settings()
+@own_training_settings()
 @own_random_state()
 def make_model(config: PretrainConfig, corpus: Corpus) -> LanguageModel:
     """A new language model, or a new softmax on a biLM that there is.

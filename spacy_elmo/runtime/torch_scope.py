@@ -51,6 +51,16 @@ def gradients_enabled(enabled: bool = True) -> Iterator[None]:
 
 
 @contextmanager
+def own_training_settings() -> Iterator[None]:
+    """As `own_torch_settings`, for code that creates weights or computes gradients: gradients are
+    enabled, and tensors that are created within `torch.inference_mode` can be trained. A backward
+    pass needs the scope as its forward pass does. Also usable as a decorator.
+    """
+    with own_torch_settings(), gradients_enabled():
+        yield
+
+
+@contextmanager
 def own_random_state(device: torch.device = CPU) -> Iterator[None]:
     """Restore the state of torch's random numbers when the block ends.
 

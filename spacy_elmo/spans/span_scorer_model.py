@@ -17,7 +17,11 @@ from torch import Tensor, nn
 from ..models.module_shim import ModuleShim
 from ..models.node_digest import DIGEST, DigestShim, NodeDigest
 from ..models.tensors import gradients, take_rows, to_torch
-from ..runtime.torch_scope import gradients_enabled, own_torch_settings, warn_of_reduced_float32
+from ..runtime.torch_scope import (
+    own_torch_settings,
+    own_training_settings,
+    warn_of_reduced_float32,
+)
 from ..text.words import word_tokens
 from .sentence_lstm import TokenEncoder
 from .sentences import sentence_numbers, stretches
@@ -173,7 +177,7 @@ def _begin_update(
     vectors, backprop_tok2vec = model.get_ref("tok2vec").begin_update(docs)
     shim.module.train()
     found = _find_word_spans(model, docs, spans)
-    with gradients_enabled():
+    with own_training_settings():
         inputs = to_torch(vectors, shim.device, is_train=True)
         logits = _logits(model, docs, inputs, found)
 
@@ -181,7 +185,7 @@ def _begin_update(
         if exclusive:
             _check_exclusive(d_logits)
         # scores less targets, which is the gradient of the cross-entropy before the softmax
-        with gradients_enabled():
+        with own_training_settings():
             logits.backward(
                 gradient=take_rows(xp2torch(d_logits, device=shim.device), found.places)
             )

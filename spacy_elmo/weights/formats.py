@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from ..bilm.bilm import BiLM
 from ..files.expansion import check_expansion
 from ..files.paths import PathLike
-from ..runtime.torch_scope import own_torch_settings
+from ..runtime.torch_scope import own_training_settings
 from . import allennlp, hdf5, hdf5_writer, many_langs, store
 
 PRETRAINED = Path(__file__).parent.parent / "pretrained"
@@ -28,7 +28,7 @@ UNREADABLE = (zipfile.BadZipFile, OSError, EOFError, RuntimeError, zlib.error, l
 ZIPPED = (*hdf5.SUFFIXES, ".json", ".txt", ".gz", ".dic", ".pkl", ".safetensors")
 
 
-@own_torch_settings()
+@own_training_settings()
 def load_bilm(
     path: PathLike = DEFAULT_MODEL,
     options_file: PathLike | None = None,

@@ -22,7 +22,7 @@ from ..files.atomic import atomic_directory, link_target
 from ..files.digest import MAX_JSON_BYTES, check_file, read_bounded, read_manifest, write_manifest
 from ..files.paths import PathLike
 from ..files.tensor_file import TensorFile
-from ..runtime.torch_scope import own_torch_settings
+from ..runtime.torch_scope import own_training_settings
 from .build import START, build_bilm
 
 CONFIG = "config.json"
@@ -63,7 +63,7 @@ def to_bytes(bilm: BiLM) -> bytes:
     return tensor_file.to_bytes(tensors, {METADATA: json.dumps(config_of(bilm))})
 
 
-@own_torch_settings()
+@own_training_settings()
 def from_bytes(data: bytes, source: str = "The saved biLM") -> BiLM:
     """Read what `to_bytes` made.
 

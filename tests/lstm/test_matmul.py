@@ -1,13 +1,14 @@
 import copy
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
 from spacy_elmo.bilm import BiLM, WordBatch
-from spacy_elmo.lstm import lstm
+from spacy_elmo.lstm import lstm, matmul
 from spacy_elmo.lstm.cell import Bounds, PlainArithmetic, SigmoidArithmetic
-from spacy_elmo.lstm.matmul import packing_works, warn_of_slow_bfloat16
+from spacy_elmo.lstm.matmul import packing_works, pad_rows, round_rows, warn_of_slow_bfloat16
 
 from ..samples import SENTENCES, VARIANTS, tiny_bilm
 
@@ -115,3 +116,42 @@ def test_slow_bfloat16_is_told_once(fast, monkeypatch, recwarn):
         warn_of_slow_bfloat16("cuda")
     warn_of_slow_bfloat16.cache_clear()
     assert len(recwarn) == (0 if fast else 1)
+
+
+def test_numbers_of_rows_are_rounded_to_a_few_sizes():
+    n = np.arange(1, 8193)
+    rounded = round_rows(n)
+    assert (rounded >= n).all() and (rounded <= n * 9 / 8).all()
+    assert (rounded[:16] == n[:16]).all()
+    assert (round_rows(rounded) == rounded).all()
+    assert len(np.unique(rounded)) == 16 + 8 * 9
+    assert [int(round_rows(k)) for k in (17, 33, 64, 100, 1000)] == [18, 36, 64, 104, 1024]
+
+
+@pytest.mark.parametrize("n", [1, 16, 17, 100])
+def test_rows_of_zeros_are_appended(n):
+    x = torch.rand(n, 3)
+    padded = pad_rows(x)
+    assert len(padded) == round_rows(n)
+    assert torch.equal(padded[:n], x) and not padded[n:].any()
+
+
+@pytest.mark.parametrize("wants_gradient", [False, True])
+def test_sentences_of_all_lengths_multiply_few_shapes(wants_gradient, monkeypatch):
+    shapes = set()
+
+    def record(x):
+        shapes.add(tuple(pad_rows(x).shape))
+        return pad_rows(x)
+
+    monkeypatch.setattr(matmul, "pad_rows", record)
+    bilm = tiny_bilm().requires_grad_(wants_gradient)
+    draw = np.random.default_rng(0)
+    for _ in range(20):
+        lengths = draw.integers(0, 40, draw.integers(2, 100))
+        with torch.set_grad_enabled(wants_gradient):
+            bilm(WordBatch.from_sentences([["word"] * n for n in lengths]))
+    # [n, P], [n, H] and [n, 4H] in all sizes
+    sizes = {n for n, _ in shapes}
+    assert sizes == {int(round_rows(n)) for n in sizes}
+    assert len(sizes) < 16 + 8 * 10

@@ -8,8 +8,9 @@ from spacy.tokens import Doc, Span
 from spacy.training import Example
 from thinc.api import Adam, Model, Ragged
 
+from spacy_elmo.spans import span_scorer_model
 from spacy_elmo.spans.sentences import MAX_STRETCH
-from spacy_elmo.spans.span_scorer_model import build_span_scorer_v1
+from spacy_elmo.spans.span_scorer_model import build_span_scorer_v1, chunk_docs
 
 MODEL = {
     "@architectures": "spacy-elmo.SpanScorer.v1",
@@ -139,6 +140,31 @@ def test_batches_and_processes_change_nothing(trained):
     for settings in ({"batch_size": 6}, {"n_process": 2, "batch_size": 2}):
         found = trained.pipe([bare(doc) for doc in docs], **settings)
         assert [spans_of(doc) for doc in found] == expected
+
+
+@pytest.mark.parametrize("max_tokens", [1, 9, 20, 10_000])
+def test_chunks_of_docs_change_nothing(trained, max_tokens, monkeypatch):
+    docs = [bare(make_doc(trained, seed)) for seed in range(5)]
+    docs[2:2] = [Doc(trained.vocab), Doc(trained.vocab, ["Rome"])]
+    pipe = trained.get_pipe("spancat")
+    spans, expected = pipe.predict(docs)
+    monkeypatch.setattr(span_scorer_model, "CHUNK_TOKENS", max_tokens)
+    found_spans, found = pipe.predict(docs)
+    assert (found_spans.lengths == spans.lengths).all()
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "lengths, expected",
+    [
+        ([], []),
+        ([0, 0], [(0, 2)]),
+        ([3, 2, 5, 9, 0, 1], [(0, 2), (2, 3), (3, 4), (4, 6)]),
+        ([5, 5, 5], [(0, 1), (1, 2), (2, 3)]),
+    ],
+)
+def test_chunks_are_whole_docs_within_the_limit(lengths, expected):
+    assert list(chunk_docs(np.array(lengths, dtype=np.int64), 5)) == expected
 
 
 @pytest.mark.parametrize("words", [[], ["Anna"], [" "], ["Anna"] * 300])
