@@ -18,20 +18,19 @@ import typer
 from runs import Run
 from spacy.cli._util import Arg, Opt, parse_config_overrides
 from spacy.util import load_config
+from threads import environment
 from wasabi import msg
 
 from spacy_elmo import load_bilm
 
 MODELS = ("baseline", "elmo")
 SCRIPT = Path(__file__).parent / "train_run.py"
-# how torch, numpy's BLAS and others are told how many cores they have
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def start(run: Run, n_threads: int) -> int:
     """RETURNS (int): The exit status of the process that carries the run out."""
-    environment = {**os.environ, **dict.fromkeys(THREADS, str(n_threads))}
-    return subprocess.run([sys.executable, str(SCRIPT), run.to_json()], env=environment).returncode
+    command = [sys.executable, str(SCRIPT), run.to_json()]
+    return subprocess.run(command, env=environment(n_threads)).returncode
 
 
 def carry_out_all(runs: list[Run], n_jobs: int) -> None:

@@ -196,6 +196,18 @@ def test_a_report_of_seeds_shares_and_three_tasks(tmp_path):
     assert page.count("data:image/png;base64") == 2 and "<table>" in page
 
 
+def test_a_command_is_run_with_one_thread(tmp_path):
+    (tmp_path / "shown.py").write_text(
+        "import torch, sys; print(torch.get_num_threads(), sys.argv[1:])"
+    )
+    script = str(PROJECT / "scripts" / "threads.py")
+    command = [sys.executable, script, "1", "shown", "--option", "1"]
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1 ['--option', '1']"
+
+
 def gains(tmp_path, baseline, elmo, looks=(), unigram=None):
     """What the report says of one task with these scores on test, in per cent, by seed."""
     tables, verdict = load("tables"), load("verdict")
