@@ -116,7 +116,7 @@ def randomize(nlp: Language, names: Iterable[str]) -> None:
 def bilm_of(pipe: Any) -> BiLM:
     """The biLM of an `elmo` component or of a model with one in it."""
     model = getattr(pipe, "model", pipe)
-    return next(node.shims[0].bilm for node in model.walk() if node.name == "bilm")
+    return next(node.shims[0].module for node in model.walk() if node.name == "bilm")
 
 
 def weights_of(pipe: Any) -> dict[str, torch.Tensor]:

@@ -5,8 +5,9 @@ from numpy.testing import assert_allclose
 from spacy.tokens import Doc
 from thinc.api import set_dropout_rate
 
+from spacy_elmo.models.known_values import UNKNOWN, KnownValues
 from spacy_elmo.models.token_reader import token_reader
-from spacy_elmo.models.word_features import UNKNOWN, KnownValues, build_word_features_v1
+from spacy_elmo.models.word_features import build_word_features_v1
 
 from ..numeric import numeric
 

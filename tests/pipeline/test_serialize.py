@@ -118,7 +118,7 @@ def test_exclude(nlp, tmp_path):
     assert not kept.loaded
 
 
-@pytest.mark.parametrize(("size", "message"), [("width", "another width"), ("depth", "depth 2")])
+@pytest.mark.parametrize(("size", "message"), [("width", "width 12"), ("depth", "width 12")])
 def test_sizes_cannot_be_overridden_when_a_pipeline_is_loaded(tmp_path, size, message):
     nlp = pipeline()
     nlp.to_disk(tmp_path)

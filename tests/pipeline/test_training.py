@@ -269,7 +269,7 @@ def test_batch_is_let_go_of_after_the_update():
         nlp = pipeline("tagger", elmo={"frozen": frozen})
         elmo = nlp.get_pipe("elmo")
         nlp.update(examples(nlp), sgd=False)
-        pending = weakref.ref(elmo._pending)
+        pending = weakref.ref(elmo.listeners[0].pending)
         for _, pipe in nlp.pipeline:
             pipe.finish_update(Adam(0.01))
         gc.collect()

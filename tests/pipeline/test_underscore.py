@@ -70,7 +70,7 @@ def test_repr_names_sizes_and_settings():
     nlp.initialize()
     nlp.rename_pipe("elmo", "layers")
     elmo.frozen = False
-    n_parameters = elmo.model.shims[0].bilm.n_parameters
+    n_parameters = elmo.model.shims[0].module.n_parameters
     expected = f"width 12, depth 2, {n_parameters:,} parameters, trained, bfloat16"
     assert repr(elmo) == f"<Elmo 'layers': {expected}>"
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacy_elmo.models.node_digest import DIGEST
-from spacy_elmo.models.restoring import restored_on_error
-from spacy_elmo.models.saved import DIGESTS
+from spacy_elmo.models.rollback import rollback_on_error
+from spacy_elmo.models.serialization import DIGESTS
 from spacy_elmo.models.word_features import build_word_features_v1
 
 from ..fuzz.pipelines import blank, loaded, result_of, trained
@@ -95,7 +95,10 @@ def test_a_model_of_another_training_is_refused(name, tmp_path):
     other = without_digests(saved(name))["model"]
     (tmp_path / "model").write_bytes(other)
     refused(
-        nlp, name, lambda pipe: pipe.from_disk(tmp_path, exclude=["vocab"]), "digest of 'model'"
+        nlp,
+        name,
+        lambda pipe: pipe.from_disk(tmp_path, exclude=["vocab"]),
+        "'model' does not match its SHA-256 digest",
     )
 
 
@@ -287,7 +290,7 @@ def test_a_model_is_restored_after_an_error():
     model = build_word_features_v1(["NORM"], [2], [4])
     model.initialize()
     before = model.to_bytes()
-    with pytest.raises(KeyError), restored_on_error(model):
+    with pytest.raises(KeyError), rollback_on_error(model):
         model.set_param("E0", model.get_param("E0") + 1)
         model.set_param("new", model.get_param("E0"))
         model.attrs["unknown"] = 1.0
