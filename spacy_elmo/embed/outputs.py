@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from h5py import h5d, h5p, h5s, h5t
 
-from ..files.atomic import move_file
+from ..files.atomic import move_file, named_write_errors
 from ..files.hdf5_file import new_hdf5
 from .parts import TOKENS, Parts
 
@@ -47,12 +47,12 @@ def write_outputs(
     report (Callable[[int], None]): Called with the tokens written since the last call.
     """
     lines, vectors = parts.folder / "tokens.tmp", parts.folder / "output.tmp"
-    with lines.open("wb") as target:
+    with named_write_errors(lines), lines.open("wb") as target:
         for part in parts.finished:
             with (part.folder / TOKENS).open("rb") as source:
                 shutil.copyfileobj(source, target)
     number = 0
-    with WRITERS[output.suffix.lower()](vectors) as put:
+    with named_write_errors(vectors), WRITERS[output.suffix.lower()](vectors) as put:
         for part in parts.finished:
             for array in part.datasets(n_layers, width, drop_layer_axis):
                 put(str(number), array)

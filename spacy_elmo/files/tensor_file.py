@@ -26,8 +26,10 @@ def to_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
     tensors (Dict[str, Tensor]): Contiguous tensors on the CPU, by name.
     metadata (Dict[str, str]): Further content of its header.
     """
-    data = bytearray(_in_order(safetensors.torch.save(tensors, {**metadata, KEY: BLANK})))
-    place, digest = seal(data, _header_end(data))
+    data = bytearray(safetensors.torch.save(tensors, {**metadata, KEY: BLANK}))
+    end = _header_end(data)
+    data[LENGTH_BYTES:end] = _ordered(data[LENGTH_BYTES:end])
+    place, digest = seal(data, end)
     data[place : place + len(digest)] = digest
     return bytes(data)
 
@@ -35,9 +37,12 @@ def to_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
 def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
     """Write a sealed safetensors file; arguments as for `to_bytes`."""
     safetensors.torch.save_file(tensors, path, {**metadata, KEY: BLANK})
-    with path.open("rb") as file:
-        end = LENGTH_BYTES + int.from_bytes(file.read(LENGTH_BYTES), "little")
-    write_seal(path, end)
+    with path.open("rb+") as file:
+        length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+        header = file.read(length)
+        file.seek(LENGTH_BYTES)
+        file.write(_ordered(header))
+    write_seal(path, LENGTH_BYTES + length)
 
 
 class TensorFile:
@@ -103,6 +108,16 @@ class TensorFile:
         check_seal(data, self.source, _header_end(data), self.remedy)
 
 
+def _ordered(header: bytes | bytearray) -> bytes:
+    """A header of the same length with its metadata in order, which is random in what
+    safetensors writes: the same content gives the same bytes."""
+    values = json.loads(header)
+    values["__metadata__"] = dict(sorted(values["__metadata__"].items()))
+    text = json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode("utf8")
+    assert len(text) <= len(header)
+    return text.ljust(len(header))
+
+
 def _header_length(data: Buffer, size: int) -> int:
     length = int.from_bytes(data[:LENGTH_BYTES], "little")
     if size < LENGTH_BYTES or length > size - LENGTH_BYTES:
@@ -112,14 +127,3 @@ def _header_length(data: Buffer, size: int) -> int:
 
 def _header_end(data: Buffer) -> int:
     return LENGTH_BYTES + _header_length(data, len(data))
-
-
-def _in_order(data: bytes) -> bytes:
-    """RETURNS (bytes): The same file with its metadata sorted. safetensors writes them in another
-    order each time, and the same model must give the same bytes."""
-    end = _header_end(data)
-    header = json.loads(data[LENGTH_BYTES:end])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf8")
-    text += b" " * (-len(text) % LENGTH_BYTES)
-    return len(text).to_bytes(LENGTH_BYTES, "little") + text + data[end:]

@@ -79,15 +79,15 @@ def test_a_run_killed_while_writing_goes_on(
     inputs: Path, model: Path, whole: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "out.hdf5"
-    real_replace = os.replace
+    real_move = embed_outputs.move_file
 
     def fail(source: Path, target: Path) -> None:
         if Path(target) == output:
             raise KeyboardInterrupt
-        real_replace(source, target)
+        real_move(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(embed_outputs, "os", SimpleNamespace(replace=fail, fsync=os.fsync))
+        patch.setattr(embed_outputs, "move_file", fail)
         with pytest.raises(KeyboardInterrupt):
             embed([inputs], output, model=str(model), part_tokens=8000, progress=False)
     assert not output.exists()
@@ -145,7 +145,7 @@ def test_a_changed_input_is_refused(
         raise OSError("No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(embed_outputs, "os", SimpleNamespace(replace=fail, fsync=os.fsync))
+        patch.setattr(embed_outputs, "move_file", fail)
         assert "No space left" in run("embed", source, output, "-m", model, code=1)
     source.write_text("One two three .", encoding="utf8")
     assert "inputs" in run("embed", source, output, "-m", model, code=1)

@@ -143,7 +143,7 @@ def test_files_of_other_formats_are_not_embedded(tmp_path: Path, model: Path, na
 
 KILLED = """
 import os, sys
-from spacy_elmo.weights import atomic
+from spacy_elmo.files import atomic
 from spacy_elmo import load_bilm, save_bilm
 bilm = load_bilm(sys.argv[1])
 atomic._sync_tree = lambda folder: os.kill(os.getpid(), 9)
