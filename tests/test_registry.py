@@ -1,4 +1,4 @@
-"""What setup.cfg advertises is there, and the defaults agree with each other."""
+"""The entry points in setup.cfg exist, and the defaults agree with each other."""
 
 import configparser
 from importlib import import_module
