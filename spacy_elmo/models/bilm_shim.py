@@ -21,10 +21,10 @@ class BiLMShim(TorchShim[BiLM]):
 
     def not_loaded_message(self) -> str:
         return (
-            "The biLM has no weights yet. nlp.initialize() loads them where all components "
-            "are new. It would reset the components of a trained pipeline: there call "
-            'nlp.get_pipe("elmo").initialize(). Both load the weights that the config names '
-            "as the loader, else the packaged model. A saved pipeline holds its own."
+            "The biLM has no weights yet. In a new pipeline, call nlp.initialize(). In a trained "
+            "pipeline, that would reset the other components: call "
+            'nlp.get_pipe("elmo").initialize() instead. Both load the biLM from the loader in the '
+            "config, or the packaged biLM if there is none. A saved pipeline contains its biLM."
         )
 
     def weights_changed(self) -> None:

@@ -71,7 +71,7 @@ def ScalarMix(
     """
     if weights is not None and len(weights) != n_layers:
         raise ValueError(
-            f"'weights' holds {len(weights)} numbers, but the biLM reports {n_layers} layers, the "
+            f"'weights' holds {len(weights)} numbers, but the biLM returns {n_layers} layers, the "
             f"token layer included. Give one number for each."
         )
     if not 0.0 <= dropout < 1.0:

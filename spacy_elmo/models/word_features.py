@@ -1,8 +1,9 @@
 """Trained vectors of word attributes, with one vector for all values unknown to the training.
 
-`spacy.MultiHashEmbed` gives a word that the training data did not contain the sum of other words'
-vectors. In a new book most names are such words, and what they are must follow from the context.
-Here they share one vector. It is trained by replacing some known values by the unknown one.
+In `spacy.MultiHashEmbed`, the vector of a word that the training data did not contain is a sum of
+vectors of other words. Most names in a new book are such words, and only the context tells what
+they are. Here they share one vector, which is trained by replacing some known values by the unknown
+one.
 """
 
 from collections.abc import Callable

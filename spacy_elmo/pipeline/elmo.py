@@ -269,7 +269,7 @@ class Elmo(UpstreamMixin, ElmoSerializationMixin, TrainablePipe):
     def mix(self, mix: list[float] | None) -> None:
         if mix is not None and len(mix) != n_layers_of(self.model):
             raise ValueError(
-                f"'mix' of '{self.name}' holds {len(mix)} numbers, but the biLM reports "
+                f"'mix' of '{self.name}' holds {len(mix)} numbers, but the biLM returns "
                 f"{n_layers_of(self.model)} layers, the token layer included. Give one for each."
             )
         self._mix = mix

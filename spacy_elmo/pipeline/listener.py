@@ -26,7 +26,7 @@ NO_LAYERS = (
 )
 MISSING = (
     "A listener got neither a batch from 'elmo' nor layers on the Docs. 'elmo' must come before "
-    "this component in the pipeline and be updated with it. To keep its weights, set "
+    "this component in the pipeline and be updated with it. To keep its weights fixed, set "
     "frozen = true in its block. In frozen_components it works only if it is sourced from a "
     "trained pipeline and listed in annotating_components as well."
 )

@@ -1,4 +1,4 @@
-"""The part of the `elmo` component that its listeners depend on, and the checks of listeners."""
+"""The methods of the `elmo` component that manage its listeners, and checks of listeners."""
 
 import warnings
 from typing import TYPE_CHECKING, Any, cast
