@@ -1,4 +1,4 @@
-"""Pipelines over the tiny biLM, and the gradients that reach it."""
+"""Pipelines with a tiny biLM, and the gradients that reach it."""
 
 from collections.abc import Iterable
 from functools import partial
@@ -42,9 +42,9 @@ def make_tiny_loader(seed: int = 0) -> Any:
 
 
 def blank(*names: str, elmo: dict[str, Any] | None = None) -> Language:
-    """A blank pipeline with `elmo` and the named listeners, not initialized.
+    """Return a pipeline with `elmo` and the named listening components, not initialized.
 
-    A name starts with that of its factory: "tagger", "tagger_2", "ner", ...
+    A name starts with the name of the factory: "tagger", "tagger_2", "ner", ...
     """
     nlp = spacy.blank("en")
     add_elmo(nlp, **(elmo or {}))
@@ -54,7 +54,7 @@ def blank(*names: str, elmo: dict[str, Any] | None = None) -> Language:
 
 
 def pipeline(*names: str, elmo: dict[str, Any] | None = None) -> Language:
-    """As `blank`, but initialized, and with random weights instead of zeros, so that
+    """Return an initialized pipeline, see `blank`. Its weights are random instead of zeros, so that
     every listener sends a gradient from the first step on."""
     nlp = blank(*names, elmo=elmo)
     nlp.initialize(lambda: examples(nlp))
@@ -114,9 +114,9 @@ def randomize(nlp: Language, names: Iterable[str]) -> None:
 
 
 def bilm_of(pipe: Any) -> BiLM:
-    """The biLM of an `elmo` component or of a model with one in it."""
+    """Return the biLM of an `elmo` component or of a model that contains one."""
     model = getattr(pipe, "model", pipe)
-    return next(node.shims[0].bilm for node in model.walk() if node.name == "bilm")
+    return next(node.shims[0].module for node in model.walk() if node.name == "bilm")
 
 
 def weights_of(pipe: Any) -> dict[str, torch.Tensor]:
@@ -129,7 +129,8 @@ def changed(before: dict[str, torch.Tensor], pipe: Any) -> list[str]:
 
 
 def gradients(nlp: Language, name: str = "elmo") -> dict[str, np.ndarray]:
-    """Finish an update without a step: the gradients that the biLM's parameters got."""
+    """Finish an update without changing weights, and return the gradients of the biLM's
+    parameters."""
     found: dict[str, np.ndarray] = {}
 
     def record(key: Any, weights: Any, gradient: Any) -> Any:
@@ -149,5 +150,5 @@ def assert_same_gradients(found: dict[str, np.ndarray], expected: dict[str, np.n
         np.testing.assert_allclose(found[name], expected[name], atol=1e-5, rtol=1e-4, err_msg=name)
 
 
-def add_up(*parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: sum(part[name] for part in parts) for name in parts[0]}
+def add_up(*sets: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: sum(gradients[name] for gradients in sets) for name in sets[0]}

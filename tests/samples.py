@@ -1,4 +1,4 @@
-"""Small random models and texts that the tests share."""
+"""Small random biLMs and texts for the tests."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def tiny_options(**changes: Any) -> BiLMOptions:
     return BiLMOptions(**values)
 
 
-# changes of `tiny_bilm` that take other ways through the products
+# options of `tiny_bilm` with which the LSTM uses other matmul code
 VARIANTS = {
     "usual": {},
     "clip-heavy": {"scale": 4.0, "cell_clip": 0.4, "proj_clip": 0.2},
@@ -39,7 +39,7 @@ VARIANTS = {
 
 
 def tiny_bilm(seed: int = 0, scale: float = 1.5, **changes: Any) -> BiLM:
-    """A frozen random model; with `scale` above 1 its clips are active now and then."""
+    """Return a frozen random biLM. With `scale` above 1, its clips are sometimes active."""
     torch.manual_seed(seed)
     bilm = BiLM(tiny_options(**changes))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What setup.cfg advertises is there, and the defaults agree with each other."""
+"""The entry points in setup.cfg exist, and the defaults agree with each other."""
 
 import configparser
 from importlib import import_module
@@ -9,7 +9,8 @@ import spacy
 from spacy.util import registry
 from thinc.api import Config
 
-from spacy_elmo.pipeline.elmo import DEFAULT_CONFIG, Elmo
+from spacy_elmo.pipeline.elmo import Elmo
+from spacy_elmo.pipeline.elmo_factory import DEFAULT_CONFIG
 from spacy_elmo.text.segments import MAX_LENGTH
 
 SETUP = configparser.ConfigParser()

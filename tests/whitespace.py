@@ -1,28 +1,28 @@
-"""Docs with whitespace tokens in them, for tests that these change nothing."""
+"""Docs with inserted whitespace tokens, for tests that these do not change the results."""
 
 from typing import Any
 
 from hypothesis import strategies as st
 from spacy.tokens import Doc, Span
 
-# no blank lines, which end segments of the biLM
+# without blank lines, at which segments of the biLM end
 SPACES = ["\n", " ", "  ", "\t", "\u3000"]
 Gaps = dict[int, tuple[list[str], bool]]
 
 
 def gaps(n_tokens: int) -> "st.SearchStrategy[Gaps]":
-    """Whitespace tokens before some tokens of a Doc, or after the last one; and whether they,
-    rather than the word after them, start a sentence where one starts."""
+    """Generate whitespace tokens to insert before some tokens of a Doc or after the last one. A
+    flag says whether they start the sentence if the next word does."""
     texts = st.lists(st.sampled_from(SPACES), min_size=1, max_size=3)
     return st.dictionaries(st.integers(0, n_tokens), st.tuples(texts, st.booleans()), max_size=12)
 
 
 def respaced(doc: Doc, found: Gaps, edges: bool = False) -> Doc:
-    """The same words, sentences and span groups with whitespace tokens.
+    """Return a Doc with the same words, sentences and span groups, and whitespace tokens.
 
     doc (Doc): The Doc.
-    found (Gaps): Where whitespace goes.
-    edges (bool): Whether spans begin and end with the whitespace that is next to them.
+    found (Gaps): The whitespace tokens to insert.
+    edges (bool): Whether spans include the whitespace next to them.
     """
     words: list[str] = []
     starts: list[bool] = []
@@ -54,7 +54,7 @@ def respaced(doc: Doc, found: Gaps, edges: bool = False) -> Doc:
 
 
 def words_in(doc: Doc, start: int, end: int) -> tuple[int, int]:
-    """A span that begins and ends with words, counted in words."""
+    """Convert a span from tokens to words. It must begin and end with words."""
     assert not doc[start].is_space and not doc[end - 1].is_space
     before = sum(not token.is_space for token in doc[:start])
     return before, before + sum(not token.is_space for token in doc[start:end])

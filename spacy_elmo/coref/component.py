@@ -18,7 +18,7 @@ from spacy.training import Example, validate_examples, validate_get_examples
 from spacy.vocab import Vocab
 from thinc.api import Config, Optimizer, set_dropout_rate
 
-from ..models.saved import REMEDY, SavedWhole
+from ..models.serialization import REMEDY, SerializationMixin
 from ..spans.sentences import MAX_STRETCH
 from ..text.words import word_tokens
 from . import coref_model as coref_model
@@ -95,7 +95,7 @@ def make_coref(
     )
 
 
-class Coref(SavedWhole, TrainablePipe):
+class Coref(SerializationMixin, TrainablePipe):
     """Finds mentions and the entities that they are of.
 
     vocab (Vocab): Of the pipeline.

@@ -16,7 +16,7 @@ from thinc.types import Floats2d
 
 from ..models.module_shim import ModuleShim
 from ..models.tensors import gradients, take_rows, to_torch
-from ..models.token_reader import PartsOfDocs
+from ..models.token_reader import DocChunkReader
 from ..runtime.torch_scope import (
     own_torch_settings,
     own_training_settings,
@@ -103,7 +103,7 @@ def init(model: CorefModel, X: Any = None, Y: Any = None) -> None:
 def set_new_head(model: CorefModel, n_pronouns: int, genres: list[str]) -> None:
     """Make a head of random weights; the tok2vec must have been initialized."""
     width = model.get_ref("tok2vec").get_dim("nO")
-    _shim(model).set_new(model.ops, width=width, n_pronouns=n_pronouns, genres=genres)
+    _shim(model).build_module(model.ops, width=width, n_pronouns=n_pronouns, genres=genres)
 
 
 def sizes_of(model: CorefModel) -> Sizes:
@@ -113,7 +113,7 @@ def sizes_of(model: CorefModel) -> Sizes:
 
 def n_pronouns_of(model: CorefModel) -> int | None:
     """RETURNS (Optional[int]): Pronouns that the head distinguishes; None if there is no head."""
-    return _shim(model).made_of.get("n_pronouns")
+    return _shim(model).build_args.get("n_pronouns")
 
 
 @own_torch_settings()
@@ -156,7 +156,7 @@ def resolve(
     """RETURNS (List[Links]): Mentions of each Doc and what they go back to."""
     shim = _shim(model)
     warn_of_reduced_float32(shim.device)
-    parts_of = PartsOfDocs(model.get_ref("tok2vec"), docs)
+    parts_of = DocChunkReader(model.get_ref("tok2vec"), docs)
 
     def vectors_of(parts: list[Part]) -> torch.Tensor:
         found = [_tokens_of(documents[n], len(docs[n]), begin, end) for n, begin, end in parts]

@@ -1,1 +1,1 @@
-"""The thinc side: registered architectures and the layers they are made of."""
+"""thinc layers, registered architectures, and the bridge between thinc and torch."""

@@ -1,16 +1,17 @@
-"""The registered architectures. Builders only; what they build is in other modules."""
+"""The registered architectures that run a biLM or are combined with one."""
 
-from spacy.tokens import Doc
 from thinc.api import Maxout, Model, chain, with_array
+from thinc.types import Floats2d
 
 from ..bilm.bilm import MAX_TOKENS, PRECISIONS, START_STATES
 from ..text.segments import Segmenter, make_punct_segments
 from .blas_ops import set_gemm
-from .chunked import in_blocks
-from .concatenate import side_by_side
-from .encoder import BiLMEncoder, Encoder, Settings
-from .layer_batch import BiLMLoader, Floats2d
-from .tok2vec_elmo import Standalone, mix_for, replace_listener, replace_listener_cfg
+from .chunked import chunked_predict
+from .concatenate import concatenate_vectors
+from .encoder import BiLMEncoder, Encoder, EncoderSettings
+from .layer_batch import BiLMLoader
+from .tok2vec_elmo import Tok2VecElmo, make_mix, replace_listener, replace_listener_cfg
+from .token_reader import Tok2Vec
 
 
 def build_bilm_v1(
@@ -22,20 +23,21 @@ def build_bilm_v1(
     batch_tokens: int = MAX_TOKENS,
     device: str | None = None,
 ) -> Encoder:
-    """The biLM: Docs in, all layers out. Opens no file; weights are loaded by
-    `nlp.initialize()` or with a saved pipeline, and bring all other sizes with them.
+    """Construct `spacy-elmo.BiLM.v1`: the biLM, which takes Docs and returns all layers. No file
+    is opened. `nlp.initialize()` or a saved pipeline loads the weights, which determine all other
+    sizes.
 
     width (int): Width of a layer, twice the projection of one direction.
     depth (int): Number of LSTM layers.
-    segmenter (Optional[Callable[[Doc], Ints1d]]): Where the biLM's sentences start;
-        spacy-elmo.punct_segments.v1 if None.
-    start_state (str): State at the start of a segment, "warm" or "zero".
-    precision (str): "float32" (exact), or "bfloat16" or "int8" (faster where the processor has
-        it, int8 on a CPU and with a frozen biLM alone).
-    batch_tokens (int): Tokens that are run at once; bounds the memory.
-    device (Optional[str]): Where the biLM runs, e.g. "cuda:0"; where the rest of the
-        pipeline runs if None.
+    segmenter (Optional[Callable[[Doc], Ints1d]]): Returns the tokens at which the biLM's segments
+        start; spacy-elmo.punct_segments.v1 if None.
+    start_state (str): State at the start of each segment, "warm" or "zero".
+    precision (str): "float32" (exact), "bfloat16" or "int8". The latter two are faster on
+        processors that support them; "int8" needs a CPU and a frozen biLM.
+    batch_tokens (int): Maximum number of tokens in a batch of the biLM; bounds the memory.
+    device (Optional[str]): Device of the biLM, e.g. "cuda:0". None: the device of the pipeline.
     CREATES (Model[List[Doc], LayerBatch]): The model.
+    RAISES (ValueError): If a setting has a value that is not listed here.
     """
     for name, value, known in (
         ("start_state", start_state, START_STATES),
@@ -45,35 +47,33 @@ def build_bilm_v1(
             raise ValueError(f"'{name}' is {value!r}; it must be one of {', '.join(known)}.")
     if batch_tokens < 1:
         raise ValueError(f"'batch_tokens' is {batch_tokens}; it must be at least 1.")
-    settings = Settings(segmenter or make_punct_segments(), start_state, precision, batch_tokens)
+    settings = EncoderSettings(
+        segmenter or make_punct_segments(), start_state, precision, batch_tokens
+    )
     model = BiLMEncoder(width, depth, settings, device)
     model.attrs["replace_listener"] = replace_listener
     model.attrs["replace_listener_cfg"] = replace_listener_cfg
     return model
 
 
-def build_concat_embed_v1(
-    width: int | None,
-    elmo: Model[list[Doc], list[Floats2d]],
-    embed: Model[list[Doc], list[Floats2d]],
-) -> Model[list[Doc], list[Floats2d]]:
-    """ELMo beside trained word features, for the `embed` of spacy.Tok2Vec.v2 or for a head.
+def build_concat_embed_v1(width: int | None, elmo: Tok2Vec, embed: Tok2Vec) -> Tok2Vec:
+    """Construct `spacy-elmo.ConcatEmbed.v1`: ELMo vectors concatenated with trained word features,
+    for the `embed` of spacy.Tok2Vec.v2 or for a head.
 
-    width (Optional[int]): Width of the output: that of the encoder above it, if there is one.
+    width (Optional[int]): Width of the output, which a maxout layer with layer normalization
+        computes. None: return the concatenated vectors.
     elmo (Model[List[Doc], List[Floats2d]]): A listener, or spacy-elmo.Tok2VecElmo.v1.
-    embed (Model[List[Doc], List[Floats2d]]): The word features, for example
-        spacy.MultiHashEmbed.v2.
-    CREATES (Model[List[Doc], List[Floats2d]]): Both side by side; with a width, brought to it
-        by a maxout layer with layer normalization.
+    embed (Model[List[Doc], List[Floats2d]]): The word features, e.g. spacy.MultiHashEmbed.v2.
+    CREATES (Model[List[Doc], List[Floats2d]]): The model.
     """
-    both: Model[list[Doc], list[Floats2d]] = side_by_side(elmo, embed)
+    both = concatenate_vectors(elmo, embed)
     if width is None:
         return both
     reduce: Model[list[Floats2d], list[Floats2d]] = with_array(
-        in_blocks(Maxout(nO=width, nP=3, dropout=0.0, normalize=True))
+        chunked_predict(Maxout(nO=width, nP=3, dropout=0.0, normalize=True))
     )
     set_gemm(reduce, use_blas=True)
-    model: Model[list[Doc], list[Floats2d]] = chain(both, reduce)
+    model: Tok2Vec = chain(both, reduce)
     model.set_dim("nO", width)
     return model
 
@@ -87,18 +87,26 @@ def build_tok2vec_elmo_v1(
     layer_norm: bool = False,
     l2: float = 0.0,
     loader: BiLMLoader | None = None,
-) -> Model[list[Doc], list[Floats2d]]:
-    """A biLM and a mix inside of one component, without an `elmo` component. Also what
-    `nlp.replace_listeners` puts in the place of a listener.
+) -> Tok2Vec:
+    """Construct `spacy-elmo.Tok2VecElmo.v1`: a biLM and a mix in one component, without an `elmo`
+    component. `nlp.replace_listeners` replaces a listener by this model.
 
     elmo (Model[List[Doc], LayerBatch]): The biLM, spacy-elmo.BiLM.v1.
-    frozen (bool): Whether the biLM keeps its weights in training.
-    top_only, weights, dropout, layer_norm, l2: As for spacy-elmo.ElmoListener.v1.
-    loader (Optional[Callable[[], BiLM]]): Where `nlp.initialize()` takes the weights
-        from, e.g. spacy-elmo.PretrainedLoader.v1; the packaged model if None.
+    frozen (bool): Whether the weights of the biLM stay fixed in training.
+    top_only (bool): Use the top layer alone, scaled by gamma.
+    weights (Optional[List[float]]): Fixed weights of the layers before the softmax, one for each
+        layer, the token layer first. The mix then has no trained parameters.
+    dropout (float): Dropout rate of the mixed vectors in training.
+    layer_norm (bool): Whether to normalize each layer of each token before the mix.
+    l2 (float): Strength of the L2 penalty, which pulls the weights of the layers towards equal
+        weights.
+    loader (Optional[Callable[[], BiLM]]): Returns the biLM for `nlp.initialize()`, e.g.
+        spacy-elmo.PretrainedLoader.v1; the packaged biLM if None.
     CREATES (Model[List[Doc], List[Floats2d]]): The model.
+    RAISES (ValueError): If the biLM is not frozen and runs in int8, or if the settings of the mix
+        are invalid; see `ScalarMix`.
     """
-    mix = mix_for(
+    mix = make_mix(
         elmo, top_only=top_only, weights=weights, dropout=dropout, layer_norm=layer_norm, l2=l2
     )
-    return Standalone(elmo, mix, frozen, loader)
+    return Tok2VecElmo(elmo, mix, frozen, loader)

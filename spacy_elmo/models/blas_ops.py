@@ -4,21 +4,24 @@ thinc multiplies matrices with BLIS on one core. numpy's BLAS uses all cores, an
 faster. While a frozen biLM's layers are cached, the GEMMs of the components that listen to it take
 most of the training time.
 """
+# mypy: disallow-subclassing-any=False
+# thinc's NumpyOps is compiled and has no types
 
 from collections.abc import Callable
 from multiprocessing import parent_process
+from typing import Any
 
 from spacy.language import Language
 from thinc.api import Model, NumpyOps
 
 
 class BlasOps(NumpyOps):
-    """NumpyOps whose GEMMs are numpy's. In a child process, such as a worker of `nlp.pipe`, the
-    GEMMs are BLIS's: there each process has one core."""
+    """NumpyOps that compute GEMMs by numpy's BLAS. In a child process, such as a worker of
+    `nlp.pipe`, they use BLIS, so that each process uses one core."""
 
     @property
     def use_blis(self) -> bool:
-        # checked at each call: a pipeline is sent to a process that was just started
+        # checked at each call: a pipeline may have been sent to another process
         return parent_process() is not None
 
     @use_blis.setter
@@ -53,8 +56,13 @@ def use_blas_gemm(nlp: Language, enabled: bool = True) -> Language:
     return nlp
 
 
-def set_gemm(model: Model, use_blas: bool) -> None:
-    """Set the ops of a model and of all layers in it; see `use_blas_gemm`."""
+def set_gemm(model: Model[Any, Any], use_blas: bool) -> None:
+    """Set the ops of a model and all its layers.
+
+    model (Model): The model, which is changed in place.
+    use_blas (bool): Whether to replace `NumpyOps` by `BlasOps`, or the reverse. Ops of other types
+        are left unchanged.
+    """
     before, ops = (NumpyOps, BLAS) if use_blas else (BlasOps, NumpyOps())
     for node in model.walk():
         if type(node.ops) is before:

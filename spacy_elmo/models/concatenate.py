@@ -1,7 +1,7 @@
-"""Vectors of several models for the same Docs, side by side.
+"""The vectors of several models for the same Docs, concatenated.
 
-As thinc's `concatenate`, which copies what a Doc has from each model before it joins them: of a
-novel these copies take more memory than anything else.
+thinc's `concatenate` does the same, but first copies the vectors of each Doc from each model. For
+a novel, these copies take more memory than everything else.
 """
 
 from collections.abc import Callable
@@ -9,15 +9,18 @@ from typing import Any
 
 from spacy.tokens import Doc
 from thinc.api import Model
+from thinc.types import Floats2d
 
-from .layer_batch import Floats2d, join, split_rows
-from .token_reader import READ_TOKENS, TokenReader, token_reader
-
-Tok2Vec = Model[list[Doc], list[Floats2d]]
+from .layer_batch import join_docs, split_docs
+from .token_reader import READ_TOKENS, Tok2Vec, TokenReader, token_reader
 
 
-def side_by_side(*layers: Tok2Vec) -> Tok2Vec:
-    """RETURNS (Model[List[Doc], List[Floats2d]]): As wide as all layers together."""
+def concatenate_vectors(*layers: Tok2Vec) -> Tok2Vec:
+    """Construct a layer that concatenates the token vectors of several layers.
+
+    *layers (Model[List[Doc], List[Floats2d]]): The layers.
+    RETURNS (Model[List[Doc], List[Floats2d]]): A layer whose width is the sum of their widths.
+    """
     name = "|".join(layer.name for layer in layers)
     attrs = {READ_TOKENS: read_tokens}
     return Model(name, forward, init=init, layers=layers, dims={"nO": None}, attrs=attrs)
@@ -36,21 +39,21 @@ def forward(
     columns: list[Floats2d] = []
     backprops: list[Callable[[list[Floats2d]], Any]] = []
     for layer in model.layers:
-        parts, backprop_layer = layer(docs, is_train)
+        vectors, backprop_layer = layer(docs, is_train)
         backprops.append(backprop_layer)
-        columns.append(join(xp, parts) if docs else model.ops.alloc2f(0, 0))
+        columns.append(join_docs(xp, vectors) if docs else model.ops.alloc2f(0, 0))
     widths = [column.shape[1] for column in columns]
 
-    def backprop(d_parts: list[Floats2d]) -> list[Doc]:
-        if d_parts:
-            d_joined, start = join(xp, d_parts), 0
+    def backprop(d_vectors: list[Floats2d]) -> list[Doc]:
+        if d_vectors:
+            d_joined, start = join_docs(xp, d_vectors), 0
             for width, backprop_layer in zip(widths, backprops):
                 d_column = model.ops.as_contig(d_joined[:, start : start + width])
-                backprop_layer(split_rows(d_column, lengths))
+                backprop_layer(split_docs(d_column, lengths))
                 start += width
         return []  # there is no gradient of a Doc
 
-    return split_rows(xp.concatenate(columns, axis=1), lengths), backprop
+    return split_docs(xp.concatenate(columns, axis=1), lengths), backprop
 
 
 def read_tokens(model: Tok2Vec, doc: Doc) -> TokenReader:

@@ -1,31 +1,34 @@
-"""Docs in, all layers out: the thinc model around the biLM.
-
-Owns the way from Docs to the biLM and its output back to arrays of the right kind.
-It does not mix layers and does not write to Docs.
-"""
+"""The encoder: a thinc model that runs the biLM over Docs and returns all its layers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import torch
 from spacy.tokens import Doc
 from thinc.api import CupyOps, Model, Ops, torch2xp, xp2torch
+from thinc.types import Floats3d
 
 from ..bilm.bilm import BiLM
 from ..runtime.torch_scope import gradients_enabled, own_training_settings
 from ..text.segments import SegmentedDocs, Segmenter, segment_docs
 from ..weights import load_bilm
 from .bilm_shim import BiLMShim
-from .layer_batch import BiLMLoader, Floats3d, LayerBatch
+from .layer_batch import BiLMLoader, LayerBatch
 from .node_digest import DIGEST, DigestShim, NodeDigest
 
 Encoder = Model[list[Doc], LayerBatch]
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How the biLM is run. Not a part of its weights: the config always decides."""
+class EncoderSettings:
+    """How the biLM is run. Not saved with the weights: the config decides.
+
+    segmenter (Callable[[Doc], Ints1d]): Returns the tokens at which the biLM's segments start.
+    start_state (str): State at the start of each segment, "warm" or "zero".
+    precision (str): "float32", "bfloat16" or "int8".
+    batch_tokens (int): Maximum number of tokens in a batch of the biLM.
+    """
 
     segmenter: Segmenter
     start_state: str
@@ -33,14 +36,16 @@ class Settings:
     batch_tokens: int
 
 
-def BiLMEncoder(width: int, depth: int, settings: Settings, device: str | None = None) -> Encoder:
-    """A thinc model without weights, which are loaded later.
+def BiLMEncoder(
+    width: int, depth: int, settings: EncoderSettings, device: str | None = None
+) -> Encoder:
+    """Construct an encoder without weights, which are loaded later.
 
     width (int): Width of the layers.
-    depth (int): LSTM layers; one more is reported, the token layer.
-    settings (Settings): How to run the biLM.
-    device (Optional[str]): Where, e.g. "cuda:0"; None for where the rest runs.
-    RETURNS (Model[List[Doc], LayerBatch]): The model.
+    depth (int): Number of LSTM layers. The encoder also returns the token layer.
+    settings (EncoderSettings): How to run the biLM.
+    device (Optional[str]): Device of the biLM, e.g. "cuda:0". None: the device of the pipeline.
+    RETURNS (Model[List[Doc], LayerBatch]): The encoder.
     """
     return Model(
         "bilm",
@@ -52,18 +57,29 @@ def BiLMEncoder(width: int, depth: int, settings: Settings, device: str | None =
 
 
 def shim_of(model: Encoder) -> BiLMShim:
+    """RETURNS (BiLMShim): The shim that holds the biLM."""
     return cast(BiLMShim, model.shims[0])
 
 
+def settings_of(model: Encoder) -> EncoderSettings:
+    """RETURNS (EncoderSettings): How the biLM is run."""
+    return cast(EncoderSettings, model.attrs["settings"])
+
+
 def n_layers_of(model: Encoder) -> int:
-    """RETURNS (int): Layers that the encoder reports."""
+    """RETURNS (int): Number of layers that the encoder returns, the token layer included."""
     return int(model.attrs["depth"]) + 1
 
 
 def check_trainable(model: Encoder, frozen: bool, name: str) -> None:
-    """Raise an error if weights that are to be trained are run in int8."""
-    settings: Settings = model.attrs["settings"]
-    if not frozen and settings.precision == "int8":
+    """Check that the weights can be trained, if they are to be.
+
+    model (Model[List[Doc], LayerBatch]): The encoder.
+    frozen (bool): Whether the weights stay fixed in training.
+    name (str): Name of the component or architecture, for the error message.
+    RAISES (ValueError): If weights that are not frozen are run in int8.
+    """
+    if not frozen and settings_of(model).precision == "int8":
         raise ValueError(
             f'{name} has frozen = false and precision = "int8", in which there are no gradients. '
             f"Set frozen = true, or precision to float32 or bfloat16."
@@ -71,7 +87,12 @@ def check_trainable(model: Encoder, frozen: bool, name: str) -> None:
 
 
 def load_from(model: Encoder, loader: BiLMLoader | None) -> None:
-    """Put the biLM into the encoder that a loader gives, or the packaged one if None."""
+    """Load the weights of an encoder.
+
+    model (Model[List[Doc], LayerBatch]): The encoder.
+    loader (Optional[Callable[[], BiLM]]): Returns the biLM; the packaged biLM if None.
+    RAISES (ValueError): If the biLM has other sizes than the config of the encoder.
+    """
     if loader is None:
         load_weights(model, load_bilm(), "The packaged biLM")
     else:
@@ -79,11 +100,12 @@ def load_from(model: Encoder, loader: BiLMLoader | None) -> None:
 
 
 def load_weights(model: Encoder, bilm: BiLM, source: str) -> None:
-    """Put a biLM into the encoder if it has the sizes that the config states.
+    """Put a biLM into an encoder.
 
     model (Model[List[Doc], LayerBatch]): The encoder.
     bilm (BiLM): The biLM.
-    source (str): Where it comes from, for the error message.
+    source (str): Where the biLM comes from, for the error message.
+    RAISES (ValueError): If the biLM has other sizes than the config of the encoder.
     """
     width, depth = model.get_dim("nO"), model.attrs["depth"]
     found = bilm.options
@@ -93,20 +115,20 @@ def load_weights(model: Encoder, bilm: BiLM, source: str) -> None:
             f"biLM says width = {width} and depth = {depth}. Set width = {found.width} and "
             f"depth = {found.n_layers} in the block of spacy-elmo.BiLM.v1."
         )
-    shim_of(model).set_bilm(bilm, model.ops)
+    shim_of(model).set_module(bilm, model.ops)
 
 
 def forward(
     model: Encoder, docs: Sequence[Doc], is_train: bool
 ) -> tuple[LayerBatch, Callable[[LayerBatch], list[Doc]]]:
-    shim, settings = shim_of(model), cast(Settings, model.attrs["settings"])
+    shim, settings = shim_of(model), settings_of(model)
     shim.apply_frozen()
     if docs:
         shim.check_language(docs[0].vocab.lang)
-    wants_gradient = is_train and not shim.frozen
+    needs_gradient = is_train and not shim.frozen
     segmented = segment_docs(docs, settings.segmenter)
-    with gradients_enabled(wants_gradient):
-        words = shim.bilm(
+    with gradients_enabled(needs_gradient):
+        words = shim.module(
             segmented.batch,
             start_state=settings.start_state,
             precision=settings.precision,
@@ -114,14 +136,15 @@ def forward(
         )
     layers = _to_tokens(model.ops, words, segmented)
     batch = LayerBatch(layers, segmented.lengths)
-    if not wants_gradient:
+    if not needs_gradient:
         return batch, _no_backprop
     batch.d_layers = model.ops.alloc3f(*layers.shape)
 
     def backprop(output: LayerBatch) -> list[Doc]:
         assert output.d_layers is not None
         if words.requires_grad:
-            d_words = output.d_layers[:, segmented.rows]
+            d_layers: Any = output.d_layers
+            d_words = d_layers[:, segmented.rows]
             with own_training_settings():
                 torch.autograd.backward(words, xp2torch(d_words, device=words.device))
         return []
@@ -130,16 +153,23 @@ def forward(
 
 
 def _to_tokens(ops: Ops, words: torch.Tensor, segmented: SegmentedDocs) -> Floats3d:
-    """Rows of words to rows of tokens: zeros where a token is whitespace."""
+    """Convert the biLM's output to an array, with zeros for whitespace tokens.
+
+    ops (Ops): Ops of the array.
+    words (Tensor): Layers of the words [n_layers, n_words, width].
+    segmented (SegmentedDocs): The positions of the words among all tokens.
+    RETURNS (Floats3d): [n_layers, n_tokens, width].
+    """
     on_gpu = isinstance(ops, CupyOps) and words.is_cuda
-    values: Floats3d = torch2xp(words.detach() if on_gpu else words.detach().cpu())
-    values = ops.asarray3f(values)
+    array: Any = torch2xp(words.detach() if on_gpu else words.detach().cpu())
+    values = ops.asarray3f(array)
     n_tokens = sum(segmented.lengths)
     if len(segmented.rows) == n_tokens:
         return values
-    layers: Floats3d = ops.alloc3f(words.shape[0], n_tokens, words.shape[2])
+    n_layers, _, width = words.shape
+    layers: Any = ops.alloc3f(n_layers, n_tokens, width)
     layers[:, segmented.rows] = values
-    return layers
+    return cast(Floats3d, layers)
 
 
 def _no_backprop(output: LayerBatch) -> list[Doc]:

@@ -1,29 +1,28 @@
-"""What passes between the encoder, the mixes and the component."""
+"""The layers of a batch of Docs, as they pass from the encoder to the mixes and the component."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from thinc.types import Floats2d, Floats3d
+
 from ..bilm.bilm import BiLM
 
 BiLMLoader = Callable[[], BiLM]
 
-# Arrays of numpy or cupy. thinc's types for them do not know enough of what arrays can
-# do for a type checker, so the shapes are for the reader.
-Floats1d = Any
-Floats2d = Any
-Floats3d = Any
-
 
 @dataclass
 class LayerBatch:
-    """All layers of some Docs.
+    """All layers of a batch of Docs.
 
-    layers (Floats3d): float32 [n_layers, n_tokens, width], Doc after Doc; zeros for
-        whitespace tokens.
-    lengths (List[int]): Tokens in each Doc.
-    d_layers (Optional[Floats3d]): Where mixes add their gradients; None if nobody
-        wants them, because the biLM is frozen.
+    A mix returns the gradient of its input by adding it to `d_layers`, so that all mixes of a
+    batch share one buffer; the value that its backward pass returns is the batch itself.
+
+    layers (Floats3d): float32 [n_layers, n_tokens, width], the tokens of all Docs in order. Zeros
+        for whitespace tokens.
+    lengths (List[int]): Number of tokens in each Doc.
+    d_layers (Optional[Floats3d]): Gradient of `layers`, with the same shape. None if no gradient
+        is needed because the biLM is frozen.
     """
 
     layers: Floats3d
@@ -38,17 +37,28 @@ class LayerBatch:
             start += length
 
 
-def join(xp: Any, parts: list[Any], axis: int = 0) -> Any:
-    """RETURNS (Union[Floats2d, Floats3d]): The arrays of Docs, at least one, one after the
-    other; that of a single Doc, which may be a novel, is not copied."""
-    return parts[0] if len(parts) == 1 else xp.concatenate(parts, axis=axis)
+def join_docs(xp: Any, arrays: list[Any], axis: int = 0) -> Any:
+    """Concatenate the arrays of Docs. The array of a single Doc, which may be a novel, is not
+    copied.
+
+    xp (Any): numpy or cupy.
+    arrays (List[FloatsXd]): One array for each Doc, at least one.
+    axis (int): The axis of the tokens.
+    RETURNS (FloatsXd): One array for all Docs.
+    """
+    return arrays[0] if len(arrays) == 1 else xp.concatenate(arrays, axis=axis)
 
 
-def split_rows(rows: Floats2d, lengths: list[int]) -> list[Floats2d]:
-    """RETURNS (List[Floats2d]): The rows of each Doc, views."""
-    parts: list[Floats2d] = []
+def split_docs(rows: Floats2d, lengths: list[int]) -> list[Floats2d]:
+    """Divide the rows of all tokens between the Docs.
+
+    rows (Floats2d): One row for each token [n_tokens, D].
+    lengths (List[int]): Number of tokens in each Doc.
+    RETURNS (List[Floats2d]): The rows of each Doc, views.
+    """
+    split: list[Floats2d] = []
     start = 0
     for length in lengths:
-        parts.append(rows[start : start + length])
+        split.append(rows[start : start + length])
         start += length
-    return parts
+    return split

@@ -1,93 +1,56 @@
-"""A torch module inside a thinc model that is made when its sizes are known.
+"""A shim for a torch module whose sizes are known only when the component is initialized.
 
-Owns the module's bytes (safetensors, with what rebuilds it and a digest) and how parameters
-reach it.
-It differs from thinc's own shim in that there is no module before, and that averaged
-parameters do reach it.
+The module is saved as safetensors bytes. Their header holds a digest and the arguments with which
+the module is built again.
 """
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, Generic, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import torch
-from thinc.api import Ops, Optimizer, PyTorchShim, get_current_ops
+from thinc.api import Ops, get_current_ops
 
 from ..files import tensor_file
 from ..runtime.torch_scope import own_random_state, own_training_settings
-from .param_swap import device_of, swapped_params
+from .torch_shim import Module, TorchShim
 
-# the key in the metadata of what rebuilds the module
-MADE_OF = "made_of"
-# no argument is larger
+# key of the build arguments in the metadata of the saved tensors
+BUILD_ARGS = "made_of"
+# bound on each saved size, so that damaged bytes cannot allocate all memory
 MAX_SIZE = 100_000
 REMEDY = "Save the pipeline again, restore a backup, or copy it again if it was copied."
 
-Module = TypeVar("Module", bound=torch.nn.Module)
 
+class ModuleShim(TorchShim[Module]):
+    """Holds a torch module, or None until it is built or loaded.
 
-class ModuleShim(PyTorchShim, Generic[Module]):
-    """Holds a module, or None until it is made or loaded.
-
-    name (str): What errors call it.
-    make (Callable[..., Module]): Makes it with random weights; its keyword arguments are
-        what the config does not say, and can be written as JSON.
+    name (str): Name of the module in error messages.
+    build (Callable[..., Module]): Builds the module with random weights. Its keyword arguments
+        are the sizes and names that the config does not hold: integers and lists of strings.
     """
 
-    _model: Module | None
+    def __init__(self, name: str, build: Callable[..., Module]) -> None:
+        super().__init__()
+        self.name, self.build = name, build
+        self.build_args: dict[str, Any] = {}
 
-    def __init__(self, name: str, make: Callable[..., Module]) -> None:
-        with own_training_settings():  # thinc creates a gradient scaler
-            super().__init__(None)
-        self.name, self.make = name, make
-        self.made_of: dict[str, Any] = {}
+    def not_loaded_message(self) -> str:
+        return (
+            f"The {self.name} has no weights yet. Call nlp.initialize() with examples, or "
+            f"load a trained pipeline."
+        )
 
-    @property
-    def module(self) -> Module:
-        if self._model is None:
-            raise ValueError(
-                f"The {self.name} has no weights yet. Call nlp.initialize() with examples, or "
-                f"load a trained pipeline."
-            )
-        return self._model
+    def build_module(self, ops: Ops, **build_args: Any) -> None:
+        """Replace the module by a new one with random weights.
 
-    def set_new(self, ops: Ops, **made_of: Any) -> None:
-        """Make the module.
-
-        ops (Ops): Of the model, which tell where it shall run.
-        **made_of: Arguments of `make`.
+        ops (Ops): Ops of the model, which determine the device.
+        **build_args: Keyword arguments of `build`.
         """
         with own_training_settings():
-            module = self.make(**made_of)
-        self._set(module, ops, made_of)
-
-    def _set(self, module: Module, ops: Ops, made_of: dict[str, Any]) -> None:
-        self._model = module.to(device_of(ops))
-        self.made_of = made_of
-
-    @property
-    def device(self) -> torch.device:
-        return next(self.module.parameters()).device
-
-    @own_training_settings()
-    def finish_update(self, optimizer: Optimizer) -> None:
-        if self._model is None:
-            return
-        super().finish_update(optimizer)
-        # not zero, by which the optimizer's momentum would move weights in a batch of which
-        # nothing is learned
-        self._model.zero_grad(set_to_none=True)
-
-    @contextmanager
-    def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
-        """Run with other parameters, e.g. averages, under the keys of `finish_update`."""
-        with swapped_params(self._model, self.id, params):
-            yield
-
-    def to_device(self, device_type: str, device_id: int) -> None:
-        if self._model is not None:
-            self._model.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
+            module = self.build(**build_args)
+        self.set_module(module, ops)
+        self.build_args = build_args
 
     def to_bytes(self) -> bytes:
         if self._model is None:
@@ -96,22 +59,22 @@ class ModuleShim(PyTorchShim, Generic[Module]):
             name: tensor.detach().cpu().contiguous()
             for name, tensor in self._model.state_dict().items()
         }
-        return tensor_file.to_bytes(tensors, {MADE_OF: json.dumps(self.made_of)})
+        return tensor_file.to_bytes(tensors, {BUILD_ARGS: json.dumps(self.build_args)})
 
     def from_bytes(self, bytes_data: bytes) -> "ModuleShim[Module]":
-        """Load what `to_bytes` made; without a module nothing happens.
+        """Load what `to_bytes` returned; empty bytes change nothing.
 
-        RAISES (ValueError): If the bytes are damaged, or do not fit the config.
+        RAISES (ValueError): If the bytes are damaged, or do not fit the sizes in the config.
         """
         if not bytes_data:
             return self
         source = f"What was saved of the {self.name}"
-        file = tensor_file.TensorFile(bytes_data, source, [MADE_OF], REMEDY)
+        file = tensor_file.TensorFile(bytes_data, source, [BUILD_ARGS], REMEDY)
         file.check()
-        made_of = _made_of(file.metadata, source)
+        build_args = _read_build_args(file.metadata, source)
         try:
             with own_training_settings(), own_random_state():
-                module = self.make(**made_of)
+                module = self.build(**build_args)
                 module.load_state_dict(file.tensors)
         except (RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(
@@ -119,24 +82,32 @@ class ModuleShim(PyTorchShim, Generic[Module]):
                 f"{error}. Give it the sizes that it was trained with."
             ) from error
         _check_finite(module, source)
-        self._set(module, get_current_ops(), made_of)
+        self.set_module(module, get_current_ops())
+        self.build_args = build_args
         return self
 
 
-def _made_of(metadata: dict[str, str], source: str) -> dict[str, Any]:
-    """Arguments of `make`: numbers, and lists of strings."""
+def _read_build_args(metadata: dict[str, str], source: str) -> dict[str, Any]:
+    """Return the saved keyword arguments of `build`: integers and lists of strings.
+
+    metadata (Dict[str, str]): Metadata of the saved tensors.
+    source (str): What is read, for error messages.
+    RETURNS (Dict[str, Any]): The arguments.
+    RAISES (ValueError): If they are missing, or of other types or sizes.
+    """
     try:
-        made_of = json.loads(metadata[MADE_OF])
-        if not isinstance(made_of, dict):
-            raise ValueError(f"{MADE_OF} holds a {type(made_of).__name__}; expected an object")
-        for name, value in made_of.items():
+        build_args = json.loads(metadata[BUILD_ARGS])
+        if not isinstance(build_args, dict):
+            found = type(build_args).__name__
+            raise ValueError(f"{BUILD_ARGS} holds a {found}; expected an object")
+        for name, value in build_args.items():
             is_size = type(value) is int and 0 <= value <= MAX_SIZE
-            is_names = isinstance(value, list) and all(isinstance(one, str) for one in value)
+            is_names = isinstance(value, list) and all(isinstance(item, str) for item in value)
             if not is_size and not is_names:
                 raise ValueError(f"{name} is {value!r:.80}")
     except (KeyError, ValueError, RecursionError) as error:
-        raise ValueError(f"{source} says nothing of its sizes: {error}. {REMEDY}") from error
-    return made_of
+        raise ValueError(f"{source} does not state its sizes: {error}. {REMEDY}") from error
+    return build_args
 
 
 def _check_finite(module: torch.nn.Module, source: str) -> None:

@@ -1,8 +1,8 @@
-"""A digest of a thinc layer's attributes and parameters, saved with the layer.
+"""SHA-256 digests of a thinc layer's attributes and parameters, saved with the layer.
 
-thinc writes parameters without a checksum and reads them without checking their shapes. It
-passes a layer to whatever writes and reads its attributes, and reads its shims last: so the digest
-is an attribute, and a shim compares it once everything else has been read.
+thinc saves parameters without a checksum and does not check their shapes when it loads them. It
+calls registered functions to save and load an attribute of a layer, and loads the layer's shims
+last. So the digests are an attribute, and a shim compares them when everything else is loaded.
 """
 
 import hashlib
@@ -16,17 +16,17 @@ from thinc.model import deserialize_attr, serialize_attr
 from thinc.shims.shim import Shim
 
 DIGEST = "digest"
-WRITTEN = b"digest"  # what the shim saves, for thinc to read something
+PLACEHOLDER = b"digest"  # content of the saved shim, which has nothing to save
 
 
 class NodeDigest:
-    """The type of the attribute; it holds nothing."""
+    """Type of the attribute. It holds nothing: the digests are computed when the layer is saved."""
 
 
 class DigestShim(Shim):
-    """Compares what was read with the digest. Layers that were saved without one are not checked.
+    """Compares a loaded layer with its saved digests. A layer saved without digests is not checked.
 
-    name (str): What errors call the layer.
+    name (str): Name of the layer in error messages.
     """
 
     def __init__(self, name: str) -> None:
@@ -34,24 +34,33 @@ class DigestShim(Shim):
         self.name = name
         self._expected: dict[str, str] | None = None
         self._params: frozenset[str] = frozenset()
-        self._node: Model | None = None
+        self._node: Model[Any, Any] | None = None
 
-    def expect(self, node: Model, expected: dict[str, str]) -> None:
-        """Take the digests of a layer whose parameters have not been read yet."""
+    def expect(self, node: Model[Any, Any], expected: dict[str, str]) -> None:
+        """Set the expected digests, before the parameters of the layer are loaded.
+
+        node (Model): The layer.
+        expected (Dict[str, str]): The saved digests, see `compute_digests`.
+        """
         self._node, self._expected = node, expected
         self._params = frozenset(node.param_names)
 
     def to_bytes(self) -> bytes:
-        return WRITTEN
+        return PLACEHOLDER
 
     def from_bytes(self, data: bytes) -> "DigestShim":
+        """Compare the layer with the expected digests.
+
+        RAISES (ValueError): If a digest differs or is missing, or if the layer has got parameters
+            that it did not have before.
+        """
         node, expected = self._node, self._expected
         self._node = self._expected = None
-        if node is None or expected is None or data != WRITTEN:
+        if node is None or expected is None or data != PLACEHOLDER:
             raise self.damaged("its digest is missing")
-        if others := set(node.param_names) - self._params:
-            raise self.damaged(f"it has the unknown parameter {min(others, key=str)}")
-        found = digests(node)
+        if unknown := set(node.param_names) - self._params:
+            raise self.damaged(f"it has the unknown parameter {min(unknown, key=str)}")
+        found = compute_digests(node)
         for key, value in expected.items():
             if found.get(key) != value:
                 raise self.damaged(f"{key} is not as it was written")
@@ -60,37 +69,42 @@ class DigestShim(Shim):
     def copy(self) -> "DigestShim":
         return DigestShim(self.name)
 
-    def damaged(self, what: str) -> ValueError:
+    def damaged(self, reason: str) -> ValueError:
+        """RETURNS (ValueError): The error to raise if the saved layer is damaged."""
         return ValueError(
-            f"What was saved of the {self.name} is damaged: {what}. Save the pipeline again, or "
+            f"What was saved of the {self.name} is damaged: {reason}. Save the pipeline again, or "
             f"restore a backup."
         )
 
     def finish_update(self, optimizer: Optimizer) -> None:
-        """There is nothing to train."""
+        """Do nothing: there are no parameters."""
 
     def to_device(self, device_type: str, device_id: int) -> None:
-        """There is nothing to move."""
+        """Do nothing: there is no module."""
 
     @contextmanager
     def use_params(self, params: dict[Any, Any]) -> Iterator[None]:
         yield
 
 
-def digests(node: Model) -> dict[str, str]:
-    """RETURNS (Dict[str, str]): A digest of each attribute that thinc saves and of each
-    parameter, under their names."""
+def compute_digests(node: Model[Any, Any]) -> dict[str, str]:
+    """Return the digest of each attribute that thinc saves and of each parameter.
+
+    node (Model): The layer.
+    RETURNS (Dict[str, str]): SHA-256 digests under "attribute <name>" and "parameter <name>".
+    """
+    ops: Any = node.ops  # thinc's types leave out `to_numpy`
     found: dict[str, str] = {}
     for name, value in node.attrs.items():
         if isinstance(value, NodeDigest):
             continue
         try:
             found[f"attribute {name}"] = _hash(serialize_attr(value, value, name, node))
-        except TypeError:  # thinc leaves out what it cannot save
+        except TypeError:  # thinc skips attributes that it cannot save
             continue
     for name in node.param_names:
-        value = node.ops.to_numpy(node.get_param(name)) if node.has_param(name) else None
-        data = b"" if value is None else f"{value.dtype}{value.shape}".encode() + value.tobytes()
+        array = ops.to_numpy(node.get_param(name)) if node.has_param(name) else None
+        data = b"" if array is None else f"{array.dtype}{array.shape}".encode() + array.tobytes()
         found[f"parameter {name}"] = _hash(data)
     return found
 
@@ -100,17 +114,17 @@ def _hash(data: bytes) -> str:
 
 
 @serialize_attr.register(NodeDigest)
-def _to_bytes(attr: NodeDigest, value: NodeDigest, name: str, model: Model) -> bytes:
-    data: bytes = srsly.msgpack_dumps(digests(model))
+def _to_bytes(attr: NodeDigest, value: NodeDigest, name: str, model: Model[Any, Any]) -> bytes:
+    data: bytes = srsly.msgpack_dumps(compute_digests(model))
     return data
 
 
 @deserialize_attr.register(NodeDigest)
-def _from_bytes(attr: NodeDigest, value: bytes, name: str, model: Model) -> NodeDigest:
+def _from_bytes(attr: NodeDigest, value: bytes, name: str, model: Model[Any, Any]) -> NodeDigest:
     shim = next(shim for shim in model.shims if isinstance(shim, DigestShim))
     try:
         expected = srsly.msgpack_loads(value)
-    except Exception as error:  # srsly has several kinds
+    except Exception as error:  # srsly raises errors of several types
         raise shim.damaged("its digest cannot be read") from error
     if not isinstance(expected, dict):
         raise shim.damaged("its digest cannot be read")

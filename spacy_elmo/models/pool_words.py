@@ -1,8 +1,10 @@
-"""A word's vectors in one place beside their mean over all places of the word in the Doc.
+"""Token vectors, each concatenated with the mean vector of the same word in the Doc.
 
-What one sentence leaves open, another one may tell: that "Blackwater" is a house and "Laura" no
-town. After Akbik et al. 2019, "Pooled Contextualized Embeddings for Named Entity Recognition",
-but the memory is the Doc, so that vectors depend on nothing that was read before.
+One sentence can tell what another one leaves open: that "Blackwater" is a house and that "Laura"
+is not a town. In the original method the memory holds everything that was read before. Here it
+is the Doc, so that vectors do not depend on other Docs.
+
+REFERENCE: Akbik et al. 2019, "Pooled Contextualized Embeddings for Named Entity Recognition".
 """
 
 from collections.abc import Callable
@@ -12,21 +14,21 @@ import numpy as np
 from spacy.attrs import LOWER
 from spacy.tokens import Doc
 from thinc.api import Dropout, Model, Ops
+from thinc.types import Floats2d, Ints1d
 
-from .chunked import blocks
-from .layer_batch import Floats2d, join, split_rows
-from .token_reader import READ_TOKENS, TokenReader, token_reader
+from .chunked import row_chunks
+from .layer_batch import join_docs, split_docs
+from .token_reader import READ_TOKENS, Tok2Vec, TokenReader, token_reader
 
 
-def build_pool_words_v1(
-    tok2vec: Model[list[Doc], list[Floats2d]],
-) -> Model[list[Doc], list[Floats2d]]:
-    """`spacy-elmo.PoolWords.v1`: the vectors of tokens, and beside them the means over all
-    tokens of the Doc that are the same word, capital or not. It wants Docs that are texts,
-    not single sentences.
+def build_pool_words_v1(tok2vec: Tok2Vec) -> Tok2Vec:
+    """Construct `spacy-elmo.PoolWords.v1`: token vectors, each concatenated with the mean over all
+    tokens of the Doc with the same lower-cased text. It needs Docs that are whole texts, not single
+    sentences.
 
-    tok2vec (Model[List[Doc], List[Floats2d]]): Vectors of tokens, e.g. a listener.
-    CREATES (Model[List[Doc], List[Floats2d]]): The model, twice as wide.
+    tok2vec (Model[List[Doc], List[Floats2d]]): A layer that returns token vectors, e.g. a
+        listener.
+    CREATES (Model[List[Doc], List[Floats2d]]): The model; its width is twice that of `tok2vec`.
     """
     return Model(
         "pool_words",
@@ -38,71 +40,88 @@ def build_pool_words_v1(
     )
 
 
-def init(model: Model, X: Any = None, Y: Any = None) -> None:
+def init(model: Tok2Vec, X: Any = None, Y: Any = None) -> None:
     tok2vec = model.layers[0]
     tok2vec.initialize(X)
     model.set_dim("nO", 2 * tok2vec.get_dim("nO"))
 
 
 def forward(
-    model: Model, docs: list[Doc], is_train: bool
+    model: Tok2Vec, docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Callable[[list[Floats2d]], Any]]:
     tok2vec, dropout = model.layers
-    parts, backprop_tok2vec = tok2vec(docs, is_train)
+    token_vectors, backprop_tok2vec = tok2vec(docs, is_train)
     if not docs:
         return [], backprop_tok2vec
     xp, lengths = model.ops.xp, [len(doc) for doc in docs]
-    words, counts = _words(model.ops, docs)
-    vectors = join(xp, parts)
-    means, backprop_dropout = dropout(_means(model.ops, vectors, words, counts), is_train)
+    words, counts = _number_words(model.ops, docs)
+    vectors = join_docs(xp, token_vectors)
+    means, backprop_dropout = dropout(_word_means(model.ops, vectors, words, counts), is_train)
 
-    def backprop(d_parts: list[Floats2d]) -> Any:
-        d_own, d_means = xp.split(xp.concatenate(d_parts), 2, axis=1)
-        # a symmetric matrix makes means of vectors, so its transpose is itself
-        d_vectors = d_own + _means(model.ops, backprop_dropout(d_means), words, counts)
-        return backprop_tok2vec(split_rows(d_vectors, lengths))
+    def backprop(d_output: list[Floats2d]) -> Any:
+        d_own, d_means = xp.split(xp.concatenate(d_output), 2, axis=1)
+        # the means are a product with a symmetric matrix, so its transpose is the same function
+        d_vectors = d_own + _word_means(model.ops, backprop_dropout(d_means), words, counts)
+        return backprop_tok2vec(split_docs(d_vectors, lengths))
 
-    return split_rows(xp.concatenate([vectors, means], axis=1), lengths), backprop
+    return split_docs(xp.concatenate([vectors, means], axis=1), lengths), backprop
 
 
-def _words(ops: Ops, docs: list[Doc]) -> tuple[Any, Floats2d]:
-    """RETURNS (Tuple[Ints1d, Floats2d]): A number for each token [n], the same for the same
-    words of a Doc and for no others, and how often each number occurs [n_words, 1]."""
+def _number_words(ops: Ops, docs: list[Doc]) -> tuple[Ints1d, Floats2d]:
+    """Number the distinct words of each Doc.
+
+    ops (Ops): Ops of the arrays.
+    docs (List[Doc]): The Docs, at least one.
+    RETURNS (Tuple[Ints1d, Floats2d]): The number of each token's word [n_tokens], different for
+        the words of different Docs, and the number of tokens of each word [n_words, 1].
+    """
     words: list[np.ndarray] = []
     counts: list[np.ndarray] = []
     n_words = 0
     for doc in docs:
-        _, numbers, often = np.unique(
+        _, numbers, n_tokens = np.unique(
             doc.to_array([LOWER]).reshape(-1), return_inverse=True, return_counts=True
         )
         words.append(numbers.reshape(-1) + n_words)
-        counts.append(often)
-        n_words += len(often)
-    # thinc's types know no arrays of numpy
-    known = cast(Any, (np.concatenate(words), np.concatenate(counts)[:, None]))
-    return ops.asarray1i(known[0]), ops.asarray2f(known[1])
+        counts.append(n_tokens)
+        n_words += len(n_tokens)
+    # thinc's types do not include numpy arrays
+    all_words = cast(Any, np.concatenate(words))
+    all_counts = cast(Any, np.concatenate(counts)[:, None])
+    return ops.asarray1i(all_words), ops.asarray2f(all_counts)
 
 
-def _means(ops: Ops, vectors: Floats2d, words: Any, counts: Floats2d) -> Floats2d:
-    """RETURNS (Floats2d): Of each token the mean over all tokens of its word [n, D].
+def _word_means(ops: Ops, vectors: Any, words: Any, counts: Any) -> Floats2d:
+    """Return for each token the mean over all tokens of its word.
 
-    vectors (Floats2d): [n, D].
-    words (Ints1d): Number of the word of each token [n].
-    counts (Floats2d): Tokens of each word [n_words, 1].
+    ops (Ops): Ops of the arrays.
+    vectors (Floats2d): [n_tokens, D].
+    words (Ints1d): Number of each token's word [n_tokens].
+    counts (Floats2d): Number of tokens of each word [n_words, 1].
+    RETURNS (Floats2d): [n_tokens, D].
     """
-    sums = ops.alloc2f(len(counts), vectors.shape[1])
+    sums: Any = ops.alloc2f(len(counts), vectors.shape[1])
     ops.scatter_add(sums, words, ops.as_contig(vectors))
-    return (sums / counts)[words]
+    means: Floats2d = (sums / counts)[words]
+    return means
 
 
-def read_tokens(model: Model, doc: Doc) -> TokenReader:
-    """The vectors of tokens are made twice, for the means of words and for what is read: of a
-    novel those of the words take far less memory."""
+def read_tokens(model: Tok2Vec, doc: Doc) -> TokenReader:
+    """Predict the token vectors twice, once for the means and once for the output: the means need
+    far less memory than the token vectors of a novel."""
     ops, tok2vec = model.ops, model.layers[0]
-    own = token_reader(tok2vec, doc)
-    words, counts = _words(ops, [doc])
-    means = ops.alloc2f(len(counts), tok2vec.get_dim("nO"))
-    for rows in blocks(len(doc)):
-        ops.scatter_add(means, words[rows], ops.as_contig(own(rows.start, rows.stop)))
+    read_own = token_reader(tok2vec, doc)
+    words, counts = _number_words(ops, [doc])
+    means: Any = ops.alloc2f(len(counts), tok2vec.get_dim("nO"))
+    for rows in row_chunks(len(doc)):
+        vectors = read_own(rows.start, rows.stop)
+        ops.scatter_add(means, words[rows], ops.as_contig(vectors))
     means /= counts
-    return lambda start, end: ops.xp.concatenate([own(start, end), means[words[start:end]]], axis=1)
+
+    def read(start: int, end: int) -> Floats2d:
+        vectors: Floats2d = ops.xp.concatenate(
+            [read_own(start, end), means[words[start:end]]], axis=1
+        )
+        return vectors
+
+    return read

@@ -1,27 +1,33 @@
-"""The learnable mix of a biLM's layers, as a native thinc layer.
+"""The learned mix of a biLM's layers.
 
-Native, because its parameters then take part in averages, have keys of their own in
-the optimizer and need no round trip through torch.
+It is a native thinc layer, so that its parameters are averaged and optimized like those of other
+thinc layers, without a conversion to torch and back.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
-from thinc.api import Model, Ops, get_array_module
+from thinc.api import Model, Ops
+from thinc.types import Floats1d, Floats2d, Floats3d
 
-from .chunked import blocks, no_backprop
-from .layer_batch import Floats1d, Floats2d, Floats3d, LayerBatch, split_rows
+from .chunked import no_backprop, row_chunks
+from .layer_batch import LayerBatch, split_docs
 from .node_digest import DIGEST, DigestShim, NodeDigest
 
 NORM_EPSILON = 1e-12
 
+MixLayer = Model[LayerBatch, list[Floats2d]]
+
 
 @dataclass(frozen=True)
 class MixSettings:
-    """The settings of a mix. An object that thinc cannot save, so that the config and not
-    the saved model decides; and not in the attribute `dropout_rate`, which the
-    training's own dropout would overwrite."""
+    """The settings of a mix.
+
+    thinc does not save an attribute of this type: the config decides, not the saved model. The
+    dropout rate is not in the attribute `dropout_rate`, which the dropout of the training would
+    overwrite.
+    """
 
     n_layers: int
     weights: tuple[float, ...] | None
@@ -30,7 +36,8 @@ class MixSettings:
     l2: float
 
 
-def settings_of(model: Model[LayerBatch, list[Floats2d]]) -> MixSettings:
+def settings_of(model: MixLayer) -> MixSettings:
+    """RETURNS (MixSettings): The settings of a mix."""
     return cast(MixSettings, model.attrs["settings"])
 
 
@@ -43,24 +50,28 @@ def ScalarMix(
     dropout: float = 0.0,
     layer_norm: bool = False,
     l2: float = 0.0,
-) -> Model[LayerBatch, list[Floats2d]]:
-    """Mix layers: gamma * sum_k softmax(w)_k * layer_k (Peters et al. 2018, eq. 1).
+) -> MixLayer:
+    """Construct a layer that mixes the biLM's layers: gamma * sum_k softmax(w)_k * layer_k.
 
     width (int): Width of the layers.
     n_layers (int): Number of layers, the token layer included.
-    top_only (bool): Use gamma * top layer; there is no w then.
-    weights (Optional[Sequence[float]]): Fixed w, before the softmax; neither w nor
-        gamma is learned then. A very low value such as -9e10 switches a layer off.
-    dropout (float): Rate of the dropout on the mixed vectors, in training. It is not
-        changed by the training's own dropout setting.
-    layer_norm (bool): Bring each layer of each token to mean 0 and variance 1 first.
-    l2 (float): Strength of l2 * sum(w ** 2), the pull of w towards an equal mix.
-    RETURNS (Model[LayerBatch, List[Floats2d]]): The layer; it adds the gradients of
-        its input to `LayerBatch.d_layers` if that is there.
+    top_only (bool): Whether to return gamma * top layer. The mix then has no w.
+    weights (Optional[Sequence[float]]): Fixed w, before the softmax. The mix then has no
+        parameters. A very low value such as -9e10 switches a layer off.
+    dropout (float): Dropout rate of the mixed vectors in training. The dropout setting of the
+        training does not change it.
+    layer_norm (bool): Whether to normalize each layer of each token to mean 0 and variance 1
+        before the mix.
+    l2 (float): Strength of the L2 penalty l2 * sum(w ** 2), which pulls w towards equal weights.
+    RETURNS (Model[LayerBatch, List[Floats2d]]): The layer. Its backward pass adds the gradient of
+        its input to `LayerBatch.d_layers`, unless that is None.
+    RAISES (ValueError): If `weights` has another length than `n_layers` or is given together with
+        `top_only`, or if `dropout` is not in [0, 1).
+    REFERENCE: Peters et al. 2018, "Deep contextualized word representations", equation 1.
     """
     if weights is not None and len(weights) != n_layers:
         raise ValueError(
-            f"'weights' holds {len(weights)} numbers, but the biLM reports {n_layers} layers, the "
+            f"'weights' holds {len(weights)} numbers, but the biLM returns {n_layers} layers, the "
             f"token layer included. Give one number for each."
         )
     if not 0.0 <= dropout < 1.0:
@@ -72,11 +83,11 @@ def ScalarMix(
     params: dict[str, Floats1d | None] = {}
     if weights is None:
         params = {"gamma": None} if top_only else {"w": None, "gamma": None}
-    model: Model[LayerBatch, list[Floats2d]] = Model(
+    model: MixLayer = Model(
         "scalar_mix",
         forward,
         init=init,
-        params=params,
+        params=cast(Any, params),
         dims={"nO": width},
         attrs={
             "settings": MixSettings(
@@ -94,70 +105,37 @@ def ScalarMix(
     return model
 
 
-def init(
-    model: Model[LayerBatch, list[Floats2d]],
-    X: LayerBatch | None = None,
-    Y: list[Floats2d] | None = None,
-) -> None:
-    """Start from an equal mix."""
+def init(model: MixLayer, X: LayerBatch | None = None, Y: list[Floats2d] | None = None) -> None:
+    """Set w to equal weights and gamma to 1."""
     if "w" in model.param_names:
         model.set_param("w", model.ops.alloc1f(settings_of(model).n_layers))
     if "gamma" in model.param_names:
-        # of shape (1,): the optimizer cannot handle parameters without a dimension
+        # of shape (1,): thinc's optimizer cannot handle a parameter of shape ()
         model.set_param("gamma", model.ops.alloc1f(1) + 1)
 
 
-def is_trained(model: Model[LayerBatch, list[Floats2d]]) -> bool:
-    """RETURNS (bool): Whether the parameters, if any, are no longer those of `init`."""
-    initial = {"w": 0.0, "gamma": 1.0}
-    return any(bool((model.get_param(p) != initial[p]).any()) for p in model.param_names)
-
-
-def mix_weights(model: Model[LayerBatch, list[Floats2d]]) -> tuple[Floats1d, float]:
-    """RETURNS (Tuple[Floats1d, float]): The weight of each layer, summing to 1, and gamma."""
-    xp, settings = model.ops.xp, settings_of(model)
-    gamma = float(model.get_param("gamma")[0]) if "gamma" in model.param_names else 1.0
-    if settings.weights is not None:
-        return _softmax(xp, xp.asarray(settings.weights, dtype="f")), gamma
-    if "w" in model.param_names:
-        return _softmax(xp, model.get_param("w")), gamma
-    return xp.eye(settings.n_layers, dtype="f")[-1], gamma
-
-
-def mix_layers(layers: Floats3d, weights: Floats1d, gamma: float) -> Floats2d:
-    """The weighted sum alone.
-
-    layers (Floats3d): [n_layers, n_tokens, width].
-    weights (Floats1d): [n_layers].
-    gamma (float): The scale.
-    RETURNS (Floats2d): [n_tokens, width].
-    """
-    n_layers, n_tokens, width = layers.shape
-    flat = layers.reshape(n_layers, n_tokens * width)
-    mixed: Floats2d = (gamma * weights @ flat).reshape(n_tokens, width)
-    return mixed
-
-
 def forward(
-    model: Model[LayerBatch, list[Floats2d]], X: LayerBatch, is_train: bool
+    model: MixLayer, X: LayerBatch, is_train: bool
 ) -> tuple[list[Floats2d], Callable[[list[Floats2d]], LayerBatch]]:
     xp, settings = model.ops.xp, settings_of(model)
     n_layers, n_tokens, width = X.layers.shape
     s, gamma = mix_weights(model)
     if not is_train:
-        mix = _mix_normalized if settings.layer_norm else mix_layers
-        return split_rows(mix(X.layers, s, gamma), X.lengths), no_backprop
-    layers, deviation = X.layers, None
+        if settings.layer_norm:
+            return split_docs(_mix_normalized(xp, X.layers, s, gamma), X.lengths), no_backprop
+        return split_docs(mix_layers(X.layers, s, gamma), X.lengths), no_backprop
+    layers: Any = X.layers
+    deviation: Any = None
     if settings.layer_norm:
         layers, deviation = _normalize(xp, layers)
-    mixed = mix_layers(layers, s, gamma)
-    mask: Floats2d | None = None
+    mixed: Any = mix_layers(layers, s, gamma)
+    mask: Any = None
     if settings.dropout:
         mask = model.ops.get_dropout_mask(mixed.shape, settings.dropout)
         mixed = mixed * mask
 
-    def backprop(d_parts: list[Floats2d]) -> LayerBatch:
-        d_mixed = xp.concatenate(d_parts) if d_parts else xp.zeros((0, width), dtype="f")
+    def backprop(d_output: list[Floats2d]) -> LayerBatch:
+        d_mixed = xp.concatenate(d_output) if d_output else xp.zeros((0, width), dtype="f")
         if mask is not None:
             d_mixed = d_mixed * mask
         # with a_k = <d_mixed, layer_k>: d gamma = sum_k s_k a_k,
@@ -165,57 +143,110 @@ def forward(
         a = layers.reshape(n_layers, n_tokens * width) @ d_mixed.ravel()
         mean = (s * a).sum()
         if "w" in model.param_names:
-            w = model.get_param("w")
+            w: Any = model.get_param("w")
             model.inc_grad("w", gamma * s * (a - mean) + 2 * settings.l2 * w)
         if "gamma" in model.param_names:
             model.inc_grad("gamma", mean.reshape(1))
         if X.d_layers is not None:
+            d_layers: Any = X.d_layers
             for k in range(n_layers):
                 d_layer = (gamma * s[k]) * d_mixed
                 if deviation is not None:
                     d_layer = _normalize_backward(xp, d_layer, layers[k], deviation[k])
-                X.d_layers[k] += d_layer
+                d_layers[k] += d_layer
         return X
 
-    return split_rows(mixed, X.lengths), backprop
+    return split_docs(mixed, X.lengths), backprop
 
 
-def _softmax(xp, w: Floats1d) -> Floats1d:  # type: ignore[no-untyped-def]
+def is_trained(model: MixLayer) -> bool:
+    """RETURNS (bool): Whether a parameter has another value than after `init`."""
+    initial = {"w": 0.0, "gamma": 1.0}
+    params: dict[str, Any] = {name: model.get_param(name) for name in model.param_names}
+    return any(bool((value != initial[name]).any()) for name, value in params.items())
+
+
+def mix_weights(model: MixLayer) -> tuple[Any, float]:
+    """RETURNS (Tuple[Floats1d, float]): The weight of each layer after the softmax [n_layers], and
+    gamma."""
+    xp, settings = model.ops.xp, settings_of(model)
+    gamma = 1.0
+    if "gamma" in model.param_names:
+        param: Any = model.get_param("gamma")
+        gamma = float(param[0])
+    if settings.weights is not None:
+        return _softmax(xp, xp.asarray(settings.weights, dtype="f")), gamma
+    if "w" in model.param_names:
+        return _softmax(xp, model.get_param("w")), gamma
+    return xp.eye(settings.n_layers, dtype="f")[-1], gamma
+
+
+def fixed_mix(ops: Ops, n_layers: int, weights: Sequence[float] | None = None) -> Floats1d:
+    """Return the softmax of fixed weights.
+
+    ops (Ops): Ops of the array.
+    n_layers (int): Number of layers.
+    weights (Optional[Sequence[float]]): The weights before the softmax; equal weights if None.
+    RETURNS (Floats1d): [n_layers].
+    """
+    found: Floats1d = _softmax(ops.xp, ops.asarray1f(weights or [0.0] * n_layers))
+    return found
+
+
+def mix_layers(layers: Floats3d, weights: Floats1d, gamma: float) -> Floats2d:
+    """Return the weighted sum of layers.
+
+    layers (Floats3d): [n_layers, n_tokens, width].
+    weights (Floats1d): [n_layers].
+    gamma (float): Scale of the sum.
+    RETURNS (Floats2d): [n_tokens, width].
+    """
+    n_layers, n_tokens, width = layers.shape
+    flat: Any = layers.reshape((n_layers, n_tokens * width))
+    scaled: Any = gamma * weights
+    mixed: Floats2d = (scaled @ flat).reshape((n_tokens, width))
+    return mixed
+
+
+def _softmax(xp: Any, w: Any) -> Any:
     exp = xp.exp(w - w.max())
     return exp / exp.sum()
 
 
-def _mix_normalized(layers: Floats3d, weights: Floats1d, gamma: float) -> Floats2d:
-    """As `mix_layers`, of normalized layers, which are never there for all tokens."""
-    xp = get_array_module(layers)
+def _mix_normalized(xp: Any, layers: Floats3d, weights: Floats1d, gamma: float) -> Floats2d:
+    """Normalize and mix layers, in chunks of tokens to bound memory; see `mix_layers`."""
     mixed: Floats2d = xp.empty(layers.shape[1:], dtype="f")
-    for rows in blocks(len(mixed)):
+    for rows in row_chunks(len(mixed)):
         normalized, _ = _normalize(xp, layers[:, rows])
         mixed[rows] = mix_layers(normalized, weights, gamma)
     return mixed
 
 
-def _normalize(xp, layers: Floats3d) -> tuple[Floats3d, Floats3d]:  # type: ignore[no-untyped-def]
-    """Each token's vector to mean 0 and variance 1, and the deviations it had.
+def _normalize(xp: Any, layers: Any) -> tuple[Any, Any]:
+    """Normalize each layer of each token to mean 0 and variance 1.
 
-    The original takes one mean and variance over the whole batch; a token's vector
-    would then depend on the other tokens of its batch.
+    The original implementation computes one mean and variance over the whole batch, so that the
+    vector of a token depends on the other tokens of its batch.
+
+    layers (Floats3d): [n_layers, n_tokens, width].
+    RETURNS (Tuple[Floats3d, Floats3d]): The normalized layers, and the standard deviations
+        [n_layers, n_tokens, 1].
     """
     centred = layers - layers.mean(axis=2, keepdims=True)
     deviation = xp.sqrt((centred * centred).mean(axis=2, keepdims=True) + NORM_EPSILON)
     return centred / deviation, deviation
 
 
-def _normalize_backward(  # type: ignore[no-untyped-def]
-    xp, d_y: Floats2d, y: Floats2d, deviation: Floats2d
-) -> Floats2d:
+def _normalize_backward(xp: Any, d_y: Any, y: Any, deviation: Any) -> Any:
+    """Backward pass of `_normalize` for one layer.
+
+    d_y, y (Floats2d): Gradient of the normalized vectors, and the normalized vectors
+        [n_tokens, width].
+    deviation (Floats2d): Standard deviations [n_tokens, 1].
+    RETURNS (Floats2d): Gradient of the vectors [n_tokens, width].
+    """
     d_mean = d_y.mean(axis=1, keepdims=True)
     d_scale = (d_y * y).mean(axis=1, keepdims=True)
     d_x = (d_y - d_mean - y * d_scale) / deviation
-    # rows of zeros, as of whitespace tokens, are not vectors that could be scaled
+    # vectors of zeros, as of whitespace tokens, cannot be scaled
     return xp.where(deviation > 2 * NORM_EPSILON**0.5, d_x, 0.0)
-
-
-def fixed_mix(ops: Ops, n_layers: int, weights: Sequence[float] | None = None) -> Floats1d:
-    """RETURNS (Floats1d): The softmax of fixed weights, of equal ones if None."""
-    return _softmax(ops.xp, ops.asarray1f(weights or [0.0] * n_layers))

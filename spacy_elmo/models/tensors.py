@@ -1,4 +1,4 @@
-"""Vectors of Docs from a tok2vec to torch, and their gradients back."""
+"""Token vectors of Docs as torch tensors, and the gradients of these tensors as arrays."""
 
 from typing import Any, cast
 
@@ -10,15 +10,21 @@ from torch import Tensor
 
 
 def to_torch(vectors: list[Floats2d], device: torch.device, is_train: bool) -> list[Tensor]:
-    """RETURNS (List[Tensor]): The same vectors, that take a gradient in training."""
-    return [xp2torch(part, device=device).detach().requires_grad_(is_train) for part in vectors]
+    """Convert the vectors of Docs to tensors.
+
+    vectors (List[Floats2d]): The vectors of each Doc [n_tokens, D].
+    device (torch.device): Device of the tensors.
+    is_train (bool): Whether the tensors require a gradient.
+    RETURNS (List[Tensor]): The tensors, of the same shapes and dtype.
+    """
+    return [xp2torch(array, device=device).detach().requires_grad_(is_train) for array in vectors]
 
 
 def take_rows(x: Tensor, rows: np.ndarray) -> Tensor:
-    """Select rows, without a copy where they are neighbours.
+    """Select rows. Consecutive rows are returned as a view.
 
     x (Tensor): [n, D].
-    rows (ndarray): Ascending, int64 [m].
+    rows (ndarray): Indices in ascending order, int64 [m].
     RETURNS (Tensor): [m, D].
     """
     if not len(rows):
@@ -30,16 +36,17 @@ def take_rows(x: Tensor, rows: np.ndarray) -> Tensor:
 
 
 def gradients(inputs: list[Tensor], vectors: list[Floats2d], ops: Ops) -> list[Floats2d]:
-    """RETURNS (List[Floats2d]): The gradient of each, zero where none has come.
+    """Convert the gradients of tensors to arrays, after the backward pass.
 
-    inputs (List[Tensor]): What `to_torch` gave, after the backward pass.
-    vectors (List[Floats2d]): What it was made of, for the types.
-    ops (Ops): Of the arrays.
+    inputs (List[Tensor]): The tensors that `to_torch` returned.
+    vectors (List[Floats2d]): The arrays that `to_torch` was given, for their dtypes.
+    ops (Ops): Ops that create the arrays.
+    RETURNS (List[Floats2d]): The gradients; zeros for a tensor without a gradient.
     """
     return [
         ops.asarray2f(
-            cast(Any, torch2xp(torch.zeros_like(part) if part.grad is None else part.grad)),
+            cast(Any, torch2xp(torch.zeros_like(x) if x.grad is None else x.grad)),
             dtype=array.dtype,
         )
-        for part, array in zip(inputs, vectors)
+        for x, array in zip(inputs, vectors)
     ]

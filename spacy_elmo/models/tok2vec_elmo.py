@@ -1,7 +1,7 @@
-"""Encoder and mix in one model, without an upstream component.
+"""An encoder and a mix as one model, which needs no `elmo` component.
 
-One builder serves a config that asks for it and the replacement of a listener, so
-that both have the same nodes and a replaced listener can be saved and loaded.
+The same function builds the model for a config that names the architecture and for a listener that
+is replaced. So both have the same nodes, and a pipeline with a replaced listener can be loaded.
 """
 
 from typing import Any, cast
@@ -10,79 +10,87 @@ from spacy.tokens import Doc
 from thinc.api import Model, chain
 
 from .encoder import Encoder, check_trainable, load_from, n_layers_of, shim_of
-from .layer_batch import BiLMLoader, Floats2d, LayerBatch
-from .scalar_mix import ScalarMix
+from .layer_batch import BiLMLoader
+from .scalar_mix import MixLayer, ScalarMix
+from .token_reader import Tok2Vec
 
-Mix = Model[LayerBatch, list[Floats2d]]
 MIX_SETTINGS = ("top_only", "weights", "dropout", "layer_norm", "l2")
-LISTENER = "spacy-elmo.ElmoListener.v1"
-STANDALONE = "spacy-elmo.Tok2VecElmo.v1"
+ELMO_LISTENER = "spacy-elmo.ElmoListener.v1"
+TOK2VEC_ELMO = "spacy-elmo.Tok2VecElmo.v1"
 
 
-def Standalone(
-    encoder: Encoder, mix: Mix, frozen: bool, loader: BiLMLoader | None = None
-) -> Model[list[Doc], list[Floats2d]]:
+def Tok2VecElmo(
+    encoder: Encoder, mix: MixLayer, frozen: bool, loader: BiLMLoader | None = None
+) -> Tok2Vec:
     """Chain an encoder and a mix.
 
     encoder (Model[List[Doc], LayerBatch]): The encoder.
     mix (Model[LayerBatch, List[Floats2d]]): The mix.
-    frozen (bool): Whether the biLM keeps its weights.
-    loader (Optional[Callable[[], BiLM]]): Where the weights come from when the model
-        is initialized; the packaged model if None.
+    frozen (bool): Whether the weights of the biLM stay fixed in training.
+    loader (Optional[Callable[[], BiLM]]): Returns the biLM when the model is initialized; the
+        packaged biLM if None.
     RETURNS (Model[List[Doc], List[Floats2d]]): The model.
+    RAISES (ValueError): If the biLM is not frozen and runs in int8.
     """
-    check_trainable(encoder, frozen, f"A biLM in {STANDALONE}")
+    check_trainable(encoder, frozen, f"A biLM in {TOK2VEC_ELMO}")
     shim_of(encoder).frozen = frozen
     encoder.attrs["loader"] = loader
     encoder.init = init_encoder
-    model: Model[list[Doc], list[Floats2d]] = chain(encoder, mix)
+    model: Tok2Vec = chain(encoder, mix)
     model.set_dim("nO", encoder.get_dim("nO"))
     return model
 
 
 def init_encoder(model: Encoder, X: list[Doc] | None = None, Y: Any = None) -> None:
-    """Load the weights, unless there are some and no loader was named."""
+    """Load the weights, unless they are loaded and the config names no loader."""
     loader = model.attrs.get("loader")
     if loader is not None or not shim_of(model).loaded:
         load_from(model, loader)
 
 
-def replace_listener(encoder: Encoder, listener: Any, component: Any) -> Model:
-    """spaCy's hook: what stands in a listener's place, with the listener's own mix.
+def make_mix(encoder: Encoder, **settings: Any) -> MixLayer:
+    """Construct a mix with the sizes of an encoder.
 
-    encoder (Model[List[Doc], LayerBatch]): A copy of the upstream model.
-    listener (ElmoListener): The listener that goes.
+    encoder (Model[List[Doc], LayerBatch]): The encoder.
+    **settings: Settings of `ScalarMix`.
+    RETURNS (Model[LayerBatch, List[Floats2d]]): The mix.
+    """
+    return ScalarMix(encoder.get_dim("nO"), n_layers_of(encoder), **settings)
+
+
+def replace_listener(encoder: Encoder, listener: Any, component: Any) -> Model[Any, Any]:
+    """Build the model that replaces a listener, with the listener's mix. spaCy calls this in
+    `nlp.replace_listeners`.
+
+    encoder (Model[List[Doc], LayerBatch]): A copy of the upstream component's model.
+    listener (ElmoListener): The listener.
     component (Elmo): The upstream component.
     RETURNS (Model[List[Doc], List[Floats2d]]): The model.
     """
-    return Standalone(encoder, listener.mix.copy(), component.frozen)
+    return Tok2VecElmo(encoder, listener.mix.copy(), component.frozen)
 
 
 def replace_listener_cfg(
     encoder_cfg: dict[str, Any], listener_cfg: dict[str, Any], *, frozen: bool = True
 ) -> dict[str, Any]:
-    """spaCy's hook: the config block of what `replace_listener` makes.
+    """Return the config block of the model that `replace_listener` builds. spaCy calls this in
+    `nlp.replace_listeners`.
 
-    encoder_cfg (Dict[str, Any]): The upstream component's model block.
-    listener_cfg (Dict[str, Any]): The `model.tok2vec` block of the component that
-        listens: the listener's own, or one that holds it at some depth.
-    frozen (bool): Whether the upstream component is frozen, which it binds itself.
+    encoder_cfg (Dict[str, Any]): The model block of the upstream component.
+    listener_cfg (Dict[str, Any]): The `model.tok2vec` block of the listening component: the block
+        of the listener, or a block that contains it at any depth.
+    frozen (bool): Whether the upstream component is frozen. The component sets this argument.
     RETURNS (Dict[str, Any]): The block.
     """
     found = _find_listener(listener_cfg) or {}
     settings = {name: found[name] for name in MIX_SETTINGS if name in found}
-    block = {"@architectures": STANDALONE, "elmo": dict(encoder_cfg), "frozen": frozen}
+    block = {"@architectures": TOK2VEC_ELMO, "elmo": dict(encoder_cfg), "frozen": frozen}
     return {**block, **settings}
 
 
 def _find_listener(block: Any) -> dict[str, Any] | None:
     if not isinstance(block, dict):
         return None
-    if block.get("@architectures") == LISTENER:
+    if block.get("@architectures") == ELMO_LISTENER:
         return cast(dict[str, Any], block)
     return next(filter(None, map(_find_listener, block.values())), None)
-
-
-def mix_for(encoder: Encoder, **settings: Any) -> Mix:
-    """RETURNS (Model[LayerBatch, List[Floats2d]]): A mix that fits an encoder."""
-    return ScalarMix(encoder.get_dim("nO"), n_layers_of(encoder), **settings)

@@ -1,9 +1,8 @@
-"""Vectors of a Doc's tokens from one place to another, so that those of a novel are never there
-all at once.
+"""Token vectors of a long Doc, predicted in chunks to bound memory.
 
-A model says how it makes them in `attrs[READ_TOKENS]`, a function of the model and a Doc that
-gives a reader. Of other models the vectors of the whole Doc are made, and kept. This module
-knows no model.
+A layer that can predict any range of a Doc's tokens declares it in `attrs[READ_TOKENS]`: a
+function of the layer and a Doc that returns a `TokenReader`. For other layers, the whole Doc is
+predicted once and its vectors are stored.
 """
 
 from collections.abc import Callable
@@ -16,18 +15,18 @@ from thinc.types import Floats2d
 READ_TOKENS = "read_tokens"
 
 Tok2Vec = Model[list[Doc], list[Floats2d]]
-# first token and the one after the last, to vectors [n, D]
+# first token and the one after the last -> float32 vectors [n_tokens, D]
 TokenReader = Callable[[int, int], Floats2d]
 
 
 def token_reader(model: Tok2Vec, doc: Doc) -> TokenReader:
-    """What a model predicts for a Doc, a part at a time.
+    """Return a function that predicts any range of a Doc's tokens.
 
     model (Model[List[Doc], List[Floats2d]]): The model.
     doc (Doc): The Doc.
-    RETURNS (Callable[[int, int], Floats2d]): For the first token and the one after the last the
-        vectors of the tokens between, float32 [n, D]; the same in whatever parts they are read,
-        but for rounding.
+    RETURNS (Callable[[int, int], Floats2d]): Takes the first token and the one after the last;
+        returns their vectors, float32 [n_tokens, D]. They do not depend on how a Doc is divided,
+        up to floating-point rounding.
     """
     if READ_TOKENS in model.attrs:
         reader: TokenReader = model.attrs[READ_TOKENS](model, doc)
@@ -36,8 +35,8 @@ def token_reader(model: Tok2Vec, doc: Doc) -> TokenReader:
     return lambda start, end: vectors[start:end]
 
 
-class PartsOfDocs:
-    """What a model predicts for parts of Docs, made when it is asked for.
+class DocChunkReader:
+    """Predicts the token vectors of chunks of Docs.
 
     model (Model[List[Doc], List[Floats2d]]): The model.
     docs (List[Doc]): The Docs.
@@ -47,18 +46,28 @@ class PartsOfDocs:
         self.model, self.docs = model, docs
         self._readers: dict[int, TokenReader] = {}
 
-    def __call__(self, parts: list[tuple[int, int, int]]) -> list[Floats2d]:
-        """Vectors of some parts. A Doc's are to be asked for in their order; after its last one
-        nothing is kept of it.
+    def __call__(self, chunks: list[tuple[int, int, int]]) -> list[Floats2d]:
+        """Return the token vectors of some chunks.
 
-        parts (List[Tuple[int, int, int]]): Of each the number of its Doc, the first token and
-            the one after the last. Whole Docs are predicted together.
-        RETURNS (List[Floats2d]): The vectors of each [n, D].
+        The chunks of a Doc must be read in their order. What was computed for the Doc is dropped
+        after its last chunk. Chunks that are whole Docs are predicted in one batch.
+
+        chunks (List[Tuple[int, int, int]]): For each chunk, the index of its Doc, its first token
+            and the token after its last one.
+        RETURNS (List[Floats2d]): The vectors of each chunk, float32 [n_tokens, D].
         """
-        whole = [n for n, start, end in parts if (start, end) == (0, len(self.docs[n]))]
+        whole = [n for n, start, end in chunks if (start, end) == (0, len(self.docs[n]))]
         vectors = self.model.predict([self.docs[n] for n in whole]) if whole else []
         predicted = dict(zip(whole, vectors))
-        return [predicted[part[0]] if part[0] in predicted else self._read(*part) for part in parts]
+        return [
+            predicted[n] if n in predicted else self._read(n, start, end)
+            for n, start, end in chunks
+        ]
+
+    @property
+    def n_open(self) -> int:
+        """RETURNS (int): Number of Docs of which some chunks were read, but not the last one."""
+        return len(self._readers)
 
     def _read(self, n: int, start: int, end: int) -> Floats2d:
         doc = self.docs[n]

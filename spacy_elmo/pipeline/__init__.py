@@ -1,0 +1,1 @@
+"""The `elmo` component, its listeners, and the component `punct_sentencizer`."""

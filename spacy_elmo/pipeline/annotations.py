@@ -1,39 +1,44 @@
-"""Layers and vectors of Docs: how `elmo` writes them, and how they are read.
+"""Storing ELMo's layers and vectors on Docs, and reading them.
 
-The layers are stored together with a digest of the tokens that they belong to. A Doc whose tokens
-were merged or split after `elmo` ran, or that was given the user data of another Doc, is noticed
-by it. `doc._.elmo` is then None, and `read_layers` raises an error.
+The layers are stored together with a digest of their tokens. The digest reveals that tokens were
+merged or split after `elmo` ran, or that a Doc was given the user data of another Doc. `doc._.elmo`
+is then None, and `read_layers` raises an error.
 """
 
-from typing import Any, TypeGuard
+from typing import Any, TypeGuard, cast
 
 from spacy.tokens import Doc
+from thinc.types import Floats2d, Floats3d
 
-from ..models.layer_batch import Floats2d, Floats3d
 from ..text.tokens import digest_of
 from .underscore import install_getters
 
 EXTENSION = "elmo"
-# spaCy drops user data under such a key, of an extension of the whole Doc, where it makes a Doc of
-# other tokens: in `Span.as_doc` and `Doc.from_docs`
+# key of an extension of the whole Doc: spaCy drops its value where it creates a Doc with other
+# tokens, in `Span.as_doc` and `Doc.from_docs`
 KEY: Any = ("._.", EXTENSION, None, None)
 LAYERS, TOKENS = "layers", "tokens"
 
 
 def install_extension() -> None:
-    """Register `doc._.elmo`, unless it is registered."""
+    """Register `doc._.elmo`, `token._.elmo` and `span._.elmo`, unless they are registered."""
     if not Doc.has_extension(EXTENSION):
         Doc.set_extension(EXTENSION, getter=layers_of, setter=store_layers)
     install_getters()
 
 
 def layers_of(doc: Doc) -> Floats3d | None:
-    """RETURNS (Optional[Floats3d]): The layers [n_layers, n_tokens, width] of the Doc's tokens;
-    None if there are none, or none of the tokens that it has now."""
+    """Return the layers of a Doc.
+
+    doc (Doc): The Doc.
+    RETURNS (Optional[Floats3d]): All layers [n_layers, n_tokens, width]; None if there are none, or
+        if they belong to other tokens than the current ones.
+    """
     stored = doc.user_data.get(KEY)
     if not _is_entry(stored) or stored[TOKENS] != digest_of(doc):
         return None
-    return stored[LAYERS]
+    layers: Floats3d = stored[LAYERS]
+    return layers
 
 
 def store_layers(doc: Doc, layers: Floats3d | None) -> None:
@@ -45,8 +50,9 @@ def store_layers(doc: Doc, layers: Floats3d | None) -> None:
     if layers is None:
         doc.user_data.pop(KEY, None)
     else:
-        # a copy: a view would keep the arrays of the whole batch alive
-        copied = layers.copy() if hasattr(layers, "copy") else layers  # `_check` says what is wrong
+        # a copy: a view would keep the arrays of the whole batch alive; `_check` reports what is
+        # not an array
+        copied = layers.copy() if hasattr(layers, "copy") else layers
         doc.user_data[KEY] = {LAYERS: copied, TOKENS: digest_of(doc)}
 
 
@@ -56,31 +62,32 @@ def store_tensor(doc: Doc, vectors: Floats2d) -> None:
     doc (Doc): The Doc.
     vectors (Floats2d): One vector for each token [n_tokens, width].
     """
-    doc.tensor = vectors.copy()
+    untyped: Any = doc  # spaCy's types exclude arrays of thinc, and None for a vector
+    untyped.tensor = cast(Any, vectors).copy()
     if not doc.vocab.vectors.size:
-        # spaCy caches the mean of a former tensor: `Span.as_doc` computes it at once
-        untyped: Any = doc  # spaCy's types leave out that None means not computed
+        # spaCy caches the mean of the previous tensor; None: not computed
         untyped.vector = untyped.vector_norm = None
 
 
 def read_layers(doc: Doc, n_layers: int, width: int) -> Floats3d | None:
-    """Return the layers that `store_layers` set, checked against the Doc and the reader.
+    """Return the layers of a Doc, checked against its tokens and the reader's shape.
 
     doc (Doc): The Doc.
-    n_layers, width (int): The shape that the reader needs.
-    RETURNS (Optional[Floats3d]): The layers [n_layers, n_tokens, width], or None.
-    RAISES (ValueError): If there are layers of other tokens, or of another shape.
+    n_layers (int): Number of layers that the reader expects.
+    width (int): Width of the layers that the reader expects.
+    RETURNS (Optional[Floats3d]): All layers [n_layers, n_tokens, width]; None if there are none.
+    RAISES (ValueError): If the layers belong to other tokens, or have another shape.
     """
     stored = doc.user_data.get(KEY)
     if stored is None:
         return None
-    layers = stored[LAYERS] if _is_entry(stored) else stored
+    layers: Floats3d = stored[LAYERS] if _is_entry(stored) else stored
     _check(doc, layers, n_layers, width)
     if not _is_entry(stored) or stored[TOKENS] != digest_of(doc):
         raise ValueError(
-            "doc._.elmo does not hold the layers of the tokens that the Doc has: tokens were "
-            "merged or split after 'elmo' ran, or the user data is that of another Doc. Put 'elmo' "
-            "after the component that does so, or remove the layers: doc._.elmo = None."
+            "doc._.elmo holds layers of other tokens than the Doc has now: tokens were merged or "
+            "split after 'elmo' ran, or the Doc was given the user data of another Doc. Put "
+            "'elmo' after the component that does so, or remove the layers: doc._.elmo = None."
         )
     return layers
 

@@ -1,9 +1,8 @@
 """Which component of a pipeline sets `doc.tensor`.
 
-`doc.tensor` has room for the vectors of one component. spaCy's `tok2vec` sets it, and at
-prediction spaCy's `Tok2VecListener` reads it, whatever component set it last and however wide
-it is. So `elmo` finds out which later components use `doc.tensor` and does not overwrite what
-they read.
+`doc.tensor` holds the vectors of one component. spaCy's `tok2vec` sets it. At inference, spaCy's
+`Tok2VecListener` reads it without checking which component set it last, or its width. So `elmo`
+finds the later components that use `doc.tensor`, and does not overwrite what they read.
 """
 
 import warnings
@@ -29,13 +28,11 @@ class TensorUser(NamedTuple):
 
 
 class TensorSharing:
-    """The components after an `elmo` component that use `doc.tensor`.
-
-    not_linked (List[str]): Names of later components that were disabled when spaCy linked the
-        pipeline. spaCy does not link it again when it enables them.
-    """
+    """The components after an `elmo` component that use `doc.tensor`."""
 
     def __init__(self) -> None:
+        # later components that were disabled when spaCy linked the pipeline; spaCy does not link
+        # the pipeline again when it enables them
         self.not_linked: list[str] = []
         self._linked: dict[str, TensorUser] = {}
         self._disabled: dict[str, TensorUser] = {}
@@ -43,26 +40,35 @@ class TensorSharing:
         self._warned = False
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_nlp": None}  # a copy may go to another process
+        return {**self.__dict__, "_nlp": None}  # a weak reference cannot be pickled
 
     @property
     def users(self) -> dict[str, TensorUser]:
         """RETURNS (Dict[str, TensorUser]): The components by their names, in the order of the
-        pipeline; disabled ones last."""
+        pipeline, followed by disabled ones."""
         return {**self._linked, **self._disabled}
 
     def join(self, nlp: Language) -> None:
-        """Remember the pipeline of the `elmo` component, without keeping it alive."""
+        """Set the pipeline of the `elmo` component. The reference to it is weak.
+
+        nlp (Language): The pipeline.
+        """
         self._nlp = weakref.ref(nlp)
 
     def pipeline_of(self, component: Any) -> Language | None:
-        """RETURNS (Optional[Language]): The pipeline, if it holds a component."""
+        """Return the pipeline if it contains a component.
+
+        component (Any): The component.
+        RETURNS (Optional[Language]): The pipeline; None if it does not contain the component, was
+            never set, or no longer exists.
+        """
         nlp = None if self._nlp is None else self._nlp()
-        holds = nlp is not None and any(pipe is component for _, pipe in nlp.components)
-        return nlp if holds else None
+        found = nlp is not None and any(pipe is component for _, pipe in nlp.components)
+        return nlp if found else None
 
     def reset(self, elmo: Any) -> None:
-        """Start collecting. spaCy links the pipeline: `add` follows for later, enabled components.
+        """Start to collect components, because spaCy links the pipeline. It then calls `add` with
+        each later component that is enabled.
 
         elmo (Elmo): The component.
         """
@@ -74,11 +80,11 @@ class TensorSharing:
         self._disabled = {name: user for name, user in found.items() if user is not None}
 
     def add(self, component: Any) -> None:
-        """Note how a later component uses `doc.tensor`.
+        """Add a later component if it uses `doc.tensor`.
 
         component (Any): The component.
         """
-        # None if another pipeline, which is not known, has sourced `elmo`
+        # None if `elmo` was sourced by another pipeline, which was never set
         nlp = self.pipeline_of(component)
         names = [] if nlp is None else [name for name, pipe in nlp.components if pipe is component]
         user = find_user(component, nlp, *names)
@@ -86,12 +92,11 @@ class TensorSharing:
             self._linked[getattr(component, "name", None) or names[0]] = user
 
     def decide(self, name: str, store_tensor: bool | None) -> bool:
-        """Return whether `elmo` sets `doc.tensor`. Warn once if `doc.tensor` will not hold
-        ELMo's vectors in the end.
+        """Return whether `elmo` sets `doc.tensor`. Warn once if `doc.tensor` will not hold ELMo's
+        vectors at the end of the pipeline.
 
         name (str): Name of the `elmo` component.
-        store_tensor (Optional[bool]): The setting; with None `elmo` leaves `doc.tensor` to
-            later components that use it.
+        store_tensor (Optional[bool]): The setting. None: set it unless a later component uses it.
         RETURNS (bool): Whether to set it.
         RAISES (ValueError): If a later component reads `doc.tensor` and would get ELMo's vectors.
         """
@@ -106,12 +111,13 @@ class TensorSharing:
 
 
 def find_user(component: Any, nlp: Language | None = None, name: str = "") -> TensorUser | None:
-    """Return how a component uses `doc.tensor`, or None if it does not or is an `elmo` component.
+    """Return how a component uses `doc.tensor`.
 
     component (Any): The component.
-    nlp (Optional[Language]): The pipeline, which knows what the component's factory states.
+    nlp (Optional[Language]): The pipeline, for what the component's factory declares.
     name (str): Name of the component in the pipeline.
-    RETURNS (Optional[TensorUser]): How it is used.
+    RETURNS (Optional[TensorUser]): How the component uses it; None if it does not, or if it is an
+        `elmo` component that only sets it.
     """
     reads, sets = has_tok2vec_listener(component), isinstance(component, Tok2Vec)
     if nlp is not None:
@@ -122,24 +128,30 @@ def find_user(component: Any, nlp: Language | None = None, name: str = "") -> Te
 
 
 def has_tok2vec_listener(component: Any) -> bool:
-    """RETURNS (bool): Whether a component's model holds one of spaCy's listeners."""
+    """RETURNS (bool): Whether a component's model contains a spacy.Tok2VecListener.v1."""
     model = getattr(component, "model", None)
     nodes = model.walk() if isinstance(model, Model) else ()
     return any(isinstance(node, Tok2VecListener) for node in nodes)
 
 
 def components_after(nlp: Language, component: Any) -> dict[str, Any]:
-    """RETURNS (Dict[str, Any]): The components after one of a pipeline, disabled ones included."""
+    """Return the components of a pipeline that come after a component, disabled ones included.
+
+    nlp (Language): The pipeline.
+    component (Any): A component of the pipeline.
+    RETURNS (Dict[str, Any]): The components by their names.
+    """
     components = nlp.components
     start = next(i for i, (_, pipe) in enumerate(components) if pipe is component) + 1
     return dict(components[start:])
 
 
 def check_overwritten(name: str, users: dict[str, TensorUser]) -> None:
-    """Raise a ValueError if a later component would read ELMo's vectors from `doc.tensor`.
+    """Check that no later component reads ELMo's vectors from `doc.tensor` instead of its own.
 
     name (str): Name of the `elmo` component.
     users (Dict[str, TensorUser]): The later components.
+    RAISES (ValueError): If a component reads `doc.tensor` before another one sets it.
     """
     for reader, user in users.items():
         if user.reads:
@@ -175,9 +187,10 @@ def warn_of_users(name: str, users: dict[str, TensorUser], overwritten: bool) ->
 
 
 def check_providers(nlp: Language) -> None:
-    """Raise a ValueError if one of spaCy's listeners has no component to listen to.
+    """Check that an earlier component sets `doc.tensor` for each of spaCy's listeners.
 
     nlp (Language): The pipeline.
+    RAISES (ValueError): If there is no such component for a listener.
     """
     provided = False
     for name, pipe in nlp.components:

@@ -1,8 +1,8 @@
-"""The listener: a layer of a component's model that takes the place of the biLM.
+"""The listener: a layer that mixes the layers of an upstream `elmo` component.
 
 In training the layers come from the pending batch of the upstream component, otherwise from the
-Doc. For Docs that a component makes itself, which have no layers, the upstream component computes
-them. The mix itself is a layer of its own.
+Doc. Some components create their own Docs, which have no layers: there the listener asks the
+upstream component to compute them.
 """
 
 import warnings
@@ -11,13 +11,31 @@ from typing import cast
 
 from spacy.tokens import Doc
 from thinc.api import Model
+from thinc.types import Floats2d, Floats3d
 
-from ..models.layer_batch import Floats2d, Floats3d, LayerBatch, join
-from ..models.scalar_mix import ScalarMix, is_trained, settings_of
-from ..models.token_reader import READ_TOKENS, TokenReader
+from ..models.layer_batch import LayerBatch, join_docs
+from ..models.scalar_mix import MixLayer, ScalarMix, is_trained, settings_of
+from ..models.token_reader import READ_TOKENS, Tok2Vec, TokenReader
 from . import annotations
 from .pending_batch import PendingBatch
 from .upstream_ref import UpstreamRef
+
+NO_LAYERS = (
+    "A component that was trained on ELMo gets zeros for its vectors: the Docs have no layers. Is "
+    "'elmo' in the pipeline, enabled, and before this component?"
+)
+MISSING = (
+    "A listener got neither a batch from 'elmo' nor layers on the Docs. 'elmo' must come before "
+    "this component in the pipeline and be updated with it. To keep its weights fixed, set "
+    "frozen = true in its block. In frozen_components it works only if it is sourced from a "
+    "trained pipeline and listed in annotating_components as well."
+)
+OTHER_DOCS = (
+    "A component that listens to '{name}' was trained on Docs that '{name}' was not updated with: "
+    "Docs that the component creates, or Docs whose tokens were merged or split in between. Their "
+    "gradient cannot reach the biLM. Set frozen = true in the block of '{name}', or give the "
+    'component its own biLM: @architectures = "spacy-elmo.Tok2VecElmo.v1".'
+)
 
 
 def build_elmo_listener_v1(
@@ -29,19 +47,22 @@ def build_elmo_listener_v1(
     dropout: float = 0.0,
     layer_norm: bool = False,
     l2: float = 0.0,
-) -> Model[list[Doc], list[Floats2d]]:
-    """Listen to an `elmo` component and mix its layers with weights of one's own.
+) -> Tok2Vec:
+    """Construct `spacy-elmo.ElmoListener.v1`: a listener that mixes the layers of an upstream
+    `elmo` component with its own learned weights.
 
     width (int): Width of the biLM's layers: ${components.elmo.model.width}.
-    depth (int): Its number of LSTM layers: ${components.elmo.model.depth}.
-    upstream (str): Name of the `elmo` component; "*" for whichever there is.
+    depth (int): Number of the biLM's LSTM layers: ${components.elmo.model.depth}.
+    upstream (str): Name of the `elmo` component; "*" for the only one in the pipeline.
     top_only (bool): Use the top layer alone, scaled by gamma.
-    weights (Optional[List[float]]): Fixed weights, before the softmax, one for each
-        layer, the token layer first. Nothing is learned then.
-    dropout (float): Rate of the dropout on the mixed vectors, in training.
-    layer_norm (bool): Normalize each layer of each token before the mix.
-    l2 (float): Strength of the pull towards equal weights.
+    weights (Optional[List[float]]): Fixed weights of the layers before the softmax, one for each
+        layer, the token layer first. The mix then has no trained parameters.
+    dropout (float): Dropout rate of the mixed vectors in training.
+    layer_norm (bool): Whether to normalize each layer of each token before the mix.
+    l2 (float): Strength of the L2 penalty, which pulls the weights of the layers towards equal
+        weights.
     CREATES (Model[List[Doc], List[Floats2d]]): The model.
+    RAISES (ValueError): If the settings of the mix are invalid; see `ScalarMix`.
     """
     mix = ScalarMix(
         width,
@@ -56,13 +77,13 @@ def build_elmo_listener_v1(
 
 
 class ElmoListener(Model[list[Doc], list[Floats2d]]):
-    """Gets layers from an `elmo` component and mixes them.
+    """Gets the layers of an upstream `elmo` component and mixes them.
 
     upstream (str): Name of the component, or "*".
     mix (Model[LayerBatch, List[Floats2d]]): The mix.
     """
 
-    def __init__(self, upstream: str, mix: Model[LayerBatch, list[Floats2d]]) -> None:
+    def __init__(self, upstream: str, mix: MixLayer) -> None:
         super().__init__(
             "elmo-listener",
             forward,
@@ -76,24 +97,24 @@ class ElmoListener(Model[list[Doc], list[Floats2d]]):
         self.upstream = UpstreamRef()
 
     @property
-    def mix(self) -> Model[LayerBatch, list[Floats2d]]:
-        return cast(Model[LayerBatch, list[Floats2d]], self.layers[0])
+    def mix(self) -> MixLayer:
+        """RETURNS (Model[LayerBatch, List[Floats2d]]): The mix."""
+        return cast(MixLayer, self.layers[0])
 
     def receive(self, pending: PendingBatch) -> None:
-        """Take the batch that the upstream component was just updated with."""
+        """Receive the batch with which the upstream component was updated.
+
+        pending (PendingBatch): The batch.
+        """
         self.pending = pending
 
 
-def init(
-    model: Model[list[Doc], list[Floats2d]],
-    X: list[Doc] | None = None,
-    Y: list[Floats2d] | None = None,
-) -> None:
+def init(model: Tok2Vec, X: list[Doc] | None = None, Y: list[Floats2d] | None = None) -> None:
     model.layers[0].initialize()
 
 
 def forward(
-    model: Model[list[Doc], list[Floats2d]], docs: Sequence[Doc], is_train: bool
+    model: Tok2Vec, docs: Sequence[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
     # a copied listener is a plain Model: it has no pending batch
     pending: PendingBatch | None = getattr(model, "pending", None)
@@ -101,10 +122,10 @@ def forward(
     if is_train and pending is not None and where is not None:
         batch: LayerBatch | None = pending.take(where)
     else:
-        batch = _layers(model, docs, is_train)
+        batch = _collect_layers(model, docs, is_train)
     mix = model.layers[0]
     if batch is None:
-        # before training, other layers ask for the shape alone
+        # no warning during initialization, where other layers only need the shape
         if any(len(doc) for doc in docs) and is_trained(mix):
             warnings.warn(NO_LAYERS, stacklevel=2)
         return [model.ops.alloc2f(len(doc), model.get_dim("nO")) for doc in docs], _no_backprop
@@ -114,36 +135,37 @@ def forward(
         taken = backprop_mix(d_mixed)
         if is_train and pending is not None and where is not None:
             pending.report(model.id, where, taken)
-        # a list, since layers that join several inputs add the gradients up
+        # a list, because layers with several branches add the gradients of their inputs
         return []
 
     return mixed, backprop
 
 
-def read_tokens(model: Model[list[Doc], list[Floats2d]], doc: Doc) -> TokenReader:
-    batch = _layers(model, [doc], is_train=False)
+def read_tokens(model: Tok2Vec, doc: Doc) -> TokenReader:
+    batch = _collect_layers(model, [doc], is_train=False)
     if batch is None:
         zeros = model.predict([doc])[0]
         return lambda start, end: zeros[start:end]
     layers, mix = batch.layers, model.layers[0]
 
     def read(start: int, end: int) -> Floats2d:
-        part = layers[:, start:end]
-        mixed: list[Floats2d] = mix.predict(LayerBatch(part, [part.shape[1]]))
+        chunk = layers[:, start:end]
+        mixed: list[Floats2d] = mix.predict(LayerBatch(chunk, [chunk.shape[1]]))
         return mixed[0]
 
     return read
 
 
-def _layers(
-    model: Model[list[Doc], list[Floats2d]], docs: Sequence[Doc], is_train: bool
-) -> LayerBatch | None:
-    """Collect layers of Docs, to which no gradient goes back.
+def _collect_layers(model: Tok2Vec, docs: Sequence[Doc], is_train: bool) -> LayerBatch | None:
+    """Collect the layers that are stored on Docs, and compute missing ones. They get no gradient.
 
-    RETURNS (Optional[LayerBatch]): The layers; None if no Doc has any and nothing can compute
-        them.
-    RAISES (ValueError): If Docs have layers of other tokens or of another shape, or only some have
-        any; in training, if there are none or a gradient would be lost.
+    docs (Sequence[Doc]): The Docs.
+    is_train (bool): Whether this is a forward pass in training.
+    RETURNS (Optional[LayerBatch]): The layers; None if no Doc has layers and they cannot be
+        computed.
+    RAISES (ValueError): If stored layers belong to other tokens or have another shape, or if only
+        some Docs have layers and the others cannot be computed. In training also if there are no
+        layers, or if the biLM is not frozen and its gradient would be lost.
     """
     n_layers, width = settings_of(model.layers[0]).n_layers, model.get_dim("nO")
     found: list[Floats3d | None] = [
@@ -151,7 +173,7 @@ def _layers(
     ]
     missing = [i for i, layers in enumerate(found) if layers is None and len(docs[i])]
     if missing:
-        computed = _compute(model, [docs[i] for i in missing], is_train)
+        computed = _compute_layers(model, [docs[i] for i in missing], is_train)
         if computed is not None:
             for i, layers in zip(missing, computed.split()):
                 found[i] = layers
@@ -166,15 +188,19 @@ def _layers(
             return None
     ops = model.ops
     arrays = [ops.asarray3f(layers) for layers in found if layers is not None]
-    joined = join(ops.xp, arrays, axis=1) if arrays else ops.alloc3f(n_layers, 0, width)
+    joined = join_docs(ops.xp, arrays, axis=1) if arrays else ops.alloc3f(n_layers, 0, width)
     return LayerBatch(joined, [len(doc) for doc in docs])
 
 
-def _compute(
-    model: Model[list[Doc], list[Floats2d]], docs: Sequence[Doc], is_train: bool
-) -> LayerBatch | None:
-    """RETURNS (Optional[LayerBatch]): The layers of Docs without any, by the upstream component;
-    None if there is none or it has no weights."""
+def _compute_layers(model: Tok2Vec, docs: Sequence[Doc], is_train: bool) -> LayerBatch | None:
+    """Compute the layers of Docs with the upstream component.
+
+    docs (Sequence[Doc]): The Docs.
+    is_train (bool): Whether this is a forward pass in training.
+    RETURNS (Optional[LayerBatch]): The layers; None if there is no upstream component, or if it
+        has no weights.
+    RAISES (ValueError): In training, if the biLM is not frozen and its gradient would be lost.
+    """
     elmo = model.upstream() if isinstance(model, ElmoListener) else None
     if elmo is None or not elmo.loaded:
         return None
@@ -182,7 +208,7 @@ def _compute(
     if is_train and not elmo.frozen:
         raise ValueError(MISSING if pending is None else OTHER_DOCS.format(name=elmo.name))
     if not is_train and pending is not None and pending.version == elmo.weights_version:
-        # of a component in annotating_components, with elmo not among them
+        # a component is in annotating_components, and 'elmo' is not
         where = pending.find(docs)
         if where is not None:
             return pending.read(where)
@@ -191,21 +217,3 @@ def _compute(
 
 def _no_backprop(d_mixed: list[Floats2d]) -> list[Doc]:
     return []
-
-
-NO_LAYERS = (
-    "A component that was trained on ELMo gets zeros for its vectors: the Docs have no layers. Is "
-    "'elmo' in the pipeline, enabled, and before this component?"
-)
-MISSING = (
-    "A listener got neither a batch from 'elmo' nor layers on the Docs. 'elmo' must come before "
-    "this component in the pipeline and be updated with it. To keep its weights, set "
-    "frozen = true in its block. In frozen_components it works only if it is sourced from a "
-    "trained pipeline and listed in annotating_components as well."
-)
-OTHER_DOCS = (
-    "A component that listens to '{name}' was trained on Docs that '{name}' was not updated with: "
-    "Docs that the component makes itself, or Docs whose tokens were merged or split in between. "
-    "Their gradient cannot reach the biLM. Set frozen = true in the block of '{name}', or give the "
-    'component a biLM of its own: @architectures = "spacy-elmo.Tok2VecElmo.v1".'
-)

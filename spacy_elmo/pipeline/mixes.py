@@ -1,8 +1,4 @@
-"""The layer mixes of a pipeline: who mixes the biLM's layers, and how.
-
-Owns how mixes are found in components and how pipelines are opened for it; `info` and
-`mix` show them.
-"""
+"""The mixes of a pipeline's components, as the commands `info` and `mix` print them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,12 +15,12 @@ ENCODER = "spacy-elmo.BiLM.v1"
 class ComponentMix:
     """The mix of one component.
 
-    component (str): Its name.
-    source (str): The `elmo` component it listens to, "*", "its own biLM", or
-        "doc.tensor" for the mix that an `elmo` component writes there.
-    learned (bool): Whether training sets the weights.
-    weights (List[float]): After the softmax, the token layer first.
-    gamma (float): The scale.
+    component (str): Name of the component.
+    source (str): Name of the `elmo` component to which it listens, "*", "its own biLM", or
+        "doc.tensor" for the mix that an `elmo` component stores there.
+    learned (bool): Whether the weights are trained.
+    weights (List[float]): Weights of the layers after the softmax, the token layer first.
+    gamma (float): Scale of the mixed vectors.
     """
 
     component: str
@@ -35,7 +31,11 @@ class ComponentMix:
 
 
 def is_pipeline(name: str) -> bool:
-    """RETURNS (bool): Whether this is a saved pipeline or an installed one."""
+    """Return whether there is a pipeline with this name.
+
+    name (str): A path or the name of a package.
+    RETURNS (bool): Whether it is the directory of a saved pipeline, or an installed package.
+    """
     from spacy.util import is_package
 
     path = Path(name)
@@ -45,21 +45,23 @@ def is_pipeline(name: str) -> bool:
 
 
 def load_pipeline(name: str) -> "Language":
-    """Load a pipeline, with its biLMs where there is room, whatever device they had.
+    """Load a pipeline. The `device` settings of its biLMs are ignored, so that it can be loaded on
+    a machine without these devices.
 
-    name (str): Its directory or package.
+    name (str): Directory or package of the pipeline.
     RETURNS (Language): The pipeline.
+    RAISES (ValueError): If there is no such pipeline.
     """
     import spacy
     from spacy.util import get_package_path, load_config
 
     if not is_pipeline(name):
         raise ValueError(
-            f"{name} is no pipeline: expected a directory with config.cfg and meta.json, as "
+            f"{name} is not a pipeline: expected a directory with config.cfg and meta.json, as "
             f"nlp.to_disk or 'spacy train' writes it, or the name of an installed package."
         )
     path = Path(name) if Path(name).exists() else get_package_path(name)
-    if not (path / "config.cfg").is_file():  # a package keeps its pipeline one level down
+    if not (path / "config.cfg").is_file():  # a package has its pipeline in a subdirectory
         path = next(path.glob("*/config.cfg")).parent
     config = load_config(path / "config.cfg", interpolate=False)
     devices = _device_settings(config["components"], "components")
@@ -67,7 +69,11 @@ def load_pipeline(name: str) -> "Language":
 
 
 def collect_mixes(nlp: "Language") -> list[ComponentMix]:
-    """RETURNS (List[ComponentMix]): The mixes of all components, disabled ones included."""
+    """Collect the mixes of a pipeline's components, disabled ones included.
+
+    nlp (Language): The pipeline.
+    RETURNS (List[ComponentMix]): The mixes, in the order of the pipeline.
+    """
     from thinc.api import Model
 
     from ..models.encoder import n_layers_of
@@ -79,7 +85,15 @@ def collect_mixes(nlp: "Language") -> list[ComponentMix]:
         model = getattr(pipe, "model", None)
         if isinstance(pipe, Elmo):
             weights = fixed_mix(pipe.model.ops, n_layers_of(pipe.model), pipe.mix).tolist()
-            mixes.append(ComponentMix(name, "doc.tensor", False, weights, 1.0))
+            mixes.append(
+                ComponentMix(
+                    component=name,
+                    source="doc.tensor",
+                    learned=False,
+                    weights=weights,
+                    gamma=1.0,
+                )
+            )
         elif isinstance(model, Model):
             upstream = {
                 node.layers[0].id: str(getattr(node, "upstream_name", "*"))
@@ -89,14 +103,24 @@ def collect_mixes(nlp: "Language") -> list[ComponentMix]:
             for node in model.walk():
                 if node.name == "scalar_mix":
                     values, gamma = mix_weights(node)
-                    source = upstream.get(node.id, "its own biLM")
-                    learned = settings_of(node).weights is None
-                    mixes.append(ComponentMix(name, source, learned, values.tolist(), gamma))
+                    mixes.append(
+                        ComponentMix(
+                            component=name,
+                            source=upstream.get(node.id, "its own biLM"),
+                            learned=settings_of(node).weights is None,
+                            weights=values.tolist(),
+                            gamma=gamma,
+                        )
+                    )
     return mixes
 
 
 def table_of(mixes: list[ComponentMix]) -> dict[str, Any]:
-    """RETURNS (Dict[str, Any]): Arguments for wasabi's table, a row for each mix."""
+    """Format mixes as a table with a row for each mix.
+
+    mixes (List[ComponentMix]): The mixes, at least one.
+    RETURNS (Dict[str, Any]): Arguments of wasabi's `table`.
+    """
     depth = max(len(mix.weights) for mix in mixes) - 1
     rows = [
         (
@@ -114,7 +138,12 @@ def table_of(mixes: list[ComponentMix]) -> dict[str, Any]:
 
 
 def _device_settings(block: Any, path: str) -> Iterator[str]:
-    """Where a config pins a biLM to a device, in dot notation."""
+    """Find the settings of a config that name the device of a biLM.
+
+    block (Any): A block or value of the config.
+    path (str): Its path in dot notation.
+    YIELDS (str): The path of a setting.
+    """
     if not isinstance(block, dict):
         return
     if block.get("@architectures") == ENCODER and block.get("device") is not None:

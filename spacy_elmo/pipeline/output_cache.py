@@ -1,17 +1,19 @@
-"""Layers of training and development Docs, kept across epochs while the biLM is frozen.
+"""A cache for the layers of training and development Docs while the biLM is frozen.
 
-Layers belong to the weights and settings that they were computed with: others empty the cache.
-Nothing is evicted: in an epoch every Doc comes once, so evicting the oldest would evict the next.
+The cache is emptied when the weights or settings change with which its layers were computed.
+Nothing is evicted: each epoch reads every Doc once, so evicting the oldest Doc would evict the one
+that is needed next.
 """
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, cast
 
 from spacy.tokens import Doc
+from thinc.types import Floats3d
 
-from ..models.encoder import Encoder, Settings, n_layers_of, shim_of
-from ..models.layer_batch import Floats3d, LayerBatch
+from ..models.encoder import Encoder, n_layers_of, settings_of, shim_of
+from ..models.layer_batch import LayerBatch
 from ..text.segments import Segmenter, find_starts
 from ..text.tokens import Tokens
 
@@ -19,13 +21,13 @@ MEGABYTE = 2**20
 
 
 class OutputCache:
-    """Layers by the content of the Doc.
+    """Stores the layers of Docs by the content of the Doc.
 
-    Docs of updates are stored when they are first seen. Docs of predictions are stored if they
-    were also predicted before the last update: development data is, and a text that is served
-    after the training is not.
+    The Docs of an update are stored when they are first seen. A Doc of a prediction is stored if it
+    was also predicted before the last update. Thus development data is stored, and texts that are
+    served after the training are not.
 
-    max_mb (int): Memory to use at most; 0 to store nothing.
+    max_mb (int): Maximum memory in MB; 0 to store nothing.
     """
 
     def __init__(self, max_mb: int) -> None:
@@ -35,11 +37,11 @@ class OutputCache:
     def __len__(self) -> int:
         return len(self._layers)
 
-    def __reduce__(self):  # type: ignore[no-untyped-def]
+    def __reduce__(self) -> tuple[Any, ...]:
         return OutputCache, (self.max_bytes // MEGABYTE,)  # copies start empty
 
     def clear(self) -> None:
-        """Start from nothing, as before the first update."""
+        """Empty the cache, and store nothing before the next update."""
         self.in_use = False
         self.hits = self.misses = 0
         self._state: Any = None
@@ -49,7 +51,7 @@ class OutputCache:
         self._drop_layers()
 
     def update(self, model: Encoder, docs: Sequence[Doc]) -> LayerBatch:
-        """As `predict`, for the Docs of a training step, all of which are stored.
+        """Return all layers of the Docs of a training step, and store them.
 
         model (Model[List[Doc], LayerBatch]): The encoder.
         docs (Sequence[Doc]): The Docs.
@@ -61,7 +63,7 @@ class OutputCache:
         return self._run(model, docs, training=True)
 
     def predict(self, model: Encoder, docs: Sequence[Doc]) -> LayerBatch:
-        """Return all layers of some Docs; the biLM runs over those that are not stored.
+        """Return all layers of Docs. The biLM runs over the Docs that are not stored.
 
         model (Model[List[Doc], LayerBatch]): The encoder.
         docs (Sequence[Doc]): The Docs.
@@ -70,9 +72,8 @@ class OutputCache:
         return self._run(model, docs, training=False)
 
     def _run(self, model: Encoder, docs: Sequence[Doc], training: bool) -> LayerBatch:
-        settings: Settings = model.attrs["settings"]
-        self._check_state(model, settings)
-        keys = self.keys(docs, settings.segmenter)
+        self._check_state(model)
+        keys = self.keys(docs, settings_of(model).segmenter)
         found: list[Floats3d | None] = [self._layers.get(key) for key in keys]
         missing = [i for i, layers in enumerate(found) if layers is None]
         self.misses += len(missing)
@@ -94,7 +95,12 @@ class OutputCache:
 
     @staticmethod
     def keys(docs: Sequence[Doc], segmenter: Segmenter) -> list[bytes]:
-        """RETURNS (List[bytes]): The same for Docs that the biLM reads in the same way."""
+        """Return the key of each Doc. Docs with the same tokens and segments have the same key.
+
+        docs (Sequence[Doc]): The Docs.
+        segmenter (Callable[[Doc], Ints1d]): Returns the tokens at which segments start.
+        RETURNS (List[bytes]): The keys.
+        """
         tokens = Tokens.of(docs)
         starts = find_starts(tokens, segmenter)
         return [
@@ -102,9 +108,9 @@ class OutputCache:
             for a, b in zip(tokens.offsets, tokens.offsets[1:])
         ]
 
-    def _check_state(self, model: Encoder, settings: Settings) -> None:
+    def _check_state(self, model: Encoder) -> None:
         """Drop layers that were computed with other weights or settings."""
-        version = shim_of(model).bilm.weights_version
+        version, settings = shim_of(model).module.weights_version, settings_of(model)
         state = version, settings.start_state, settings.precision, type(model.ops)
         if state != self._state:
             self._drop_layers()
@@ -115,13 +121,14 @@ class OutputCache:
         self.n_bytes = 0
 
     def _store(self, key: bytes, layers: Floats3d) -> None:
-        """Store a copy of the layers [n_layers, n_tokens, width] of a Doc, if there is room."""
+        """Store a copy of the layers [n_layers, n_tokens, width] of a Doc, if the budget allows
+        it."""
         if key not in self._layers and self.n_bytes + layers.nbytes <= self.max_bytes:
-            self._layers[key] = layers.copy()
+            self._layers[key] = cast(Any, layers).copy()
             self.n_bytes += layers.nbytes
 
     def _note(self, key: bytes, layers: Floats3d) -> None:
-        """Remember that a Doc was predicted, as long as its layers would fit."""
+        """Record that a Doc was predicted, if the budget would allow its layers."""
         if key not in self._seen and self._seen_bytes + layers.nbytes <= self.max_bytes:
             self._seen.add(key)
             self._seen_bytes += layers.nbytes

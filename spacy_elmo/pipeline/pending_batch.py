@@ -1,12 +1,12 @@
-"""One batch of training between the `elmo` component and its listeners.
+"""A training batch that is shared by the `elmo` component and its listeners.
 
-Owns the layers of the batch, the one buffer that all listeners add their gradients
-to, and the decision when the biLM's backward pass runs. No listener is special: one
-that stays silent, is frozen or excluded costs the others nothing.
+It holds the layers of the batch and the buffer to which all listeners add their gradients, and
+runs the biLM's backward pass when all have reported. A listener that does not report, because its
+component is frozen, excluded or returns early, does not affect the gradients of the others.
 
 A component may train on copies of the Docs, as spaCy's entity_linker does. A mark in the user data
-tells them from later Docs of the same text, and a digest of the tokens from Docs whose tokens were
-merged or split since.
+distinguishes the copies from later Docs of the same text. A digest of the tokens distinguishes
+them from Docs whose tokens were merged or split in between.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,34 +23,35 @@ _marks = count(1)
 
 
 class PendingBatch:
-    """The layers of a batch, and who has reported a gradient for which Docs.
+    """The layers of a batch, and which listeners have reported a gradient for which Docs.
 
     docs (Sequence[Doc]): The Docs of the batch.
-    batch (LayerBatch): Their layers; with `d_layers` if a gradient is wanted.
-    listeners (int): How many listeners may report.
-    backprop (Optional[Callable[[LayerBatch], None]]): Takes the collected gradient
-        through the biLM, once; None if it is frozen.
-    version (int): Of the weights that the layers were computed with.
-    name (str): Of the upstream component.
+    batch (LayerBatch): The layers of the Docs, with `d_layers` if a gradient is needed.
+    n_listeners (int): Number of listeners that may report.
+    backprop (Optional[Callable[[LayerBatch], None]]): Runs the biLM's backward pass with the
+        collected gradient; None if the biLM is frozen.
+    version (int): Version of the weights with which the layers were computed.
+    name (str): Name of the upstream component.
     """
 
     def __init__(
         self,
         docs: Sequence[Doc],
         batch: LayerBatch,
-        listeners: int,
+        *,
+        n_listeners: int,
         backprop: Callable[[LayerBatch], None] | None = None,
         version: int = 0,
         name: str = "elmo",
     ) -> None:
-        self.docs = list(docs)  # held, so that their ids stay theirs
+        self.docs = list(docs)  # keeps the Docs alive, so that their ids stay unique
         self.batch = batch
         self.version = version
         self.backprop = backprop
         self.flushed = False
-        self._n_listeners = listeners
+        self._n_listeners = n_listeners
         self._index = {id(doc): i for i, doc in enumerate(self.docs)}
-        # Doc.copy keeps it, and so do Docs with the user data of another one
+        # `Doc.copy` and Docs that are given the user data of another Doc keep this key
         self._key = cast(Any, ("._.", f"{name}_batch", None, None))
         self._mark = next(_marks)
         self._digests = [digest_of(doc) for doc in self.docs]
@@ -62,17 +63,18 @@ class PendingBatch:
         self._reported: dict[int, set[int]] = {}
         self._open = 0
 
-    def __reduce__(self):  # type: ignore[no-untyped-def]
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(None), ()  # a copied or pickled listener has no pending batch
 
     def __deepcopy__(self, memo: object) -> None:
         return None
 
     def find(self, docs: Sequence[Doc]) -> list[int] | None:
-        """Find Docs of the batch, or copies of them, by their tokens.
+        """Find Docs of the batch, or copies of them.
 
         docs (Sequence[Doc]): The Docs, in any order.
-        RETURNS (Optional[List[int]]): The place of each in the batch; None if one is not in it.
+        RETURNS (Optional[List[int]]): The position of each Doc in the batch; None if a Doc is not
+            in the batch.
         """
         where: list[int] = []
         used: dict[bytes, int] = {}
@@ -81,7 +83,7 @@ class PendingBatch:
             places = self._places.get(digest)
             if places is None or (place is None and doc.user_data.get(self._key) != self._mark):
                 return None
-            # copies of several equal Docs are those of one after the other
+            # the n-th copy of several equal Docs is a copy of the n-th of them
             n = used[digest] = used.get(digest, -1) + 1
             if place is None or self._digests[place] != digest:
                 place = places[n % len(places)]
@@ -91,20 +93,24 @@ class PendingBatch:
     def read(self, where: Sequence[int]) -> LayerBatch:
         """Return the layers of some Docs of the batch, without a gradient.
 
-        where (Sequence[int]): The places of the Docs, as `find` returns them.
-        RETURNS (LayerBatch): Their layers.
+        where (Sequence[int]): The positions of the Docs, as `find` returns them.
+        RETURNS (LayerBatch): The layers of the Docs.
         """
         if where == list(range(len(self.docs))):
             return LayerBatch(self.batch.layers, self.batch.lengths)
         # numpy's functions dispatch to cupy for its arrays
-        parts = [self.batch.layers[:, :0], *(self.batch.layers[:, self._rows(i)] for i in where)]
-        return LayerBatch(numpy.concatenate(parts, axis=1), [self.batch.lengths[i] for i in where])
+        per_doc: Any = [self.batch.layers[:, self._rows(i)] for i in where]
+        joined: Any = numpy.concatenate([self.batch.layers[:, :0], *per_doc], axis=1)
+        return LayerBatch(joined, [self.batch.lengths[i] for i in where])
 
     def take(self, where: Sequence[int]) -> LayerBatch:
-        """As `read`, for a forward pass in training, after which `report` follows.
+        """Return the layers of some Docs of the batch for a forward pass in training. Its backward
+        pass must call `report`.
 
-        RETURNS (LayerBatch): The layers. All Docs in order share the gradient buffer;
-            others get a part of their own, which `report` adds to it.
+        where (Sequence[int]): The positions of the Docs, as `find` returns them.
+        RETURNS (LayerBatch): The layers of the Docs. If these are all Docs in order, `d_layers` is
+            the shared buffer. Otherwise it is a new buffer, which `report` adds to the shared one.
+        RAISES (ValueError): If the biLM's backward pass for the batch has already run.
         """
         if self.flushed:
             raise ValueError(
@@ -116,30 +122,33 @@ class PendingBatch:
         taken = self.read(where)
         if self.batch.d_layers is not None:
             shared = taken.layers is self.batch.layers
-            taken.d_layers = self.batch.d_layers if shared else numpy.zeros_like(taken.layers)
+            zeros: Any = None if shared else numpy.zeros_like(cast(Any, taken.layers))
+            taken.d_layers = self.batch.d_layers if shared else zeros
         return taken
 
     def report(self, listener: int, where: Sequence[int], taken: LayerBatch) -> None:
-        """Note that a listener's gradient has been added; run the backward pass when
-        all listeners have reported all Docs.
+        """Record that a listener has added its gradient, and run the biLM's backward pass when all
+        listeners have reported all Docs.
 
-        listener (int): The listener's id.
-        where (Sequence[int]): The places of the Docs that the gradient is for.
-        taken (LayerBatch): What `take` gave for them.
+        listener (int): Id of the listener.
+        where (Sequence[int]): The positions of the Docs that the gradient belongs to.
+        taken (LayerBatch): What `take` returned for them.
+        RAISES (ValueError): If the biLM's backward pass for the batch has already run.
         """
         if self.flushed:
             raise ValueError(
                 "A component sent a gradient to 'elmo' after the biLM's backward pass for this "
                 "batch had run. Run each update of a component before the next update of 'elmo'."
             )
-        d_layers = self.batch.d_layers
-        if d_layers is not None and taken.d_layers is not None and taken.d_layers is not d_layers:
+        d_layers: Any = self.batch.d_layers
+        d_taken: Any = taken.d_layers
+        if d_layers is not None and d_taken is not None and d_taken is not d_layers:
             start = 0
             for i in where:
                 end = start + self.batch.lengths[i]
-                d_layers[:, self._rows(i)] += taken.d_layers[:, start:end]
+                d_layers[:, self._rows(i)] += d_taken[:, start:end]
                 start = end
-            taken.d_layers[...] = 0  # a callback may be called again, for another loss
+            d_taken[...] = 0  # a backward pass may be called again, for another loss
         self._open -= 1
         self._reported.setdefault(listener, set()).update(where)
         if self.complete:
@@ -152,12 +161,12 @@ class PendingBatch:
         return done == self._n_listeners and self._open == 0
 
     def flush(self) -> None:
-        """Run the backward pass if it has not run and there is any gradient."""
+        """Run the biLM's backward pass, if it has not run and a listener has reported."""
         if self.flushed or self.backprop is None or not self._reported:
             return
         self.flushed = True
         self.backprop(self.batch)
-        self.backprop = None  # lets go of the graph
+        self.backprop = None  # frees the autograd graph
         self.batch.d_layers = None
 
     def _rows(self, index: int) -> slice:

@@ -1,7 +1,4 @@
-"""The factory `punct_sentencizer`: sentences by the same rule that cuts text for the biLM.
-
-Owns how the starts of segments become those of sentences. It has nothing to train or store.
-"""
+"""The component `punct_sentencizer`: sentence boundaries by the rule of the biLM's segments."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -17,7 +14,7 @@ from spacy.training import Example
 from ..text.segments import PunctSegments, find_starts
 from ..text.tokens import Tokens
 
-# sentences are as long as they are
+# without a limit: long sentences stay whole
 SEGMENTER = PunctSegments(max_length=sys.maxsize)
 START, INSIDE, UNKNOWN = 1, -1, 0
 
@@ -33,18 +30,19 @@ Scorer = Callable[[Iterable[Example]], dict[str, Any]]
 def make_punct_sentencizer(
     nlp: Language, name: str, overwrite: bool, scorer: Scorer | None
 ) -> "PunctSentencizer":
-    """Make the component; see `PunctSentencizer` for the settings."""
+    """Construct the component; see `PunctSentencizer` for the settings."""
     return PunctSentencizer(name, overwrite=overwrite, scorer=scorer)
 
 
 class PunctSentencizer(Pipe):
-    """Marks sentences: they end after final punctuation and the closing quotes and brackets
-    that follow it, unless a lower-case word comes next, and at blank lines.
+    """Sets sentence boundaries. A sentence ends at a blank line, and after final punctuation with
+    the closing quotes and brackets that follow it, unless the next word is lower-case.
 
     name (str): Name of the component in the pipeline.
-    overwrite (bool): Whether to change tokens that are marked already, by another component
-        or by the corpus.
-    scorer (Callable): Compares the sentences with those of a corpus, for `nlp.evaluate`.
+    overwrite (bool): Whether to change `is_sent_start` of tokens for which another component or
+        the corpus has set it.
+    scorer (Optional[Callable]): Scores the sentences against those of a corpus, for
+        `nlp.evaluate`.
     """
 
     def __init__(
@@ -59,7 +57,7 @@ class PunctSentencizer(Pipe):
         self.scorer = scorer
 
     def __call__(self, doc: Doc) -> Doc:
-        """Mark the sentences of a Doc, in place.
+        """Set the sentence boundaries of a Doc, in place.
 
         doc (Doc): The Doc, which may be empty.
         RETURNS (Doc): The same Doc.
@@ -76,10 +74,10 @@ class PunctSentencizer(Pipe):
 
 
 def sentence_starts(doc: Doc) -> np.ndarray:
-    """Where sentences start. Whitespace belongs to the sentence before it, and to the first
-    one where a Doc begins with it.
+    """Return whether each token starts a sentence. Whitespace belongs to the sentence before it;
+    at the beginning of a Doc it belongs to the first sentence.
 
-    doc (Doc): The Doc.
+    doc (Doc): The Doc, not empty.
     RETURNS (ndarray): bool [n_tokens].
     """
     tokens = Tokens.of([doc])

@@ -1,20 +1,22 @@
-"""Similarity of spaCy's objects by the vectors that `elmo` wrote."""
+"""Similarity of Docs, spans and tokens by the vectors in `doc.tensor`."""
 
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 from spacy.tokens import Doc, Span, Token
 from thinc.api import to_numpy
 
 
 def similarity(one: Doc | Span | Token, other: Doc | Span | Token) -> float:
-    """Return the cosine of two vectors: rows of `doc.tensor`, of Docs and spans their mean.
+    """Return the cosine similarity of two vectors. The vector of a token is its row of
+    `doc.tensor`; the vector of a Doc or span is the mean of its rows.
 
     spaCy's own `similarity` is 1 for equally spelled words, whatever their vectors are. This
     function can be set as a hook: `doc.user_token_hooks["similarity"] = similarity`.
 
-    one, other (Union[Doc, Span, Token]): What to compare, of the same Doc or of two Docs.
-    RETURNS (float): The cosine; 0 if a vector is zero, as of whitespace.
-    RAISES (ValueError): If a Doc has no vectors, or vectors of another width.
+    one, other (Union[Doc, Span, Token]): What to compare, from one Doc or from two Docs.
+    RETURNS (float): The cosine; 0 if a vector is zero, as for whitespace.
+    RAISES (ValueError): If a Doc has no vectors, or if the vectors have different widths.
     """
     a, b = _vector(one), _vector(other)
     if a.shape != b.shape:
@@ -26,7 +28,7 @@ def similarity(one: Doc | Span | Token, other: Doc | Span | Token) -> float:
     return float(a @ b) / norms if norms else 0.0
 
 
-def _vector(found: Any) -> Any:
+def _vector(found: Any) -> np.ndarray:
     """RETURNS (ndarray): float64 [width]."""
     if not isinstance(found, (Doc, Span, Token)):
         raise ValueError(
@@ -34,7 +36,7 @@ def _vector(found: Any) -> Any:
             f"which has no vector in context."
         )
     doc = found if isinstance(found, Doc) else found.doc
-    shape: Any = getattr(doc.tensor, "shape", ())  # doc_cleaner leaves None
+    shape: Any = getattr(doc.tensor, "shape", ())  # doc_cleaner sets None
     if len(shape) != 2 or shape[0] != len(doc):
         raise ValueError(
             f"A Doc has {len(doc)} tokens, but doc.tensor has the shape {shape}. Run 'elmo' over "
@@ -44,4 +46,6 @@ def _vector(found: Any) -> Any:
         rows = doc.tensor[found.i : found.i + 1]
     else:
         rows = doc.tensor if isinstance(found, Doc) else doc.tensor[found.start : found.end]
-    return to_numpy(rows).astype("f8").sum(axis=0) / max(len(rows), 1)
+    values: np.ndarray = cast(Any, to_numpy)(rows)  # thinc leaves it untyped
+    mean: np.ndarray = values.astype("f8").sum(axis=0) / max(len(rows), 1)
+    return mean

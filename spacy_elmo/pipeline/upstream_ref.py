@@ -1,4 +1,4 @@
-"""The way from a listener to its upstream component, which it does not keep alive."""
+"""A listener's reference to its upstream component, which does not keep the component alive."""
 
 from typing import TYPE_CHECKING, Any, Optional
 from weakref import ref
@@ -17,14 +17,14 @@ class UpstreamRef:
         self._ref = ref(component) if component is not None else None
 
     def __call__(self) -> Optional["Elmo"]:
-        """RETURNS (Optional[Elmo]): The component; None where it is gone."""
+        """RETURNS (Optional[Elmo]): The component; None if it no longer exists."""
         return self._ref() if self._ref is not None else None
 
-    def __reduce__(self) -> Any:
+    def __reduce__(self) -> tuple[Any, ...]:
         return UpstreamRef, (self(),)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "UpstreamRef":
-        # the component's copy if it is being copied as well: a copy of a listener alone, as for
-        # rehearsal, does not need another biLM
+        # refers to the copy of the component if that is copied too; a copy of the listener alone,
+        # as for rehearsal, keeps the component and does not copy its biLM
         component = self()
         return UpstreamRef(memo.get(id(component), component))

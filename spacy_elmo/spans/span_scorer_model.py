@@ -156,7 +156,7 @@ def init(model: SpanModel, X: Any = None, Y: Any = None) -> None:
         model.set_dim("nO", Y.shape[1])
     if model.has_dim("nO"):
         sizes = {"width": tok2vec.get_dim("nO"), "n_scores": model.get_dim("nO")}
-        _shim(model).set_new(model.ops, **sizes)
+        _shim(model).build_module(model.ops, **sizes)
 
 
 @own_torch_settings()

@@ -11,8 +11,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, Span
 from spacy.training import Example
 
-from spacy_elmo.models.bilm_shim import BiLMShim
-from spacy_elmo.models.module_shim import ModuleShim
+from spacy_elmo.models.torch_shim import TorchShim
 
 from ..coref.toys import bare, story_doc
 from ..pipelines import LISTENER, add_elmo, add_listener, bilm_of
@@ -82,9 +81,7 @@ def result_of(nlp: Language, use: tuple[str, ...]) -> Result:
         for number, node in enumerate(nodes):
             key = f"{name}.{node.name}.{number}"
             for shim in node.shims:
-                if isinstance(shim, BiLMShim):
-                    found[key] = digest_of_module(shim.bilm)
-                elif isinstance(shim, ModuleShim):
+                if isinstance(shim, TorchShim):
                     found[key] = digest_of_module(shim.module)
             if node.name in ("scalar_mix", "word_features"):
                 params = [x for param in node.param_names for x in (param, node.get_param(param))]

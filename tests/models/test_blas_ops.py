@@ -1,4 +1,4 @@
-"""Layers that multiply by numpy's BLAS."""
+"""Layers whose GEMMs are computed by numpy's BLAS."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from spacy_elmo.models.blas_ops import BLAS, BlasOps, set_gemm, use_blas_gemm
 from ..pipelines import pipeline
 
 
-def test_all_layers_multiply_faster_and_the_same():
+def test_all_layers_use_numpys_blas_with_the_same_results():
     X = np.random.default_rng(0).normal(size=(7, 5)).astype("f")
     model = chain(Maxout(nO=4, nP=2), Linear(nO=3))
     model.initialize(X, np.zeros((7, 3), dtype="f"))
@@ -27,7 +27,7 @@ def test_all_layers_multiply_faster_and_the_same():
     assert_allclose(backprop(expected), d_expected, atol=1e-5)
 
 
-def test_other_ops_stay():
+def test_other_ops_are_left_unchanged():
     class OtherOps(NumpyOps):
         name = "other"
 
@@ -56,7 +56,7 @@ if __name__ == "__main__":
 """
 
 
-def test_processes_side_by_side_use_one_core_each(tmp_path):
+def test_parallel_processes_use_one_core_each(tmp_path):
     (tmp_path / "run.py").write_text(CODE)
     command = [sys.executable, str(tmp_path / "run.py")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
@@ -84,7 +84,7 @@ def test_ops_of_other_components_change_only_where_asked(action, tmp_path):
     assert BlasOps not in ops_of(nlp).values()
 
 
-def test_a_callback_asks_for_it_and_can_be_undone(tmp_path):
+def test_a_callback_in_the_config_can_be_undone(tmp_path):
     nlp = pipeline("tagger", "ner")
     doc = nlp("Ann saw Rome .")
     callback = {"@callbacks": "spacy-elmo.use_blas_gemm.v1"}

@@ -5,7 +5,7 @@ from numpy.testing import assert_array_equal
 from spacy.tokens import Doc
 from thinc.api import Model, concatenate
 
-from spacy_elmo.models.concatenate import side_by_side
+from spacy_elmo.models.concatenate import concatenate_vectors
 
 VOCAB = spacy.blank("en").vocab
 WIDTHS = (3, 1, 4)
@@ -16,37 +16,37 @@ def docs_of(lengths):
 
 
 def make(kind, gradients):
-    """Models that make random vectors and keep the gradients that they get."""
+    """Concatenate layers that return random vectors and append their gradients to lists."""
 
-    def layer(width, kept):
+    def layer(width, received):
         def forward(model, docs, is_train):
             random = np.random.default_rng(width)
-            parts = [random.normal(size=(len(doc), width)).astype("f") for doc in docs]
+            vectors = [random.normal(size=(len(doc), width)).astype("f") for doc in docs]
 
-            def backprop(d_parts):
-                kept.extend(d_parts)
+            def backprop(d_vectors):
+                received.extend(d_vectors)
                 return []
 
-            return parts, backprop
+            return vectors, backprop
 
         return Model(f"vectors{width}", forward, dims={"nO": width})
 
-    kept = [[] for _ in WIDTHS]
-    gradients.extend(kept)
-    model = kind(*map(layer, WIDTHS, kept))
+    received = [[] for _ in WIDTHS]
+    gradients.extend(received)
+    model = kind(*map(layer, WIDTHS, received))
     model.initialize()
     return model
 
 
 @pytest.mark.parametrize("lengths", [[5], [2, 0, 3], [0], [0, 0], [1, 1]])
-def test_as_thincs_concatenate(lengths):
+def test_output_and_gradients_equal_those_of_thincs_concatenate(lengths):
     docs, mine, theirs = docs_of(lengths), [], []
-    model, plain = make(side_by_side, mine), make(concatenate, theirs)
+    model, plain = make(concatenate_vectors, mine), make(concatenate, theirs)
     assert model.get_dim("nO") == sum(WIDTHS)
     assert [node.name for node in model.walk()] == [node.name for node in plain.walk()]
     (found, backprop), (expected, plain_backprop) = (m(docs, True) for m in (model, plain))
     random = np.random.default_rng(9)
-    gradient = [random.normal(size=part.shape).astype("f") for part in expected]
+    gradient = [random.normal(size=vectors.shape).astype("f") for vectors in expected]
     assert backprop(gradient) == plain_backprop(gradient) == []
     for one, other in zip((found, *mine), (expected, *theirs)):
         assert len(one) == len(other) == len(docs)
@@ -56,6 +56,6 @@ def test_as_thincs_concatenate(lengths):
 
 
 def test_no_docs():
-    model = make(side_by_side, [])
+    model = make(concatenate_vectors, [])
     found, backprop = model([], True)
     assert found == [] and backprop([]) == []

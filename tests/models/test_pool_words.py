@@ -30,7 +30,7 @@ def make(vectors, gradients=None):
     return model
 
 
-def test_means_are_those_of_the_word_in_its_doc():
+def test_means_are_over_the_tokens_of_a_word_in_its_doc():
     docs = [doc_of("Laura saw the house and the House saw laura"), doc_of("Laura slept")]
     vectors = vectors_of(docs)
     model = make(vectors)
@@ -43,7 +43,7 @@ def test_means_are_those_of_the_word_in_its_doc():
             assert_allclose(mean, mine[same].mean(axis=0), atol=1e-6)
 
 
-def test_what_is_in_the_batch_changes_nothing():
+def test_vectors_do_not_depend_on_the_batch():
     docs = [doc_of("a b a"), doc_of("b b c"), doc_of("")]
     vectors = vectors_of(docs)
     together = make(vectors).predict(docs)
@@ -51,26 +51,26 @@ def test_what_is_in_the_batch_changes_nothing():
         assert_allclose(make([mine]).predict([doc])[0], found, atol=1e-6)
 
 
-def test_the_gradient_is_the_numerical_one():
+def test_the_gradient_equals_the_numerical_gradient():
     docs = [doc_of("a b a c"), doc_of(""), doc_of("a a b")]
     vectors, gradients = vectors_of(docs), []
     model = make(vectors, gradients)
     found, backprop = model(docs, is_train=True)
     random = np.random.default_rng(1)
-    weights = [random.normal(size=part.shape).astype("f") for part in found]
+    weights = [random.normal(size=output.shape).astype("f") for output in found]
     backprop(weights)
 
     for n, gradient in enumerate(gradients):
 
         def loss(moved, n=n):
-            parts = make([*vectors[:n], moved, *vectors[n + 1 :]]).predict(docs)
-            return sum(float((part * weight).sum()) for part, weight in zip(parts, weights))
+            outputs = make([*vectors[:n], moved, *vectors[n + 1 :]]).predict(docs)
+            return sum(float((output * weight).sum()) for output, weight in zip(outputs, weights))
 
         # a linear function, so any step will do
         assert_allclose(gradient, numeric(loss, vectors[n], step=0.5), atol=1e-4)
 
 
-def test_dropout_is_on_the_means_and_in_training_alone():
+def test_dropout_is_applied_to_the_means_in_training_only():
     docs = [doc_of("a b c d e f g h a b c d")]
     vectors, gradients = vectors_of(docs), []
     model = make(vectors, gradients)

@@ -44,7 +44,7 @@ def plain_mix(layers, w, gamma, layer_norm=False):
 def test_values(layer_norm):
     batch = make_batch()
     mixed = make_mix(layer_norm=layer_norm).predict(batch)
-    assert [len(part) for part in mixed] == LENGTHS
+    assert [len(rows) for rows in mixed] == LENGTHS
     expected = plain_mix(batch.layers, (0.3, -0.5, 0.9), 1.7, layer_norm)
     assert_allclose(np.concatenate(mixed), expected, atol=1e-6)
 
@@ -72,14 +72,14 @@ def test_gradients_equal_numeric_ones(layer_norm):
 
 def test_gradients_of_several_mixes_add_up_in_one_buffer():
     batch, d_mixed = make_batch(), np.ones((sum(LENGTHS), WIDTH), dtype="f")
-    parts = [d_mixed[:3], d_mixed[3:3], d_mixed[3:]]
-    make_mix().begin_update(batch)[1](parts)
+    d_rows = [d_mixed[:3], d_mixed[3:3], d_mixed[3:]]
+    make_mix().begin_update(batch)[1](d_rows)
     once = batch.d_layers.copy()
-    make_mix().begin_update(batch)[1](parts)
+    make_mix().begin_update(batch)[1](d_rows)
     assert_allclose(batch.d_layers, 2 * once)
 
 
-def test_nothing_is_kept_for_layers_that_want_no_gradient():
+def test_layers_that_need_no_gradient_get_no_buffer():
     batch = make_batch(wants_gradient=False)
     mix = make_mix()
     mixed, backprop = mix.begin_update(batch)
@@ -88,7 +88,7 @@ def test_nothing_is_kept_for_layers_that_want_no_gradient():
     assert mix.has_grad("w") and mix.has_grad("gamma")
 
 
-def test_penalty_is_on_the_raw_weights_and_not_on_gamma():
+def test_penalty_applies_to_the_raw_weights_and_not_to_gamma():
     batch = make_batch()
     zeros = [np.zeros((n, WIDTH), dtype="f") for n in LENGTHS]
     mix = make_mix(l2=0.5)
@@ -110,7 +110,7 @@ def test_values_of_the_original_test(w, gamma):
     batch = make_batch()
     mixed = np.concatenate(make_mix(w=w, gamma=gamma).predict(batch))
     s = [np.exp(x) / sum(np.exp(y) for y in w) for x in w]
-    expected = gamma * sum(part * layer for part, layer in zip(s, batch.layers))
+    expected = gamma * sum(weight * layer for weight, layer in zip(s, batch.layers))
     assert_allclose(mixed, expected, atol=1e-6)
 
 
@@ -133,7 +133,7 @@ def test_top_only():
     assert_allclose(batch.d_layers[2], np.full((sum(LENGTHS), WIDTH), 1.7, dtype="f"))
 
 
-def test_fixed_weights_are_not_learned_but_pass_gradients_on():
+def test_fixed_weights_are_not_trained_but_propagate_gradients():
     batch = make_batch()
     mix = make_mix(weights=[1.0, 2.0, 3.0])
     assert mix.param_names == ()
@@ -157,19 +157,19 @@ def test_wrong_settings():
         ScalarMix(WIDTH, 3, weights=[0.0, 1.0, 2.0], top_only=True)
 
 
-def test_dropout_in_training_alone():
+def test_dropout_in_training_only():
     batch = make_batch()
     mix = make_mix(dropout=0.5)
     expected = np.concatenate(make_mix().predict(batch))
     assert_array_equal(np.concatenate(mix.predict(batch)), expected)
     mixed, backprop = mix.begin_update(batch)
     dropped = np.concatenate(mixed)
-    kept = dropped != 0
-    assert 0 < kept.sum() < kept.size
-    assert_allclose(dropped[kept], 2 * expected[kept], rtol=1e-5)
+    retained = dropped != 0
+    assert 0 < retained.sum() < retained.size
+    assert_allclose(dropped[retained], 2 * expected[retained], rtol=1e-5)
     backprop([np.ones((n, WIDTH), dtype="f") for n in LENGTHS])
     s = softmax((0.3, -0.5, 0.9))
-    assert_allclose(batch.d_layers, 1.7 * s[:, None, None] * 2 * kept[None], rtol=1e-5)
+    assert_allclose(batch.d_layers, 1.7 * s[:, None, None] * 2 * retained[None], rtol=1e-5)
 
 
 def test_training_setting_does_not_change_the_dropout():
@@ -186,13 +186,13 @@ def test_no_docs_and_no_tokens():
         layers = np.zeros((3, 0, WIDTH), dtype="f")
         batch = LayerBatch(layers, lengths, layers.copy())
         mixed, backprop = make_mix(layer_norm=True).begin_update(batch)
-        assert [part.shape for part in mixed] == [(0, WIDTH)] * len(lengths)
+        assert [rows.shape for rows in mixed] == [(0, WIDTH)] * len(lengths)
         backprop(mixed)
 
 
 def test_outputs_are_float32_and_contiguous():
-    for part in make_mix(layer_norm=True).predict(make_batch()):
-        assert part.dtype == np.float32 and part.flags.c_contiguous
+    for rows in make_mix(layer_norm=True).predict(make_batch()):
+        assert rows.dtype == np.float32 and rows.flags.c_contiguous
 
 
 def test_layer_norm_of_a_token_does_not_depend_on_the_others():

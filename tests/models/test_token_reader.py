@@ -1,4 +1,6 @@
-"""Vectors a part at a time are those of the whole Doc, and the whole is never there."""
+"""Token vectors that are predicted in chunks equal those of the whole Doc."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,10 +10,11 @@ from numpy.testing import assert_allclose, assert_array_equal
 from spacy.tokens import Doc
 from thinc.api import Model
 
-from spacy_elmo.models import chunked as blocks
-from spacy_elmo.models.concatenate import side_by_side
+import spacy_elmo
+from spacy_elmo.models import chunked
+from spacy_elmo.models.concatenate import concatenate_vectors
 from spacy_elmo.models.pool_words import build_pool_words_v1
-from spacy_elmo.models.token_reader import READ_TOKENS, PartsOfDocs, token_reader
+from spacy_elmo.models.token_reader import READ_TOKENS, DocChunkReader, token_reader
 from spacy_elmo.models.word_features import build_word_features_v1
 from spacy_elmo.pipeline.listener import build_elmo_listener_v1
 
@@ -34,46 +37,87 @@ def doc_of(nlp, n_tokens, first=0):
     return nlp(Doc(nlp.vocab, words=words)) if words else Doc(nlp.vocab)
 
 
-def make(nlp, **listener):
-    """As in configs/coref_elmo.cfg."""
-    mixed = build_elmo_listener_v1(WIDTH, **listener)
-    features = build_word_features_v1(["NORM", "SHAPE"], [4, 3], [10, 10])
-    model = side_by_side(build_pool_words_v1(mixed), features)
+def word_features():
+    return build_word_features_v1(["NORM", "SHAPE"], [4, 3], [10, 10])
+
+
+# the layers that declare READ_TOKENS, by the module that declares it
+LAYERS = {
+    "listener": lambda **mix: build_elmo_listener_v1(WIDTH, **mix),
+    "pool_words": lambda **mix: build_pool_words_v1(build_elmo_listener_v1(WIDTH, **mix)),
+    "word_features": lambda: word_features(),
+    "concatenate": lambda **mix: concatenate_vectors(LAYERS["pool_words"](**mix), word_features()),
+}
+
+
+def make(nlp, name="concatenate", **mix):
+    """Construct a layer with other than initial parameters. By default, the layer of
+    configs/coref_elmo.cfg."""
+    model = LAYERS[name](**mix)
     model.initialize()
-    model([doc_of(nlp, 7)], is_train=True)  # some words are known, others are not
-    for name in mixed.mix.param_names:
-        mixed.mix.set_param(name, mixed.mix.get_param(name) + 0.5)
+    model([doc_of(nlp, 7)], is_train=True)  # word features learn some of the words
+    for node in model.walk():
+        if node.name == "scalar_mix":
+            for param in node.param_names:
+                node.set_param(param, node.get_param(param) + 0.5)
     return model
 
 
 def plain(width=3):
-    """A model of somebody else's, which counts how often it runs."""
-    ran = []
+    """A layer that does not declare READ_TOKENS, and a list of the batches that it runs on."""
+    batches = []
 
     def forward(model, docs, is_train):
-        ran.append(len(docs))
+        batches.append(len(docs))
         random = np.random.default_rng(0)
         return [random.normal(size=(len(doc), width)).astype("f") for doc in docs], None
 
-    return Model("vectors", forward, dims={"nO": width}), ran
+    return Model("vectors", forward, dims={"nO": width}), batches
 
 
-@pytest.mark.parametrize("listener", [{}, {"layer_norm": True}, {"top_only": True}])
+def test_the_contract_covers_every_module_that_declares_read_tokens():
+    package = Path(spacy_elmo.__file__).parent
+    texts = {path.stem: path.read_text(encoding="utf8") for path in package.rglob("*.py")}
+    assert {name for name, text in texts.items() if "READ_TOKENS: read_tokens" in text} == {*LAYERS}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+@settings(max_examples=10, deadline=None)
+@given(ends=st.sets(st.integers(1, 24)))
+def test_contract_of_layers_that_declare_read_tokens(nlp, name, ends):
+    model, doc = make(nlp, name), doc_of(nlp, 25)
+    expected = model.predict([doc])[0]
+    bounds = [0, *sorted(ends), 25]
+    # a copy and a loaded layer declare it too
+    for layer in (model, model.copy(), make(nlp, name).from_bytes(model.to_bytes())):
+        assert READ_TOKENS in layer.attrs
+        read = token_reader(layer, doc)
+        for start, end in zip(bounds, bounds[1:]):
+            vectors = read(start, end)
+            assert vectors.dtype == np.float32 and vectors.flags.c_contiguous
+            assert_allclose(vectors, expected[start:end], rtol=0, atol=1e-6)
+        # ranges may be empty, overlap, and come in any order
+        assert read(3, 3).shape == (0, expected.shape[1])
+        assert_allclose(read(2, 20), expected[2:20], rtol=0, atol=1e-6)
+        assert token_reader(layer, Doc(nlp.vocab))(0, 0).shape == (0, expected.shape[1])
+
+
+@pytest.mark.parametrize("mix", [{}, {"layer_norm": True}, {"top_only": True}])
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
-def test_parts_are_those_of_the_whole(nlp, listener, data):
-    model, doc = make(nlp, **listener), doc_of(nlp, 25)
+def test_chunks_equal_the_whole_with_any_mix(nlp, mix, data):
+    model, doc = make(nlp, **mix), doc_of(nlp, 25)
     expected = model.predict([doc])[0]
     ends = sorted(data.draw(st.sets(st.integers(1, 24))))
     read = token_reader(model, doc)
     for start, end in zip([0, *ends], [*ends, 25]):
-        found = read(start, end)
-        assert found.dtype == np.float32 and found.flags.c_contiguous
-        assert_allclose(found, expected[start:end], rtol=0, atol=1e-6)
+        vectors = read(start, end)
+        assert vectors.dtype == np.float32 and vectors.flags.c_contiguous
+        assert_allclose(vectors, expected[start:end], rtol=0, atol=1e-6)
 
 
-def test_no_layer_sees_more_than_a_block(nlp, monkeypatch):
-    monkeypatch.setattr(blocks, "ROWS", 4)
+def test_no_layer_gets_more_tokens_than_a_chunk(nlp, monkeypatch):
+    monkeypatch.setattr(chunked, "CHUNK_ROWS", 4)
     model, doc, seen = make(nlp), doc_of(nlp, 25), []
     mix = next(node for node in model.walk() if node.name == "scalar_mix")
     forward = mix._func
@@ -84,7 +128,7 @@ def test_no_layer_sees_more_than_a_block(nlp, monkeypatch):
 
     monkeypatch.setattr(mix, "_func", watch)
     token_reader(model, doc)(0, 3)
-    # all of it for the means of the words, and once more what is read
+    # all tokens for the means of the words, then the tokens that are read
     assert seen == [4] * 6 + [1, 3]
 
 
@@ -96,21 +140,21 @@ def test_without_layers_there_are_zeros_and_a_warning(nlp):
         token_reader(listener, doc)
 
 
-def test_models_that_know_no_parts_run_once():
+def test_a_layer_that_does_not_declare_it_runs_once():
     nlp = blank()
-    model, ran = plain()
+    model, batches = plain()
     doc = Doc(nlp.vocab, words=WORDS)
     read = token_reader(model, doc)
     expected = model.predict([doc])[0]
     assert_array_equal(np.vstack([read(0, 3), read(3, len(doc))]), expected)
-    assert ran == [1, 1]
+    assert batches == [1, 1]
 
 
-def test_parts_of_docs_in_any_order_of_docs(nlp):
+def test_chunks_of_several_docs(nlp):
     model = make(nlp)
     docs = [doc_of(nlp, n_tokens, first) for first, n_tokens in enumerate((9, 0, 4, 20, 6))]
     expected = model.predict(docs)
-    parts_of = PartsOfDocs(model, docs)
+    reader = DocChunkReader(model, docs)
     batches = [
         [(0, 0, 5), (2, 0, 4)],
         [(3, 0, 8), (0, 5, 9), (1, 0, 0)],
@@ -118,32 +162,25 @@ def test_parts_of_docs_in_any_order_of_docs(nlp):
         [],
         [(4, 0, 6)],
     ]
-    for batch in batches:
-        found = parts_of(batch)
-        assert len(found) == len(batch)
-        for (n, start, end), vectors in zip(batch, found):
+    n_open = []
+    for chunks in batches:
+        found = reader(chunks)
+        n_open.append(reader.n_open)
+        assert len(found) == len(chunks)
+        for (n, start, end), vectors in zip(chunks, found):
             assert_allclose(vectors, expected[n][start:end], rtol=0, atol=1e-6)
-    assert parts_of._readers == {}
+    assert n_open == [1, 1, 0, 0, 0]
 
 
 def test_whole_docs_are_predicted_together():
     nlp = blank()
-    model, ran = plain()
+    model, batches = plain()
     docs = [Doc(nlp.vocab, words=WORDS[:n]) for n in (3, 5, 8)]
-    PartsOfDocs(model, docs)([(0, 0, 3), (1, 0, 5), (2, 0, 4)])
-    assert ran == [2, 1]
+    DocChunkReader(model, docs)([(0, 0, 3), (1, 0, 5), (2, 0, 4)])
+    assert batches == [2, 1]
 
 
-def test_a_copied_and_a_saved_model_know_parts(nlp):
-    model, doc = make(nlp), doc_of(nlp, 25)
-    loaded = make(nlp).from_bytes(model.to_bytes())
-    expected = model.predict([doc])[0]
-    for other in (model.copy(), loaded):
-        assert all(READ_TOKENS in layer.attrs for layer in other.layers)
-        assert_allclose(token_reader(other, doc)(4, 9), expected[4:9], rtol=0, atol=1e-6)
-
-
-def test_a_pipeline_with_replaced_listeners_knows_the_same_vectors():
+def test_a_pipeline_with_replaced_listeners_predicts_the_same_vectors():
     one = blank("tagger")
     one.initialize(lambda: examples(one))
     randomize(one, ["tagger"])
@@ -151,5 +188,5 @@ def test_a_pipeline_with_replaced_listeners_knows_the_same_vectors():
     listener = one.get_pipe("tagger").model.get_ref("tok2vec")
     expected = listener.predict([doc])[0]
     one.replace_listeners("elmo", "tagger", ["model.tok2vec"])
-    standalone = one.get_pipe("tagger").model.get_ref("tok2vec")
-    assert_allclose(token_reader(standalone, doc)(2, 6), expected[2:6], rtol=0, atol=1e-5)
+    replaced = one.get_pipe("tagger").model.get_ref("tok2vec")
+    assert_allclose(token_reader(replaced, doc)(2, 6), expected[2:6], rtol=0, atol=1e-5)

@@ -5,8 +5,9 @@ from numpy.testing import assert_allclose
 from spacy.tokens import Doc
 from thinc.api import set_dropout_rate
 
+from spacy_elmo.models.known_values import UNKNOWN, KnownValues
 from spacy_elmo.models.token_reader import token_reader
-from spacy_elmo.models.word_features import UNKNOWN, KnownValues, build_word_features_v1
+from spacy_elmo.models.word_features import build_word_features_v1
 
 from ..numeric import numeric
 
@@ -23,7 +24,7 @@ def make(rows=(50, 50), unknown=0.0):
     return model
 
 
-def test_words_that_training_never_met_share_a_vector():
+def test_words_unknown_to_the_training_share_a_vector():
     model = make()
     model([doc_of("Ann met Bob")], is_train=True)
     ann, zoe, kim = model.predict([doc_of("Ann Zoë Kim")])[0][:, :4]
@@ -38,7 +39,7 @@ def test_a_known_suffix_of_an_unknown_word_is_known():
     assert (walking[:4] != reading[:4]).any() and (walking[4:] == reading[4:]).all()
 
 
-def test_prediction_learns_no_words():
+def test_prediction_adds_no_words():
     model = make()
     before = model.to_bytes()
     model.predict([doc_of("Ann met Bob")])
@@ -52,27 +53,27 @@ def test_words_without_a_row_are_unknown():
     assert (model.predict([doc_of("Bob")])[0][0, :4] == model.get_param("E0")[UNKNOWN]).all()
 
 
-def test_known_words_are_taken_for_unknown_ones_in_training_alone():
+def test_known_words_are_replaced_by_the_unknown_one_in_training_only():
     model = make(unknown=1.0)
     vectors, _ = model([doc_of("Ann met Bob")], is_train=True)
     assert (vectors[0][:, :4] == model.get_param("E0")[UNKNOWN]).all()
     assert (model.predict([doc_of("Ann")])[0][0, :4] == model.get_param("E0")[1]).all()
 
 
-def test_the_share_of_words_taken_for_unknown_ones():
+def test_the_fraction_of_words_replaced_by_the_unknown_one():
     model = make(unknown=0.2)
     np.random.seed(0)
     vectors, _ = model([doc_of("Ann " * 4000)], is_train=True)
-    share = (vectors[0][:, :4] == model.get_param("E0")[UNKNOWN]).all(axis=1).mean()
-    assert 0.17 < share < 0.23
+    fraction = (vectors[0][:, :4] == model.get_param("E0")[UNKNOWN]).all(axis=1).mean()
+    assert 0.17 < fraction < 0.23
 
 
-def test_the_gradient_is_the_numerical_one():
+def test_the_gradient_equals_the_numerical_gradient():
     model = make()
     docs = [doc_of("Ann met Ann"), doc_of(""), doc_of("Bob met")]
     vectors, backprop = model(docs, is_train=True)
     random = np.random.default_rng(0)
-    weights = [random.normal(size=part.shape).astype("f") for part in vectors]
+    weights = [random.normal(size=output.shape).astype("f") for output in vectors]
     backprop(weights)
 
     for name in ("E0", "E1"):
@@ -80,15 +81,15 @@ def test_the_gradient_is_the_numerical_one():
 
         def loss(moved, name=name):
             model.set_param(name, moved)
-            parts = model.predict(docs)
-            return sum(float((part * weight).sum()) for part, weight in zip(parts, weights))
+            outputs = model.predict(docs)
+            return sum(float((output * weight).sum()) for output, weight in zip(outputs, weights))
 
         # a linear function, so any step will do
         assert_allclose(gradient, numeric(loss, table, step=0.5), atol=1e-4)
         model.set_param(name, table)
 
 
-def test_what_is_dropped_takes_no_gradient():
+def test_dropped_values_get_no_gradient():
     model = make()
     set_dropout_rate(model, 0.5)
     vectors, backprop = model([doc_of("a b c d e f g h")], is_train=True)
@@ -108,12 +109,12 @@ def test_bytes_keep_the_words():
     assert other.attrs["known"][0].rows == model.attrs["known"][0].rows
     for mine, theirs in zip(model.predict(docs), other.predict(docs)):
         assert (mine == theirs).all()
-    # training goes on where it was
+    # training continues with the next free row
     other([doc_of("Zoë")], is_train=True)
     assert list(other.attrs["known"][0].rows.values()) == [1, 2, 3, 4]
 
 
-def test_a_copy_learns_words_by_itself():
+def test_a_copy_has_its_own_words():
     model = make()
     other = model.copy()
     other([doc_of("Ann")], is_train=True)
@@ -124,7 +125,7 @@ def test_no_words():
     model = make()
     for docs in ([], [doc_of("")]):
         vectors, backprop = model(docs, is_train=True)
-        assert [part.shape for part in vectors] == [(0, 7)] * len(docs)
+        assert [output.shape for output in vectors] == [(0, 7)] * len(docs)
         backprop(vectors)
 
 
@@ -133,12 +134,12 @@ def test_the_greatest_value_has_a_row():
     assert KnownValues(3).look_up(values, learn=True).tolist() == [1, 2, 1]
 
 
-def test_as_many_widths_and_rows_as_attributes():
+def test_numbers_of_widths_and_rows_must_equal_the_number_of_attributes():
     with pytest.raises(ValueError, match="2 attrs, 1 widths and 2 rows"):
         build_word_features_v1(["NORM", "SHAPE"], [4], [5, 5])
 
 
-def test_a_new_training_knows_no_words():
+def test_initialize_drops_the_known_words():
     model = make(rows=(2, 50))
     model([doc_of("Ann met Bob")], is_train=True)
     model.initialize()

@@ -1,4 +1,4 @@
-"""`elmo` in a pipeline that is trained already, and where its weights come from."""
+"""Adding `elmo` to a trained pipeline, and the loaders of its weights."""
 
 import pytest
 import spacy
@@ -52,7 +52,7 @@ def test_initialize_of_the_component_alone(place):
     assert nlp(TEXT)._.elmo.shape == (3, 4, 512)
 
 
-def test_without_weights_the_error_names_the_way_that_resets_nothing():
+def test_the_error_without_weights_names_the_method_that_resets_nothing():
     nlp = trained()
     nlp.add_pipe("elmo", first=True)
     with pytest.raises(ValueError, match=r'reset.*nlp.get_pipe\("elmo"\).initialize\(\)'):
@@ -97,8 +97,8 @@ def call_own_initialize(nlp):
 
 
 @pytest.mark.parametrize("initialize", [call_nlp_initialize, call_own_initialize])
-def test_which_loader_wins(initialize):
-    """That of [initialize], then that of the component's config; an argument before both."""
+def test_order_of_precedence_of_loaders(initialize):
+    """First the argument, then [initialize.components], then the component's config."""
     nlp = spacy.blank("en")
     nlp.add_pipe("elmo", config={"model": SIZES, "loader": {**TINY, "seed": 1}})
     initialize(nlp)
@@ -110,7 +110,7 @@ def test_which_loader_wins(initialize):
     assert_allclose(nlp(TEXT)._.elmo, layers_of(3), atol=1e-6)
 
 
-def test_a_loader_of_another_size_is_an_error():
+def test_a_loader_of_a_bilm_with_other_sizes_is_an_error():
     nlp = spacy.blank("en")
     elmo = nlp.add_pipe("elmo", config={"loader": TINY})
     with pytest.raises(ValueError, match="width 12 and depth 2.*width = 512"):

@@ -1,4 +1,4 @@
-"""One `doc.tensor` for `elmo` and for spaCy's `tok2vec`: nobody reads the vectors of another."""
+"""`elmo` and spaCy's `tok2vec` share `doc.tensor`: no component reads the vectors of another."""
 
 import copy
 import pickle
@@ -17,7 +17,7 @@ from spacy.training.loop import train
 from ..pipelines import TAGGED, WIDTH, add_elmo, add_listener, blank, examples, pipeline, randomize
 
 TEXTS = ["Ann saw Rome .", "Bob likes the old town .", "", "Why did Ann leave ?"]
-NARROW = 7  # a width other than that of the biLM
+NARROW = 7  # a width that the biLM does not have
 NAMES = ("tok2vec", "tagger", "morphologizer")
 
 
@@ -42,8 +42,8 @@ def add_reader(nlp, name="tagger", width=WIDTH, **place):
 
 
 def trained(width=WIDTH):
-    """A pipeline as spaCy's small ones: two components on a shared tok2vec, and one that has
-    an encoder of its own. Random weights, so that any other vector gives other tags."""
+    """A pipeline like spaCy's small ones, with components that listen to a shared tok2vec. Its
+    weights are random, so that other vectors give other tags."""
     nlp = spacy.blank("en")
     add_tok2vec(nlp, width)
     add_reader(nlp, "tagger", width)
@@ -99,7 +99,7 @@ def annotations_of(doc):
 
 @pytest.mark.parametrize("place", PLACES, ids=str)
 @pytest.mark.filterwarnings("ignore:'elmo' does not set doc.tensor")
-def test_nor_after_saving_or_sourcing(place, tmp_path):
+def test_adding_elmo_changes_no_annotation_after_saving_or_sourcing(place, tmp_path):
     nlp = trained()
     expected = annotations(nlp)
     initialize(nlp.add_pipe("elmo", config={"model": {"width": WIDTH}}, **place))
@@ -118,7 +118,7 @@ def test_nor_after_saving_or_sourcing(place, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:'elmo' does not set doc.tensor")
 @pytest.mark.parametrize("name", ["tagger", "morphologizer"])
-def test_nor_where_a_component_is_enabled_later(name, tmp_path):
+def test_adding_elmo_changes_no_annotation_of_a_component_that_is_enabled_later(name, tmp_path):
     nlp = trained()
     expected = annotations(nlp)
     with nlp.select_pipes(disable=["tagger", "morphologizer"]):
@@ -133,7 +133,7 @@ def test_nor_where_a_component_is_enabled_later(name, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:'elmo' does not set doc.tensor")
-def test_nor_in_other_processes():
+def test_adding_elmo_changes_no_annotation_in_other_processes():
     nlp = trained()
     expected = annotations(nlp)
     initialize(nlp.add_pipe("elmo", config={"model": {"width": WIDTH}}, after="tok2vec"))
@@ -151,7 +151,7 @@ def test_nor_in_other_processes():
         ({"after": "tok2vec"}, "because 'tagger' comes later and reads it.* after 'morphologizer'"),
     ],
 )
-def test_the_user_hears_once_where_the_vectors_are(place, message, tmp_path):
+def test_one_warning_says_where_the_vectors_are(place, message, tmp_path):
     nlp = trained()
     elmo = nlp.add_pipe("elmo", config={"model": {"width": WIDTH}}, **place)
     with pytest.warns(UserWarning, match=message):
@@ -168,7 +168,7 @@ def test_the_user_hears_once_where_the_vectors_are(place, message, tmp_path):
 
 
 @pytest.mark.parametrize("setting", [None, False])
-def test_without_another_user_nothing_is_said(setting):
+def test_no_warning_if_no_other_component_uses_doc_tensor(setting):
     nlp = spacy.blank("en")
     add_elmo(nlp, store_tensor=setting)
     nlp.add_pipe("sentencizer")
@@ -179,7 +179,7 @@ def test_without_another_user_nothing_is_said(setting):
     assert doc.tensor.shape == ((0,) if setting is False else (4, WIDTH))
 
 
-def test_false_says_nothing_and_last_wins():
+def test_no_warning_with_store_tensor_false_or_at_the_end_of_the_pipeline():
     nlp = trained()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -192,7 +192,7 @@ def test_false_says_nothing_and_last_wins():
     assert_allclose(doc.tensor, doc._.elmo.mean(axis=0), atol=1e-6)
 
 
-def test_true_is_refused_where_a_listener_would_read_it():
+def test_store_tensor_true_is_refused_if_a_listener_would_read_it():
     nlp = trained()
     config = {"model": {"width": WIDTH}, "store_tensor": True}
     elmo = nlp.add_pipe("elmo", config=config, after="tok2vec")
@@ -213,7 +213,7 @@ def test_true_is_refused_where_a_listener_would_read_it():
         nlp.initialize(lambda: with_morphology(nlp))
 
 
-def test_the_order_is_that_of_the_pipeline_that_has_sourced_the_components():
+def test_the_order_of_the_pipeline_that_sourced_the_components_counts():
     source = trained()
     config = {"model": {"width": WIDTH}, "store_tensor": True}
     with pytest.warns(UserWarning, match="overwrites doc.tensor"):
@@ -225,7 +225,7 @@ def test_the_order_is_that_of_the_pipeline_that_has_sourced_the_components():
         nlp(TEXTS[0])
 
 
-def test_true_is_allowed_before_the_tok2vec_and_after_the_listeners():
+def test_store_tensor_true_is_allowed_before_tok2vec_and_after_the_listeners():
     nlp = trained()
     config = {"model": {"width": WIDTH}, "store_tensor": True}
     elmo = nlp.add_pipe("elmo", config=config, first=True)
@@ -249,7 +249,7 @@ def sets_tensor(doc):
     return doc
 
 
-def test_components_of_others_are_known_by_what_they_declare():
+def test_other_components_are_found_by_what_their_factories_declare():
     nlp = spacy.blank("en")
     elmo = add_elmo(nlp)
     nlp.add_pipe("sets_tensor")
@@ -264,7 +264,7 @@ def test_components_of_others_are_known_by_what_they_declare():
 
 
 @pytest.mark.parametrize("first", ["elmo", "tagger"])
-def test_a_tok2vec_listener_with_nothing_but_elmo(first):
+def test_a_tok2vec_listener_without_a_tok2vec_is_an_error(first):
     nlp = spacy.blank("en")
     for name in sorted(["elmo", "tagger"], reverse=first != "elmo"):
         if name == "elmo":
@@ -294,18 +294,18 @@ def train_few_steps(config, tmp_path):
 
 
 @pytest.mark.parametrize("names", [["elmo", "ner"], ["tok2vec", "elmo", "ner"], ["ner", "elmo"]])
-def test_what_init_config_writes_is_not_trained_silently(names, tmp_path):
+def test_training_a_config_of_spacy_init_config_warns(names, tmp_path):
     config = init_config(pipeline=names)
     with pytest.warns(UserWarning, match="No component listens to 'elmo'.*init config"):
         nlp = train_few_steps(config, tmp_path)
-    # ... but what it predicts is that of tok2vec
+    # a component that listens to tok2vec still gets its vectors
     doc = nlp("Ann saw Rome .")
     expected = nlp.get_pipe("tok2vec").predict([nlp.make_doc("Ann saw Rome .")])[0]
     if names[-1] == "ner":
         assert_allclose(doc.tensor, expected, atol=1e-6)
 
 
-def test_training_with_a_listener_says_nothing():
+def test_training_with_a_listener_gives_no_warning():
     nlp = spacy.blank("en")
     add_tok2vec(nlp)
     add_elmo(nlp, store_tensor=False)
@@ -321,7 +321,7 @@ def test_training_with_a_listener_says_nothing():
 
 @pytest.mark.filterwarnings("ignore:'elmo' does not set doc.tensor")
 def test_both_kinds_of_listeners_predict_what_they_were_trained_on():
-    """Trained and used on the same vectors: predictions of a batch equal those in training."""
+    """Training and prediction use the same vectors."""
     nlp = spacy.blank("en")
     add_tok2vec(nlp)
     add_elmo(nlp)
@@ -338,7 +338,7 @@ def test_both_kinds_of_listeners_predict_what_they_were_trained_on():
 
 
 @pytest.mark.filterwarnings("ignore:'elmo' does not set doc.tensor")
-def test_training_on_elmo_beside_frozen_components_on_tok2vec(tmp_path):
+def test_training_on_elmo_next_to_frozen_components_on_tok2vec(tmp_path):
     nlp = trained()
     expected = annotations(nlp)
     add_elmo(nlp, first=True)
@@ -372,8 +372,8 @@ def test_a_listener_that_was_disabled_while_others_were_initialized(tmp_path):
     assert again.update(examples(again))["tagger"] > 0
 
 
-def test_a_doc_of_another_pipeline():
-    """A Doc that has vectors of its own from elsewhere gets those of this pipeline."""
+def test_a_doc_with_vectors_of_another_pipeline():
+    """A Doc with vectors of another pipeline gets the vectors of this pipeline."""
     nlp = spacy.blank("en")
     add_elmo(nlp)
     nlp.initialize()

@@ -1,4 +1,4 @@
-"""A listener gets the layers of the tokens that a Doc has now, or raises an error."""
+"""A listener gets the layers of the current tokens of a Doc, or raises an error."""
 
 import pickle
 
@@ -21,7 +21,7 @@ def nlp():
 
 
 def fresh(nlp, doc):
-    """The layers of a Doc that was made from the tokens."""
+    """Return the layers of a new Doc with the same tokens."""
     words = [token.text for token in doc]
     return nlp.get_pipe("elmo").predict([Doc(nlp.vocab, words=words)]).layers
 
@@ -97,7 +97,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("edit", EDITS)
-def test_other_tokens_are_noticed(nlp, edit):
+def test_layers_of_other_tokens_are_detected(nlp, edit):
     assert_right_or_refused(nlp, EDITS[edit](nlp, nlp(TEXT)), refused=True)
 
 
@@ -142,7 +142,7 @@ LOST = {
 
 
 @pytest.mark.parametrize("edit", KEPT)
-def test_layers_stay_where_the_tokens_do(nlp, edit):
+def test_layers_are_kept_if_the_tokens_are_the_same(nlp, edit):
     doc = nlp(TEXT)
     layers = doc._.elmo.copy()
     doc = KEPT[edit](nlp, doc)
@@ -205,7 +205,7 @@ def test_tokens_merged_in_training(annotates, frozen):
         return mixed, backprop
 
     listener._func = record
-    # 'elmo' annotates the former tokens, or there is a gradient that cannot reach the biLM
+    # 'elmo' annotates the tokens before the merge, or a gradient cannot reach the biLM
     if not frozen or "elmo" in annotates:
         with pytest.raises(ValueError, match="tokens were merged or split"):
             nlp.update(examples(nlp), sgd=False, annotates=annotates)

@@ -33,7 +33,7 @@ def test_spacy_sees_all_three_kinds_of_component(nlp):
         assert isinstance(nlp.get_pipe("elmo"), protocol)
 
 
-def test_layers_are_those_of_the_bilm(nlp):
+def test_layers_equal_the_output_of_the_bilm(nlp):
     docs = make_docs(nlp)
     batch = nlp.get_pipe("elmo").predict(docs)
     expected = tiny_bilm()(WordBatch.from_sentences(SENTENCES)).numpy()
@@ -65,13 +65,13 @@ def test_docs_do_not_keep_the_arrays_of_their_batch_alive(nlp):
         assert doc._.elmo.base is None and doc.tensor.base is None
 
 
-def test_own_mix():
+def test_mix_of_doc_tensor():
     nlp = pipeline(elmo={"mix": [-9e10, 0.0, -9e10]})
     doc = nlp("The bank of the river.")
     assert_array_equal(doc.tensor, doc._.elmo[1])
 
 
-def test_own_mix_of_the_wrong_length():
+def test_mix_of_doc_tensor_with_a_wrong_number_of_weights():
     with pytest.raises(ValueError, match="holds 2 numbers.*3 layers"):
         blank(elmo={"mix": [0.0, 1.0]})
     elmo = pipeline().get_pipe("elmo")
@@ -104,7 +104,7 @@ def test_int8_cannot_be_trained():
         build_tok2vec_elmo_v1(elmo.model, frozen=False)
 
 
-def test_what_is_stored_can_be_chosen():
+def test_settings_choose_what_is_stored():
     doc = pipeline(elmo={"store_layers": False})("The bank")
     assert doc._.elmo is None and doc.tensor.shape == (2, 12)
     doc = pipeline(elmo={"store_tensor": False})("The bank")
@@ -120,7 +120,7 @@ def test_pipe_equals_call_whatever_the_batch_size(nlp):
             assert_allclose(doc._.elmo, one._.elmo, atol=1e-6, rtol=1e-5)
 
 
-def test_runs_are_bounded_by_tokens():
+def test_batches_are_bounded_in_tokens():
     nlp = pipeline(elmo={"model": {"batch_tokens": 10}})
     elmo = nlp.get_pipe("elmo")
     seen = []
@@ -171,7 +171,7 @@ def test_initialize_without_data_and_twice():
     assert_array_equal(nlp("The bank")._.elmo, first)
 
 
-def test_cached_layers_of_other_weights_are_forgotten():
+def test_cached_layers_of_other_weights_are_dropped():
     nlp = pipeline("tagger")
     nlp.update(examples(nlp), sgd=False)
     elmo = nlp.get_pipe("elmo")
@@ -252,13 +252,13 @@ def test_update_returns_losses_and_needs_examples():
         elmo.update([nlp.make_doc("a")])
 
 
-def test_loss_is_the_squared_gradient_that_came_back():
+def test_loss_is_the_squared_norm_of_the_gradient():
     nlp = pipeline("tagger", elmo={"frozen": False})
     losses = nlp.update(examples(nlp), sgd=False)
     assert losses["elmo"] > 0 and isinstance(losses["elmo"], float)
 
 
-def test_trainable_pipe_odds_and_ends(nlp):
+def test_methods_of_trainable_pipe_without_labels_or_loss(nlp):
     elmo = nlp.get_pipe("elmo")
     assert elmo.is_trainable and elmo.labels == ()
     assert elmo.get_loss([], None) is None
@@ -274,13 +274,13 @@ def test_no_weights_yet():
         nlp("The bank")
 
 
-def test_gold_of_examples_is_left_alone(nlp):
+def test_update_does_not_annotate_the_docs_of_examples(nlp):
     batch = [Example(nlp.make_doc("a b"), nlp.make_doc("a b"))]
     nlp.get_pipe("elmo").update(batch)
     assert batch[0].reference._.elmo is None and batch[0].predicted._.elmo is None
 
 
-def test_two_components_side_by_side():
+def test_two_elmo_components_in_a_pipeline():
     nlp = blank()
     add_elmo(nlp, "elmo_2", seed=1, store_layers=False, store_tensor=False)
     nlp.initialize()
@@ -313,7 +313,7 @@ def test_trained_listener_without_layers_warns():
         tagger.predict([nlp.make_doc("Ann saw Rome .")])
 
 
-def test_listener_of_a_component_that_is_not_there():
+def test_listener_of_a_missing_component():
     nlp = blank()
     add_listener(nlp, "tagger", upstream="bert")
     with pytest.raises(ValueError, match='upstream "bert", but the .elmo. components .* are elmo'):
@@ -324,7 +324,7 @@ def test_listener_of_a_component_that_is_disabled_while_others_are_initialized()
     nlp = blank()
     nlp.initialize(lambda: examples(nlp))
     add_listener(nlp, "tagger", upstream="elmo")
-    # as spaCy does with what comes from another pipeline
+    # as spaCy does with sourced components
     with nlp.select_pipes(disable=["elmo"]):
         check_upstreams(nlp)
     with nlp.select_pipes(disable=["elmo"]), pytest.raises(ValueError, match="elmo_3"):
@@ -338,6 +338,6 @@ def test_dropout_out_of_range(settings):
         add_listener(blank(), "tagger", **settings)
 
 
-def test_cache_of_a_negative_size():
+def test_negative_cache_size():
     with pytest.raises(ValueError, match="'cache_mb' of 'elmo' is -1"):
         blank(elmo={"cache_mb": -1})

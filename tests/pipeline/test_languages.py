@@ -1,4 +1,4 @@
-"""The language of a biLM travels with it, and a pipeline of another language says so once."""
+"""The language of a biLM is saved with it, and a pipeline of another language warns once."""
 
 import json
 import warnings
@@ -46,7 +46,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("languages, lang, warned", CASES)
-def test_the_pipeline_is_of_another_language(languages, lang, warned, tmp_path):
+def test_a_pipeline_of_another_language_warns_once(languages, lang, warned, tmp_path):
     loader = saved(tmp_path / "bilm", *languages)
 
     def use():
@@ -75,7 +75,7 @@ def inline(nlp, loader):
     return {"@architectures": "spacy-elmo.Tok2VecElmo.v1", "elmo": encoder, "loader": loader}
 
 
-def test_a_bilm_inside_of_another_component(tmp_path):
+def test_a_bilm_within_another_component(tmp_path):
     loader = saved(tmp_path / "bilm", "en")
 
     def use():
@@ -114,7 +114,7 @@ def test_saved_sourced_and_replaced(tmp_path):
     assert len(messages(lambda: german("eins"))) == 1
 
 
-def test_formats_without_a_language_say_nothing(tmp_path):
+def test_formats_without_a_language_give_no_warning(tmp_path):
     save_bilm(tiny_bilm(), tmp_path / "w.hdf5")
     assert "languages" not in json.loads((tmp_path / "w_options.json").read_text("utf8"))
     assert load_bilm(tmp_path / "w.hdf5").languages == ()
@@ -162,7 +162,7 @@ def test_pretraining_records_the_language(tmp_path):
     toys.pretraining(toys.config(tmp_path, text={"lang": "de"}), tmp_path / "out").run()
     for name in ("model-best", "model-last"):
         assert load_bilm(tmp_path / "out" / name).languages == ("de",)
-    # what goes on from it knows both
+    # a pretraining that starts from it records both languages
     blocks = toys.values(tmp_path, text={"lang": "nl"})
     del blocks["model"]
     for vocab in ({"min_count": 1}, {"min_count": 2}):

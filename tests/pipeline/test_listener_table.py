@@ -1,4 +1,4 @@
-"""One test for each case in which the standard protocol of listeners breaks."""
+"""One test for each case in which spaCy's protocol of listeners fails."""
 
 import gc
 import weakref
@@ -36,7 +36,7 @@ def nlp():
 
 @pytest.fixture(scope="module")
 def alone(nlp):
-    """The gradient of each listener in a pipeline of its own with the same weights."""
+    """The gradient of each listener in a pipeline with no other listener and the same weights."""
     found = {}
     for name in ("tagger", "tagger_2", "ner"):
         single = pipeline(name, elmo={"frozen": False})
@@ -87,7 +87,7 @@ def test_gradient_of_a_silent_listener_is_not_applied_one_batch_later(nlp, alone
     assert_same_gradients(gradients(nlp), add_up(*alone.values()))
 
 
-def test_nobody_reports(nlp):
+def test_no_listener_reports(nlp):
     nlp.get_pipe("elmo").update(examples(nlp))
     assert gradients(nlp) == {}
 
@@ -137,7 +137,7 @@ def test_listeners_callback_is_called_twice_in_one_update(nlp):
     elmo.update(batch)
     _, backprop = listener.begin_update(docs)
     backprop(d_mixed)
-    backprop(d_mixed)  # the other listeners have not reported: this adds up
+    backprop(d_mixed)  # the other listeners have not reported: the gradients add up
     assert_same_gradients(gradients(nlp), add_up(once, once))
     with pytest.raises(ValueError, match="after the biLM's backward pass"):
         backprop(d_mixed)
@@ -187,7 +187,7 @@ def test_upstream_in_frozen_components_but_not_in_annotating_components():
 def test_upstream_only_annotates_after_it_was_updated_earlier(frozen):
     nlp = pipeline("tagger", elmo={"frozen": frozen})
     optimizer = nlp.resume_training()
-    # the last batch stays pending: excluded, the tagger has not taken it
+    # the last batch stays pending, because the excluded tagger has not taken it
     nlp.update(examples(nlp), sgd=optimizer)
     nlp.update(examples(nlp), sgd=optimizer, exclude=["tagger"])
     weights = weights_of(nlp.get_pipe("elmo"))
@@ -282,7 +282,7 @@ def test_two_upstream_components_each_with_its_listener():
         received = elmo.listener_map[listening][0].pending.batch.layers
         assert_allclose(received, elmo.predict(docs).layers, atol=1e-5)
         scores = tagger.model.predict([elmo(doc.copy()) for doc in docs])
-        with nlp.select_pipes(disable=[other]):  # a tagger leaves tags that are there
+        with nlp.select_pipes(disable=[other]):  # a tagger does not overwrite tags
             for doc, expected in zip(nlp.pipe(doc.copy() for doc in docs), scores):
                 labels = [tagger.labels[i] for i in expected.argmax(axis=1)]
                 assert [token.tag_ for token in doc] == labels
@@ -293,7 +293,7 @@ def test_listener_behind_an_upstream_that_is_not_its_own():
         two_upstreams("elmo", "elmo_2", "tagger", "tagger_2")
 
 
-def test_upstream_that_stores_nothing_to_listen_to():
+def test_upstream_with_store_layers_false():
     nlp = blank(elmo={"store_layers": False})
     with pytest.raises(ValueError, match="'tagger' listens to 'elmo'.*store_layers = true"):
         add_listener(nlp, "tagger")
@@ -336,13 +336,13 @@ def test_doc_holds_what_another_package_wrote(nlp, layers, message):
         nlp.get_pipe("tagger").predict([doc])
 
 
-def test_listener_of_spacys_tok2vec_is_not_ours():
+def test_listener_of_spacys_tok2vec_is_not_a_listener_of_elmo():
     nlp = blank()
     nlp.add_pipe("tagger")
     assert nlp.get_pipe("elmo").listeners == []
 
 
-def test_graph_of_the_last_batch_is_let_go(nlp):
+def test_graph_of_the_last_batch_is_freed(nlp):
     elmo = nlp.get_pipe("elmo")
     alive = []
     forward = bilm_of(elmo).forward
@@ -363,7 +363,7 @@ def test_graph_of_the_last_batch_is_let_go(nlp):
     gradients(nlp)
 
 
-def test_predict_leaves_a_pending_batch_alone(nlp, alone):
+def test_predict_does_not_change_a_pending_batch(nlp, alone):
     batch = examples(nlp)
     elmo = nlp.get_pipe("elmo")
     elmo.update(batch)

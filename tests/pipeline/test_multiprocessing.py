@@ -1,4 +1,4 @@
-"""Several processes, whatever way they are started, and several threads."""
+"""Several processes, with each start method, and several threads."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ def main(method, path):
     torch.set_num_threads(2)
     nlp = spacy.load(path)
     texts = ["The bank of the river.", "", "Why? Because it was late.", " ", "word " * 300] * 4
-    # torch has started threads here, which a forked process does not have
+    # torch has started threads, which do not exist in a forked process
     expected = list(nlp.pipe(texts))
     found = list(nlp.pipe(texts, n_process=2, batch_size=3))
     assert [doc.text for doc in found] == texts
@@ -59,7 +59,7 @@ EMBED = {
 
 
 def with_head_in_torch(factory, architecture, **settings):
-    """A pipeline whose only torch is the model of one component."""
+    """A pipeline in which only one component has a torch module."""
     nlp = spacy.blank("en")
     model = {"@architectures": architecture, "tok2vec": EMBED}
     nlp.add_pipe(factory, config={"model": model, **settings})
@@ -90,7 +90,7 @@ def saved(request, tmp_path_factory):
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_two_processes_give_what_one_gives(tmp_path, saved, method):
+def test_two_processes_give_the_same_result_as_one(tmp_path, saved, method):
     (tmp_path / "run.py").write_text(CODE)
     command = [sys.executable, str(tmp_path / "run.py"), method, str(saved)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
@@ -111,7 +111,7 @@ def embed():
 
 torch.set_num_threads(2)
 weights = sys.argv[1]
-save_bilm(load_bilm(), weights)  # for the original format tensors are turned around
+save_bilm(load_bilm(), weights)  # writing the original format transposes tensors
 embedder = ElmoEmbedder(weight_file=weights)
 expected, n_threads = embed()
 assert n_threads == 2
@@ -147,7 +147,7 @@ def test_workers_send_no_layers_that_were_cleaned_up():
     assert all(doc.tensor is None for doc in docs)  # by default
 
 
-def test_several_threads_give_what_one_gives():
+def test_several_threads_give_the_same_result_as_one():
     nlp = pipeline()
     texts = [" ".join(f"word{i * j % 211}" for j in range(30)) for i in range(60)]
     expected = [nlp(text)._.elmo for text in texts]

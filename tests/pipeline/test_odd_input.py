@@ -1,4 +1,4 @@
-"""Input that nobody expects: it gives the right shapes, or an error that says what to do."""
+"""Unusual input gives the right shapes, or an error that says what to do."""
 
 import random
 
@@ -66,9 +66,9 @@ def test_nothing_but_whitespace(nlp, text):
 
 def test_whitespace_tokens_change_nothing_for_the_others(nlp):
     doc, spaced = run(nlp, "Ann saw Rome ."), run(nlp, " Ann \t saw\nRome  . ")
-    kept = [token.i for token in spaced if not token.is_space]
-    assert_allclose(spaced._.elmo[:, kept], doc._.elmo, atol=1e-6)
-    assert not np.delete(spaced._.elmo, kept, axis=1).any()
+    words = [token.i for token in spaced if not token.is_space]
+    assert_allclose(spaced._.elmo[:, words], doc._.elmo, atol=1e-6)
+    assert not np.delete(spaced._.elmo, words, axis=1).any()
 
 
 def test_one_token(nlp):
@@ -110,9 +110,9 @@ def test_100000_tokens_without_punctuation():
     random.seed(0)
     words = random.choices([f"word{i}" for i in range(500)], k=100_000)
     doc = run(nlp, make_doc(nlp, words))
-    # pieces of 150 tokens are independent
-    part = run(nlp, make_doc(nlp, words[99_000:99_300]))
-    assert_allclose(doc._.elmo[:, 99_000:99_300], part._.elmo, atol=1e-5)
+    # segments of 150 tokens are independent
+    window = run(nlp, make_doc(nlp, words[99_000:99_300]))
+    assert_allclose(doc._.elmo[:, 99_000:99_300], window._.elmo, atol=1e-5)
 
 
 def test_merged_tokens(nlp):
@@ -176,8 +176,8 @@ def test_error_handler_is_honoured_by_pipe():
     assert (name, [doc.text for doc in docs], error) == ("elmo", ["bad"], "on purpose")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is there")
-def test_gpu_that_is_not_there(tmp_path):
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_gpu_that_is_not_available(tmp_path):
     nlp = blank(elmo={"model": {"device": "cuda:0"}})
     with pytest.raises(ValueError, match="0 GPUs here"):
         nlp.initialize()

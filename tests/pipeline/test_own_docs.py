@@ -1,5 +1,5 @@
-"""Components that make Docs of their own, as spaCy's entity_linker does: it trains on copies
-and predicts on `span.as_doc()`."""
+"""Components that create Docs, as spaCy's entity_linker does: it trains on copies and predicts on
+`span.as_doc()`."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""Sentences by punctuation: the biLM's segments, as a spaCy user expects to find them."""
+"""Sentence boundaries of `punct_sentencizer` agree with the biLM's segments."""
 
 import pytest
 import spacy
@@ -52,7 +52,7 @@ def test_each_sentence_starts_where_a_segment_has_its_first_word(words):
     assert [sent.start for sent in doc.sents] == expected
 
 
-def test_marks_of_others_stay():
+def test_boundaries_set_by_other_components_stay():
     words = "One . Two three . Four".split()
     doc = Doc(NLP.vocab, words=words, sent_starts=[True, None, False, True, None, None])
     assert sentences(doc) == ["One . Two", "three .", "Four"]
@@ -61,7 +61,7 @@ def test_marks_of_others_stay():
     ]
 
 
-def test_nothing_else_of_a_doc_changes():
+def test_no_other_annotation_of_a_doc_changes():
     words = "Anna came . She left .".split()
     heads, deps = [1, 1, 1, 4, 4, 4], ["nsubj", "ROOT", "punct"] * 2
     doc = Doc(NLP.vocab, words=words, heads=heads, deps=deps, ents=["B-PER", *"OOOOO"])

@@ -86,7 +86,7 @@ def test_replaced_component_still_trains(frozen):
     assert changed(upstream, nlp.get_pipe("elmo")) == []
 
 
-def test_copy_has_a_shim_id_of_its_own():
+def test_copy_has_its_own_shim_id():
     nlp = trained(frozen=False)
     nlp.replace_listeners("elmo", "tagger", PATHS)
     nlp.replace_listeners("elmo", "tagger_2", PATHS)
@@ -103,7 +103,7 @@ def test_replaced_component_survives_a_directory(tmp_path, frozen):
     nlp.to_disk(tmp_path)
     other = spacy.load(tmp_path, exclude=["elmo", "tagger_2"])
     assert_same(other.get_pipe("tagger").model.predict(make_docs(other)), expected)
-    # a frozen copy stays frozen, also after it was saved
+    # a frozen copy is still frozen after it was saved
     weights = weights_of(other.get_pipe("tagger"))
     optimizer = Adam(0.02)
     for _ in range(3):
@@ -121,7 +121,7 @@ def test_config_of_a_replaced_component_builds_a_new_one():
     assert_same(scores(other), scores(nlp))
 
 
-@pytest.mark.parametrize("after", ["elmo of its own", "no elmo"])
+@pytest.mark.parametrize("after", ["its own elmo", "no elmo"])
 def test_sourced_with_replace_listeners_from_the_config(tmp_path, after):
     source = trained()
     source.to_disk(tmp_path)

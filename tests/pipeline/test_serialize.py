@@ -114,11 +114,11 @@ def test_exclude(nlp, tmp_path):
     assert len(elmo.to_bytes(exclude=["model"])) < len(elmo.to_bytes())
     elmo.to_disk(tmp_path / "part", exclude=["model"])
     assert not (tmp_path / "part" / "model").exists()
-    kept = blank().get_pipe("elmo").from_bytes(elmo.to_bytes(), exclude=["model"])
-    assert not kept.loaded
+    other = blank().get_pipe("elmo").from_bytes(elmo.to_bytes(), exclude=["model"])
+    assert not other.loaded
 
 
-@pytest.mark.parametrize(("size", "message"), [("width", "another width"), ("depth", "depth 2")])
+@pytest.mark.parametrize(("size", "message"), [("width", "width 12"), ("depth", "width 12")])
 def test_sizes_cannot_be_overridden_when_a_pipeline_is_loaded(tmp_path, size, message):
     nlp = pipeline()
     nlp.to_disk(tmp_path)
@@ -169,7 +169,7 @@ def test_pickle_in_the_middle_of_training():
     assert losses["elmo"] > 0
 
 
-def test_loading_forgets_cached_layers(nlp):
+def test_loading_drops_cached_layers(nlp):
     other = pipeline("tagger", "ner", elmo={})
     add = other.get_pipe("elmo")
     add.initialize(lambda: examples(other), loader=lambda: tiny_bilm(5))

@@ -59,7 +59,7 @@ def test_tagger_and_ner_learn_a_toy_set_on_one_bilm(frozen):
     assert scores["tag_acc"] == 1.0 and scores["ents_f"] == 1.0
 
 
-def test_frozen_bilm_stays_the_same_to_the_byte_and_the_mixes_move():
+def test_frozen_bilm_stays_bitwise_identical_and_the_mixes_change():
     nlp = initialized("tagger", "ner")
     before = nlp.get_pipe("elmo").to_bytes()
     losses = train(nlp, 4)
@@ -81,7 +81,7 @@ def test_frozen_bilm_leaves_nothing_in_the_optimizer():
     assert not any(key[0] == shim.id and key[1] in names for key in optimizer.mom1)
 
 
-def test_all_weights_of_an_unfrozen_bilm_move():
+def test_all_weights_of_an_unfrozen_bilm_change():
     nlp = initialized("tagger", frozen=False)
     before = weights_of(nlp.get_pipe("elmo"))
     losses = train(nlp, 3)
@@ -195,7 +195,7 @@ def test_penalty_pulls_the_weights_of_the_mix_together():
     assert found[10.0] < 0.3 * found[0.0]
 
 
-def test_textcat_ensemble_beside_a_tagger():
+def test_textcat_ensemble_next_to_a_tagger():
     nlp = blank("tagger", elmo={"frozen": False})
     model = {
         "@architectures": "spacy.TextCatEnsemble.v2",
@@ -227,7 +227,7 @@ def test_textcat_ensemble_beside_a_tagger():
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_training_goes_on_after_batches_without_tokens(frozen):
+def test_training_continues_after_batches_without_tokens(frozen):
     nlp = initialized("tagger", frozen=frozen)
     empty = [spacy.training.Example(nlp.make_doc(""), nlp.make_doc("")) for _ in range(2)]
     losses = nlp.update(empty, sgd=Adam(0.02))
@@ -264,12 +264,12 @@ def test_annotating_listener_sees_the_layers_of_its_batch():
     assert seen[1][1] == pytest.approx(seen[0][1], rel=1e-5)
 
 
-def test_batch_is_let_go_of_after_the_update():
+def test_batch_is_freed_after_the_update():
     for frozen in (True, False):
         nlp = pipeline("tagger", elmo={"frozen": frozen})
         elmo = nlp.get_pipe("elmo")
         nlp.update(examples(nlp), sgd=False)
-        pending = weakref.ref(elmo._pending)
+        pending = weakref.ref(elmo.listeners[0].pending)
         for _, pipe in nlp.pipeline:
             pipe.finish_update(Adam(0.01))
         gc.collect()

@@ -1,4 +1,4 @@
-"""`token._.elmo` and `span._.elmo`, and what a component and the package say of themselves."""
+"""`token._.elmo` and `span._.elmo`, `repr` of a component and `dir` of the package."""
 
 import subprocess
 import sys
@@ -30,24 +30,24 @@ def test_tokens_and_spans_have_the_layers_of_the_doc(doc):
 
 
 @pytest.mark.parametrize("elmo", [{"store_layers": False}, {}])
-def test_none_where_the_doc_has_none(elmo):
+def test_no_layers_of_tokens_and_spans_if_the_doc_has_none(elmo):
     nlp = pipeline(elmo=elmo)
     doc = nlp.make_doc("Ann saw") if not elmo else nlp("Ann saw")
     assert doc._.elmo is None and doc[0]._.elmo is None and doc[0:2]._.elmo is None
 
 
-def test_the_parts_of_an_empty_doc():
+def test_span_of_an_empty_doc():
     doc = pipeline()("")
     assert doc[0:0]._.elmo.shape == (3, 0, 12)
 
 
-def test_they_survive_bytes(doc):
+def test_layers_of_tokens_and_spans_survive_bytes(doc):
     again = Doc(doc.vocab).from_bytes(doc.to_bytes())
     assert_array_equal(again[1]._.elmo, doc[1]._.elmo)
     assert_array_equal(again[1:3]._.elmo, doc[1:3]._.elmo)
 
 
-def test_an_extension_of_someone_else_is_left_alone():
+def test_an_extension_of_another_package_is_not_replaced():
     former = Token.remove_extension("elmo")
     try:
         Token.set_extension("elmo", default="mine")
@@ -58,7 +58,7 @@ def test_an_extension_of_someone_else_is_left_alone():
         Token.set_extension("elmo", getter=former[2])
 
 
-def test_they_are_in_the_analysis_of_the_pipeline():
+def test_the_extensions_are_in_the_analysis_of_the_pipeline():
     analysis = blank().analyze_pipes()
     assert {"token._.elmo", "span._.elmo"} <= set(analysis["summary"]["elmo"]["assigns"])
 
@@ -70,7 +70,7 @@ def test_repr_names_sizes_and_settings():
     nlp.initialize()
     nlp.rename_pipe("elmo", "layers")
     elmo.frozen = False
-    n_parameters = elmo.model.shims[0].bilm.n_parameters
+    n_parameters = elmo.model.shims[0].module.n_parameters
     expected = f"width 12, depth 2, {n_parameters:,} parameters, trained, bfloat16"
     assert repr(elmo) == f"<Elmo 'layers': {expected}>"
 

@@ -1,4 +1,4 @@
-"""spaCy's own vector attributes follow from what `elmo` writes."""
+"""spaCy's vector attributes come from the vectors that `elmo` stores."""
 
 import warnings
 from functools import partial
@@ -23,7 +23,7 @@ def cosine(one, other):
     return (one @ other) / np.linalg.norm(one) / np.linalg.norm(other)
 
 
-def test_token_span_and_doc_vectors_are_those_of_the_tensor(nlp):
+def test_token_span_and_doc_vectors_come_from_doc_tensor(nlp):
     doc = nlp("He went to the bank of the river.")
     assert_array_equal(doc[4].vector, doc.tensor[4])
     assert_allclose(doc[3:5].vector, doc.tensor[3:5].mean(axis=0), rtol=1e-5)
@@ -39,7 +39,7 @@ def test_similarity_is_the_cosine_of_the_vectors(nlp):
 
 
 def spans_of(doc, start, end):
-    """The Doc, a span of it and a token of it."""
+    """Return the Doc, a span and a token of it."""
     return doc, doc[start:end], doc[start]
 
 
@@ -77,7 +77,7 @@ HISTORIES = {
 
 
 @pytest.mark.parametrize("history", HISTORIES)
-def test_vectors_and_similarity_do_not_depend_on_what_a_doc_went_through(nlp, history):
+def test_vectors_and_similarity_do_not_depend_on_the_history_of_a_doc(nlp, history):
     expected = nlp("The bank of the river."), nlp("He took money to the bank!")
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # W109 would say that hooks are lost
@@ -100,12 +100,12 @@ def test_similarity_of_one_token(nlp):
     assert similarity(doc[0:0], doc[2]) == 0.0 == similarity(nlp(""), doc)
 
 
-def test_most_similar_token_of_a_text_can_be_looked_up(nlp):
+def test_most_similar_token_of_a_text(nlp):
     doc = nlp("The bank of the river was green .")
     assert max(doc, key=partial(similarity, doc[1])).i == 1
 
 
-def test_similarity_is_by_elmo_where_the_vocab_has_static_vectors(nlp):
+def test_similarity_uses_elmo_if_the_vocab_has_static_vectors(nlp):
     other = pipeline()
     other.vocab.set_vector("bank", np.ones(4, dtype="f"))
     texts = "The bank of the river.", "He took money to the bank!"
@@ -137,7 +137,7 @@ def test_similarity_without_vectors(nlp):
         similarity(doc, bare)
 
 
-def test_vectors_that_spacy_has_kept_are_forgotten(nlp):
+def test_vectors_that_spacy_has_cached_are_dropped(nlp):
     doc = nlp.make_doc("The bank of the river.")
     assert doc.vector_norm == 0 and not doc.vector.any()
     doc = nlp(doc)
@@ -152,11 +152,11 @@ def test_vectors_that_spacy_has_kept_are_forgotten(nlp):
     assert_allclose(doc.vector, doc.tensor.mean(axis=0), rtol=1e-5)
 
 
-def test_a_doc_that_was_cut_out_has_vectors_of_its_own(nlp):
+def test_a_doc_made_from_a_span_has_its_own_vectors(nlp):
     whole = nlp.make_doc("The bank of the river.")
-    part = nlp(whole[1:5].as_doc())
-    assert_allclose(part.vector, part.tensor.mean(axis=0), rtol=1e-5)
+    cut = nlp(whole[1:5].as_doc())
+    assert_allclose(cut.vector, cut.tensor.mean(axis=0), rtol=1e-5)
     other = nlp("The river was green.")
-    assert_allclose(similarity(part, other), cosine(part.vector, other.vector), rtol=1e-4)
+    assert_allclose(similarity(cut, other), cosine(cut.vector, other.vector), rtol=1e-4)
     again = nlp(nlp(whole)[1:5].as_doc())
-    assert_array_equal(again.vector, part.vector)
+    assert_array_equal(again.vector, cut.vector)

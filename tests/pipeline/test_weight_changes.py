@@ -1,4 +1,4 @@
-"""Layers are those of the weights that the biLM has now, whoever changed them and how."""
+"""Layers are computed with the current weights of the biLM, however they were changed."""
 
 import copy
 
@@ -50,7 +50,7 @@ def change_start_states(elmo, path):
 
 def change_few_values(elmo, path):
     first_weights(elmo).data.view(-1)[1] += 5
-    bilm_of(elmo).drop_caches()  # so few are not noticed
+    bilm_of(elmo).drop_caches()  # a change of so few values is not detected
 
 
 def from_bytes(elmo, path):
@@ -125,7 +125,7 @@ def trained():
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=[change.__name__ for change in CHANGES])
-def test_no_layers_of_former_weights(tmp_path, change):
+def test_no_layers_of_previous_weights(tmp_path, change):
     nlp, docs = trained()
     elmo = nlp.get_pipe("elmo")
     before = elmo.predict(docs).layers.copy()
@@ -140,7 +140,7 @@ def test_no_layers_of_former_weights(tmp_path, change):
     assert_allclose(np.concatenate(mixed), expected.mean(axis=0), atol=1e-5)
 
 
-def test_averages_are_used_for_a_while():
+def test_averages_are_used_within_use_params():
     nlp, docs = trained()
     elmo = nlp.get_pipe("elmo")
     shim, before = elmo.model.shims[0], elmo.predict(docs).layers.copy()
@@ -154,7 +154,7 @@ def test_averages_are_used_for_a_while():
     assert_allclose(elmo.predict(docs).layers, before, atol=1e-6)
 
 
-def test_a_version_stays_until_the_weights_change():
+def test_the_version_stays_until_the_weights_change():
     elmo = trained()[0].get_pipe("elmo")
     version = elmo.weights_version
     elmo.predict([])
@@ -170,7 +170,7 @@ def texts(n, start=0):
     return [f"Text number {start + i} was served ." for i in range(n)]
 
 
-def test_serving_after_a_training_stores_nothing():
+def test_serving_after_training_stores_nothing():
     nlp, _ = trained()
     cache = nlp.get_pipe("elmo").output_cache
     stored = len(cache)
@@ -180,7 +180,7 @@ def test_serving_after_a_training_stores_nothing():
     assert len(cache) == stored
 
 
-def test_saving_does_not_end_a_training(tmp_path):
+def test_saving_does_not_empty_the_cache(tmp_path):
     nlp, docs = trained()
     cache = nlp.get_pipe("elmo").output_cache
     hits = cache.hits
@@ -190,7 +190,7 @@ def test_saving_does_not_end_a_training(tmp_path):
     assert cache.hits == hits + len(docs)
 
 
-def test_development_docs_are_stored_when_they_come_again():
+def test_development_docs_are_stored_when_they_recur():
     nlp, _ = trained()
     cache = nlp.get_pipe("elmo").output_cache
     dev = texts(3)
@@ -203,7 +203,7 @@ def test_development_docs_are_stored_when_they_come_again():
     assert misses == [3, 3, 0, 0] and len(cache) == 4 + 3
 
 
-def test_what_is_remembered_of_served_texts_is_bounded():
+def test_the_record_of_served_texts_is_bounded():
     nlp, _ = trained()
     cache = nlp.get_pipe("elmo").output_cache
     cache.max_bytes = 3 * 3 * 12 * 4 * 6  # three texts of six tokens

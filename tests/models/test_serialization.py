@@ -1,4 +1,4 @@
-"""Saved components that are damaged: a sentence, and the component is as it was before."""
+"""Loading a damaged component raises a clear error and leaves the component unchanged."""
 
 import json
 
@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spacy_elmo.models.node_digest import DIGEST
-from spacy_elmo.models.restoring import restored_on_error
-from spacy_elmo.models.saved import DIGESTS
+from spacy_elmo.models.rollback import rollback_on_error
+from spacy_elmo.models.serialization import DIGESTS
 from spacy_elmo.models.word_features import build_word_features_v1
 
 from ..fuzz.pipelines import blank, loaded, result_of, trained
@@ -20,18 +20,18 @@ OURS = pytest.mark.parametrize("name", USED)
 ADVICE = "Save the pipeline again, restore a backup"
 
 
-def refused(nlp, name, load, *parts):
-    """A load is refused with an error that says all of the parts, and changes nothing."""
+def refused(nlp, name, load, *texts):
+    """Check that loading raises an error with some texts in it, and changes nothing."""
     before = result_of(nlp, USED)
     with pytest.raises(ValueError) as error:
         load(nlp.get_pipe(name))
-    for part in (name, *parts):
-        assert part in str(error.value)
+    for text in (name, *texts):
+        assert text in str(error.value)
     assert result_of(nlp, USED) == before
 
 
 def without_digests(value):
-    """What an earlier release has saved: no digest in the cfg, the layers and the weights."""
+    """Return what an earlier release saved: without digests of cfg, layers and weights."""
     cfg = json.loads(value["cfg"])
     assert set(cfg.pop(DIGESTS)) == {"cfg", "model"}
     model = srsly.msgpack_loads(value["model"])
@@ -53,7 +53,7 @@ def saved(name):
 @OURS
 @settings(max_examples=60, derandomize=True, database=None)
 @given(st.data())
-def test_each_bit_counts(name, data):
+def test_a_flipped_bit_is_detected_or_has_no_effect(name, data):
     nlp, _ = loaded()
     content = bytearray(trained().get_pipe(name).to_bytes(exclude=["vocab"]))
     content[data.draw(st.integers(0, len(content) - 1))] ^= 1 << data.draw(st.integers(0, 7))
@@ -89,13 +89,16 @@ def test_damaged_files_are_refused(tmp_path, name, file, damage):
 
 
 @OURS
-def test_a_model_of_another_training_is_refused(name, tmp_path):
+def test_a_model_with_another_digest_is_refused(name, tmp_path):
     nlp, _ = loaded()
     trained().get_pipe(name).to_disk(tmp_path, exclude=["vocab"])
     other = without_digests(saved(name))["model"]
     (tmp_path / "model").write_bytes(other)
     refused(
-        nlp, name, lambda pipe: pipe.from_disk(tmp_path, exclude=["vocab"]), "digest of 'model'"
+        nlp,
+        name,
+        lambda pipe: pipe.from_disk(tmp_path, exclude=["vocab"]),
+        "'model' does not match its SHA-256 digest",
     )
 
 
@@ -114,14 +117,14 @@ def test_a_model_of_another_training_is_refused(name, tmp_path):
 )
 def test_damaged_digests_are_refused(name, cfg):
     nlp, _ = loaded()
-    parts = saved(name)
-    values = {**json.loads(parts["cfg"]), **cfg}
-    data = srsly.msgpack_dumps({**parts, "cfg": json.dumps(values).encode()})
+    files = saved(name)
+    values = {**json.loads(files["cfg"]), **cfg}
+    data = srsly.msgpack_dumps({**files, "cfg": json.dumps(values).encode()})
     refused(nlp, name, lambda pipe: pipe.from_bytes(data, exclude=["vocab"]))
 
 
 @OURS
-def test_what_was_saved_without_digests_is_loaded(name):
+def test_components_that_were_saved_without_digests_are_loaded(name):
     nlp, before = loaded()
     data = srsly.msgpack_dumps(without_digests(saved(name)))
     nlp.get_pipe(name).from_bytes(data, exclude=["vocab"])
@@ -142,14 +145,14 @@ def test_what_was_saved_without_digests_is_loaded(name):
 )
 def test_a_cfg_that_was_saved_without_digests_is_checked(cfg, message):
     nlp, _ = loaded()
-    parts = without_digests(saved("coref"))
-    values = {**json.loads(parts["cfg"]), **cfg}
-    data = srsly.msgpack_dumps({**parts, "cfg": json.dumps(values).encode()})
+    files = without_digests(saved("coref"))
+    values = {**json.loads(files["cfg"]), **cfg}
+    data = srsly.msgpack_dumps({**files, "cfg": json.dumps(values).encode()})
     refused(nlp, "coref", lambda pipe: pipe.from_bytes(data, exclude=["vocab"]), message)
 
 
 @OURS
-def test_parts_that_are_left_out_are_not_checked(name, tmp_path):
+def test_excluded_files_are_not_checked(name, tmp_path):
     nlp, before = loaded()
     pipe = nlp.get_pipe(name)
     for left_out in ("cfg", "model"):
@@ -161,11 +164,11 @@ def test_parts_that_are_left_out_are_not_checked(name, tmp_path):
     assert result_of(nlp, USED) == before
 
 
-# What is ours inside of spaCy's components
+# Layers of this package in components of spaCy
 
 
 def edited(model, edit):
-    """The bytes of a model after a change of what thinc writes."""
+    """Return the bytes of a model with an edit of the message that thinc writes."""
     message = srsly.msgpack_loads(model.to_bytes())
     nodes = [node.name for node in model.walk()]
     edit(message, nodes)
@@ -233,7 +236,7 @@ def break_digest(message, nodes):
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
-def test_layers_of_ours_in_components_of_spacy_are_checked(edit, message):
+def test_our_layers_in_components_of_spacy_are_checked(edit, message):
     model = blank().get_pipe("spancat").model
     data = edited(trained().get_pipe("spancat").model, edit)
     with pytest.raises(ValueError) as error:
@@ -287,7 +290,7 @@ def test_a_model_is_restored_after_an_error():
     model = build_word_features_v1(["NORM"], [2], [4])
     model.initialize()
     before = model.to_bytes()
-    with pytest.raises(KeyError), restored_on_error(model):
+    with pytest.raises(KeyError), rollback_on_error(model):
         model.set_param("E0", model.get_param("E0") + 1)
         model.set_param("new", model.get_param("E0"))
         model.attrs["unknown"] = 1.0

@@ -1,17 +1,20 @@
-"""Loading a thinc model whole or not at all."""
+"""Loading a thinc model completely or not at all."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from thinc.api import Model
 
 
 @contextmanager
-def restored_on_error(model: Model) -> Iterator[None]:
-    """Give a model back all that it had if what is done inside fails.
+def rollback_on_error(model: Model[Any, Any]) -> Iterator[None]:
+    """Restore the previous state of a model and its layers if the context raises an error.
 
-    What it had is held by reference: parameters and the modules in our shims are replaced when
-    they are loaded, not overwritten.
+    The state is held by reference. Loading must replace parameters and the modules in shims, as
+    thinc and `TorchShim` do, and must not overwrite their values.
+
+    model (Model): The model, which is restored in place.
     """
     nodes = [
         (

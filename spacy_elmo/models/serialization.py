@@ -1,0 +1,193 @@
+"""Saving and loading of components, with digests, and completely or not at all.
+
+The files are the same as for every trainable component of spaCy. `cfg` also holds the SHA-256
+digests of itself and of `model`, so that one wrong bit in either raises an error and does not
+change the results.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import srsly
+from spacy.util import ensure_path
+from spacy.vocab import Vocab
+from thinc.api import Model
+
+from .rollback import rollback_on_error
+
+CFG, MODEL, VOCAB, DIGESTS = "cfg", "model", "vocab", "digests"
+REMEDY = "Save the pipeline again, restore a backup, or copy it again if it was copied."
+
+
+class SerializationMixin:
+    """The methods of a component that save and load it. A base class before `TrainablePipe`."""
+
+    name: str
+    vocab: Vocab
+    model: Model[Any, Any]
+    cfg: dict[str, Any]
+
+    def check_cfg(self, cfg: dict[str, Any]) -> None:
+        """Check a loaded `cfg` before it is used.
+
+        cfg (Dict[str, Any]): The loaded `cfg`.
+        RAISES (ValueError): If it does not belong to this component.
+        """
+
+    def check_loaded(self, source: str, cfg: dict[str, Any]) -> None:
+        """Check that the loaded model and the loaded `cfg` fit each other.
+
+        source (str): What was loaded, for error messages.
+        cfg (Dict[str, Any]): The loaded `cfg`.
+        RAISES (ValueError): If they do not.
+        """
+
+    def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
+        """Serialize the component.
+
+        exclude (Iterable[str]): What to leave out: "cfg", "model", "vocab".
+        RETURNS (bytes): The serialized component.
+        """
+        content = self._serialize(exclude)
+        if VOCAB not in exclude:
+            content[VOCAB] = self.vocab.to_bytes(exclude=exclude)
+        data: bytes = srsly.msgpack_dumps(content)
+        return data
+
+    def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> Any:
+        """Load what `to_bytes` returned, completely or not at all.
+
+        bytes_data (bytes): The serialized component.
+        exclude (Iterable[str]): What not to load: "cfg", "model", "vocab".
+        RETURNS (SerializationMixin): The component.
+        RAISES (ValueError): If the bytes are damaged, or do not fit the settings in the config.
+        """
+        source = f"What was saved of '{self.name}'"
+        with _explain(source):
+            content = srsly.msgpack_loads(bytes_data)
+            if not isinstance(content, dict) or content.keys() - {CFG, MODEL, VOCAB}:
+                raise ValueError(f"it holds other things than {CFG}, {MODEL} and {VOCAB}")
+        found = {name: data for name, data in content.items() if name not in exclude}
+        vocab = found.pop(VOCAB, None)
+        self._load(source, found, lambda: vocab and self.vocab.from_bytes(vocab, exclude=exclude))
+        return self
+
+    def to_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> None:
+        """Save the component to a directory.
+
+        path (Union[str, Path]): The directory, which is created if it does not exist.
+        exclude (Iterable[str]): What to leave out: "cfg", "model", "vocab".
+        """
+        folder = ensure_path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in self._serialize(exclude).items():
+            (folder / name).write_bytes(data)
+        if VOCAB not in exclude:
+            self.vocab.to_disk(folder / VOCAB, exclude=exclude)
+
+    def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Any:
+        """Load what `to_disk` saved, completely or not at all.
+
+        path (Union[str, Path]): The directory.
+        exclude (Iterable[str]): What not to load: "cfg", "model", "vocab".
+        RETURNS (SerializationMixin): The component.
+        RAISES (ValueError): If a file is damaged, or does not fit the settings in the config.
+        """
+        folder = ensure_path(path)
+        names = [name for name in (CFG, MODEL) if name not in exclude]
+        found = {name: (folder / name).read_bytes() for name in names}
+        loads_vocab = VOCAB not in exclude
+        self._load(
+            f"What was saved of '{self.name}' in {folder}",
+            found,
+            lambda: loads_vocab and self.vocab.from_disk(folder / VOCAB, exclude=exclude),
+        )
+        return self
+
+    def _serialize(self, exclude: Iterable[str]) -> dict[str, bytes]:
+        saved: dict[str, bytes] = {}
+        if MODEL not in exclude:
+            saved[MODEL] = self.model.to_bytes()
+        if CFG not in exclude:
+            digests = {name: _digest(data) for name, data in saved.items()}
+            digests[CFG] = _digest_of_cfg(self.cfg)
+            text = json.dumps({**self.cfg, DIGESTS: digests}, indent=2, ensure_ascii=False)
+            saved[CFG] = text.encode("utf8")
+        return saved
+
+    def _load(self, source: str, saved: dict[str, bytes], load_vocab: Callable[[], Any]) -> None:
+        cfg: dict[str, Any] = {}
+        digests: Any = None
+        with _explain(source):
+            if CFG in saved:
+                cfg = _check_object(json.loads(saved[CFG]), CFG)
+                digests = cfg.pop(DIGESTS, None)
+                if digests is not None:
+                    _check_digests(_check_object(digests, DIGESTS), saved, cfg)
+                if unknown := cfg.keys() - self.cfg.keys():
+                    raise ValueError(f"{CFG} has the unknown key {min(unknown)!r:.80}")
+                self.check_cfg(cfg)
+        with rollback_on_error(self.model):
+            if MODEL in saved:
+                with _explain(source, is_intact=MODEL in (digests or {})):
+                    self.model.from_bytes(saved[MODEL])
+                if CFG in saved:
+                    self.check_loaded(source, cfg)
+            load_vocab()
+        self.cfg.update(cfg)
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _digest_of_cfg(cfg: dict[str, Any]) -> str:
+    return _digest(json.dumps(cfg, sort_keys=True).encode())
+
+
+def _check_digests(digests: dict[str, Any], saved: dict[str, bytes], cfg: dict[str, Any]) -> None:
+    """Compare what is loaded with its digests. What is excluded from loading is not checked.
+
+    digests (Dict[str, Any]): The saved digests of "cfg" and "model".
+    saved (Dict[str, bytes]): The files that are loaded.
+    cfg (Dict[str, Any]): The content of "cfg" without the digests.
+    RAISES (ValueError): If a digest differs, or if there are other digests than expected.
+    """
+    found = {name: _digest(data) for name, data in saved.items()}
+    found[CFG] = _digest_of_cfg(cfg)
+    if CFG not in digests or digests.keys() - {CFG, MODEL}:
+        raise ValueError(f"there are digests of {', '.join(digests)}; expected {CFG} and {MODEL}")
+    for name, value in digests.items():
+        if name in found and value != found[name]:
+            raise ValueError(f"{name!r} does not match its SHA-256 digest")
+
+
+def _check_object(value: Any, name: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} holds a {type(value).__name__}; expected an object")
+    return value
+
+
+@contextmanager
+def _explain(source: str, is_intact: bool = False) -> Iterator[None]:
+    """Turn errors of any type, as readers raise them for damaged bytes, into a ValueError that
+    says what to do.
+
+    source (str): What is read.
+    is_intact (bool): Whether its digest is correct, so that the settings in the config must differ
+        from the saved ones.
+    """
+    try:
+        yield
+    except Exception as error:
+        found = str(error).strip().rstrip(".") or type(error).__name__
+        if is_intact:
+            raise ValueError(
+                f"{source} belongs to a model with other settings than the config: {found}. Leave "
+                f"the settings as they were saved."
+            ) from error
+        raise ValueError(f"{source} cannot be read: {found}. {REMEDY}") from error
