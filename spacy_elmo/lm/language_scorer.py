@@ -16,6 +16,7 @@ from ..bilm.batch import WordBatch
 from ..bilm.bilm import MAX_TOKENS, PRECISIONS, START_STATES, WARM, State
 from ..files.paths import PathLike
 from ..lstm.packing import pack
+from ..runtime.devices import device_of_gpu_id
 from ..runtime.ragged import concatenated_ranges, positions_within
 from ..runtime.torch_scope import own_torch_settings
 from .language_model import LanguageModel
@@ -73,13 +74,9 @@ class LanguageScorer:
         ):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(known)}.")
-        if gpu_id >= torch.cuda.device_count():
-            raise ValueError(
-                f"gpu_id is {gpu_id}, but torch {torch.__version__} finds "
-                f"{torch.cuda.device_count()} GPUs here. Use -1 for the CPU."
-            )
+        device = device_of_gpu_id(gpu_id, "gpu_id", "Use -1 for the CPU.")
         self.model = LanguageModel.load(path)
-        self.model.to("cpu" if gpu_id < 0 else f"cuda:{gpu_id}")
+        self.model.to(device)
         self.start_state, self.precision = start_state, precision
 
     @own_torch_settings()
