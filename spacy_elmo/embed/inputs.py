@@ -16,7 +16,8 @@ import spacy
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import create_vocab
 
-from ..files.decoding import PIECE_BYTES, split_lines
+from ..files.chunks import CHUNK_BYTES
+from ..files.decoding import split_lines
 from ..files.finding import plain_name
 from ..files.reading import Scan, new_digest, read_text, scan_file
 from ..files.streams import open_bytes
@@ -163,7 +164,7 @@ class Inputs:
         with open_bytes(path) as stream:
             _skip(stream, offset)
             is_lines = kind == LINES
-            pieces = read_text(stream, path, lines=is_lines, offset=offset, piece_bytes=PIECE_BYTES)
+            pieces = read_text(stream, path, lines=is_lines, offset=offset, chunk_bytes=CHUNK_BYTES)
             while offset < size:
                 data, text = next(pieces, (b"", ""))
                 digest.update(data)

@@ -13,6 +13,7 @@ from typing import Any
 from ..bilm.characters import WordLexicon
 from ..bilm.languages import languages_of
 from ..bilm.options import N_BYTE_CHARACTERS, BiLMOptions
+from ..files.decoding import decode_utf8
 from ..files.digest import MAX_JSON_BYTES, MAX_VOCAB_BYTES, read_bounded
 from ..files.paths import PathLike
 
@@ -159,11 +160,9 @@ def find_vocab(weights: Path) -> Path:
 def read_vocab(path: Path) -> list[str]:
     """RETURNS (List[str]): One word a line, in the order of their ids."""
     try:
-        text = read_bounded(path, MAX_VOCAB_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
-        lines = text.rstrip("\n").split("\n")
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"The vocabulary {path} cannot be read: {error}. It must be UTF-8 text, one word a "
-            f"line."
-        ) from error
+        data = read_bounded(path, MAX_VOCAB_BYTES)
+    except OSError as error:
+        raise ValueError(f"The vocabulary {path} cannot be read: {error}.") from error
+    text = decode_utf8(data, path).removeprefix("\ufeff").replace("\r\n", "\n")
+    lines = text.rstrip("\n").split("\n")
     return [line.strip() for line in lines if line.strip() != "!!!MAXTERMID"]

@@ -13,6 +13,7 @@ from torch import Tensor
 from ..bilm.bilm import BiLM
 from ..bilm.characters import LexiconCharacters, WordLexicon
 from ..bilm.options import BYTES, CHARACTERS, N_BYTE_CHARACTERS, BiLMOptions
+from ..files.decoding import decode_utf8
 from ..files.digest import MAX_JSON_BYTES, MAX_VOCAB_BYTES, read_bounded
 from ..files.paths import PathLike
 from .build import build_bilm
@@ -170,9 +171,10 @@ def _lexicon(path: Path, n_rows: int, special: tuple[str, ...]) -> list[str]:
     with a tab, which no entry can have.
     """
     try:
-        lines = read_bounded(path, MAX_VOCAB_BYTES).decode("utf8").split("\n")
-    except (OSError, ValueError) as error:
+        data = read_bounded(path, MAX_VOCAB_BYTES)
+    except OSError as error:
         raise ValueError(f"The lexicon {path} cannot be read: {error}.") from error
+    lines = decode_utf8(data, path).split("\n")
     ids: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         fields = line.strip().split("\t")

@@ -75,7 +75,7 @@ def test_text_has_the_vectors_of_the_pipeline(
     text = "\n\n".join(f"Number {i} came, they said. “Who?” asked {i + 1}." for i in range(300))
     output = tmp_path / "out.hdf5"
     # many pieces: where they end must not show
-    monkeypatch.setattr(embed_inputs, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(embed_inputs, "CHUNK_BYTES", 1000)
     run("embed", write(tmp_path / "a.txt", text), output, "-m", model, "--part-tokens", 700)
     nlp = spacy.blank("en")
     doc = nlp(text)
@@ -107,7 +107,7 @@ def test_tokenized_counts_over_files_and_without_a_last_line_end(
 
 
 def test_long_lines_stay_whole(tmp_path: Path, model: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(embed_inputs, "PIECE_BYTES", 16)
+    monkeypatch.setattr(embed_inputs, "CHUNK_BYTES", 16)
     output = tmp_path / "out.hdf5"
     lines = ["a b", "word " * 30, "", "c"]
     run("embed", write(tmp_path / "a.txt", "\n".join(lines)), output, "-m", model, "-t")
@@ -191,7 +191,7 @@ def test_start_state_and_precision_are_used(tmp_path: Path, model: Path) -> None
 def test_text_without_whitespace_is_cut_between_characters(
     tmp_path: Path, model: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(embed_inputs, "PIECE_BYTES", 20)
+    monkeypatch.setattr(embed_inputs, "CHUNK_BYTES", 20)
     output = tmp_path / "o.hdf5"
     run("embed", write(tmp_path / "a.txt", "日本語" * 20), output, "-m", model)
     tokens = [token for line in read_tokens(output) for token in line]

@@ -79,7 +79,7 @@ def test_a_text_that_changes_while_it_is_read(
     keep_time: bool,
     after: int,
 ) -> None:
-    monkeypatch.setattr(embed_inputs, "PIECE_BYTES", 2000)
+    monkeypatch.setattr(embed_inputs, "CHUNK_BYTES", 2000)
     source.write_text(source.read_text() * 20, encoding="utf8")
     output, before = tmp_path / "out.npz", source.read_bytes()
     pieces = embed_inputs.Inputs.pieces
@@ -109,7 +109,7 @@ def test_a_compressed_text_is_resumed_where_it_was(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zstandard = pytest.importorskip("zstandard")
-    monkeypatch.setattr(embed_inputs, "PIECE_BYTES", 2000)
+    monkeypatch.setattr(embed_inputs, "CHUNK_BYTES", 2000)
     text = "".join(f"Anna saw river {i} .\n\n" for i in range(2000))
     (tmp_path / "a.txt").write_text(text)
     (tmp_path / "b.TXT.ZST").write_bytes(zstandard.compress(text.encode()))

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from spacy_elmo.coref.formats.lines import numbered_lines
 from spacy_elmo.corpus.readers import TextReader, TextSettings
-from spacy_elmo.files.reading import decode_text, read_text, scan_file
+from spacy_elmo.files.decoding import decode_text, decode_utf8
+from spacy_elmo.files.reading import read_text, scan_file
 
 TEXT = "Anna saw the café.\nShe liked it — “much”.\n"
 OTHER_BYTES = {
@@ -97,3 +98,9 @@ def test_a_scan_digests_the_whole_and_the_rest(tmp_path):
     assert whole.size == len(text)
     assert scan_file(tmp_path / "b.txt.gz", is_text=True).digest == whole.digest
     assert scan_file(tmp_path / "c.txt", is_text=True).digest == whole.rest
+
+
+def test_utf8_is_required_where_control_characters_are_allowed(tmp_path):
+    assert decode_utf8("a\x00\nÜ".encode(), tmp_path) == "a\x00\nÜ"
+    with pytest.raises(ValueError, match=r"a\.txt, line 9: the byte 0xdc is not UTF-8 .*offset 12"):
+        decode_utf8(b"\n\n\xdc", tmp_path / "a.txt", line=7, offset=10)

@@ -100,7 +100,9 @@ def test_files_of_two_models_are_not_mixed(saved, tmp_path, name):
     if name == "vocab.txt":
         changed = changed.replace(b"\n", b"x\n").replace(b">x", b">")
     (saved / name).write_bytes(changed)
-    with pytest.raises(ValueError, match=f"{name} is not as it was written.* Copy it again"):
+    with pytest.raises(
+        ValueError, match=f"{name} has changed since it was written.* Copy it again"
+    ):
         LanguageModel.load(saved)
 
 

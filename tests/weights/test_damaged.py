@@ -149,7 +149,7 @@ def test_vocabulary_without_a_special_word_is_refused(tmp_path):
 
 def test_vocabulary_of_another_encoding_is_refused(tmp_path):
     path = word_model(tmp_path, "<S>\n</S>\n<UNK>\nÜ\n".encode("latin1"))
-    refused(path, "vocab.txt cannot be read", "UTF-8 text, one word a line")
+    refused(path, "vocab.txt, line 4: the byte 0xdc is not UTF-8", "Convert the file")
 
 
 def test_models_with_lexicons_are_not_written_as_original(tmp_path):

@@ -111,7 +111,7 @@ def test_file_that_is_changed_on_purpose_can_be_read(tmp_path):
     save_bilm(bilm, path)
     with h5py.File(path, "r+") as file:
         file["CNN_proj/b_proj"][0] = 0.5
-    refused(path, "x.hdf5 is not as it was written", "copy its datasets to a new file")
+    refused(path, "x.hdf5 has changed since it was written", "copy its datasets to a new file")
     with h5py.File(path) as file, h5py.File(tmp_path / "mine.hdf5", "w") as copy:
         for name in file:
             file.copy(name, copy)
