@@ -6,7 +6,7 @@ from typing import Any
 from tqdm import tqdm
 
 
-class ProgressBar(tqdm):
+class ProgressBar(tqdm):  # type: ignore[misc, unused-ignore]
     """A tqdm bar that measures durations with the monotonic clock. tqdm itself uses the system
     time: when the system time is set back, it shows negative durations and stops updating."""
 

@@ -146,7 +146,7 @@ class _Zstandard(io.RawIOBase):
         try:
             if self._frame is None:
                 self._frame = self._decompressor.decompressobj()
-            found = self._frame.decompress(data)
+            found: bytes = self._frame.decompress(data)
         except self._errors as error:
             raise self._damaged(error) from error
         if self._frame.eof:

@@ -81,7 +81,7 @@ class TensorFile:
                 self.metadata = dict(_header(content).get("__metadata__") or {})
         except DAMAGED as error:
             raise ValueError(
-                f"{source} is not a whole safetensors file: {error}. {remedy}"
+                f"{source} is not a complete safetensors file: {error}. {remedy}"
             ) from error
         self._sealed = KEY in self.metadata
         others = sorted(self.metadata.keys() - {KEY, *known})

@@ -40,17 +40,17 @@ def test_missing_lstm_is_named(tmp_path):
 
 def test_wrong_shape_is_named_with_the_right_one(tmp_path):
     path = changed(tmp_path, CNN_proj__b_proj=np.zeros(7, "f4"))
-    refused(path, "weights.hdf5: CNN_proj/b_proj has shape [7]", "must be [6]", "another model")
+    refused(path, "weights.hdf5: CNN_proj/b_proj has shape [7]", "expected [6]", "another model")
 
 
 def test_character_table_of_another_length_is_refused(tmp_path):
     path = changed(tmp_path, char_embed=np.ones((300, 5), "f4"))
-    refused(path, "weights.hdf5: char_embed has shape [300, 5]", "must be [261, 5]")
+    refused(path, "weights.hdf5: char_embed has shape [300, 5]", "expected [261, 5]")
 
 
 def test_first_of_262_rows_must_be_zero(tmp_path):
     path = changed(tmp_path, char_embed=np.ones((262, 5), "f4"))
-    refused(path, "weights.hdf5: char_embed has shape [262, 5]", "must be [261, 5]")
+    refused(path, "weights.hdf5: char_embed has shape [262, 5]", "expected [261, 5]")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -72,7 +72,7 @@ def test_dataset_that_the_options_do_not_mention_is_refused(tmp_path):
 def test_truncated_file_is_refused(tmp_path):
     path = write_original(tmp_path, random_reference())
     path.write_bytes(path.read_bytes()[:-5000])
-    refused(path, "weights.hdf5 is not a whole HDF5 file", "truncated", "Copy it again")
+    refused(path, "weights.hdf5 is not a complete HDF5 file", "truncated", "Copy it again")
 
 
 def test_file_without_options_says_where_they_should_be(tmp_path):
@@ -85,7 +85,7 @@ def test_options_that_contradict_the_shapes_are_refused(tmp_path):
     reference = random_reference()
     options = original_options(random_reference(hidden=7))
     path = write_original(tmp_path, reference, options)
-    refused(path, "weights.hdf5: RNN_0/RNN", "has shape [12, 48]", "must be [12, 28]")
+    refused(path, "weights.hdf5: RNN_0/RNN", "has shape [12, 48]", "expected [12, 28]")
 
 
 @pytest.mark.parametrize("key", ["dim", "projection_dim"])
@@ -134,7 +134,7 @@ def word_model(folder, vocab):
 def test_missing_vocabulary_says_where_it_should_be(tmp_path):
     path = word_model(tmp_path, b"")
     (tmp_path / "vocab.txt").unlink()
-    refused(path, "weights.hdf5 is a model over word ids", "vocab.txt", "vocab_file")
+    refused(path, "weights.hdf5 is a model with word input", "vocab.txt", "vocab_file")
 
 
 def test_vocabulary_of_another_length_is_refused(tmp_path):
@@ -235,4 +235,4 @@ def test_truncated_safetensors_are_refused(tmp_path):
     save_bilm(tiny_bilm(), tmp_path / "x")
     path = tmp_path / "x" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
-    refused(tmp_path / "x", "model.safetensors is not a whole safetensors file", "Copy it again")
+    refused(tmp_path / "x", "model.safetensors is not a complete safetensors file", "Copy it again")

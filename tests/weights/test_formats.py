@@ -133,19 +133,19 @@ def test_what_is_saved_can_be_loaded(tmp_path, name):
 def test_missing_path_names_the_packaged_models(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "PRETRAINED", tmp_path)
     save_bilm(tiny_bilm(), tmp_path / "xx_tiny")
-    with pytest.raises(ValueError, match="No file or directory .*gone.*packaged: xx_tiny"):
+    with pytest.raises(ValueError, match="No file or directory .*gone.*Packaged models: xx_tiny"):
         load_bilm(tmp_path / "gone")
 
 
 def test_missing_path_is_named_where_no_model_is_packaged(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "PRETRAINED", tmp_path / "none")
-    with pytest.raises(ValueError, match="No file or directory .*gone.*packaged: none"):
+    with pytest.raises(ValueError, match="No file or directory .*gone.*Packaged models: none"):
         load_bilm(tmp_path / "gone")
 
 
 def test_unknown_file_is_refused_with_the_known_formats(tmp_path):
     (tmp_path / "letter.txt").write_text("Dear Ann,")
-    with pytest.raises(ValueError, match="letter.txt is not a known format.*AllenNLP model.tar.gz"):
+    with pytest.raises(ValueError, match="letter.txt has no known format.*AllenNLP model.tar.gz"):
         load_bilm(tmp_path / "letter.txt")
 
 
@@ -157,7 +157,7 @@ def test_empty_directory_is_refused(tmp_path):
 def test_zip_without_a_model_is_refused(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "letter.txt").write_text("Dear Ann,")
-    with pytest.raises(ValueError, match="letters.zip holds no biLM. Known are"):
+    with pytest.raises(ValueError, match="letters.zip holds no biLM; expected"):
         load_bilm(write_zip(tmp_path / "letters.zip", tmp_path / "in"))
 
 

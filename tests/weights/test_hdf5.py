@@ -185,7 +185,7 @@ def test_round_trip_of_word_ids_keeps_the_vocabulary(tmp_path):
 
 
 def test_one_direction_is_not_written(tmp_path):
-    with pytest.raises(ValueError, match="forward direction only.*spacy-elmo directory"):
+    with pytest.raises(ValueError, match="only the forward direction.*spacy-elmo directory"):
         hdf5_writer.write(tiny_bilm(bidirectional=False), tmp_path / "x.hdf5")
     assert not list(tmp_path.iterdir())
 
@@ -201,7 +201,7 @@ def test_what_is_no_bilm_is_not_written_over(tmp_path, kind):
     else:
         path.mkdir()
     before = path.read_bytes() if path.is_file() else None
-    with pytest.raises(ValueError, match="vectors.hdf5 is there and holds no biLM"):
+    with pytest.raises(ValueError, match="vectors.hdf5 exists and holds no biLM"):
         hdf5_writer.write(tiny_bilm(), path)
     assert list(tmp_path.iterdir()) == [path]
     assert before is None or path.read_bytes() == before
@@ -252,7 +252,7 @@ def test_a_vocabulary_of_another_model_is_not_written_over(owls, suffix):
         hdf5_writer.write(bilm, out / f"{name}.{suffix}")
     bilm.tokens.words.words[3] = "zebra"
     for name in ("a", "c"):
-        with pytest.raises(ValueError, match="vocab.txt is there and belongs to another biLM"):
+        with pytest.raises(ValueError, match="vocab.txt exists and belongs to another biLM"):
             hdf5_writer.write(bilm, out / f"{name}.{suffix}")
     assert sorted(path.name for path in out.glob(f"*.{suffix}")) == [f"a.{suffix}", f"b.{suffix}"]
     assert (out / "vocab.txt").read_text().endswith("owl\n")
@@ -261,7 +261,7 @@ def test_a_vocabulary_of_another_model_is_not_written_over(owls, suffix):
 def test_a_vocabulary_of_something_else_is_not_written_over(owls):
     bilm, out = owls
     (out / "vocab.txt").write_text("of a softmax\n")
-    with pytest.raises(ValueError, match="vocab.txt is there and belongs to another biLM"):
+    with pytest.raises(ValueError, match="vocab.txt exists and belongs to another biLM"):
         hdf5_writer.write(bilm, out / "a.hdf5")
     assert (out / "vocab.txt").read_text() == "of a softmax\n"
 
@@ -282,7 +282,7 @@ def test_options_of_another_model_are_not_written_over(tmp_path):
     options = tmp_path / "small_options.json"
     options.write_text('{"lstm": "of another model"}')
     for name in ("small.hdf5", "small_weights.hdf5"):
-        with pytest.raises(ValueError, match="small_options.json is there and belongs to another"):
+        with pytest.raises(ValueError, match="small_options.json exists and belongs to another"):
             hdf5_writer.write(tiny_bilm(), tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["small_options.json"]
     # the same ones, written otherwise
@@ -291,5 +291,5 @@ def test_options_of_another_model_are_not_written_over(tmp_path):
     options.write_text(json.dumps(json.loads(options.read_text())))
     hdf5_writer.write(tiny_bilm(seed=1), tmp_path / "small_weights.hdf5")
     # and both models have them
-    with pytest.raises(ValueError, match="small_options.json is there and belongs to another"):
+    with pytest.raises(ValueError, match="small_options.json exists and belongs to another"):
         hdf5_writer.write(tiny_bilm(cell_clip=0.5), tmp_path / "small.hdf5")

@@ -65,7 +65,7 @@ def test_killed_export_leaves_the_old_or_the_new_model(tmp_path, n_renames):
     command = [sys.executable, "-c", EXPORT_AND_DIE, str(path), str(n_renames)]
     assert subprocess.run(command).returncode == 9
     if n_renames:
-        with pytest.warns(UserWarning, match="x_options.json differs from the options that"):
+        with pytest.warns(UserWarning, match="x_options.json differs from the options in"):
             assert_same(load_bilm(path), new)
     else:
         assert_same(load_bilm(path), old)

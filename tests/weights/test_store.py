@@ -195,9 +195,7 @@ def test_option_of_the_future_is_refused(tmp_path):
 
 def test_weights_of_another_kind_of_model_are_refused():
     data = safetensors.torch.save({"x": torch.ones(2)})
-    with pytest.raises(
-        ValueError, match="The saved biLM is not a whole safetensors file of a biLM"
-    ):
+    with pytest.raises(ValueError, match="The saved biLM is not a complete biLM"):
         store.from_bytes(data)
 
 
