@@ -1,4 +1,4 @@
-"""What commands write to: one run at a time, any name, and nothing left by killed runs."""
+"""Outputs of commands: one run at a time, any name, and no leftovers of killed runs."""
 
 import os
 import signal
@@ -144,17 +144,16 @@ def test_files_of_other_formats_are_not_embedded(tmp_path: Path, model: Path, na
 
 KILLED = """
 import os, sys
-from spacy_elmo.weights import atomic
 from spacy_elmo import load_bilm, save_bilm
 bilm = load_bilm(sys.argv[1])
-atomic._sync_tree = lambda folder: os.kill(os.getpid(), 9)
+os.fsync = lambda handle: os.kill(os.getpid(), 9)
 save_bilm(bilm, sys.argv[2])
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no locks of this kind")
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locks on Windows")
 @pytest.mark.parametrize("name", ["folder", "w.hdf5", "x" * 240, "x" * 235 + ".hdf5"])
-def test_what_a_killed_run_leaves_is_removed(tmp_path: Path, model: Path, name: str) -> None:
+def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path, model: Path, name: str) -> None:
     subprocess.run([sys.executable, "-c", KILLED, model, tmp_path / name], check=False)
     assert {path.suffix for path in tmp_path.iterdir()} == {".part"}
     run("convert", model, tmp_path / name)

@@ -166,7 +166,7 @@ def test_bfloat16_is_close(tiny):
     [
         ({"start_state": "cold"}, "must be one of warm, zero, carry"),
         ({"precision": "float16"}, "must be one of float32, bfloat16"),
-        ({"options_file": "options.json"}, "give both or neither"),
+        ({"options_file": "options.json"}, "Give both or neither"),
     ],
 )
 def test_wrong_arguments(arguments, message):
