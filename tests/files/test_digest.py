@@ -1,4 +1,4 @@
-"""Digests: no byte of what carries one can change without an error."""
+"""Every change of a byte in a file with a digest is detected."""
 
 import hashlib
 import json
@@ -24,7 +24,7 @@ def data():
     return tensor_file.to_bytes(TENSORS, METADATA)
 
 
-def test_tensors_and_metadata_return(tmp_path, data):
+def test_tensors_and_metadata_survive_a_round_trip(tmp_path, data):
     tensor_file.write(tmp_path / "x", TENSORS, METADATA)
     for content in (data, tmp_path / "x"):
         file = read(content)
@@ -48,7 +48,7 @@ def test_every_changed_byte_of_a_sealed_file_is_refused(tmp_path, data):
             read(tmp_path / "x")
 
 
-def test_every_length_but_the_whole_is_refused(data):
+def test_every_other_length_is_refused(data):
     for length in range(1, len(data)):
         with pytest.raises(ValueError, match="The file (is not|has)"):
             read(data[:length])
@@ -98,7 +98,7 @@ def test_json_without_digests_is_read(tmp_path):
     assert digest.read_manifest(tmp_path / "x.json") == ({"a": 1}, None)
 
 
-def test_larger_file_than_any_can_be_is_not_read(tmp_path):
+def test_manifest_above_the_size_limit_is_not_read(tmp_path):
     with (tmp_path / "x.json").open("wb") as file:
         file.truncate(1 << 40)
     with pytest.raises(ValueError, match="x.json has .* bytes; expected at most"):

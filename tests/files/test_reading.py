@@ -1,4 +1,4 @@
-"""Bytes as text: what is not UTF-8 is refused with its place."""
+"""Files that are not UTF-8 text are refused, with the line and the offset in the error."""
 
 import gzip
 import io
@@ -75,7 +75,7 @@ def test_the_line_and_the_offset_are_named(tmp_path, bad, at, reader):
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"], include_characters="\t\n\v\f\r\x1e")))
-def test_all_text_is_read(tmp_path_factory, text):
+def test_any_text_is_read(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("text") / "a.txt"
     data = text.encode()
     expected = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
@@ -84,7 +84,7 @@ def test_all_text_is_read(tmp_path_factory, text):
         assert found == expected
 
 
-def test_the_mark_at_the_start_of_a_file_is_no_text(tmp_path):
+def test_byte_order_mark_at_the_start_of_a_file_is_removed(tmp_path):
     assert decode_text("\ufeffa\r\n".encode(), tmp_path, 0) == "a\r\n"
     assert decode_text("\ufeffa".encode(), tmp_path, 9) == "\ufeffa"
 

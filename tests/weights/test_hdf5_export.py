@@ -1,4 +1,4 @@
-"""HDF5 files of ours: each holds a whole model, whatever lies beside it."""
+"""HDF5 files that we write contain a whole model, whatever other files are next to them."""
 
 import json
 import subprocess
@@ -84,7 +84,7 @@ def test_lost_or_damaged_options_are_not_needed(tmp_path):
     assert_same(load_bilm(tmp_path / "x.hdf5"), bilm)
 
 
-def test_options_that_are_given_are_used(tmp_path):
+def test_given_options_are_used(tmp_path):
     save_bilm(tiny_bilm(), tmp_path / "x.hdf5")
     options = json.loads((tmp_path / "x_options.json").read_text())
     options["lstm"]["cell_clip"] = 2.5
@@ -93,7 +93,7 @@ def test_options_that_are_given_are_used(tmp_path):
     assert bilm.options.cell_clip == 2.5
 
 
-def test_words_of_any_number_are_in_the_file(tmp_path):
+def test_file_contains_vocabularies_of_any_size(tmp_path):
     words = ["<S>", "</S>", "<UNK>", *(f"Wört{number}" for number in range(100_000))]
     sizes = {"filters": (), "char_dim": 1, "n_highway": 0, "n_words": len(words), "word_dim": 6}
     options = tiny_options(token_projection=False, **sizes)
@@ -105,7 +105,7 @@ def test_words_of_any_number_are_in_the_file(tmp_path):
     assert loaded.tokens.words.words == words
 
 
-def test_file_that_is_changed_on_purpose_can_be_read(tmp_path):
+def test_file_that_was_changed_on_purpose_can_be_read(tmp_path):
     path = tmp_path / "x.hdf5"
     bilm = tiny_bilm()
     save_bilm(bilm, path)

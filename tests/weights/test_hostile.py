@@ -1,4 +1,4 @@
-"""Archives and torch files that are damaged or hostile: a sentence, and nothing run."""
+"""Damaged and hostile archives and torch files are refused, and no code in them is run."""
 
 import json
 import os
@@ -83,7 +83,7 @@ def test_tar_without_weights_is_refused(tmp_path):
 
 
 class Code:
-    """Leaves a trace where it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -116,7 +116,7 @@ def test_pickle_with_code_is_refused_and_not_run(tmp_path, kind, name):
 
 
 def bad_state(folder, **changes):
-    """A state dict with some tensors changed, or left out where None."""
+    """Return a state dict with some tensors changed, or removed if None."""
     state = allennlp_state(random_reference(), "x.", [(1.0, 0.0, 0.0, 0.0)])
     state.update({f"x.{name.replace('__', '.')}": value for name, value in changes.items()})
     present = {name: value for name, value in state.items() if value is not None}
@@ -144,11 +144,11 @@ LSTMS = "_elmo_lstm___elmo_lstm__"
         ("scalar_mix_0__scalar_parameters__2", None, "has no tensor", "scalar_parameters.2"),
     ],
 )
-def test_state_dict_that_is_no_whole_elmo_is_refused(tmp_path, name, value, found, expected):
+def test_state_dict_without_a_complete_elmo_is_refused(tmp_path, name, value, found, expected):
     refused(bad_state(tmp_path, **{name: value}), "best.th", found, expected)
 
 
-def test_state_dict_that_the_options_contradict_is_refused(tmp_path):
+def test_state_dict_that_contradicts_the_options_is_refused(tmp_path):
     options = tmp_path / "other.json"
     options.write_text(json.dumps(original_options(random_reference(n_layers=3))))
     path = bad_state(tmp_path)
