@@ -148,7 +148,7 @@ def test_output_through_a_link_keeps_the_link(name, again, entities, model, tmp_
 @pytest.mark.parametrize("name", OUTPUTS)
 def test_a_broken_link_is_refused(name, entities, model, tmp_path):
     (tmp_path / name).symlink_to(tmp_path / "missing" / name)
-    with pytest.raises(AssertionError, match="is a broken symbolic link"):
+    with pytest.raises(AssertionError, match=r"broken\s+symbolic\s+link"):
         OUTPUTS[name](entities, model, tmp_path / name)
     assert (tmp_path / name).is_symlink()
 
