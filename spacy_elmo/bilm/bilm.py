@@ -17,7 +17,7 @@ from ..lstm.cell import Bounds
 from ..lstm.cuda_graphs import widen
 from ..lstm.int8 import warn_of_slow_int8
 from ..lstm.lstm import LSTMLayer
-from ..lstm.matmul import warn_of_slow_bfloat16
+from ..lstm.matmul import round_rows, warn_of_slow_bfloat16
 from ..lstm.packing import Packing, pack
 from ..runtime.devices import send
 from ..runtime.fork_guard import run_alone_after_fork
@@ -263,10 +263,15 @@ class BiLM(nn.Module):
         raise ValueError(f"The start state is {start_state!r}; it must be '{WARM}' or '{ZERO}'.")
 
     def _widening(self, dtype: torch.dtype) -> Callable[[np.ndarray], np.ndarray] | None:
-        """How batches are filled up to what is recorded, if anything is."""
+        """Return how to fill the steps of a batch up to a few numbers of rows, if at all: to those
+        that CUDA graphs are recorded for, or to those that the CPU keeps compiled code for."""
         layer = self.layers[0]
         assert isinstance(layer, LSTMLayer)
-        if torch.is_grad_enabled() or not layer.is_recorded():
+        if torch.is_grad_enabled():
+            return None
+        if self.device.type == "cpu":
+            return round_rows
+        if not layer.is_recorded():
             return None
         return partial(widen, most=layer.recorded_rows(dtype))
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from spacy.cli._util import Arg, Opt
 from typer import echo
 
-from ..coref.files import FORCE, FORMAT, PREFIX, Counts, Format, check_output
 from . import elmo_app
+from .coref_options import FORCE, FORMAT, PREFIX, Counts, Format, check_output
 from .messages import msg
 
 if TYPE_CHECKING:

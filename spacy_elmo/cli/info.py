@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from spacy.cli._util import Arg, Opt
 
 from ..pipeline.mixes import ComponentMix, collect_mixes, is_pipeline, load_pipeline, table_of
-from ..weights.checksum import weights_checksum
 from . import elmo_app
 from .messages import msg
 
@@ -73,6 +72,7 @@ def info(name: str, options_file: Path | None = None) -> dict[str, Any]:
 def bilm_info(name: str, options_file: Path | None = None) -> dict[str, Any]:
     """RETURNS (Dict[str, Any]): The facts about a biLM."""
     from ..weights import load_bilm
+    from ..weights.checksum import weights_checksum
     from ..weights.formats import PRETRAINED
 
     start = time.perf_counter()

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from spacy.cli._util import Arg, Opt
 
-from ..coref.files import FORCE, FORMAT, PREFIX, Counts, Format, check_output
 from ..files.finding import plain_name
 from . import elmo_app
+from .coref_options import FORCE, FORMAT, PREFIX, Counts, Format, check_output
 from .messages import msg
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ..spans.span_scorer import FeedForward
-from .features import N_KINDS, NAME, PRONOUN
+from .document import N_KINDS, NAME, PRONOUN
 
 N_BUCKETS = 13
 N_MATCHES = 7

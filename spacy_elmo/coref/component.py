@@ -23,7 +23,7 @@ from ..spans.sentences import MAX_STRETCH
 from ..text.words import word_tokens
 from . import coref_model as coref_model
 from .clusters import DEFAULT_PREFIX, Clusters, get_clusters, is_annotated, set_clusters
-from .features import GENRE, SPEAKERS, Document
+from .document import GENRE, SPEAKERS, Document
 from .gold import align_clusters
 from .head import Links
 from .lexicon import Lexicon

@@ -18,7 +18,7 @@ from ..models.module_shim import ModuleShim
 from ..models.tensors import gradients, take_rows, to_torch
 from ..models.token_reader import PartsOfDocs
 from ..runtime.torch_scope import gradients_enabled, own_torch_settings, warn_of_reduced_float32
-from .features import Document
+from .document import Document
 from .head import CorefHead, Links, Part, Sizes, make_head
 
 CorefModel = Model[list[Doc], list[Floats2d]]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from spacy.language import Language
 from spacy.training import Example
 
-from .features import GENRE, SPEAKERS
+from .document import GENRE, SPEAKERS
 
 Reader = Callable[[Language], Iterator[Example]]
 

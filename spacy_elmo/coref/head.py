@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..spans.sentence_lstm import TokenEncoder
 from ..spans.sentences import stretches
 from .antecedents import IMPOSSIBLE, AntecedentScorer, Mentions
-from .features import Document, candidates, labels_of, span_features
+from .document import Document, candidates, labels_of, span_features
 from .linking import link
 from .mentions import MentionScorer
 

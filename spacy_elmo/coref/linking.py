@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from .antecedents import IMPOSSIBLE, AntecedentScorer, Mentions
-from .features import NAME
+from .document import NAME
 
 # mentions that are scored at once
 BLOCK = 512

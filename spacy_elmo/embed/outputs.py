@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from h5py import h5d, h5p, h5s, h5t
 
-from ..files.atomic import move_file
+from ..files.atomic import move_file, named_write_errors
 from ..files.hdf5_file import new_hdf5
 from .shard import TOKENS
 from .shards import Shards
@@ -49,12 +49,12 @@ def write_outputs(
     RAISES (OSError): If the output cannot be written.
     """
     lines, vectors = shards.folder / "tokens.tmp", shards.folder / "output.tmp"
-    with lines.open("wb") as target:
+    with named_write_errors(lines), lines.open("wb") as target:
         for shard in shards.finished:
             with (shard.folder / TOKENS).open("rb") as source:
                 shutil.copyfileobj(source, target)
     number = 0
-    with WRITERS[output.suffix.lower()](vectors) as put:
+    with named_write_errors(vectors), WRITERS[output.suffix.lower()](vectors) as put:
         for shard in shards.finished:
             for array in shard.datasets(n_layers, width, drop_layer_axis):
                 put(str(number), array)

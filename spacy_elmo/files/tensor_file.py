@@ -8,7 +8,6 @@ import json
 import mmap
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -28,8 +27,10 @@ def to_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
     metadata (Dict[str, str]): Metadata for the header, without the key "digest".
     RETURNS (bytes): The content of the file.
     """
-    data = bytearray(_sort_metadata(safetensors.torch.save(tensors, {**metadata, KEY: BLANK})))
-    place, digest = seal(data, _header_end(data))
+    data = bytearray(safetensors.torch.save(tensors, {**metadata, KEY: BLANK}))
+    end = _header_end(data)
+    data[LENGTH_BYTES:end] = _sort_metadata(data[LENGTH_BYTES:end])
+    place, digest = seal(data, end)
     data[place : place + len(digest)] = digest
     return bytes(data)
 
@@ -41,8 +42,11 @@ def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> N
     tensors, metadata: As for `to_bytes`.
     """
     safetensors.torch.save_file(tensors, path, {**metadata, KEY: BLANK})
-    with path.open("rb") as file:
+    with path.open("rb+") as file:
         end = _header_end(file.read(LENGTH_BYTES))
+        header = file.read(end - LENGTH_BYTES)
+        file.seek(LENGTH_BYTES)
+        file.write(_sort_metadata(header))
     write_seal(path, end)
 
 
@@ -77,8 +81,9 @@ class TensorFile:
                 self.tensors = safetensors.torch.load_file(content)
             else:
                 self.tensors = safetensors.torch.load(content)
-                # safetensors reads the metadata of files only, not of bytes
-                self.metadata = dict(_header(content).get("__metadata__") or {})
+                # safetensors only reads the metadata of files, not of bytes
+                header = json.loads(content[LENGTH_BYTES : _header_end(content)])
+                self.metadata = dict(header.get("__metadata__") or {})
         except DAMAGED as error:
             raise ValueError(
                 f"{source} is not a complete safetensors file: {error}. {remedy}"
@@ -117,16 +122,11 @@ def _header_end(data: Buffer) -> int:
     return LENGTH_BYTES + int.from_bytes(data[:LENGTH_BYTES], "little")
 
 
-def _header(data: bytes) -> dict[str, Any]:
-    header: dict[str, Any] = json.loads(data[LENGTH_BYTES : _header_end(data)])
-    return header
-
-
-def _sort_metadata(data: bytes) -> bytes:
-    """Return a safetensors file with its metadata sorted by key. safetensors writes them in random
-    order, and the same model must give the same bytes."""
-    header = _header(data)
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf8")
-    text += b" " * (-len(text) % LENGTH_BYTES)
-    return len(text).to_bytes(LENGTH_BYTES, "little") + text + data[_header_end(data) :]
+def _sort_metadata(header: bytes | bytearray) -> bytes:
+    """Return a header of the same length with its metadata sorted by key. safetensors writes them
+    in random order, and the same content must give the same bytes."""
+    values = json.loads(header)
+    values["__metadata__"] = dict(sorted(values["__metadata__"].items()))
+    text = json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode("utf8")
+    assert len(text) <= len(header)
+    return text.ljust(len(header))

@@ -13,7 +13,7 @@ from functools import cache
 import torch
 from torch import Tensor
 
-from .matmul import TYPICAL_ROWS, Weights
+from .matmul import TYPICAL_ROWS, Weights, pad_rows
 
 LARGEST = 127
 # the operators are fast for rows without a sign alone
@@ -130,6 +130,6 @@ def _linear(rounded: Tensor, packed: Tensor, scales: Tensor, zeros: Tensor) -> T
     unsigned = rounded.view(torch.uint8).bitwise_xor(ZERO_POINT)
     of_x, of_weight, of_output = (1.0, ZERO_POINT), (packed, scales, zeros), (1.0, 0, torch.float32)
     product: Tensor = torch.ops.onednn.qlinear_pointwise(
-        unsigned, *of_x, *of_weight, None, *of_output, "none", [], ""
+        pad_rows(unsigned), *of_x, *of_weight, None, *of_output, "none", [], ""
     )
-    return product
+    return product[: len(rounded)]

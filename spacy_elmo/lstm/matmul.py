@@ -10,6 +10,7 @@ import warnings
 from functools import cache
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -250,11 +251,37 @@ def _pack(weight: Tensor) -> Tensor:
     return packed
 
 
+def round_rows(n_rows: Any) -> Any:
+    """Round numbers of rows up to a few sizes: 1 to 16, then eight in each octave.
+
+    oneDNN and its binding in torch each keep the code for the last 1,024 shapes of a product, half
+    a megabyte and more for each. Sentences of all lengths have all numbers of rows.
+
+    n_rows (Union[int, ndarray]): Numbers of rows, int64.
+    RETURNS (Union[int, ndarray]): Numbers at most an eighth larger.
+    """
+    step = 1 << np.maximum(np.frexp(n_rows)[1] - 4, 0)
+    return -(-n_rows // step) * step
+
+
+def pad_rows(x: Tensor) -> Tensor:
+    """Append rows of zeros up to a size of `round_rows`; nothing is copied if x has such a size.
+
+    x (Tensor): [n, m].
+    RETURNS (Tensor): [at least n, m].
+    """
+    n = len(x)
+    missing = int(round_rows(n)) - n
+    return torch.nn.functional.pad(x, (0, 0, 0, missing)) if missing else x
+
+
 def _linear(x: Tensor, packed: Tensor, bias: Tensor | None = None) -> Tensor:
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
-    return product
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(pad_rows(x), packed, bias, "none", [], "")
+    return product[: len(x)]
 
 
 def _linear_add(x: Tensor, addend: Tensor, packed: Tensor) -> Tensor:
-    total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(x, addend, packed, None, "add")
-    return total
+    total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
+        pad_rows(x), pad_rows(addend), packed, None, "add"
+    )
+    return total[: len(x)]

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import h5py
 import pytest
 import torch
 
@@ -32,7 +33,11 @@ def test_to_the_original_format_and_back(tmp_path: Path, model: Path) -> None:
 
 
 def test_options_elsewhere(tmp_path: Path, model: Path) -> None:
-    run("convert", model, tmp_path / "weights.hdf5")
+    run("convert", model, tmp_path / "ours.hdf5")
+    # a file of other software has no options in it
+    with h5py.File(tmp_path / "ours.hdf5") as file, h5py.File(tmp_path / "weights.hdf5", "w") as to:
+        for name in file:
+            file.copy(name, to)
     (options,) = tmp_path.glob("*.json")
     moved = options.rename(tmp_path / "moved.txt")
     assert "options" in run("convert", tmp_path / "weights.hdf5", tmp_path / "ours", code=1)

@@ -6,8 +6,8 @@ import spacy
 from spacy.tokens import Doc, DocBin, Span
 
 from spacy_elmo.cli.convert_coref import convert_coref
+from spacy_elmo.cli.coref_options import Format
 from spacy_elmo.coref.clusters import get_clusters
-from spacy_elmo.coref.files import Format
 from spacy_elmo.coref.formats import find_files, read_coref, read_documents, write_coref
 from spacy_elmo.coref.formats.registry import FORMATS
 

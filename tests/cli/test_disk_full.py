@@ -68,11 +68,11 @@ def limited(limit: int, *args: Any) -> subprocess.CompletedProcess:
     )
 
 
-def check_failed(done: subprocess.CompletedProcess) -> None:
+def check_failed(done: subprocess.CompletedProcess, path: str = "") -> None:
     output = done.stdout + done.stderr
     assert done.returncode == 1, output
     assert "Traceback" not in output and "Exception ignored" not in output, output
-    assert "too large" in output
+    assert "too large" in output and path in output
 
 
 @pytest.mark.parametrize("suffix, limit", LIMITS)
@@ -80,7 +80,7 @@ def test_embed(tmp_path: Path, model: Path, suffix: str, limit: int) -> None:
     source, output = tmp_path / "a.txt", tmp_path / f"out.{suffix}"
     source.write_text(WORDS * 4000, encoding="utf8")
     command = ("embed", source, output, "-m", model, "--part-tokens", 2000)
-    check_failed(limited(limit, *command))
+    check_failed(limited(limit, *command), "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", f"out.{suffix}.parts"]
     printed = run(*command)
     assert ("Resuming" in printed) == (limit > 100_000)

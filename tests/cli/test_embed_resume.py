@@ -85,15 +85,15 @@ def test_a_run_killed_while_writing_the_output_is_resumed(
     inputs: Path, model: Path, whole: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "out.hdf5"
-    replace = os.replace
+    real_move = embed_outputs.move_file
 
     def fail(source: Path, target: Path) -> None:
         if Path(target) == output:
             raise KeyboardInterrupt
-        replace(source, target)
+        real_move(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", fail)
+        patch.setattr(embed_outputs, "move_file", fail)
         with pytest.raises(KeyboardInterrupt):
             embed_files([inputs], output, settings(model), progress=False)
     assert not output.exists()

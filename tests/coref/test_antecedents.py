@@ -15,7 +15,7 @@ from spacy_elmo.coref.antecedents import (
     _bucket,
     _matches,
 )
-from spacy_elmo.coref.features import N_KINDS
+from spacy_elmo.coref.document import N_KINDS
 from spacy_elmo.coref.linking import Memory, entities_of, link, most_likely
 
 K, DIM, N_PRONOUNS = 9, 7, 2

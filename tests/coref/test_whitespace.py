@@ -12,17 +12,17 @@ from spacy.training import Example
 from thinc.api import Adam
 
 from spacy_elmo.coref.clusters import get_clusters, mark_annotated, set_clusters
+from spacy_elmo.coref.document import Document, span_features
 from spacy_elmo.coref.entities import (
     entities_by_token,
     filter_clusters,
     representatives,
     resolve_text,
 )
-from spacy_elmo.coref.features import Document, span_features
 from spacy_elmo.coref.gold import align_clusters
 from spacy_elmo.coref.lexicon import Lexicon
-from spacy_elmo.coref.metrics import score_coref
 from spacy_elmo.coref.page import render_page
+from spacy_elmo.coref.scorer import score_coref
 
 from ..whitespace import gaps, respaced, words_in
 from .test_component import PREFIX, pipeline, train

@@ -13,8 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spacy_elmo.corpus import corpus_cache as corpus_builder
-from spacy_elmo.corpus import corpus_check
+from spacy_elmo.corpus import corpus_cache, corpus_check
 from spacy_elmo.corpus.corpus import Corpus
 from spacy_elmo.corpus.corpus_cache import open_corpus
 from spacy_elmo.corpus.readers import TextReader, TextSettings
@@ -220,10 +219,10 @@ def test_a_cache_without_digests_is_read(two_files, tmp_path):
 def test_a_killed_build_leaves_nothing_that_is_mistaken_for_a_corpus(two_files, tmp_path):
     code = (
         "import os, sys\n"
-        "from spacy_elmo.pretrain import corpus_builder\n"
+        "from spacy_elmo.corpus import corpus_cache\n"
         "from spacy_elmo.corpus.readers import TextSettings\n"
-        "corpus_builder.CorpusWriter.finish = lambda self, key: os._exit(9)\n"
-        "corpus_builder.open_corpus(*sys.argv[1:2], TextSettings(tokenized=True), sys.argv[2])\n"
+        "corpus_cache.CorpusWriter.finish = lambda self, key: os._exit(9)\n"
+        "corpus_cache.open_corpus(*sys.argv[1:2], TextSettings(tokenized=True), sys.argv[2])\n"
     )
     cache = tmp_path / "cache"
     command = [sys.executable, "-c", code, str(two_files), str(cache)]
@@ -241,15 +240,15 @@ def test_a_killed_build_leaves_nothing_that_is_mistaken_for_a_corpus(two_files, 
 def test_a_text_that_another_process_reads_is_waited_for(two_files, tmp_path):
     code = (
         "import sys, time\n"
-        "from spacy_elmo.pretrain import corpus_builder\n"
+        "from spacy_elmo.corpus import corpus_cache\n"
         "from spacy_elmo.corpus.readers import TextSettings\n"
-        "finish = corpus_builder.CorpusWriter.finish\n"
+        "finish = corpus_cache.CorpusWriter.finish\n"
         "def slowly(self, key):\n"
         "    print('reading', flush=True)\n"
         "    sys.stdin.read()\n"
         "    finish(self, key)\n"
-        "corpus_builder.CorpusWriter.finish = slowly\n"
-        "corpus_builder.open_corpus(*sys.argv[1:2], TextSettings(tokenized=True), sys.argv[2])\n"
+        "corpus_cache.CorpusWriter.finish = slowly\n"
+        "corpus_cache.open_corpus(*sys.argv[1:2], TextSettings(tokenized=True), sys.argv[2])\n"
     )
     cache = tmp_path / "cache"
     command = [sys.executable, "-c", code, str(two_files), str(cache)]
@@ -275,13 +274,13 @@ def test_an_error_leaves_nothing(tmp_path):
 
 
 def test_a_file_that_changes_while_it_is_read_is_an_error(two_files, tmp_path, monkeypatch):
-    read_all = corpus_builder._read
+    read_all = corpus_cache._read
 
     def change(paths, *args):
         read_all(paths, *args)
         write(paths[0], "more")
 
-    monkeypatch.setattr(corpus_builder, "_read", change)
+    monkeypatch.setattr(corpus_cache, "_read", change)
     with pytest.raises(ValueError, match="a.txt has changed"):
         read(two_files, tmp_path / "cache")
 
@@ -292,7 +291,7 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(two_files, tmp_path, m
 def test_a_change_of_the_same_length_and_time_is_an_error(
     two_files, tmp_path, monkeypatch, name, content
 ):
-    read_all = corpus_builder._read
+    read_all = corpus_cache._read
 
     def change(paths, *args):
         stat = (two_files / name).stat()
@@ -301,7 +300,7 @@ def test_a_change_of_the_same_length_and_time_is_an_error(
         assert (two_files / name).stat().st_size == stat.st_size
         read_all(paths, *args)
 
-    monkeypatch.setattr(corpus_builder, "_read", change)
+    monkeypatch.setattr(corpus_cache, "_read", change)
     with pytest.raises(ValueError, match="changed while it was read; start again"):
         read(two_files, tmp_path / "cache")
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [".lock"]

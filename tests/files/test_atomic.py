@@ -1,5 +1,6 @@
 """Files and directories are written atomically."""
 
+import errno
 import os
 import stat
 import subprocess
@@ -7,7 +8,7 @@ import sys
 
 import pytest
 
-from spacy_elmo.files.atomic import atomic_directory, atomic_file, atomic_files
+from spacy_elmo.files.atomic import atomic_directory, atomic_file, atomic_files, move_file
 from spacy_elmo.weights import hdf5_writer, store
 
 from ..samples import tiny_bilm
@@ -159,7 +160,7 @@ def test_several_files_appear_together_in_their_order(tmp_path):
 WRITE_AND_DIE = """
 import os, sys
 from pathlib import Path
-from spacy_elmo.files.atomic import atomic_directory, atomic_file, atomic_files
+from spacy_elmo.files.atomic import atomic_directory, atomic_file, atomic_files, move_file
 
 path, kind = Path(sys.argv[1]), sys.argv[2]
 with (atomic_file if kind == "file" else atomic_directory)(path) as temporary:
@@ -266,3 +267,37 @@ def test_folders_are_synced_with_their_files(tmp_path, monkeypatch):
     assert synced[-1] == tmp_path.stat().st_ino
     for name in ("d", "d/deep", "d/deep/x"):
         assert (tmp_path / name).stat().st_ino in synced
+
+
+def test_a_file_moves_to_another_file_system(tmp_path, monkeypatch):
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("new")
+    target.write_text("old")
+    replace = os.replace
+
+    def refuse(old, new):
+        if old == source:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        replace(old, new)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    move_file(source, target)
+    assert target.read_text() == "new" and names(tmp_path) == ["target"]
+
+
+@pytest.mark.parametrize("write", [atomic_file, atomic_directory])
+@pytest.mark.parametrize("to", ["link", "missing/x"])
+def test_a_link_that_leads_nowhere_is_refused(tmp_path, write, to):
+    (tmp_path / "link").symlink_to(tmp_path / to)
+    with pytest.raises(OSError, match="leads nowhere"), write(tmp_path / "link"):
+        pass
+    assert names(tmp_path) == ["link"] and (tmp_path / "link").is_symlink()
+
+
+def test_links_to_links_stay(tmp_path):
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("x")
+    with atomic_file(tmp_path / "one") as path:
+        path.write_text("new")
+    assert (tmp_path / "x").read_text() == "new" and not (tmp_path / "x").is_symlink()
+    assert (tmp_path / "one").is_symlink() and (tmp_path / "two").is_symlink()

@@ -33,6 +33,16 @@ def test_tensors_and_metadata_survive_a_round_trip(tmp_path, data):
         assert all(torch.equal(file.tensors[name], TENSORS[name]) for name in TENSORS)
 
 
+def test_same_content_gives_the_same_bytes(tmp_path):
+    texts = dict.fromkeys("abcdef", 'Übermut "\\\n\x01\x7f\u2028 日本 🙂')
+    first = tensor_file.to_bytes(TENSORS, texts)
+    for _ in range(5):
+        assert tensor_file.to_bytes(TENSORS, dict(reversed(texts.items()))) == first
+    tensor_file.write(tmp_path / "x", TENSORS, texts)
+    assert (tmp_path / "x").read_bytes() == first
+    assert TensorFile(first, "The file", known=texts).metadata == texts
+
+
 def test_every_changed_byte_of_a_sealed_file_is_refused(tmp_path, data):
     for place in range(len(data)):
         for change in (1, 32, 128):

@@ -93,7 +93,7 @@ def saved(request, tmp_path_factory):
 def test_two_processes_give_what_one_gives(tmp_path, saved, method):
     (tmp_path / "run.py").write_text(CODE)
     command = [sys.executable, str(tmp_path / "run.py"), method, str(saved)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "equal"
 
@@ -126,7 +126,7 @@ for embedder in (embedder, None):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forked processes here")
 def test_an_embedder_in_a_forked_process(tmp_path):
     command = [sys.executable, "-c", FORKED, str(tmp_path / "weights.hdf5")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
 
 

@@ -42,7 +42,10 @@ def replace_data(elmo, path):
 
 
 def change_start_states(elmo, path):
-    bilm_of(elmo).warm_up(["Why ?"])
+    bilm = bilm_of(elmo)
+    h, c = bilm.warm_start(["Why ?"])
+    bilm.start_h.copy_(h)
+    bilm.start_c.copy_(c)
 
 
 def change_few_values(elmo, path):

@@ -11,6 +11,7 @@ import traceback
 import pytest
 from spacy import Config
 
+from spacy_elmo.corpus.corpus_check import CHECKED_FILE
 from spacy_elmo.pretrain import checkpoint
 
 from ..cli.conftest import run
@@ -98,7 +99,9 @@ def whole(tmp_path_factory):
 
         def noted(old, new):
             replace(old, new)
-            names.append(os.path.basename(new))
+            # whether this one is written depends on the time since the cache was made
+            if os.path.basename(new) != CHECKED_FILE:
+                names.append(os.path.basename(new))
 
         pretraining(given, folder / "first").run()
         patched.setattr(os, "replace", noted)
@@ -111,7 +114,8 @@ def die_at(count, after):
     replace, done = os.replace, []
 
     def deadly(old, new):
-        done.append(new)
+        if os.path.basename(new) != CHECKED_FILE:
+            done.append(new)
         if len(done) < count:
             replace(old, new)
             return

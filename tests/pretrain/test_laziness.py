@@ -6,19 +6,25 @@ import sys
 from ..test_laziness import modules_after
 from .toys import config, write_text
 
-ALL = "checkpoint config corpus evaluate log loop model recipes sampler trainer vocab windows"
-ALL += " corpus_builder corpus_writer readers workers"
-ALL += " initial memory muon output scoring signals"
+ALL = """
+    pretrain.checkpoint pretrain.config pretrain.log pretrain.loop pretrain.muon pretrain.output
+    pretrain.recipes pretrain.signals pretrain.start pretrain.trainer
+    corpus.corpus corpus.corpus_cache corpus.corpus_writer corpus.readers
+    lm.evaluate lm.language_model lm.language_scorer lm.sampler lm.vocab lm.windows
+    runtime.memory runtime.workers
+"""
 
 
 def test_nothing_imports_spacy_but_tokenizing():
-    imports = "\n".join(f"import spacy_elmo.pretrain.{name}" for name in ALL.split())
+    imports = "\n".join(f"import spacy_elmo.{name}" for name in ALL.split())
     assert modules_after(imports, "spacy", "thinc", "matplotlib", "typer") == []
 
 
 def test_what_owns_no_tensors_does_not_import_torch():
-    names = "corpus corpus_builder corpus_writer readers vocab windows"
-    imports = "\n".join(f"import spacy_elmo.pretrain.{name}" for name in names.split())
+    names = (
+        "corpus.corpus corpus.corpus_cache corpus.corpus_writer corpus.readers lm.vocab lm.windows"
+    )
+    imports = "\n".join(f"import spacy_elmo.{name}" for name in names.split())
     assert modules_after(imports, "torch") == []
 
 

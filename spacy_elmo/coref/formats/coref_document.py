@@ -12,7 +12,7 @@ from spacy.tokens import Doc, Span
 from spacy.vocab import Vocab
 
 from ..clusters import DEFAULT_PREFIX, Clusters, Mention, get_clusters, mark_annotated, set_clusters
-from ..features import GENRE, SPEAKERS
+from ..document import GENRE, SPEAKERS
 from .dropped import DUPLICATE, SHARED, Dropped
 
 # further keys of `doc.user_data`

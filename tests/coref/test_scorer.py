@@ -17,7 +17,7 @@ from spacy.training import Example
 from spacy.vocab import Vocab
 
 from spacy_elmo.coref.clusters import mark_annotated, set_clusters
-from spacy_elmo.coref.metrics import make_coref_scorer, score_clusters, score_coref
+from spacy_elmo.coref.scorer import make_coref_scorer, score_clusters, score_coref
 
 METRICS = ("muc", "b3", "ceafe", "ceafm", "lea", "mention")
 VOCAB = Vocab()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spacy.tokens import Doc, Span
 
-from spacy_elmo.coref.features import (
+from spacy_elmo.coref.document import (
     NAME,
     OTHER,
     PRONOUN,

@@ -46,7 +46,7 @@ class Counts:
         docs (Iterable[Doc]): The Docs.
         prefix (str): Of the keys of their entities.
         """
-        from .clusters import get_clusters
+        from ..coref.clusters import get_clusters
 
         for doc in docs:
             sizes = [len(cluster) for cluster in get_clusters(doc, prefix)]
