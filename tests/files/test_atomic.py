@@ -287,9 +287,9 @@ def test_a_file_moves_to_another_file_system(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("write", [atomic_file, atomic_directory])
 @pytest.mark.parametrize("to", ["link", "missing/x"])
-def test_a_link_that_leads_nowhere_is_refused(tmp_path, write, to):
+def test_a_broken_link_is_refused(tmp_path, write, to):
     (tmp_path / "link").symlink_to(tmp_path / to)
-    with pytest.raises(OSError, match="leads nowhere"), write(tmp_path / "link"):
+    with pytest.raises(OSError, match="broken symbolic link"), write(tmp_path / "link"):
         pass
     assert names(tmp_path) == ["link"] and (tmp_path / "link").is_symlink()
 
