@@ -9,13 +9,12 @@ wait for each other take many times as long as a single one.
 import os
 import runpy
 import sys
-from typing import Dict
 
 # how torch, numpy's BLAS and others are told how many cores they have
 VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def environment(n_threads: int) -> Dict[str, str]:
+def environment(n_threads: int) -> dict[str, str]:
     """RETURNS (Dict[str, str]): The environment of a process with so many threads."""
     return {**os.environ, **dict.fromkeys(VARIABLES, str(n_threads))}
 

@@ -83,12 +83,12 @@ def _make(
 ) -> Corpus:
     """Tokenize files into a folder."""
     # torch comes with it
-    from ..files.atomic import atomic_directory, clean_up, meant_for
+    from ..files.atomic import atomic_directory, remove_leftover, target_of
 
     for path in folder.parent.iterdir():  # what killed processes left, of any text
-        original = meant_for(path)
+        original = target_of(path)
         if original is not None and KEY.fullmatch(original.name):
-            clean_up(path)
+            remove_leftover(path)
     with atomic_directory(folder) as temporary, CorpusWriter(temporary) as writer:
         digest = _digest_of_settings(paths, reader)
         _read(paths, reader, writer, digest, progress)

@@ -19,10 +19,11 @@ from typing import (
     NamedTuple,
 )
 
-from ..files.decoding import normalize_line_ends, read_pieces, split_lines
+from ..files.chunks import read_chunks
+from ..files.decoding import decode_text, normalize_line_ends, split_lines
 from ..files.finding import find_files, plain_name
 from ..files.paths import PathLike
-from ..files.reading import decode_text, read_text
+from ..files.reading import read_text
 from ..files.streams import Digest, Progress, open_bytes
 from .corpus_writer import Chunk
 
@@ -134,7 +135,7 @@ class TextReader:
                 yield from self.tokenizer.chunks(
                     (record.number, normalize_line_ends(piece.decode("utf8")))
                     for record in group
-                    for piece in read_pieces(BytesIO(record.text.encode()), lines=False)
+                    for piece in read_chunks(BytesIO(record.text.encode()), lines=False)
                 )
                 continue
             # as many as there are until the next running text

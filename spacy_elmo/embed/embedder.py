@@ -1,8 +1,10 @@
-"""Vectors for tokenized sentences without a pipeline.
+"""Embedding tokenized sentences without a pipeline.
 
-The methods and shapes are those of AllenNLP's former class of this name, so that
-code written for it needs a new import only. What differs: vectors do not depend on
-what was embedded before, unless `start_state="carry"` asks for it.
+The class has the methods and shapes of AllenNLP's former `ElmoEmbedder`, so that code written for
+AllenNLP only needs a new import. Unlike in AllenNLP, vectors do not depend on earlier sentences,
+except with `start_state="carry"`.
+
+REFERENCE: AllenNLP, `allennlp.commands.elmo.ElmoEmbedder`.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,26 +15,30 @@ import torch
 from ..bilm.batch import WordBatch
 from ..bilm.bilm import PRECISIONS, START_STATES, State
 from ..files.paths import PathLike
+from ..runtime.devices import device_of_gpu_id
 from ..weights import load_bilm
 
 CARRY = "carry"
 BATCH_SIZE = 64
-# tokens that stood for the boundary words in AllenNLP, even within a sentence
+# AllenNLP reads these tokens as boundary words, also within a sentence
 BOUNDARY_TOKENS = ("<S>", "</S>")
 
 
 class ElmoEmbedder:
     """Embed tokenized sentences.
 
-    options_file (Optional[Union[str, Path]]): The options.json of HDF5 weights; looked
-        for beside them if None.
-    weight_file (Optional[Union[str, Path]]): Weights of any known format; the packaged
-        model if None.
-    cuda_device (int): The GPU to use, -1 for the CPU.
-    start_state (str): State at the start of a sentence: "warm" (a constant), "zero",
-        or "carry": sentence k of a batch goes on from where sentence k of the batch
-        before ended, as in the original implementations.
-    precision (str): "float32", or "bfloat16" or, on a CPU, "int8" for faster matrix products.
+    options_file (Optional[Union[str, Path]]): The options.json of HDF5 weights; if None, the one
+        next to the weights.
+    weight_file (Optional[Union[str, Path]]): Weights of any known format; the packaged model if
+        None.
+    cuda_device (int): Number of the GPU, -1 for the CPU.
+    start_state (str): State at the start of a sentence: "warm" (a constant), "zero", or "carry".
+        With "carry", sentence k of a batch starts from the final state of sentence k of the
+        previous batch, as in the original implementations.
+    precision (str): Precision of matrix multiplication: "float32", or for more speed "bfloat16" or,
+        on a CPU, "int8".
+    RAISES (ValueError): If an argument is invalid, the GPU is not found, or the weights cannot be
+        loaded.
     """
 
     def __init__(
@@ -55,34 +61,33 @@ class ElmoEmbedder:
             )
         if weight_file is None and options_file is not None:
             raise ValueError(
-                f"options_file is given, {options_file}, without weight_file: give both or "
-                f"neither. Weights alone are given by name: ElmoEmbedder(weight_file=...)."
+                f"options_file is {options_file}, but weight_file is missing. Give both or "
+                f"neither; for weights alone, use ElmoEmbedder(weight_file=...)."
             )
-        if cuda_device >= torch.cuda.device_count():
-            raise ValueError(
-                f"cuda_device is {cuda_device}, but torch {torch.__version__} finds "
-                f"{torch.cuda.device_count()} GPUs here. Use cuda_device=-1 for the CPU; a GPU "
-                f"takes a CUDA build of torch."
-            )
+        device = device_of_gpu_id(
+            cuda_device,
+            "cuda_device",
+            "Use cuda_device=-1 for the CPU; a GPU requires a CUDA build of torch.",
+        )
         self.start_state = start_state
         self.precision = precision
         self.bilm = load_bilm(weight_file, options_file) if weight_file else load_bilm()
-        self.bilm.to(f"cuda:{cuda_device}" if cuda_device >= 0 else "cpu")
+        self.bilm.to(device)
         self._state: State | None = None
 
     def embed_sentence(self, sentence: Sequence[str]) -> np.ndarray:
-        """All layers of one sentence.
+        """Return all layers of one sentence.
 
-        sentence (Sequence[str]): Its tokens.
+        sentence (Sequence[str]): The tokens.
         RETURNS (ndarray): float32 [n_layers, n_tokens, width].
         """
         return self.embed_batch([sentence])[0]
 
     def embed_batch(self, batch: Sequence[Sequence[str]]) -> list[np.ndarray]:
-        """All layers of some sentences.
+        """Return all layers of a batch of sentences.
 
         batch (Sequence[Sequence[str]]): The tokens of each sentence.
-        RETURNS (List[ndarray]): For each float32 [n_layers, n_tokens, width].
+        RETURNS (List[ndarray]): For each sentence, float32 [n_layers, n_tokens, width].
         """
         words = WordBatch.from_sentences(batch, BOUNDARY_TOKENS)
         with torch.no_grad():
@@ -91,17 +96,17 @@ class ElmoEmbedder:
             else:
                 layers = self.bilm(words, start_state=self.start_state, precision=self.precision)
         ends = np.cumsum(words.lengths)
-        parts = np.split(layers.cpu().numpy(), ends, axis=1)[: len(batch)]
-        return [np.ascontiguousarray(part) for part in parts]
+        arrays = np.split(layers.cpu().numpy(), ends, axis=1)[: len(batch)]
+        return [np.ascontiguousarray(array) for array in arrays]
 
     def embed_sentences(
         self, sentences: Iterable[Sequence[str]], batch_size: int = BATCH_SIZE
     ) -> Iterator[np.ndarray]:
-        """All layers of a stream of sentences.
+        """Embed a stream of sentences in batches.
 
         sentences (Iterable[Sequence[str]]): The tokens of each sentence.
-        batch_size (int): Sentences run together.
-        YIELDS (ndarray): For each float32 [n_layers, n_tokens, width], in order.
+        batch_size (int): Number of sentences in a batch.
+        YIELDS (ndarray): For each sentence in order, float32 [n_layers, n_tokens, width].
         RAISES (ValueError): If `batch_size` is less than 1.
         """
         if batch_size < 1:
@@ -115,19 +120,23 @@ class ElmoEmbedder:
         if batch:
             yield from self.embed_batch(batch)
 
+    def reset_states(self) -> None:
+        """Discard the states of "carry": the next batch starts from zeros."""
+        self._state = None
+
     def _carry(self, words: WordBatch) -> torch.Tensor:
         if self._state is not None:
-            missing = len(words.lengths) - self._state.h.shape[2]
-            if missing > 0:  # rows that no batch has used yet start from zeros
-                self._state = State(
-                    *(
-                        torch.cat([x, x.new_zeros(*x.shape[:2], missing, x.shape[3])], dim=2)
-                        for x in (self._state.h, self._state.c)
-                    )
-                )
+            n_rows = len(words.lengths)
+            h, c = _with_rows(self._state.h, n_rows), _with_rows(self._state.c, n_rows)
+            self._state = State(h, c)
         layers, self._state = self.bilm.carry(words, self._state, precision=self.precision)
         return layers
 
-    def reset_states(self) -> None:
-        """Forget what "carry" has kept; the next batch starts from zeros."""
-        self._state = None
+
+def _with_rows(state: torch.Tensor, n_rows: int) -> torch.Tensor:
+    """Add rows of zeros to a state, [n_layers, n_directions, n_rows, width], up to `n_rows`."""
+    missing = n_rows - state.shape[2]
+    if missing <= 0:
+        return state
+    zeros = state.new_zeros(*state.shape[:2], missing, state.shape[3])
+    return torch.cat([state, zeros], dim=2)

@@ -1,9 +1,9 @@
-"""Text files and DocBins as a stream of pieces, each with the place where it ends.
+"""Reading text files and DocBins in chunks, from any position at which a chunk has ended.
 
-Where a piece ends depends on where it starts and on the file alone, so a run that goes on from a
-stored place reads the very pieces that one without a break would have read. All files are read
-once beforehand: what is not text is refused before anything is embedded, and a file that changes
-while it is read is noticed.
+The end of a chunk depends only on its start and on the file. A run that resumes at a stored
+position therefore reads the same chunks as a run without an interruption. All files are read once
+beforehand, so that a file that is not text is refused before anything is embedded, and so that
+changes to a file while it is read are detected.
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,34 +16,40 @@ import spacy
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import create_vocab
 
-from ..files.decoding import PIECE_BYTES, split_lines
+from ..files.chunks import CHUNK_BYTES
+from ..files.decoding import split_lines
 from ..files.finding import plain_name
 from ..files.reading import Scan, new_digest, read_text, scan_file
 from ..files.streams import open_bytes
 
 TEXT, LINES, DOCS = "text", "lines", "docs"
 SUFFIXES = (".txt", ".spacy")
-# formats of this project that are neither
+# other formats that spacy-elmo reads or writes
 OTHERS = (".jsonl", ".jsonlines", ".conll", "_conll", ".conllu", ".hdf5", ".h5", ".npz")
-PIECE_TOKENS = 10_000
+CHUNK_TOKENS = 10_000
 
 
 class Position(NamedTuple):
-    """A place in the inputs: bytes into a text file, or Docs into a DocBin."""
+    """A position in the inputs.
+
+    file (int): Index of the file.
+    offset (int): Byte in a decompressed text file, or Doc in a DocBin.
+    """
 
     file: int
     offset: int
 
 
 @dataclass
-class Piece:
-    """What is read at once.
+class Chunk:
+    """Consecutive text that is read at once.
 
-    kind (str): "text" and "docs" for Docs, "lines" for lists of tokens.
+    kind (str): "text" for one Doc of running text, "docs" for the Docs of a DocBin, "lines" for
+        lists of tokens.
     items (List[Any]): The Docs or lists.
-    n_tokens (int): Their tokens together.
-    end (Position): Where the next piece starts.
-    ends_group (bool): Whether the next piece cannot be run together with this one.
+    n_tokens (int): Number of tokens in all items.
+    end (Position): Where the next chunk starts.
+    ends_group (bool): Whether the next chunk cannot be embedded together with this one.
     """
 
     kind: str
@@ -54,25 +60,25 @@ class Piece:
 
 
 class InputChanged(ValueError):
-    """A file is not what it was before it was read.
+    """An input file has changed while it was read.
 
-    file (int): Its number among the inputs.
-    path (Path): Its path.
+    file (int): Index of the file among the inputs.
+    path (Path): Path of the file.
     """
 
     def __init__(self, file: int, path: Path) -> None:
-        super().__init__(f"{path} has changed while it was read. Start again.")
+        super().__init__(f"{path} has changed while it was read. Repeat the command.")
         self.file = file
 
 
 class Inputs:
-    """The files to embed.
+    """The files to embed. They are read once when this object is created.
 
     files (Sequence[Path]): Text files and DocBins.
     lang (str): Language of the tokenizer and of the DocBins.
-    tokenized (bool): Whether text files hold a whitespace-tokenized sentence per line.
-    start (Position): Where they will be read from.
-    RAISES (ValueError): If a file is neither UTF-8 text nor named as a DocBin.
+    tokenized (bool): Whether each line of a text file is a whitespace-tokenized sentence.
+    start (Position): The first position that will be read.
+    RAISES (ValueError): If a file is not UTF-8 text and its name does not end in .spacy.
     """
 
     def __init__(
@@ -87,7 +93,7 @@ class Inputs:
         for path in self.files:
             if plain_name(path).endswith(OTHERS):
                 raise ValueError(
-                    f"{path} is neither text nor a .spacy file, by its name. Give its text as a "
+                    f"{path} is not a text file or a .spacy file, by its name. Give its text as a "
                     f".txt file, or its Docs as a .spacy file."
                 )
         self.nlp = spacy.blank(lang)
@@ -106,18 +112,20 @@ class Inputs:
         return Position(len(self.files), 0)
 
     def fingerprint(self) -> list[Any]:
-        """RETURNS (List[Any]): Changes when the content of a file does, as JSON can hold it."""
+        """Return a JSON-serializable value that changes with the content of any file."""
         return [[self._kind(file), scan.digest] for file, scan in enumerate(self._scans)]
 
     def check_unchanged(self, start: Position, end: Position) -> None:
-        """Raise an InputChanged if a file between two positions was written to since it was
-        scanned."""
+        """Check that the files between two positions have not changed since they were scanned.
+
+        RAISES (InputChanged): If the size or the modification time of a file has changed.
+        """
         for file in range(start.file, min(end.file + 1, len(self.files))):
             if _stamp(self.files[file]) != self._stamps[file]:
                 raise InputChanged(file, self.files[file])
 
     def bytes_before(self, position: Position) -> int:
-        """RETURNS (int): About how much input lies before a position."""
+        """Return the approximate number of bytes before a position."""
         done = sum(self.sizes[: position.file])
         if position.file in self._n_docs:
             return done + self.sizes[position.file] * position.offset // self._n_docs[position.file]
@@ -127,15 +135,17 @@ class Inputs:
 
     @contextmanager
     def memory_zone(self) -> Iterator[None]:
-        """Forget at the end the words of text read inside; its pieces end with it."""
+        """Free the vocabulary entries and Docs of text that is read in the block when it ends."""
         with self.nlp.memory_zone():
             yield
 
-    def pieces(self, start: Position) -> Iterator[Piece]:
-        """Read on from a position.
+    def chunks(self, start: Position) -> Iterator[Chunk]:
+        """Read the inputs from a position on.
 
         start (Position): Where to start.
-        YIELDS (Piece): The pieces in order.
+        YIELDS (Chunk): The chunks in order.
+        RAISES (InputChanged): If a file has changed since it was scanned.
+        RAISES (ValueError): If a .spacy file is not a DocBin.
         """
         for file in range(start.file, len(self.files)):
             offset = start.offset if file == start.file else 0
@@ -150,32 +160,32 @@ class Inputs:
             return DOCS
         return LINES if self.tokenized else TEXT
 
-    def _piece(self, file: int, items: list[Any], offset: int, size: int) -> Piece:
+    def _chunk(self, file: int, items: list[Any], offset: int, size: int) -> Chunk:
         kind = self._kind(file)
         end = Position(file + 1, 0) if offset >= size else Position(file, offset)
         # Docs of different DocBins do not share a vocabulary
         last = end == self.end or (end.file != file and DOCS in (kind, self._kind(end.file)))
-        return Piece(kind, items, sum(map(len, items)), end, last)
+        return Chunk(kind, items, n_tokens=sum(map(len, items)), end=end, ends_group=last)
 
-    def _read_text(self, file: int, offset: int, kind: str) -> Iterator[Piece]:
+    def _read_text(self, file: int, offset: int, kind: str) -> Iterator[Chunk]:
         path, size = self.files[file], self.sizes[file]
         digest = new_digest()
         with open_bytes(path) as stream:
             _skip(stream, offset)
             is_lines = kind == LINES
-            pieces = read_text(stream, path, lines=is_lines, offset=offset, piece_bytes=PIECE_BYTES)
+            chunks = read_text(stream, path, lines=is_lines, offset=offset, chunk_bytes=CHUNK_BYTES)
             while offset < size:
-                data, text = next(pieces, (b"", ""))
+                data, text = next(chunks, (b"", ""))
                 digest.update(data)
                 offset += len(data)
                 if not data or (offset >= size and digest.hexdigest() != self._scans[file].rest):
                     raise InputChanged(file, path)
                 items = list(split_lines(text)) if is_lines else [self.nlp.tokenizer(text)]
-                yield self._piece(file, items, offset, size)
+                yield self._chunk(file, items, offset, size)
 
-    def _read_docs(self, file: int, start: int) -> Iterator[Piece]:
+    def _read_docs(self, file: int, start: int) -> Iterator[Chunk]:
         path = self.files[file]
-        # a vocabulary of its own, which goes when the file has been read
+        # a separate vocabulary, which is freed after the file
         vocab = create_vocab(self.nlp.lang, self.nlp.Defaults)
         with open_bytes(path) as stream:
             data = stream.read()
@@ -185,7 +195,7 @@ class Inputs:
             raise InputChanged(file, path)
         try:
             doc_bin = DocBin().from_bytes(data)
-        except Exception as error:  # zlib's, msgpack's and spaCy's own kinds
+        except Exception as error:  # of zlib, msgpack and spaCy
             raise ValueError(
                 f"{path} cannot be read as a DocBin: {error}. Write it again with "
                 f"DocBin.to_disk, or embed its text as a .txt file."
@@ -199,18 +209,19 @@ class Inputs:
                 continue
             docs.append(doc)
             n_tokens += len(doc)
-            if n_tokens >= PIECE_TOKENS or number == size:
-                yield self._piece(file, docs, number, size)
+            if n_tokens >= CHUNK_TOKENS or number == size:
+                yield self._chunk(file, docs, number, size)
                 docs, n_tokens = [], 0
 
 
-def _stamp(path: Path) -> "tuple[int, int]":
+def _stamp(path: Path) -> tuple[int, int]:
+    """Return the size and the modification time of a file."""
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns
 
 
 def _skip(stream: BinaryIO, n_bytes: int) -> None:
-    """Go to an offset of a stream that is at its start."""
+    """Move a stream from its start to an offset."""
     if stream.seekable():
         stream.seek(n_bytes)
         return

@@ -1,14 +1,13 @@
-"""Finished parts to the files that the user asked for.
+"""Writing the output files of `embed` from its shards.
 
-Owns the layout of those files: one array per dataset, named by its number, as
-bilm-tf writes them, and a text file whose line k holds the tokens of dataset k. The
-same parts give the same bytes.
+The file of vectors has one array per dataset, named by its number, as bilm-tf writes them. Line k
+of the file of tokens contains the tokens of dataset k. The same shards give the same bytes.
 """
 
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,19 +15,20 @@ from h5py import h5d, h5p, h5s, h5t
 
 from ..files.atomic import move_file, named_write_errors
 from ..files.hdf5_file import new_hdf5
-from .parts import TOKENS, Parts
+from .shard import TOKENS
+from .shards import Shards
 
 HDF5, NPZ = ".hdf5", ".npz"
 Put = Callable[[str, np.ndarray], None]
 
 
 def tokens_path(output: Path) -> Path:
-    """RETURNS (Path): The file of tokens that goes with an output."""
+    """Return the path of the file of tokens for a file of vectors."""
     return output.with_name(f"{output.name}.tokens.txt")
 
 
 def write_outputs(
-    parts: Parts,
+    shards: Shards,
     output: Path,
     *,
     n_layers: int,
@@ -36,25 +36,27 @@ def write_outputs(
     drop_layer_axis: bool,
     report: Callable[[int], None],
 ) -> None:
-    """Write the vectors and the tokens. Both are made in the folder of the parts, so
-    that a run that is killed leaves nothing elsewhere.
+    """Write the vectors and the tokens. Both are first written to the folder of the shards, so
+    that a killed run leaves no files elsewhere.
 
-    parts (Parts): The parts, all finished.
+    shards (Shards): The shards, all finished.
     output (Path): The file of vectors, .hdf5 or .npz.
     n_layers (int): Layers in each dataset.
-    width (int): Their width.
+    width (int): Width of the layers.
     drop_layer_axis (bool): Whether datasets are [n_tokens, width].
-    report (Callable[[int], None]): Called with the tokens written since the last call.
+    report (Callable[[int], None]): Called with the number of tokens written since the last call.
+    RAISES (ValueError): If a shard has changed since it was written.
+    RAISES (OSError): If the output cannot be written.
     """
-    lines, vectors = parts.folder / "tokens.tmp", parts.folder / "output.tmp"
+    lines, vectors = shards.folder / "tokens.tmp", shards.folder / "output.tmp"
     with named_write_errors(lines), lines.open("wb") as target:
-        for part in parts.finished:
-            with (part.folder / TOKENS).open("rb") as source:
+        for shard in shards.finished:
+            with (shard.folder / TOKENS).open("rb") as source:
                 shutil.copyfileobj(source, target)
     number = 0
     with named_write_errors(vectors), WRITERS[output.suffix.lower()](vectors) as put:
-        for part in parts.finished:
-            for array in part.datasets(n_layers, width, drop_layer_axis):
+        for shard in shards.finished:
+            for array in shard.datasets(n_layers, width, drop_layer_axis):
                 put(str(number), array)
                 number += 1
                 report(array.shape[-2])
@@ -64,8 +66,12 @@ def write_outputs(
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[Put]:
-    """YIELDS (Callable): Writes an array as a dataset of the root group. h5py's lower
-    level takes half the time of `create_dataset`."""
+    """Create an HDF5 file. h5py's low-level API takes half the time of `create_dataset`.
+
+    path (Path): The file.
+    YIELDS (Callable[[str, ndarray], None]): A function that writes an array as a dataset of the
+        root group.
+    """
     properties = h5p.create(h5p.DATASET_CREATE)
     properties.set_obj_track_times(False)
     with new_hdf5(path) as (file, check):
@@ -82,11 +88,15 @@ def open_hdf5(path: Path) -> Iterator[Put]:
 
 @contextmanager
 def open_npz(path: Path) -> Iterator[Put]:
-    """YIELDS (Callable): Writes an array as a member of the archive."""
+    """Create an npz archive.
+
+    path (Path): The file.
+    YIELDS (Callable[[str, ndarray], None]): A function that writes an array as a member.
+    """
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
 
         def put(name: str, array: np.ndarray) -> None:
-            # a fixed date, for the same bytes each time
+            # a fixed date, so that the same vectors give the same bytes
             info = zipfile.ZipInfo(f"{name}.npy", date_time=(1980, 1, 1, 0, 0, 0))
             with archive.open(info, "w", force_zip64=array.nbytes > 2**30) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
@@ -94,4 +104,4 @@ def open_npz(path: Path) -> Iterator[Put]:
         yield put
 
 
-WRITERS: dict[str, Callable] = {HDF5: open_hdf5, NPZ: open_npz}
+WRITERS: dict[str, Callable[[Path], AbstractContextManager[Put]]] = {HDF5: open_hdf5, NPZ: open_npz}

@@ -1,40 +1,40 @@
-"""Pieces of text to vectors, many segments at once.
+"""Embedding groups of text chunks.
 
-Owns how pieces become one batch of the biLM and how its output is laid out: the rows
-of a dataset stand together, layer after layer, as the file that is made of them has
-them. All work on tokens is numpy's or torch's.
+The chunks of a group are embedded together. The rows of a dataset are consecutive, layer after
+layer, as in the output file.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from spacy.tokens import Doc
 
 from ..bilm.batch import WordBatch
 from ..bilm.bilm import BiLM
+from ..runtime.ragged import concatenated_ranges
 from ..text.segments import PunctSegments, segment_docs
 from ..text.tokens import Tokens
-from .inputs import LINES, TEXT, Piece
+from .inputs import LINES, TEXT, Chunk
 
 ALL, TOP, AVERAGE = "all", "top", "average"
-# how much output is held in memory, and how many tokens are worth running together
-BATCH_BYTES = 128 * 2**20
-BATCH_TOKENS = 100_000
+# limits of a group: larger ones take more memory without being faster
+GROUP_BYTES = 128 * 2**20
+GROUP_TOKENS = 100_000
 SPACE = re.compile(r"\s")
-SPACE_SIGN = "\u2423"  # an open box: stands for whitespace within a token
+SPACE_SIGN = "\u2423"  # open box, written in place of whitespace within a token
 
 
 @dataclass
-class Block:
-    """The vectors of some datasets.
+class EmbeddedGroup:
+    """The vectors and tokens of consecutive datasets.
 
-    lengths (ndarray): Tokens in each dataset, int64 [n].
-    vectors (ndarray): float32 [rows, width]; a dataset of k tokens has k rows for
-        each of its layers.
-    lines (List[str]): The tokens of each dataset, space-separated.
+    lengths (ndarray): Number of tokens in each dataset, int64 [n_datasets].
+    vectors (ndarray): float32 [n_rows, width]; a dataset of k tokens has k rows for each of its
+        layers.
+    lines (List[str]): The tokens of each dataset, separated by spaces.
     """
 
     lengths: np.ndarray
@@ -44,10 +44,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Encoder:
-    """A biLM and how it is run.
+    """A biLM, and how to apply it.
 
+    bilm (BiLM): The biLM.
     layers (str): "all", "top" or "average".
-    start_state, precision, batch_tokens: As for `BiLM`, the last as its max_tokens.
+    start_state, precision: As for `BiLM`.
+    batch_tokens (int): Maximum number of tokens in a batch, as `max_tokens` for `BiLM`.
     """
 
     bilm: BiLM
@@ -58,7 +60,7 @@ class Encoder:
 
     @property
     def n_layers(self) -> int:
-        """RETURNS (int): Layers in a dataset."""
+        """RETURNS (int): Number of layers in a dataset."""
         return self.bilm.options.n_reported if self.layers == ALL else 1
 
     @property
@@ -66,17 +68,22 @@ class Encoder:
         return self.bilm.options.width
 
     @property
-    def tokens_at_once(self) -> int:
-        """RETURNS (int): How many tokens to collect before a call."""
+    def group_tokens(self) -> int:
+        """RETURNS (int): Number of tokens to collect for a group."""
         token_bytes = 4 * self.bilm.options.n_reported * self.width
-        return max(1, min(BATCH_TOKENS, BATCH_BYTES // token_bytes))
+        return max(1, min(GROUP_TOKENS, GROUP_BYTES // token_bytes))
 
-    def __call__(self, pieces: Sequence[Piece]) -> Block:
-        """Embed pieces, all of one kind."""
-        batch, lengths, rows, ids, words = _join(pieces)
+    def __call__(self, group: Sequence[Chunk]) -> EmbeddedGroup:
+        """Embed a group of chunks.
+
+        group (Sequence[Chunk]): Chunks of the same kind.
+        RETURNS (EmbeddedGroup): The vectors of their datasets.
+        """
+        joined = _join(group)
+        lengths, rows = joined.lengths, joined.rows
         with torch.no_grad():
             layers = self.bilm(
-                batch,
+                joined.batch,
                 start_state=self.start_state,
                 precision=self.precision,
                 max_tokens=self.batch_tokens,
@@ -86,58 +93,71 @@ class Encoder:
             elif self.layers == AVERAGE:
                 layers = layers.mean(dim=0, keepdim=True)
         values = layers.cpu().numpy()
-        where = _places(lengths, len(values))
-        # zero rows for whitespace, which the biLM does not read
+        where = _output_rows(lengths, len(values))
+        # the biLM does not read whitespace tokens; their rows are zero
         vectors = np.zeros((where.size, self.width), dtype=np.float32)
         vectors[where if rows is None else where[:, rows]] = values
-        return Block(lengths, vectors, _lines(words, ids, lengths))
+        return EmbeddedGroup(lengths, vectors, _lines(joined.words, joined.ids, lengths))
 
 
-def group_pieces(pieces: Iterable[Piece], n_tokens: int) -> Iterator[list[Piece]]:
-    """YIELDS (List[Piece]): Consecutive pieces that can be run together, until they
-    have so many tokens."""
-    group: list[Piece] = []
-    for piece in pieces:
-        group.append(piece)
-        if piece.ends_group or sum(p.n_tokens for p in group) >= n_tokens:
+def group_chunks(chunks: Iterable[Chunk], n_tokens: int) -> Iterator[list[Chunk]]:
+    """Group consecutive chunks that can be embedded together.
+
+    chunks (Iterable[Chunk]): The chunks.
+    n_tokens (int): A group ends with the chunk that reaches this number of tokens.
+    YIELDS (List[Chunk]): The groups in order.
+    """
+    group: list[Chunk] = []
+    for chunk in chunks:
+        group.append(chunk)
+        if chunk.ends_group or sum(c.n_tokens for c in group) >= n_tokens:
             yield group
             group = []
     if group:
         yield group
 
 
-Joined = tuple[WordBatch, np.ndarray, np.ndarray | None, np.ndarray, list[str]]
+class _Joined(NamedTuple):
+    """The tokens of a group of chunks.
+
+    batch (WordBatch): The words to embed.
+    lengths (ndarray): Number of tokens in each dataset, int64 [n_datasets].
+    rows (Optional[ndarray]): Index of each word of `batch` among all tokens, int64 [n_words]; None
+        if all tokens are words.
+    words (List[str]): The distinct tokens.
+    ids (ndarray): Index into `words` of each token, int64 [n_tokens].
+    """
+
+    batch: WordBatch
+    lengths: np.ndarray
+    rows: np.ndarray | None
+    words: list[str]
+    ids: np.ndarray
 
 
-def _join(pieces: Sequence[Piece]) -> Joined:
-    """The words for the biLM; tokens of each dataset; rows of the words among all
-    tokens (None: all); and word and distinct words of each token."""
-    items = [item for piece in pieces for item in piece.items]
-    kind = pieces[0].kind
+def _join(group: Sequence[Chunk]) -> _Joined:
+    items = [item for chunk in group for item in chunk.items]
+    kind = group[0].kind
     if kind == LINES:
         batch = WordBatch.from_sentences(items)
         filled = WordBatch(batch.words, batch.ids, batch.lengths[batch.lengths > 0])
-        return filled, batch.lengths, None, batch.ids, batch.words
+        return _Joined(filled, batch.lengths, None, batch.words, batch.ids)
     segmented = segment_docs(items, PunctSegments())
     batch = segmented.batch
     if kind == TEXT:
-        return batch, batch.lengths, None, batch.ids, batch.words
-    lengths = np.array(segmented.lengths, dtype=np.int64)
-    return batch, lengths, segmented.rows, *_all_tokens(items)
-
-
-def _all_tokens(docs: Sequence[Doc]) -> tuple[np.ndarray, list[str]]:
-    """Word and distinct words of each token of Docs, whitespace included."""
-    tokens = Tokens.of(docs)
+        return _Joined(batch, batch.lengths, None, batch.words, batch.ids)
+    # the dataset of a Doc has all its tokens, whitespace included
+    tokens = Tokens.of(items)
     distinct, ids = np.unique(tokens.orths, return_inverse=True)
-    return ids, tokens.strings(distinct)
+    lengths = np.array(segmented.lengths, dtype=np.int64)
+    return _Joined(batch, lengths, segmented.rows, tokens.strings(distinct), ids)
 
 
-def _places(lengths: np.ndarray, n_layers: int) -> np.ndarray:
-    """Row of each layer of each token when datasets stand one after the other,
-    int64 [n_layers, n_tokens]."""
+def _output_rows(lengths: np.ndarray, n_layers: int) -> np.ndarray:
+    """Return the row of each layer of each token in `EmbeddedGroup.vectors`, int64 [n_layers,
+    n_tokens]."""
     starts = np.cumsum(lengths) - lengths
-    first = np.arange(lengths.sum()) + np.repeat((n_layers - 1) * starts, lengths)
+    first = concatenated_ranges(n_layers * starts, lengths)
     layers: np.ndarray = np.arange(n_layers)[:, None] * np.repeat(lengths, lengths) + first
     return layers
 

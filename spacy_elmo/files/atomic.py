@@ -1,9 +1,9 @@
-"""Files and directories that appear whole or not at all.
+"""Writing files and directories atomically: they appear whole or not at all.
 
-What is written goes to a hidden folder next to its place, is renamed when the block ends well
-and removed when it does not. A process holds a lock on its hidden folder, so that the next
-one to write to the same place can remove what a killed process left. Missing parent folders are
-made.
+New content is written to a hidden folder next to the target. The content is renamed to the target
+when the block ends without an error, and removed otherwise. A process locks its hidden folder, so
+that the next process that writes to the same target can recognize and remove the folders of killed
+processes. Missing parent folders are created.
 """
 
 import errno
@@ -20,20 +20,23 @@ from safetensors import SafetensorError
 
 from .paths import PathLike
 
-PART, OLD = ".part", ".old"
+# suffixes of hidden folders: new content, and content that is being replaced
+NEW, OLD = ".part", ".old"
 FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 TOKEN = re.compile("[a-z0-9_]{8}")
-# of a hidden folder's name, in bytes; file systems allow 255 and the rest needs 15
+# maximum length of the target's name in a hidden name: file systems allow 255 bytes in all, and
+# the other parts of the hidden name take 15
 NAME_BYTES = 240
 
 
 @contextmanager
 def atomic_file(path: PathLike) -> Iterator[Path]:
-    """Give a temporary path to write to; it replaces `path` when the block ends.
+    """Write a file atomically.
 
-    path (Union[str, Path]): The file to write. If it is a symbolic link, the link stays and its
-        target is written.
-    YIELDS (Path): Where to write.
+    path (Union[str, Path]): The file to write. If it is a symbolic link, the target of the link is
+        replaced and the link stays.
+    YIELDS (Path): A temporary path to write to. It replaces `path` when the block ends.
+    RAISES (OSError): If the file cannot be written, or `path` is a broken symbolic link.
     """
     path = Path(path)
     with atomic_files(path) as (temporary,):
@@ -42,11 +45,12 @@ def atomic_file(path: PathLike) -> Iterator[Path]:
 
 @contextmanager
 def atomic_files(*paths: Path) -> Iterator[list[Path]]:
-    """Give temporary paths to write to; they replace files when the block ends.
+    """Write several files, each atomically.
 
-    paths (Path): The files to write; missing folders are made. They are renamed one after the
-        other in this order, and a path that was not written is left as it was.
-    YIELDS (List[Path]): Where to write each of them.
+    paths (Path): The files to write. They are replaced in this order.
+    YIELDS (List[Path]): Temporary paths to write to, in the same order. They replace `paths` when
+        the block ends; a path that was not written stays unchanged.
+    RAISES (OSError): If a file cannot be written, or a path is a broken symbolic link.
     """
     paths = tuple(map(link_target, paths))
     folders: dict[Path, Path] = {}
@@ -67,13 +71,14 @@ def atomic_files(*paths: Path) -> Iterator[list[Path]]:
 
 @contextmanager
 def atomic_directory(path: PathLike) -> Iterator[Path]:
-    """Give a temporary folder to fill; it takes the place of `path` when the block ends.
+    """Write a directory atomically.
 
-    path (Union[str, Path]): The folder to write. A folder
-        that is there already is replaced: two renames, and a crash between them leaves
-        the old and the new one, both whole, beside `path` under names that begin with a
-        dot. A symbolic link stays, and its target is replaced.
-    YIELDS (Path): The folder to fill.
+    path (Union[str, Path]): The directory to write. An existing directory is replaced by two
+        renames. A crash between them leaves the old and the new directory, both whole, next to
+        `path` under hidden names. If it is a symbolic link, the target of the link is replaced and
+        the link stays.
+    YIELDS (Path): A temporary folder to fill. It replaces `path` when the block ends.
+    RAISES (OSError): If the directory cannot be written, or `path` is a broken symbolic link.
     """
     path = link_target(path)
     with _hidden_folder(path) as temporary:
@@ -93,7 +98,11 @@ def atomic_directory(path: PathLike) -> Iterator[Path]:
 
 @contextmanager
 def named_write_errors(path: Path) -> Iterator[None]:
-    """Raise errors of a full disk in the block as an OSError that names the path written to."""
+    """Add the path to errors that are raised in the block because the disk is full.
+
+    path (Path): The file or directory that is written.
+    RAISES (OSError): If the block raises an OSError or a SafetensorError.
+    """
     try:
         yield
     except SafetensorError as error:
@@ -105,11 +114,11 @@ def named_write_errors(path: Path) -> Iterator[None]:
 
 
 def link_target(path: PathLike) -> Path:
-    """Follow symbolic links, so that a rename replaces the target and not the link.
+    """Resolve symbolic links, so that a rename replaces the target and not the link.
 
-    path (Union[str, Path]): A path; nothing need be there.
-    RETURNS (Path): The path itself if it is no link, else its target.
-    RAISES: OSError if a link leads to itself, or into a folder that does not exist.
+    path (Union[str, Path]): A path, which need not exist.
+    RETURNS (Path): The target of the link, or the path itself if it is not a link.
+    RAISES (OSError): If the link is part of a loop, or the folder of its target does not exist.
     """
     path = Path(path)
     if not path.is_symlink():
@@ -117,17 +126,18 @@ def link_target(path: PathLike) -> Path:
     target = Path(os.path.realpath(path))
     if target.is_symlink() or not target.parent.is_dir():
         raise OSError(
-            f"{path} is a symbolic link that leads nowhere: to {os.readlink(path)}. Remove the "
-            f"link, or make the folder that it leads to."
+            f"{path} is a broken symbolic link to {os.readlink(path)}. Remove the link, or create "
+            f"the folder of its target."
         )
     return target
 
 
 def move_file(source: Path, path: Path) -> None:
-    """Move a file to where it appears whole or not at all, also on another file system.
+    """Move a file atomically, also to another file system.
 
-    source (Path): The file, which is gone afterwards.
-    path (Path): Where to move it. If it is a symbolic link, its target is replaced.
+    source (Path): The file to move.
+    path (Path): The new path. If it is a symbolic link, the target of the link is replaced.
+    RAISES (OSError): If the file cannot be written, or `path` is a broken symbolic link.
     """
     target = link_target(path)
     _sync(source)
@@ -141,19 +151,27 @@ def move_file(source: Path, path: Path) -> None:
         source.unlink()
 
 
-def meant_for(path: Path) -> Path | None:
-    """RETURNS (Optional[Path]): What was being written or replaced, if a path is the temporary
-    neighbour that a killed process left of it."""
-    if not path.name.startswith(".") or path.suffix not in (PART, OLD):
+def target_of(path: Path) -> Path | None:
+    """Return the target of a hidden path that a killed process has left.
+
+    path (Path): Any path.
+    RETURNS (Optional[Path]): The file or directory that was being written or replaced; None if the
+        path is not the hidden path of an atomic write.
+    """
+    if not path.name.startswith(".") or path.suffix not in (NEW, OLD):
         return None
     return path.with_name(path.name[1:].rsplit(".", 2)[0])
 
 
-def clean_up(path: Path) -> None:
-    """Remove what `meant_for` tells, or put it back where it was about to be replaced."""
-    original = meant_for(path)
-    if path.suffix == OLD and original is not None and not original.exists():
-        os.replace(path, original)
+def remove_leftover(path: Path) -> None:
+    """Remove a hidden path that a killed process has left, or restore its target if the process
+    was killed between two renames.
+
+    path (Path): A path for which `target_of` returns a target.
+    """
+    target = target_of(path)
+    if path.suffix == OLD and target is not None and not target.exists():
+        os.replace(path, target)
     elif path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -162,15 +180,15 @@ def clean_up(path: Path) -> None:
 
 @contextmanager
 def _hidden_folder(path: Path) -> Iterator[Path]:
-    """Make a hidden folder for what is to become `path`, and remove it when the block ends."""
+    """Create a hidden folder for the new content of `path`, and remove it when the block ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    _remove_litter(path)
+    _remove_leftovers(path)
     name = _hidden_name(path)
     while True:
-        folder = path.with_name(f".{name}.{secrets.token_hex(4)}{PART}")
+        folder = path.with_name(f".{name}.{secrets.token_hex(4)}{NEW}")
         folder.mkdir()
         lock = _lock(folder)
-        if folder.exists():  # not taken for litter before it was locked
+        if folder.exists():  # not removed by another process before it was locked
             break
         _unlock(lock)
     try:
@@ -182,7 +200,7 @@ def _hidden_folder(path: Path) -> Iterator[Path]:
 
 
 def _hidden_name(path: Path) -> str:
-    """RETURNS (str): The name of a path; a long one is cut, with a digest to tell it apart."""
+    """Return the name of a path; a long name is shortened and made unique by a digest."""
     name = os.fsencode(path.name)
     if len(name) <= NAME_BYTES:
         return path.name
@@ -190,33 +208,36 @@ def _hidden_name(path: Path) -> str:
     return name[: NAME_BYTES - len(digest)].decode("utf8", "ignore") + digest
 
 
-def _remove_litter(path: Path) -> None:
-    """Remove what killed processes left that were writing to `path`."""
+def _remove_leftovers(path: Path) -> None:
+    """Remove the hidden folders of killed processes that were writing to `path`."""
     name = _hidden_name(path)
-    litter = [
+    leftovers = [
         other
-        for suffix in (PART, OLD)
+        for suffix in (NEW, OLD)
         for other in path.parent.glob(f".*{suffix}")
-        if meant_for(other) == path.with_name(name)
+        if target_of(other) == path.with_name(name)
         and TOKEN.fullmatch(other.stem.rsplit(".", 1)[-1])
     ]
-    for other in litter:
-        if other.suffix == PART:
+    for other in leftovers:
+        if other.suffix == NEW:
             lock = _lock(other)
             if lock is not None:
-                clean_up(other)
+                remove_leftover(other)
             _unlock(lock)
-        # of a process that still runs, the new folder is there as well
-        elif not other.with_suffix(PART).exists():
+        # a process that is still running also has a folder with new content
+        elif not other.with_suffix(NEW).exists():
             if path.exists():
-                clean_up(other)
+                remove_leftover(other)
             else:
                 os.replace(other, path)
 
 
 def _lock(folder: Path) -> int | None:
-    """RETURNS (Optional[int]): The open folder, locked until it is closed or the process ends;
-    None if another process holds it, or the system has no such locks."""
+    """Lock a folder until the returned handle is closed or the process ends.
+
+    RETURNS (Optional[int]): The handle; None if another process holds the lock, or the system has
+        no such locks.
+    """
     handle = None
     try:
         import fcntl
@@ -235,9 +256,9 @@ def _unlock(handle: int | None) -> None:
 
 
 def _sync_tree(folder: Path) -> None:
-    """Bring all files of a folder to the disk, with the mode that ordinary files have."""
-    # the folder was made with the process's umask, which cannot be asked for without changing
-    # it for all threads; some writers make files that are readable by their owner alone
+    """Write all files of a folder to the disk, and give them the mode of ordinary files."""
+    # some writers create files that only their owner can read. The mode of the folder reflects the
+    # umask, which cannot be read without changing it for all threads.
     mode = folder.stat().st_mode & 0o666
     for file in folder.rglob("*"):
         if file.is_file():
@@ -247,10 +268,10 @@ def _sync_tree(folder: Path) -> None:
 
 
 def _sync(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
+    """Write a file, or the entries of a folder, to the disk."""
     if path.is_dir():
         if os.name != "posix":
-            return  # folders cannot be opened there
+            return  # folders cannot be opened on other systems
         handle = os.open(path, os.O_RDONLY)
     else:
         handle = os.open(path, os.O_RDWR)

@@ -1,9 +1,9 @@
-"""SHA-256 digests of files, so that damage is noticed before a number is used.
+"""SHA-256 digests of files, checked before any value of the files is used.
 
-A file that can hold its own digest is sealed: it is written with `BLANK` in the place of the
-digest, and the blank is then replaced by the digest of the whole file as it was with the blank.
-Every byte of the file is covered. A file that cannot (text, arrays) has its digest in a sealed
-JSON file of the same directory, the manifest.
+A file that can contain its own digest is sealed: it is written with the placeholder `BLANK`, and
+then the placeholder is replaced by the digest of the whole file with the placeholder in it. The
+digest covers every byte of the file. The digests of other files (text, arrays) are stored in a
+sealed JSON file of the same directory, the manifest.
 """
 
 import hashlib
@@ -18,27 +18,27 @@ Buffer = bytes | bytearray | memoryview | mmap.mmap
 KEY, FILES = "digest", "files"
 BLANK = "0" * 64
 SEAL = re.compile(rb'"digest": ?"([0-9a-f]{64})"')
-CHUNK = 1 << 20
+READ_BYTES = 1 << 20
 MAX_JSON_BYTES = 1 << 26
 MAX_VOCAB_BYTES = 1 << 28
-REMEDY = "The file is damaged or was edited. Copy it again from where it came, or write it again."
+REMEDY = "The file is damaged or was edited. Copy it again from its source, or write it again."
 
 
 def file_digest(path: Path) -> str:
-    """RETURNS (str): The SHA-256 of a file, in hexadecimal digits."""
+    """Return the SHA-256 digest of a file in hexadecimal digits."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
-        while data := file.read(CHUNK):
+        while data := file.read(READ_BYTES):
             digest.update(data)
     return digest.hexdigest()
 
 
 def seal(data: Buffer, end: int | None = None) -> tuple[int, bytes]:
-    """Return what makes a file with a blank digest a sealed one.
+    """Compute the digest of a file that contains a blank digest.
 
-    data (Buffer): The content of the file, with `"digest": BLANK` in it once.
-    end (Optional[int]): Where the part of the file that can hold the digest ends.
-    RETURNS (Tuple[int, bytes]): Where to write, and what.
+    data (Buffer): The content of the file, which contains `"digest": BLANK` once.
+    end (Optional[int]): Position before which the digest must be; the end of the file if None.
+    RETURNS (Tuple[int, bytes]): The position of the digest in the file, and the digest.
     """
     match = SEAL.search(data, 0, len(data) if end is None else end)
     assert match is not None and match[1] == BLANK.encode()
@@ -46,10 +46,10 @@ def seal(data: Buffer, end: int | None = None) -> tuple[int, bytes]:
 
 
 def write_seal(path: Path, end: int | None = None) -> None:
-    """Put the digest of a file into the place of its blank.
+    """Replace the blank digest in a file by the digest of the file.
 
-    path (Path): The file, with `"digest": BLANK` in it.
-    end (Optional[int]): Where the part of the file that can hold the digest ends.
+    path (Path): The file, which contains `"digest": BLANK` once.
+    end (Optional[int]): As for `seal`.
     """
     with path.open("rb+") as file, mmap.mmap(file.fileno(), 0) as data:
         place, digest = seal(data, end)
@@ -58,31 +58,37 @@ def write_seal(path: Path, end: int | None = None) -> None:
 
 
 def check_seal(data: Buffer, source: str, end: int | None = None, remedy: str = REMEDY) -> None:
-    """Raise a ValueError unless a file is as it was when it was sealed.
+    """Check that a file has not changed since it was sealed.
 
     data (Buffer): The content of the file.
-    source (str): Its name for the message.
-    end (Optional[int]): Where the part of the file that can hold the digest ends.
-    remedy (str): The end of the message.
-    RAISES (ValueError): If the digest is malformed or that of other content.
+    source (str): Name of the file for the error message.
+    end (Optional[int]): As for `seal`.
+    remedy (str): What the user can do, for the error message.
+    RAISES (ValueError): If the digest is missing or does not match the content.
     """
     match = SEAL.search(data, 0, len(data) if end is None else end)
     if match is None:
-        raise ValueError(f"{source} has no whole SHA-256 digest under {KEY!r}. {remedy}")
+        raise ValueError(f"{source} has no complete SHA-256 digest under {KEY!r}. {remedy}")
     _compare(match[1].decode(), _digest_around(data, match.start(1)), source, remedy)
 
 
 def check_file(path: Path, expected: str | None, remedy: str = REMEDY) -> None:
-    """Raise a ValueError unless a file has the digest that its manifest names."""
+    """Check a file against its manifest.
+
+    path (Path): The file.
+    expected (Optional[str]): The digest in the manifest; None never matches.
+    remedy (str): What the user can do, for the error message.
+    RAISES (ValueError): If the digest of the file is a different one.
+    """
     _compare(expected, file_digest(path), str(path), remedy)
 
 
 def write_manifest(path: Path, values: dict[str, Any], **known: str) -> None:
-    """Write a sealed JSON file with the digests of all other files of its directory.
+    """Write a sealed JSON file with the digests of all other files in its directory.
 
     path (Path): The file.
-    values (Dict[str, Any]): Its other content, without the keys "files" and "digest".
-    **known (str): Digests that have been computed already, by the name of the file.
+    values (Dict[str, Any]): Other content to write, without the keys "files" and "digest".
+    **known (str): Digests that are already computed, by file name.
     """
     others = sorted(file for file in path.parent.iterdir() if file != path and file.is_file())
     files = {file.name: known.get(file.name) or file_digest(file) for file in others}
@@ -94,13 +100,14 @@ def write_manifest(path: Path, values: dict[str, Any], **known: str) -> None:
 
 
 def read_manifest(path: Path, remedy: str = REMEDY) -> tuple[dict[str, Any], dict[str, str] | None]:
-    """Read a JSON file, and check its seal if it has one.
+    """Read a manifest, and check its own digest. A JSON file without digests is accepted.
 
     path (Path): The file.
-    remedy (str): The end of messages.
-    RETURNS (Tuple[Dict[str, Any], Optional[Dict[str, str]]]): Its content without the digests,
-        and the digest of each file of the directory; None if the file was written without.
-    RAISES (ValueError): If the file is not a JSON object, or not as it was when it was sealed.
+    remedy (str): What the user can do, for error messages.
+    RETURNS (Tuple[Dict[str, Any], Optional[Dict[str, str]]]): The content without digests, and the
+        digests by file name; None if the file was written without digests.
+    RAISES (ValueError): If the file is not a JSON object, is larger than `MAX_JSON_BYTES`, or has
+        changed since it was sealed.
     """
     data = read_bounded(path, MAX_JSON_BYTES)
     try:
@@ -115,26 +122,29 @@ def read_manifest(path: Path, remedy: str = REMEDY) -> tuple[dict[str, Any], dic
     files = values.pop(FILES, None)
     values.pop(KEY, None)
     if not isinstance(files, dict):
-        raise ValueError(f"{path} names no digests of files under {FILES!r}. {remedy}")
+        raise ValueError(f"{path} has no digests of files under {FILES!r}. {remedy}")
     return values, files
 
 
 def read_bounded(path: Path, most: int) -> bytes:
-    """Read a file that cannot sensibly be larger than `most` bytes.
+    """Read a small file.
 
-    RAISES (ValueError): If the file is larger.
+    path (Path): The file.
+    most (int): Maximum size in bytes.
+    RETURNS (bytes): The content.
+    RAISES (ValueError): If the file is larger than `most`.
     """
     size = path.stat().st_size
     if size > most:
         raise ValueError(
-            f"{path} has {size:,} bytes; expected at most {most:,}, which such a file never needs. "
-            f"It is damaged or something else."
+            f"{path} has {size:,} bytes; expected at most {most:,}. It is damaged, or another kind "
+            f"of file."
         )
     return path.read_bytes()
 
 
 def _digest_around(data: Buffer, place: int) -> str:
-    """The digest of a file with the blank in the place of its own digest."""
+    """Return the digest of a file with its own digest at `place` replaced by the blank."""
     digest = hashlib.sha256()
     with memoryview(data) as view:
         digest.update(view[:place])
@@ -146,6 +156,6 @@ def _digest_around(data: Buffer, place: int) -> str:
 def _compare(expected: Any, found: str, source: str, remedy: str) -> None:
     if found != expected:
         raise ValueError(
-            f"{source} is not as it was written: its SHA-256 digest is {found[:16]}..., but "
-            f"{str(expected)[:16]}... was written with it. {remedy}"
+            f"{source} has changed since it was written: its SHA-256 digest is {found[:16]}..., "
+            f"expected {str(expected)[:16]}... {remedy}"
         )

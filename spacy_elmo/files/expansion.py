@@ -1,7 +1,7 @@
-"""How far compressed data may expand.
+"""A limit on how far compressed data may expand.
 
-Weights hardly get smaller by compression and text some five times; what expands far more is
-damaged, or made to fill the memory or the disk.
+Compression hardly reduces the size of weights, and it reduces text to about a fifth. Data that
+expands far more is damaged, or was made to fill the memory or the disk.
 """
 
 FREE_BYTES = 1 << 26
@@ -9,15 +9,16 @@ MAX_RATIO = 100
 
 
 def check_expansion(size: int, stored: int, source: str) -> None:
-    """Raise a ValueError if data expands more than any data of ours does.
+    """Raise an error if data expands more than text or weights do.
 
-    size (int): Bytes, declared or found so far, after decompression.
-    stored (int): The bytes that they come from.
-    source (str): The file, for the message.
+    size (int): Bytes after decompression: the declared size, or the number read so far.
+    stored (int): Bytes before decompression.
+    source (str): The file, for the error message.
+    RAISES (ValueError): If `size` is more than `FREE_BYTES + MAX_RATIO * stored`.
     """
     if size > FREE_BYTES + MAX_RATIO * stored:
         raise ValueError(
             f"{source} expands to more than {size:,} bytes from {stored:,}; expected at most "
-            f"{MAX_RATIO} times as many. It is damaged or made to fill the memory, and is not "
-            f"read. If its content is right, decompress it first."
+            f"{MAX_RATIO} times as many. It is not read, because it is damaged or was made to fill "
+            f"the memory. If its content is correct, decompress it first."
         )

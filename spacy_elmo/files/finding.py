@@ -1,7 +1,7 @@
-"""Files that names, directories and patterns stand for, by one rule for all commands.
+"""Finding input files by names, directories and patterns, by one rule for all commands.
 
-Suffixes are compared in lower case, and a suffix of a compression is ignored. What a directory
-holds besides is named in a warning. The output of a command is never its input.
+Suffixes are compared in lower case, and .gz and .zst are ignored. Other files in a directory are
+listed in a warning. The output of a command is never one of its inputs.
 """
 
 import os
@@ -13,14 +13,14 @@ from pathlib import Path
 from .paths import PathLike
 from .streams import COMPRESSED
 
-# `embed` writes them next to its vectors
+# written by `embed` next to its vectors
 GENERATED = (".hdf5.tokens.txt", ".npz.tokens.txt")
-# names of files in a message
+# how many file names a message lists
 N_NAMED = 5
 
 
 def plain_name(path: PathLike) -> str:
-    """RETURNS (str): The name of a file in lower case, without the suffix of a compression."""
+    """Return the name of a file in lower case, without .gz or .zst."""
     name = Path(path).name.lower()
     for suffix in COMPRESSED:
         name = name.removesuffix(suffix)
@@ -30,16 +30,17 @@ def plain_name(path: PathLike) -> str:
 def find_files(
     patterns: Sequence[PathLike], suffixes: Sequence[str], outputs: Sequence[PathLike] = ()
 ) -> list[Path]:
-    """Find files.
+    """Find input files. A directory contributes the files directly in it; subdirectories and
+    hidden files are skipped.
 
     patterns (Sequence[Union[str, Path]]): Files, directories, or patterns such as
         "books/**/*.txt".
-    suffixes (Sequence[str]): Ends of the names, in lower case, that are meant in a directory.
+    suffixes (Sequence[str]): Suffixes, in lower case, of the files to read from a directory.
     outputs (Sequence[Union[str, Path]]): Files and directories that the command writes.
-    RETURNS (List[Path]): The files, each once, in the order of the patterns and sorted within
-        each. Of a directory the files that are directly in it; of hidden files none.
-    RAISES (ValueError): If a pattern, a directory or a name stands for no file, or a name for an
-        output.
+    RETURNS (List[Path]): The files without duplicates, in the order of `patterns` and sorted
+        within each pattern.
+    RAISES (ValueError): If a pattern matches no file, a directory has no file with one of the
+        suffixes, or an input does not exist or is also an output.
     """
     written = {os.path.realpath(path) for path in outputs}
     found: dict[str, Path] = {}
@@ -49,7 +50,7 @@ def find_files(
         named = path.is_file()
         if named and _is_written(path, written):
             raise ValueError(
-                f"{path} is named as an input and is what the command writes. Give another output."
+                f"{path} is an input and is also written by the command. Give another output."
             )
         for match in [path] if named else sorted(_match(path, tuple(suffixes), written)):
             real = os.path.realpath(match)
@@ -58,7 +59,7 @@ def find_files(
             elif named:
                 repeated.append(match)
     if repeated:
-        warnings.warn(f"Read once though named more than once: {_names(repeated)}", stacklevel=2)
+        warnings.warn(f"Given more than once, but read once: {_names(repeated)}", stacklevel=2)
     return list(found.values())
 
 
@@ -66,7 +67,7 @@ def _match(path: Path, suffixes: tuple[str, ...], written: set[str]) -> list[Pat
     if path.is_dir():
         return _match_directory(path, suffixes, written)
     if os.path.lexists(path):
-        what = "a symbolic link that leads nowhere" if path.is_symlink() else "no regular file"
+        what = "a broken symbolic link" if path.is_symlink() else "not a regular file"
         raise ValueError(f"{path} is {what}. Give a file, a directory or a pattern.")
     if not has_magic(str(path)):
         raise ValueError(f"There is no file or directory {path}.")
@@ -77,7 +78,7 @@ def _match(path: Path, suffixes: tuple[str, ...], written: set[str]) -> list[Pat
         raise ValueError(f"The pattern {path} matches {what}.")
     files = [file for file in files if not _is_written(file, written)]
     if not files:
-        raise ValueError(f"The pattern {path} matches only what this command writes.")
+        raise ValueError(f"The pattern {path} matches only files that this command writes.")
     return files
 
 
@@ -91,15 +92,16 @@ def _match_directory(path: Path, suffixes: tuple[str, ...], written: set[str]) -
     ]
     if not files:
         raise ValueError(
-            f"The directory {path} holds no file that ends in {', '.join(suffixes)} (or these and "
-            f"{' or '.join(COMPRESSED)}). For other names or folders in it, give a pattern such as "
-            f"{path}/**/*."
+            f"The directory {path} holds no file that ends in {', '.join(suffixes)}, optionally "
+            f"followed by {' or '.join(COMPRESSED)}. For other names or subdirectories, give a "
+            f"pattern such as {path}/**/*."
         )
     others = sorted(set(visible) - set(files))
     if others:
         warnings.warn(
-            f"{len(others)} of {len(visible)} entries of the directory {path} are left out: "
-            f"{_names(others)}. Read are files directly in it that end in {', '.join(suffixes)}.",
+            f"{len(others)} of {len(visible)} entries of the directory {path} are skipped: "
+            f"{_names(others)}. Only files directly in it that end in {', '.join(suffixes)} are "
+            f"read.",
             stacklevel=4,
         )
     return files
@@ -111,7 +113,7 @@ def _names(paths: Sequence[Path]) -> str:
 
 
 def _is_written(path: Path, written: set[str]) -> bool:
-    """Whether a path is one of the outputs or in one."""
+    """Return whether a path is one of the outputs or inside one."""
     if not written:
         return False
     real = os.path.realpath(path)
@@ -119,7 +121,8 @@ def _is_written(path: Path, written: set[str]) -> bool:
 
 
 def _expand(pattern: str) -> list[Path]:
-    """Expand a pattern. Each directory below "**" is visited once: symbolic links may be loops."""
+    """Expand a pattern. Each directory below "**" is visited once, because symbolic links can form
+    loops."""
     parts = Path(pattern).parts
     if "**" not in parts:
         return [Path(name) for name in glob(pattern)]
@@ -134,7 +137,7 @@ def _expand(pattern: str) -> list[Path]:
 
 
 def _folders(start: Path) -> Iterator[Path]:
-    """YIELDS (Path): A directory and all that are in it, each once, without hidden ones."""
+    """YIELDS (Path): A directory and all its visible subdirectories, each once."""
     waiting, visited = [start], set()
     while waiting:
         folder = waiting.pop()

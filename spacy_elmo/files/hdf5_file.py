@@ -1,8 +1,8 @@
-"""HDF5 files that can be written to a full disk without a crash.
+"""Writing HDF5 files without a crash when the disk is full.
 
-The HDF5 library cannot close a file after a write to it has failed: the process crashes when it
-ends. So the library writes to a Python file that never fails. The first error is kept and raised
-once the library is done with the file.
+The HDF5 library cannot close a file after a failed write, and the process crashes at exit. The
+library therefore writes to a Python file object whose writes never fail. The first error is stored
+and raised after the library has closed the file.
 """
 
 import io
@@ -16,12 +16,12 @@ import h5py
 
 @contextmanager
 def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
-    """Write an HDF5 file.
+    """Create an HDF5 file, and close it when the block ends.
 
-    path (Path): The file.
-    YIELDS (Tuple[h5py.File, Callable[[], None]]): The file, and a function that raises the error
-        of a write that has failed. It is called at the end as well.
-    RAISES (OSError): If the file cannot be written.
+    path (Path): The file; an existing file is replaced.
+    YIELDS (Tuple[h5py.File, Callable[[], None]]): The file, and a function that raises the stored
+        error, if any. Long-running writers call it now and then to stop early.
+    RAISES (OSError): If a write has failed.
     """
     with _UnfailingFile(path) as raw:
         with h5py.File(raw, "w") as file:
@@ -30,7 +30,7 @@ def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
 
 
 class _UnfailingFile(io.FileIO):
-    """A file that takes all that is written to it. After an error nothing more is written."""
+    """A file object whose writes never fail. It stores the first error and then writes nothing."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "w+")
@@ -41,7 +41,7 @@ class _UnfailingFile(io.FileIO):
         try:
             while done < len(data) and self.error is None:
                 done += super().write(data[done:]) or 0
-        except BaseException as error:  # an interrupt as well: HDF5 would fail on it
+        except BaseException as error:  # including KeyboardInterrupt: HDF5 would crash on it
             self.error = error
         return len(data)
 

@@ -1,7 +1,4 @@
-"""Files that one process at a time can hold.
-
-A lock ends with its process, however that ends.
-"""
+"""File locks, which are released when the process ends, even if it is killed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,10 +15,11 @@ class Locked(Exception):
 def locked(path: Path, *, wait: bool, remove: bool = False) -> Iterator[None]:
     """Hold a lock while the block runs.
 
-    path (Path): The lock's file; its folder must exist. It is left empty, or as it was.
-    wait (bool): Whether to wait for another process that holds it.
-    remove (bool): Whether to remove the file at the end.
-    RAISES (Locked): If another process holds it and this one does not wait.
+    path (Path): The lock file; its folder must exist. It is created if missing, and its content
+        does not change.
+    wait (bool): Whether to wait while another process holds the lock.
+    remove (bool): Whether to remove the file when the block ends.
+    RAISES (Locked): If another process holds the lock and `wait` is false.
     """
     lock = FileLock(path)
     try:
@@ -31,7 +29,7 @@ def locked(path: Path, *, wait: bool, remove: bool = False) -> Iterator[None]:
     try:
         yield
     finally:
-        # removed while it is held, so that others who have opened it do not take it for the lock
+        # removed before the release, so that no waiting process acquires a lock on a removed file
         removed = remove and _remove(path)
         lock.release()
         if remove and not removed:
@@ -39,7 +37,10 @@ def locked(path: Path, *, wait: bool, remove: bool = False) -> Iterator[None]:
 
 
 def _remove(path: Path) -> bool:
-    """RETURNS (bool): Whether the file could be removed; Windows keeps open ones."""
+    """Remove a file if the system allows it; Windows does not remove open files.
+
+    RETURNS (bool): Whether the file is removed.
+    """
     with suppress(OSError):
         path.unlink(missing_ok=True)
         return True

@@ -1,4 +1,4 @@
-"""Progress bars and durations, by a clock that nobody can set back."""
+"""Progress bars and durations, measured with the monotonic clock."""
 
 import time
 from typing import Any
@@ -6,11 +6,11 @@ from typing import Any
 from tqdm import tqdm
 
 
-class ProgressBar(tqdm):
-    """tqdm's bar, with durations by the monotonic clock. tqdm reads the time of day: when that is
-    set back, it shows times below zero and stands still."""
+class ProgressBar(tqdm):  # type: ignore[misc, unused-ignore]
+    """A tqdm bar that measures durations with the monotonic clock. tqdm itself uses the system
+    time: when the system time is set back, it shows negative durations and stops updating."""
 
-    total: Any  # int, or None while it is not known
+    total: Any  # int, or None if unknown
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
@@ -19,23 +19,23 @@ class ProgressBar(tqdm):
             self.start_t = self.last_print_t = self._time()
 
     def complete(self) -> None:
-        """Show that the work is done, however much of it there was."""
+        """Show a full bar, whatever the total was expected to be."""
         self.total = max(self.n, self.total or 0)
         self.update(self.total - self.n)
         self.refresh()
 
 
 def seconds_since(start: float) -> float:
-    """RETURNS (float): Seconds since a value of `time.perf_counter`, never below zero."""
+    """Return the seconds since a value of `time.perf_counter`; never negative."""
     return max(0.0, time.perf_counter() - start)
 
 
 def expected_steps(step: int, n_steps: int, used: float) -> int:
-    """Estimate the step at which a training ends, by the limit that is reached first.
+    """Estimate the last step of a training run that is limited by steps and by time.
 
-    step (int): Steps done, at least one.
-    n_steps (int): The limit of steps.
-    used (float): The fraction of the time limit that these steps took; 0 without a limit.
+    step (int): Number of completed steps, at least 1.
+    n_steps (int): Maximum number of steps.
+    used (float): Fraction of the time limit that the completed steps took; 0 without a limit.
     RETURNS (int): The step, at least `step`.
     """
     if used <= 0:

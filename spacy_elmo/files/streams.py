@@ -1,6 +1,6 @@
-"""The bytes of a file, decompressed where its name says so.
+"""Reading the bytes of a file, decompressed if its name ends in .gz or .zst.
 
-Damage is an error in a sentence. What has been read can be counted and digested on the way.
+The bytes that are read can be counted, for a progress bar, and digested.
 """
 
 import gzip
@@ -11,21 +11,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from .decoding import PIECE_BYTES
+from .chunks import CHUNK_BYTES
 from .expansion import check_expansion
 
 GZIP, ZSTANDARD = ".gz", ".zst"
 COMPRESSED = (GZIP, ZSTANDARD)
 
-# decompressed at once, which can become 32,768 times as many
+# how many bytes to decompress at once; Zstandard can expand them by a factor of 32,768
 COMPRESSED_BYTES = 1 << 12
 
 Progress = Callable[[int], Any]
-"""Told how many bytes of a file have been read since it was last told."""
+"""Called with the number of bytes that have been read since the last call."""
 
 
 class Digest(Protocol):
-    """What `hashlib` returns."""
+    """A digest of `hashlib`."""
 
     def update(self, data: Any, /) -> None: ...
 
@@ -34,14 +34,15 @@ class Digest(Protocol):
 def open_bytes(
     path: Path, progress: Progress | None = None, digest: Digest | None = None
 ) -> Iterator[BinaryIO]:
-    """Read a file forward.
+    """Open a file for reading forward.
 
     path (Path): The file.
-    progress (Optional[Callable[[int], Any]]): Told of the bytes read, before they are
-        decompressed.
+    progress (Optional[Callable[[int], Any]]): Called with the number of bytes read, counted
+        before decompression.
     digest (Optional[Digest]): Updated with the same bytes.
-    YIELDS (BinaryIO): What it holds, decompressed.
-    RAISES (ValueError): If it cannot be decompressed.
+    YIELDS (BinaryIO): The decompressed content.
+    RAISES (ValueError): If the content cannot be decompressed, or expands far more than text does.
+    RAISES (ImportError): If the file ends in .zst and the package 'zstandard' is not installed.
     """
     suffix = path.suffix.lower()
     with _Counted(path, progress, digest) as counted:
@@ -49,10 +50,10 @@ def open_bytes(
         try:
             if suffix == GZIP:
                 unzipped = gzip.GzipFile(fileobj=raw, mode="rb")
-                yield io.BufferedReader(_Bounded(unzipped, counted, path), PIECE_BYTES)
+                yield io.BufferedReader(_Bounded(unzipped, counted, path), CHUNK_BYTES)
             elif suffix == ZSTANDARD:
                 frames = _Zstandard(raw, path)
-                yield io.BufferedReader(_Bounded(frames, counted, path), PIECE_BYTES)
+                yield io.BufferedReader(_Bounded(frames, counted, path), CHUNK_BYTES)
             else:
                 yield raw
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -60,11 +61,11 @@ def open_bytes(
 
 
 def _damage(error: Exception) -> str:
-    return f"{str(error).rstrip('.')}. The file is damaged or cut off; fetch or write it again."
+    return f"{str(error).rstrip('.')}. The file is damaged or truncated; fetch or write it again."
 
 
 class _Counted(io.FileIO):
-    """A file that tells what is read of it."""
+    """A file that reports and digests the bytes that are read from it."""
 
     def __init__(self, path: Path, progress: Progress | None, digest: Digest | None) -> None:
         super().__init__(path)
@@ -72,15 +73,15 @@ class _Counted(io.FileIO):
 
     def readall(self) -> bytes:
         data = super().readall()
-        self._tell(data)
+        self._report(data)
         return data
 
     def readinto(self, buffer: Any) -> int:
         n_read = super().readinto(buffer) or 0
-        self._tell(memoryview(buffer)[:n_read])
+        self._report(memoryview(buffer)[:n_read])
         return n_read
 
-    def _tell(self, data: Any) -> None:
+    def _report(self, data: Any) -> None:
         if self._progress is not None:
             self._progress(len(data))
         if self._digest is not None:
@@ -88,7 +89,7 @@ class _Counted(io.FileIO):
 
 
 class _Bounded(io.RawIOBase):
-    """Decompressed bytes, which end in an error if there are far too many of them."""
+    """Decompressed bytes. Reading fails if the data expands too far; see `check_expansion`."""
 
     def __init__(self, stream: Any, compressed: io.FileIO, path: Path) -> None:
         self._stream, self._compressed, self._path = stream, compressed, path
@@ -105,8 +106,8 @@ class _Bounded(io.RawIOBase):
 
 
 class _Zstandard(io.RawIOBase):
-    """Frame after frame; zstandard's own reader stops at the first, and ends without a
-    word where a file has been cut off."""
+    """Decompressed bytes of all frames of a Zstandard file. The reader in `zstandard` stops after
+    the first frame, and does not report a truncated file."""
 
     def __init__(self, raw: BinaryIO, path: Path) -> None:
         try:
@@ -117,7 +118,7 @@ class _Zstandard(io.RawIOBase):
                 f"Install it (pip install zstandard), or compress the file with gzip."
             ) from error
         self._errors = zstandard.ZstdError
-        # any window that the command line tool can write
+        # the largest window that the command line tool writes
         self._decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 31)
         self._raw, self._path = raw, path
         self._frame: Any = None
@@ -145,7 +146,7 @@ class _Zstandard(io.RawIOBase):
         try:
             if self._frame is None:
                 self._frame = self._decompressor.decompressobj()
-            found = self._frame.decompress(data)
+            found: bytes = self._frame.decompress(data)
         except self._errors as error:
             raise self._damaged(error) from error
         if self._frame.eof:

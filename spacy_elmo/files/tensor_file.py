@@ -1,7 +1,7 @@
-"""Tensors and metadata in one safetensors file or its bytes, sealed by a digest.
+"""Reading and writing safetensors files with metadata, sealed by a digest.
 
-The digest stands in the metadata and covers every byte of the file, see `digest`. Files and
-bytes that were written without one are read without the check.
+The metadata contain the digest, which covers every byte of the file; see `digest`. Files without a
+digest are read without the check.
 """
 
 import json
@@ -15,44 +15,51 @@ from torch import Tensor
 
 from .digest import BLANK, KEY, REMEDY, Buffer, check_seal, seal, write_seal
 
-# what the readers of safetensors and JSON raise
+# raised by safetensors and torch for damaged files
 DAMAGED = (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError, OSError)
 LENGTH_BYTES = 8
 
 
 def to_bytes(tensors: dict[str, Tensor], metadata: dict[str, str]) -> bytes:
-    """RETURNS (bytes): A sealed safetensors file.
+    """Return the bytes of a sealed safetensors file. The same arguments give the same bytes.
 
     tensors (Dict[str, Tensor]): Contiguous tensors on the CPU, by name.
-    metadata (Dict[str, str]): Further content of its header.
+    metadata (Dict[str, str]): Metadata for the header, without the key "digest".
+    RETURNS (bytes): The content of the file.
     """
     data = bytearray(safetensors.torch.save(tensors, {**metadata, KEY: BLANK}))
     end = _header_end(data)
-    data[LENGTH_BYTES:end] = _ordered(data[LENGTH_BYTES:end])
+    data[LENGTH_BYTES:end] = _sort_metadata(data[LENGTH_BYTES:end])
     place, digest = seal(data, end)
     data[place : place + len(digest)] = digest
     return bytes(data)
 
 
 def write(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a sealed safetensors file; arguments as for `to_bytes`."""
+    """Write a sealed safetensors file.
+
+    path (Path): The file.
+    tensors, metadata: As for `to_bytes`.
+    """
     safetensors.torch.save_file(tensors, path, {**metadata, KEY: BLANK})
     with path.open("rb+") as file:
-        length = int.from_bytes(file.read(LENGTH_BYTES), "little")
-        header = file.read(length)
+        end = _header_end(file.read(LENGTH_BYTES))
+        header = file.read(end - LENGTH_BYTES)
         file.seek(LENGTH_BYTES)
-        file.write(_ordered(header))
-    write_seal(path, LENGTH_BYTES + length)
+        file.write(_sort_metadata(header))
+    write_seal(path, end)
 
 
 class TensorFile:
-    """The content of a safetensors file. Values of tensors are read when they are used.
+    """The tensors and metadata of a safetensors file. The values of a tensor are read from disk
+    when they are used.
 
     content (Union[Path, bytes]): The file, or its bytes.
-    source (str): Its name for messages.
-    known (Collection[str]): The keys that its metadata may have.
-    remedy (str): The end of messages.
-    RAISES (ValueError): If the header is damaged or has other keys.
+    source (str): Name of the file for error messages.
+    known (Collection[str]): The metadata keys that the file may have.
+    remedy (str): What the user can do, for error messages.
+    RAISES (ValueError): If the file is not a safetensors file, is truncated, or has other metadata
+        keys.
     """
 
     metadata: dict[str, str]
@@ -69,30 +76,33 @@ class TensorFile:
         self._content = content
         try:
             if isinstance(content, Path):
-                with content.open("rb") as file:
-                    start = file.read(LENGTH_BYTES)
-                    header = file.read(_header_length(start, content.stat().st_size))
+                with safetensors.safe_open(content, "pt") as file:
+                    self.metadata = dict(file.metadata() or {})
                 self.tensors = safetensors.torch.load_file(content)
             else:
-                header = content[LENGTH_BYTES:][: _header_length(content, len(content))]
                 self.tensors = safetensors.torch.load(content)
-            self.metadata = dict(json.loads(header).get("__metadata__") or {})
-        except (*DAMAGED, RecursionError) as error:
+                # safetensors only reads the metadata of files, not of bytes
+                header = json.loads(content[LENGTH_BYTES : _header_end(content)])
+                self.metadata = dict(header.get("__metadata__") or {})
+        except DAMAGED as error:
             raise ValueError(
-                f"{source} is not a whole safetensors file: {error}. {remedy}"
+                f"{source} is not a complete safetensors file: {error}. {remedy}"
             ) from error
         self._sealed = KEY in self.metadata
         others = sorted(self.metadata.keys() - {KEY, *known})
         if others:
             raise ValueError(
-                f"{source} has the key {others[0]!r} in its header, which this release does not "
-                f"know. {remedy} If it was written by a newer version, update spacy-elmo."
+                f"{source} has the unknown key {others[0]!r} in its metadata; expected "
+                f"{', '.join(known) or 'none'}. {remedy} If it was written by a newer version, "
+                f"update spacy-elmo."
             )
         self.metadata.pop(KEY, None)
 
     def check(self) -> None:
-        """Raise a ValueError unless the file is as it was written; nothing happens if it was
-        written without a digest. Reads the whole file."""
+        """Read the whole file, and compare it with its digest if it has one.
+
+        RAISES (ValueError): If the file has changed since it was written.
+        """
         if not self._sealed:
             return
         if isinstance(self._content, bytes):
@@ -105,25 +115,18 @@ class TensorFile:
             self._check(data)
 
     def _check(self, data: Buffer) -> None:
-        check_seal(data, self.source, _header_end(data), self.remedy)
+        check_seal(data, self.source, min(_header_end(data), len(data)), self.remedy)
 
 
-def _ordered(header: bytes | bytearray) -> bytes:
-    """A header of the same length with its metadata in order, which is random in what
-    safetensors writes: the same content gives the same bytes."""
+def _header_end(data: Buffer) -> int:
+    return LENGTH_BYTES + int.from_bytes(data[:LENGTH_BYTES], "little")
+
+
+def _sort_metadata(header: bytes | bytearray) -> bytes:
+    """Return a header of the same length with its metadata sorted by key. safetensors writes them
+    in random order, and the same content must give the same bytes."""
     values = json.loads(header)
     values["__metadata__"] = dict(sorted(values["__metadata__"].items()))
     text = json.dumps(values, separators=(",", ":"), ensure_ascii=False).encode("utf8")
     assert len(text) <= len(header)
     return text.ljust(len(header))
-
-
-def _header_length(data: Buffer, size: int) -> int:
-    length = int.from_bytes(data[:LENGTH_BYTES], "little")
-    if size < LENGTH_BYTES or length > size - LENGTH_BYTES:
-        raise ValueError(f"its header should have {length:,} bytes, but the file ends before")
-    return length
-
-
-def _header_end(data: Buffer) -> int:
-    return LENGTH_BYTES + _header_length(data, len(data))

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..corpus.corpus import Corpus
+from ..files.decoding import decode_utf8
 from ..files.paths import PathLike
 
 START, END, UNKNOWN = "<S>", "</S>", "<UNK>"
@@ -105,16 +106,11 @@ class Vocab:
         RETURNS (Vocab): The vocabulary, without counts.
         """
         lines: dict[str, int] = {}
-        empty = 0
+        empty = offset = 0
         with Path(path).open("rb") as file:
             for number, data in enumerate(file, start=1):
-                try:
-                    text = data.decode("utf8")
-                except UnicodeDecodeError as error:
-                    raise ValueError(
-                        f"{path}, line {number}: the byte 0x{data[error.start]:02x} is not UTF-8. "
-                        f"Convert the file, for example with 'iconv -f latin1 -t utf8'."
-                    ) from error
+                text = decode_utf8(data, path, line=number, offset=offset)
+                offset += len(data)
                 word = (text.removeprefix(BOM) if number == 1 else text).strip()
                 if word == SKIPPED:
                     continue

@@ -14,7 +14,13 @@ import torch
 from thinc.api import CupyOps, Ops, Optimizer, PyTorchShim, get_current_ops, torch2xp, xp2torch
 from thinc.shims.shim import Shim
 
+from ..runtime.devices import check_gpu
 from ..runtime.torch_scope import own_training_settings
+
+DEVICE_REMEDY = (
+    'Set the device to null, for example by spacy.load(path, config={"components.elmo.model.'
+    'device": None}), or install a CUDA build of torch.'
+)
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 Self = TypeVar("Self", bound="TorchShim[Any]")
@@ -159,10 +165,6 @@ def find_device(name: str | None, ops: Ops) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"device = {name!r} is not a torch device: {error}.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device = {name!r}, but torch {torch.__version__} finds {torch.cuda.device_count()} "
-            f"GPUs here. Set the device to null, for example by spacy.load(path, config="
-            f'{{"components.elmo.model.device": None}}), or install a CUDA build of torch.'
-        )
+    if device.type == "cuda":
+        check_gpu(device.index or 0, f"device = {name!r}", DEVICE_REMEDY)
     return device

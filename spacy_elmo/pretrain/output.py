@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..files.atomic import atomic_file, clean_up, meant_for
+from ..files.atomic import atomic_file, remove_leftover, target_of
 from ..files.lock import Locked, locked
 from ..weights.store import check_replaceable
 from .checkpoint import FOLDER, is_checkpoint
@@ -94,9 +94,9 @@ def tidy(output: Path) -> None:
     to replace. What other programs hide in a directory stays."""
     for folder in (output, output / FOLDER):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            original = meant_for(path)
+            original = target_of(path)
             if original is not None and (original.name in WRITTEN or is_checkpoint(original)):
-                clean_up(path)
+                remove_leftover(path)
 
 
 def _text(config: PretrainConfig) -> str:

@@ -1,4 +1,4 @@
-"""Reading and writing biLMs: every format in, ours and the original's out."""
+"""Loading biLMs from every known format, and saving them in our format or as bilm-tf files."""
 
 from .formats import load_bilm, save_bilm
 

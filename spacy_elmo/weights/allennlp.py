@@ -1,8 +1,11 @@
-"""AllenNLP's format: a `.th` state dict, alone or in a `model.tar.gz` with a config.
+"""Reading ELMo weights of AllenNLP: a `.th` state dict, alone or in a `model.tar.gz`.
 
-Owns the names of AllenNLP's ELMo modules, wherever they stand in a larger model, and
-how sizes follow from shapes. What tensors cannot tell comes from an options file, and
-without one from what all published models have.
+The ELMo can be part of a larger model. Its sizes follow from the shapes of its tensors. Settings
+that no tensor determines, such as the clipping, come from an options file; without one, they are
+those of all published models.
+
+REFERENCE: AllenNLP, `allennlp.modules.elmo` and `allennlp.modules.elmo_lstm`, whose state dicts
+    are read here.
 """
 
 from collections.abc import Iterator
@@ -17,7 +20,7 @@ from ..bilm.options import N_BYTE_CHARACTERS, BiLMOptions
 from ..files.paths import PathLike
 from .allennlp_archive import Options, is_tar, read_archive
 from .build import build_bilm
-from .hdf5_options import find_options, options_of, read_options
+from .hdf5_options import find_options, read_options, translate_options
 from .layouts import StateDict, TokenNames, check_plain, read_features, read_lstms
 from .torch_files import is_torch_file, load_state_dict
 
@@ -25,14 +28,21 @@ TOKENS, LSTMS = "_token_embedder.", "_elmo_lstm."
 TABLE = TOKENS + "_char_embedding_weights"
 NAMES = TokenNames(TOKENS + "char_conv_{}", TOKENS + "_highways._layers.{}", TOKENS + "_projection")
 CELL = LSTMS + "forward_layer_{}"
+# options that follow from the shapes of the tensors
 SIZES = (
-    *("hidden_dim", "projection_dim", "n_layers", "filters", "char_dim", "n_highway"),
-    *("token_projection", "state_projection"),
+    "hidden_dim",
+    "projection_dim",
+    "n_layers",
+    "filters",
+    "char_dim",
+    "n_highway",
+    "token_projection",
+    "state_projection",
 )
 
 
 def is_allennlp(path: Path) -> bool:
-    """RETURNS (bool): Whether a file is a state dict of torch or an archive of AllenNLP."""
+    """Return whether a file is a torch state dict or an archive of AllenNLP."""
     if not path.is_file():
         return False
     return path.suffix == ".th" or is_tar(path) or is_torch_file(path)
@@ -41,10 +51,12 @@ def is_allennlp(path: Path) -> bool:
 def read(path: PathLike, options_file: PathLike | None = None) -> BiLM:
     """Load the ELMo in an AllenNLP model.
 
-    path (Union[str, Path]): The state dict, or the archive with it.
-    options_file (Optional[Union[str, Path]]): ELMo's options; looked for in the archive
-        and beside it if None.
-    RETURNS (BiLM): The model, frozen, on the CPU, with its scalar mixes.
+    path (Union[str, Path]): The state dict, or an archive that contains it.
+    options_file (Optional[Union[str, Path]]): The options of the ELMo. If None, they are searched
+        in the archive and next to it.
+    RETURNS (BiLM): The model, frozen, on the CPU, with the scalar mixes of the AllenNLP model.
+    RAISES (ValueError): If the file is damaged, contains no ELMo or several different ones, or
+        does not match the options.
     """
     path = Path(path)
     options: Options | None = None
@@ -53,7 +65,7 @@ def read(path: PathLike, options_file: PathLike | None = None) -> BiLM:
     else:
         state = load_state_dict(path, str(path))
     if options_file is None and options is None:
-        options_file = _options_beside(path)
+        options_file = _find_options(path)
     if options_file is not None:
         options = Options(str(options_file), read_options(Path(options_file)))
     prefixes = _prefixes(state, path)
@@ -61,7 +73,7 @@ def read(path: PathLike, options_file: PathLike | None = None) -> BiLM:
     sizes = _sizes(data, options)
     tensors = read_features(data, NAMES, sizes)
     tensors.update(read_lstms(data, LSTMS, sizes))
-    # the first row stands for padded words; ours has none
+    # the first row is for padding, which our table does not have
     table = data.get(TABLE, N_BYTE_CHARACTERS + 1, sizes.char_dim)
     tensors["tokens.char_cnn.embedding"] = table[1:].contiguous()
     data.check_all_read()
@@ -69,15 +81,15 @@ def read(path: PathLike, options_file: PathLike | None = None) -> BiLM:
     return build_bilm(sizes, tensors, str(path), mixes=mixes)
 
 
-def _options_beside(path: Path) -> Path | None:
+def _find_options(path: Path) -> Path | None:
     try:
         return find_options(path)
     except ValueError:
-        return None  # sizes come from the shapes
+        return None
 
 
 def _prefixes(state: dict[str, Tensor], path: Path) -> list[str]:
-    """Where in the model the ELMo stands; several places are fine if it is the same one."""
+    """Return the name prefixes of the ELMo modules, which must all have the same weights."""
     prefixes = sorted(
         name[: -len(TABLE)] for name in state if name == TABLE or name.endswith(f".{TABLE}")
     )
@@ -96,19 +108,22 @@ def _prefixes(state: dict[str, Tensor], path: Path) -> list[str]:
             raise ValueError(
                 f"{path} holds {len(prefixes)} ELMo modules with different weights, at "
                 f"{', '.join(prefixes)}; expected one. Save the tensors under one of these names "
-                f"as a .th file of its own and load that."
+                f"as a separate .th file and load that."
             )
     return prefixes
 
 
 def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors of the ELMo that stands at a prefix, by the rest of their names."""
-    parts = (prefix + TOKENS, prefix + LSTMS)
-    return {name[len(prefix) :]: state[name] for name in state if name.startswith(parts)}
+    """Return the tensors whose names start with a prefix, by the rest of their names."""
+    modules = (prefix + TOKENS, prefix + LSTMS)
+    return {name[len(prefix) :]: state[name] for name in state if name.startswith(modules)}
 
 
 def _sizes(data: StateDict, options: Options | None) -> BiLMOptions:
-    """Sizes from the shapes; the rest from the options, which must agree."""
+    """Return the sizes that follow from the shapes, and the other options of the model.
+
+    RAISES (ValueError): If `options` gives other sizes.
+    """
     cell = CELL.format(0)
     rows, dim = data.shape(f"{cell}.input_linearity.weight", 2)
     filters = []
@@ -127,20 +142,19 @@ def _sizes(data: StateDict, options: Options | None) -> BiLMOptions:
     }
     if options is None:
         try:
-            return BiLMOptions(**found)  # the rest as in all published models
+            return BiLMOptions(**found)  # other options as in all published models
         except ValueError as error:
-            raise ValueError(f"{data.source} does not hold a whole ELMo: {error}") from error
+            raise ValueError(f"{data.source} does not contain a complete ELMo: {error}") from error
     names = [
         *(["CNN_proj/W_proj"] if found["token_projection"] else []),
         *(["/W_P_0"] if found["state_projection"] else []),
     ]
-    given = options_of(options.values, options.source, names)
+    given = translate_options(options.values, options.source, names)
     for name in SIZES:
         if getattr(given, name) != found[name]:
             raise ValueError(
-                f"{data.source}: {name} is {found[name]} by the shapes of the weights, but by "
-                f"{options.source} it must be {getattr(given, name)}. The options belong to "
-                f"another model."
+                f"{data.source}: {name} is {found[name]} by the shapes of the weights, but "
+                f"{getattr(given, name)} in {options.source}. The options belong to another model."
             )
     return given
 
@@ -153,7 +167,7 @@ def _count(data: StateDict, pattern: str) -> int:
 def _mixes(
     state: dict[str, Tensor], prefix: str, options: BiLMOptions, path: Path
 ) -> Iterator[Mix]:
-    """The scalar mixes, which stand beside the biLM in AllenNLP's `Elmo`."""
+    """YIELDS (Mix): The scalar mixes of AllenNLP's `Elmo`, which are stored next to its biLM."""
     if not (prefix == LSTMS or prefix.endswith(f".{LSTMS}")):
         return
     mixes = StateDict(state, str(path), basis="a mix of its layers")

@@ -1,7 +1,8 @@
-"""AllenNLP's archives: a tar with `config.json`, `weights.th` and perhaps ELMo's options.
+"""Reading archives of AllenNLP: a tar with `config.json`, `weights.th` and the options of ELMo.
 
-Owns what is read from such a tar, and that nothing is unpacked to the disk. It does
-not know what the weights are.
+Nothing is unpacked to the disk.
+
+REFERENCE: AllenNLP, `allennlp.models.archival`, which writes these archives.
 """
 
 import bz2
@@ -35,18 +36,22 @@ TAR_ERRORS = (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError)
 
 
 class Options(NamedTuple):
-    """The content of an options file and its name for messages."""
+    """An options file.
+
+    source (str): Name of the file for error messages.
+    values (Dict[str, Any]): Content of the file.
+    """
 
     source: str
     values: dict[str, Any]
 
 
 def is_tar(path: Path) -> bool:
-    """RETURNS (bool): Whether a file is a tar, packed or not, or is called one."""
+    """Return whether a file is a tar, compressed or not, or has a name that ends like one."""
     if path.name.lower().endswith(TAR_SUFFIXES):
         return True
     try:
-        # not is_tarfile: of zeros, the lzma module makes an endless row of empty streams
+        # not tarfile.is_tarfile: the lzma module reads zeros as an endless series of empty streams
         with _open(path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
             return archive.next() is not None
     except (*TAR_ERRORS, ValueError):
@@ -57,9 +62,11 @@ def read_archive(path: Path, with_options: bool) -> tuple[dict[str, Tensor], Opt
     """Read an archive.
 
     path (Path): The archive.
-    with_options (bool): Whether to look for options.
-    RETURNS (Tuple[Dict[str, Tensor], Optional[Options]]): The state dict of the whole
-        model, and ELMo's options if there are any.
+    with_options (bool): Whether to search for options.
+    RETURNS (Tuple[Dict[str, Tensor], Optional[Options]]): The state dict of the whole model, and
+        the options of ELMo; None if there are none.
+    RAISES (ValueError): If the archive is damaged, has no weights, has several different options,
+        contains a link or a path outside of the archive, or expands too far.
     """
     try:
         with _open(path) as stream, tarfile.open(fileobj=stream, mode="r:") as archive:
@@ -72,8 +79,8 @@ def read_archive(path: Path, with_options: bool) -> tuple[dict[str, Tensor], Opt
                 most = MAX_READ_BYTES if name == WEIGHTS else MAX_JSON_BYTES
                 if size > most:
                     raise ValueError(
-                        f"{path}/{name} has {size:,} bytes; expected at most {most:,}, as no biLM "
-                        f"needs more. It is damaged or something else."
+                        f"{path}/{name} has {size:,} bytes; expected at most {most:,}, more than "
+                        f"any biLM needs. It is damaged, or another kind of file."
                     )
                 return file.read()
 
@@ -90,13 +97,15 @@ def read_archive(path: Path, with_options: bool) -> tuple[dict[str, Tensor], Opt
                 options = _only_options(found, path)
             weights = io.BytesIO(content(WEIGHTS))
     except TAR_ERRORS as error:
-        raise ValueError(f"{path} is not a whole tar archive: {error}. Copy it again.") from error
+        raise ValueError(
+            f"{path} is not a complete tar archive: {error}. Copy it again."
+        ) from error
     return load_state_dict(weights, f"{path}/{WEIGHTS}"), options
 
 
 @contextmanager
 def _open(path: Path) -> Iterator[BinaryIO]:
-    """YIELDS (BinaryIO): A tar, decompressed as far as any archive of weights expands."""
+    """YIELDS (BinaryIO): The decompressed tar. Reading fails if it expands too far."""
     with path.open("rb") as file:
         start = file.read(MAGIC_BYTES)
         file.seek(0)
@@ -109,7 +118,7 @@ def _open(path: Path) -> Iterator[BinaryIO]:
 
 
 class _Bounded(io.RawIOBase):
-    """A stream that is read no further than its compressed size allows."""
+    """A decompressed stream. Reading fails if the data expands too far; see `check_expansion`."""
 
     def __init__(self, stream: BinaryIO, stored: int, path: Path) -> None:
         self._stream, self._stored, self._path = stream, stored, path
@@ -124,7 +133,7 @@ class _Bounded(io.RawIOBase):
         return self._stream.tell()
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        # tarfile asks for places counted from the start only
+        # tarfile only seeks to absolute positions
         assert whence == io.SEEK_SET
         self._check(offset)
         return self._stream.seek(offset)
@@ -138,33 +147,37 @@ class _Bounded(io.RawIOBase):
 
 
 def _is_file(member: tarfile.TarInfo, path: Path) -> bool:
-    """Whether a member is a file; an error for links and for paths that lead outside."""
+    """Return whether a member is a file, not a folder.
+
+    RAISES (ValueError): If the member is a link, or its path leads outside of the archive.
+    """
     name = PurePosixPath(member.name)
     if name.is_absolute() or ".." in name.parts or not (member.isfile() or member.isdir()):
         raise ValueError(
-            f"{path} holds {member.name!r}, which is a link or lies outside of the archive; "
-            f"expected files and folders only. Nothing was read from it. Pack the model again "
-            f"without it."
+            f"{path} holds {member.name!r}, which is a link or leads outside of the archive; "
+            f"expected only files and folders inside it. Nothing was read from the archive. Pack "
+            f"the model again without this entry."
         )
     return member.isfile()
 
 
 def _options_names(names: list[str], config: bytes, path: Path) -> list[str]:
-    """Which files of an archive are the options of ELMo, the surest kind first."""
+    """Return the names of the options files in an archive: those that the config names, else those
+    that were archived as `options_file`, else those named like options."""
     try:
         wanted = set(_options_files(json.loads(config)))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}/{CONFIG} is not valid JSON: {error}. Copy it again.") from error
     return (
         [n for n in names if PurePosixPath(n).name in wanted]
-        # AllenNLP archives a file under the place in the config that names it
+        # AllenNLP archives a file under the key of the config that refers to it
         or [n for n in names if n.startswith("fta/") and n.endswith("options_file")]
         or [n for n in names if PurePosixPath(n).match("*options*.json")]
     )
 
 
 def _options_files(config: Any) -> Iterator[str]:
-    """Base names of all values of `options_file` in a config."""
+    """YIELDS (str): The file names of all values of `options_file` in a config."""
     if isinstance(config, dict):
         for key, value in config.items():
             if key == "options_file" and isinstance(value, str):
@@ -180,7 +193,7 @@ def _only_options(found: dict[str, dict[str, Any]], path: Path) -> Options | Non
     distinct = {json.dumps(values, sort_keys=True) for values in found.values()}
     if len(distinct) > 1:
         raise ValueError(
-            f"{path} holds several options files that differ: {', '.join(found)}; expected one. "
-            f"Give the one to use as options_file."
+            f"{path} holds different options files: {', '.join(found)}; expected one. Give the one "
+            f"to use as options_file."
         )
     return next((Options(f"{path}/{name}", values) for name, values in found.items()), None)

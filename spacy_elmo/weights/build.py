@@ -1,7 +1,6 @@
-"""From tensors that a reader found to a biLM, checked before it is used.
+"""Building a biLM from the tensors of a weight file, with the checks that all formats share.
 
-Owns the checks that every format shares: nothing missing, nothing of another shape,
-nothing that is not a number. It does not know of files beyond the name for messages.
+No tensor may be missing, have another shape, or contain values that are not finite.
 """
 
 import math
@@ -17,7 +16,7 @@ from .layouts import FLOATS
 
 ALIGNMENT = 64
 START = ("start_h", "start_c")
-# far above any model: numbers beyond them are damage
+# far above the values of any model: larger values are damage
 MAX_CHARACTERS = 10_000
 MAX_CLIP = 1e15
 
@@ -31,27 +30,30 @@ def build_bilm(
     mixes: Sequence[Mix] = (),
     verify: Callable[[], None] | None = None,
 ) -> BiLM:
-    """Make a frozen biLM from its tensors.
+    """Build a frozen biLM from its tensors.
 
-    options (BiLMOptions): The sizes.
-    tensors (Dict[str, Tensor]): Tensors by their names in the biLM's state dict; they
-        are made float32. Without `start_h` and `start_c` the warm start is computed.
-    source (str): Where they come from, for error messages.
+    options (BiLMOptions): The options of the biLM.
+    tensors (Dict[str, Tensor]): Tensors by their names in the state dict of the biLM. They are
+        converted to float32. If `start_h` and `start_c` are missing, the warm start state is
+        computed.
+    source (str): Name of the weight file for error messages.
     characters (Optional[LexiconCharacters]): The alphabet of a model that has one.
     words (Optional[WordLexicon]): The vocabulary of a model with word input.
-    mixes (Sequence[Mix]): Layer weights that came with the model.
-    verify (Optional[Callable[[], None]]): Called before values are read, when the tensors
-        are known to be as large as the options say: raises an error if the file is damaged.
-    RETURNS (BiLM): The model.
+    mixes (Sequence[Mix]): Layer weights that are stored with the model.
+    verify (Optional[Callable[[], None]]): Raises an error if the file is damaged. It is called
+        after the shapes are checked and before any value is read.
+    RETURNS (BiLM): The model, frozen, float32, on the CPU.
+    RAISES (ValueError): If a tensor is missing, unexpected, of another shape, not floating point,
+        or not finite, or if the options are impossible.
     """
-    _check_count(options, len(tensors), source)
+    _check_tensor_count(options, len(tensors), source)
     check_options(options, source)
     if not all(math.isfinite(value) for mix in mixes for value in (*mix.weights, mix.gamma)):
         raise ValueError(
             f"{source}: the layer weights {list(mixes)} hold NaN or infinity; they must be finite."
         )
     try:
-        with torch.device("meta"):  # shapes only: the tensors are put in place below
+        with torch.device("meta"):  # no values: the tensors are assigned below
             bilm = BiLM(options, characters, words)
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from error
@@ -79,18 +81,22 @@ def build_bilm(
     return bilm if warm else bilm.warm_up()
 
 
-def _check_count(options: BiLMOptions, n_tensors: int, source: str) -> None:
+def _check_tensor_count(options: BiLMOptions, n_tensors: int, source: str) -> None:
     if options.n_layers + options.n_highway + len(options.filters) > n_tensors:
         raise ValueError(
-            f"{source} holds {n_tensors} tensors, but by the options there must be more: "
+            f"{source} holds {n_tensors} tensors, but the options require more: "
             f"{options.n_layers} LSTM layers, {options.n_highway} highway layers and "
             f"{len(options.filters)} filters. The options belong to another model."
         )
 
 
 def check_options(options: BiLMOptions, source: str) -> None:
-    """Raise a ValueError for options that are possible by themselves, but that no file may
-    have."""
+    """Check options against the limits that all weight files keep.
+
+    options (BiLMOptions): The options.
+    source (str): Name of the options for error messages.
+    RAISES (ValueError): If a value is out of range.
+    """
     over_bytes = options.filters and options.char_unit == BYTES
     if over_bytes and options.n_characters != N_BYTE_CHARACTERS:
         raise ValueError(
@@ -112,33 +118,38 @@ def check_options(options: BiLMOptions, source: str) -> None:
 
 
 def _aligned(tensor: Tensor) -> Tensor:
-    """The tensor where torch would put it. Products of the same numbers differ in the
-    last bit with their place in memory, which for a mapped file depends on its header."""
+    """Return a tensor that is aligned in memory like those that torch allocates. The last bit of a
+    GEMM depends on the alignment, which depends on the length of the header for a mapped file."""
     return tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor
 
 
 def check_shapes(
     tensors: dict[str, Tensor], expected: dict[str, tuple[int, ...]], source: str
 ) -> None:
-    """Raise a ValueError unless the tensors have the expected names, shapes and floating point
-    types. Values are not read."""
+    """Check the names, shapes and types of tensors without reading their values.
+
+    tensors (Dict[str, Tensor]): The tensors by name.
+    expected (Dict[str, Tuple[int, ...]]): The expected shapes by name.
+    source (str): Name of the weight file for error messages.
+    RAISES (ValueError): If a tensor is missing, unexpected, of another shape or not floating point.
+    """
     missing = sorted(set(expected) - set(tensors))
     if missing:
         raise ValueError(
-            f"{source} lacks {_some(missing)}. The options say that the model has them: "
-            f"the file is damaged, or the options belong to another model."
+            f"{source} lacks {_shorten(missing)}, which the options require. The file is damaged, "
+            f"or the options belong to another model."
         )
     extra = sorted(set(tensors) - set(expected))
     if extra:
         raise ValueError(
-            f"{source} holds {_some(extra)}, which the options do not mention. "
-            f"The options belong to another model."
+            f"{source} holds {_shorten(extra)}, which the options do not mention. The options "
+            f"belong to another model."
         )
     for name, shape in expected.items():
         if tuple(tensors[name].shape) != shape:
             raise ValueError(
-                f"{source}: {name} has shape {list(tensors[name].shape)}, but by the options it "
-                f"must be {list(shape)}. The options belong to another model."
+                f"{source}: {name} has shape {list(tensors[name].shape)}; by the options, expected "
+                f"{list(shape)}. The options belong to another model."
             )
         if tensors[name].dtype not in FLOATS:
             raise ValueError(
@@ -148,23 +159,29 @@ def check_shapes(
 
 
 def check_finite(tensors: dict[str, Tensor], source: str) -> None:
-    """Raise a ValueError if a tensor of floating point numbers holds NaN or infinity."""
+    """Check that all floating point values are finite.
+
+    tensors (Dict[str, Tensor]): The tensors by name.
+    source (str): Name of the weight file for error messages.
+    RAISES (ValueError): If a value is NaN or infinite.
+    """
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not is_finite(tensor):
             raise ValueError(
                 f"{source}: {name} holds values that are not finite (NaN or infinity). "
-                f"The training broke down or the file is damaged."
+                f"The training has diverged or the file is damaged."
             )
 
 
 def is_finite(tensor: Tensor) -> bool:
-    """RETURNS (bool): Whether there is neither NaN nor infinity in a tensor."""
-    if tensor.element_size() == 1:  # torch does not add up such numbers
+    """Return whether a tensor contains neither NaN nor infinity."""
+    if tensor.element_size() == 1:  # torch does not sum such types
         tensor = tensor.float()
-    # one pass without a copy; finite values can have an infinite sum, but hardly ever do
+    # one pass without a copy; the second check is needed when the sum of finite values overflows
     return bool(torch.isfinite(tensor.sum()) or torch.isfinite(tensor).all())
 
 
-def _some(names: Sequence[str]) -> str:
+def _shorten(names: Sequence[str]) -> str:
+    """Return the first names of a list, and the number of the others."""
     shown = ", ".join(names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -1,7 +1,7 @@
-"""A checksum of a biLM's weights, the same in whatever format they are kept.
+"""A checksum of the weights of a biLM, which does not depend on the format they are stored in.
 
-The warm start states are left out: they follow from the weights, and the original
-format has no place for them.
+The warm start states are not included: they are computed from the weights, and the original format
+does not contain them.
 """
 
 import hashlib
@@ -12,7 +12,12 @@ if TYPE_CHECKING:
 
 
 def weights_checksum(bilm: "BiLM") -> str:
-    """RETURNS (str): sha256 over the names and bytes of all weights, by name."""
+    """Compute a checksum of the weights.
+
+    bilm (BiLM): The model.
+    RETURNS (str): The SHA-256 of the names and bytes of all weights, sorted by name, in hexadecimal
+        digits.
+    """
     digest = hashlib.sha256()
     for name, tensor in sorted(bilm.named_parameters()):
         digest.update(name.encode())

@@ -1,7 +1,4 @@
-"""One door for every format: looks at a path, decides what it is, calls its reader.
-
-Owns the detection only. Each format has a module of its own.
-"""
+"""Loading and saving biLMs: the format is detected, and its reader or writer is called."""
 
 import lzma
 import tempfile
@@ -23,7 +20,7 @@ KNOWN = (
     "its options.json, a directory or zip with both, an AllenNLP model.tar.gz or .th file, an "
     "ELMoForManyLangs directory or zip, or the name of a packaged model"
 )
-# what the zip module raises, RuntimeError for a password
+# raised by the zip module; RuntimeError if a password is required
 UNREADABLE = (zipfile.BadZipFile, OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError)
 ZIPPED = (*hdf5.SUFFIXES, ".json", ".txt", ".gz", ".dic", ".pkl", ".safetensors")
 
@@ -37,11 +34,13 @@ def load_bilm(
     """Load a biLM from any known format.
 
     path (Union[str, Path]): A file or directory, or the name of a packaged model.
-    options_file (Optional[Union[str, Path]]): The options.json of an HDF5 or AllenNLP
-        weight file, where it does not lie beside it.
-    vocab_file (Optional[Union[str, Path]]): The vocabulary of a model with word input,
-        where it does not lie beside the weights.
-    RETURNS (BiLM): The model, frozen, on the CPU.
+    options_file (Optional[Union[str, Path]]): The options.json of an HDF5 or AllenNLP weight file,
+        if it is not next to the weights.
+    vocab_file (Optional[Union[str, Path]]): The vocabulary of a model with word input, if it is
+        not next to the weights.
+    RETURNS (BiLM): The model, frozen, float32, on the CPU.
+    RAISES (ValueError): If the path does not exist or is in no known format, if the file is
+        damaged or expands too far, or if the weights, options and vocabulary do not match.
     """
     if (PRETRAINED / str(path)).is_dir() and not Path(path).exists():
         path = PRETRAINED / str(path)
@@ -50,16 +49,17 @@ def load_bilm(
         packaged = sorted(PRETRAINED.iterdir()) if PRETRAINED.is_dir() else []
         names = ", ".join(p.name for p in packaged if store.is_store(p)) or "none"
         raise ValueError(
-            f"No file or directory {path}, and no packaged model of that name; packaged: {names}."
+            f"No file or directory {path}, and no packaged model with this name. Packaged models: "
+            f"{names}."
         )
     if (path / "meta.json").is_file() and (path / "config.cfg").is_file():
         raise ValueError(
-            f"{path} is a spaCy pipeline, not a biLM. Load it with spacy.load, or take its 'elmo' "
-            f'into another pipeline with source = "{path}".'
+            f"{path} is a spaCy pipeline, not a biLM. Load it with spacy.load, or use its 'elmo' "
+            f'in another pipeline with source = "{path}".'
         )
     if (path / "cfg").is_file() and (path / "model").is_file():
         raise ValueError(
-            f"{path} is a component of a spaCy pipeline, not a biLM. Take it into another pipeline "
+            f"{path} is a component of a spaCy pipeline, not a biLM. Use it in another pipeline "
             f'with source = "{path.resolve().parent}".'
         )
     if path.is_dir():
@@ -69,22 +69,25 @@ def load_bilm(
             return many_langs.read(path)
         return hdf5.read(hdf5.find_weights(path), options_file, vocab_file)
     if not path.is_file():
-        raise ValueError(f"{path} is not a regular file or directory. Known are {KNOWN}.")
-    if allennlp.is_allennlp(path):  # before zips, for torch's files are zips as well
+        raise ValueError(f"{path} is not a regular file or directory; expected {KNOWN}.")
+    if allennlp.is_allennlp(path):  # before zips, because torch files are zips too
         return allennlp.read(path, options_file)
     if _is_zip(path):
         return _read_zip(path, options_file, vocab_file)
     if hdf5.is_hdf5(path):
         return hdf5.read(path, options_file, vocab_file)
-    raise ValueError(f"{path} is not a known format. Known are {KNOWN}.")
+    raise ValueError(f"{path} has no known format; expected {KNOWN}.")
 
 
 def save_bilm(bilm: BiLM, path: PathLike) -> None:
-    """Save a biLM in our format, or in the original one where `path` ends in .hdf5.
+    """Save a biLM as a spacy-elmo directory, or in the original format if `path` ends in .hdf5 or
+    .h5.
 
     bilm (BiLM): The model.
-    path (Union[str, Path]): A directory to write, or an HDF5 file, beside which its
-        options file is written as `<name>_options.json`.
+    path (Union[str, Path]): A directory to write, or an HDF5 file. The options of an HDF5 file are
+        written next to it, as `<name>_options.json`.
+    RAISES (ValueError): If the path exists and contains anything but a biLM, or if the original
+        format cannot represent the model.
     """
     if Path(path).suffix.lower() in hdf5.SUFFIXES:
         hdf5_writer.write(bilm, path)
@@ -96,7 +99,7 @@ def _is_zip(path: Path) -> bool:
     try:
         return zipfile.is_zipfile(path)
     except zipfile.BadZipFile:
-        return True  # it is one, but damaged, which reading it will say
+        return True  # a damaged zip, which reading reports
 
 
 def _read_zip(path: Path, options_file: PathLike | None, vocab_file: PathLike | None) -> BiLM:
@@ -110,12 +113,12 @@ def _read_zip(path: Path, options_file: PathLike | None, vocab_file: PathLike | 
                     target = (root / member.filename).resolve()
                     if not target.is_relative_to(root):
                         raise ValueError(
-                            f"{path} holds {member.filename!r}, which would be written outside "
-                            f"of the folder it is unpacked to. Nothing was unpacked from it."
+                            f"{path} holds {member.filename!r}, which would be unpacked outside of "
+                            f"the target folder. Nothing was unpacked."
                         )
                 for member in archive.infolist():
                     name = PurePosixPath(member.filename)
-                    # macOS puts hidden twins of the files beside them
+                    # macOS adds hidden files with the same suffixes
                     if name.suffix.lower() in ZIPPED and not name.name.startswith("."):
                         archive.extract(member, root)
         except UNREADABLE as error:
@@ -133,6 +136,6 @@ def _read_zip(path: Path, options_file: PathLike | None, vocab_file: PathLike | 
                 try:
                     return load_bilm(folder, options_file, vocab_file)
                 except ValueError as error:
-                    # name the zip that the user gave, not the place it was unpacked to
+                    # name the zip, not the temporary folder
                     raise ValueError(str(error).replace(str(root), str(path))) from error
-    raise ValueError(f"{path} holds no biLM. Known are {KNOWN}.")
+    raise ValueError(f"{path} holds no biLM; expected {KNOWN}.")

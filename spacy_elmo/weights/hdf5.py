@@ -1,7 +1,10 @@
-"""The original format, HDF5 weights with an options.json: reading it.
+"""Reading the original format: HDF5 weights of bilm-tf with an options.json.
 
-Owns the dataset names and the layouts of bilm-tf, in every variant that its training
-code can produce. Names that start with `RNN_0` are the forward direction.
+All variants that the training code of bilm-tf can write are read. `RNN_0` is the forward direction,
+`RNN_1` the backward direction.
+
+REFERENCE: bilm-tf (Peters et al. 2018), `bilm.model` and `bilm.training`, for the names and
+    layouts of the datasets.
 """
 
 import json
@@ -25,22 +28,22 @@ from .hdf5_datasets import DAMAGED, Datasets
 from .hdf5_options import (
     SPECIAL_WORDS,
     find_options,
-    options_of,
     read_languages,
     read_lexicon,
     read_options,
+    translate_options,
 )
 from .layouts import gates_from_original
 
-# One-layer models have no MultiRNNCell level, one-directional ones the first root.
+# models with one layer have no MultiRNNCell level; models with one direction have the root "rnn"
 CELLS = ("{root}/MultiRNNCell/Cell{layer}/LSTMCell", "{root}/LSTMCell")
 ROOTS = {True: ("RNN_0/RNN", "RNN_1/RNN"), False: ("rnn",)}
 WORDS = "embedding"
 KERNEL, BIAS, PROJECTION = ("W_0", "kernel"), ("B", "bias"), ("W_P_0", "projection/kernel")
 SUFFIXES = (".hdf5", ".h5")
-# the attribute with what a file of ours holds besides the arrays, see `hdf5_writer`
+# the attribute in which `hdf5_writer` stores the options, the vocabulary and the digest
 CONFIG = "spacy_elmo_config"
-# where in a file its digest can be: HDF5 puts what is written first in front
+# the digest is in the first bytes of a file, because it is written first
 SEAL_BYTES = 1 << 20
 EDITED = (
     "Copy the file again, or export the model again. If you changed it on purpose, copy its "
@@ -49,17 +52,17 @@ EDITED = (
 
 
 def is_hdf5(path: Path) -> bool:
-    """RETURNS (bool): Whether a file is HDF5."""
+    """Return whether a path is an HDF5 file."""
     return path.is_file() and bool(h5py.is_hdf5(path))
 
 
 def is_named_hdf5(path: Path) -> bool:
-    """RETURNS (bool): Whether a path has the name of an HDF5 file that is not hidden."""
+    """Return whether a path has the suffix of an HDF5 file and is not hidden."""
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def holds_bilm(path: Path) -> bool:
-    """RETURNS (bool): Whether a file has the groups of a biLM's LSTMs, by their names."""
+    """Return whether a file has groups with the names of the LSTMs of a biLM."""
     if not is_hdf5(path):
         return False
     try:
@@ -71,18 +74,23 @@ def holds_bilm(path: Path) -> bool:
 
 
 def reads_words(path: Path) -> bool:
-    """RETURNS (bool): Whether the biLM in a file reads word ids, for which it has a vocabulary."""
+    """Return whether the biLM in a file reads word ids instead of characters."""
     with h5py.File(path, "r") as file:
         return _has(file, WORDS)
 
 
 def _has(file: h5py.File, name: str) -> bool:
-    """Whether a file itself has a group or dataset, not a link to another place."""
+    """Return whether a file contains a group or dataset itself, not a link to it."""
     return isinstance(file.get(name, getlink=True), h5py.HardLink)
 
 
 def find_weights(folder: Path) -> Path:
-    """RETURNS (Path): The weight file of a directory, `model.hdf5` if there are more."""
+    """Find the weight file in a directory.
+
+    folder (Path): The directory.
+    RETURNS (Path): `model.hdf5`, or the only HDF5 file.
+    RAISES (ValueError): If there is no HDF5 file, or several and none is named `model.hdf5`.
+    """
     found = sorted(path for path in folder.iterdir() if is_named_hdf5(path))
     if (folder / "model.hdf5") in found:
         return folder / "model.hdf5"
@@ -100,13 +108,16 @@ def read(
     options_file: PathLike | None = None,
     vocab_file: PathLike | None = None,
 ) -> BiLM:
-    """Load original weights.
+    """Load weights in the original format.
 
     path (Union[str, Path]): The HDF5 file.
-    options_file (Optional[Union[str, Path]]): Its options; looked for beside it if None.
-    vocab_file (Optional[Union[str, Path]]): The vocabulary of a model with word
-        input; looked for beside it if None.
+    options_file (Optional[Union[str, Path]]): The options; if None, those in the file or next
+        to it.
+    vocab_file (Optional[Union[str, Path]]): The vocabulary of a model with word input; if None, the
+        one in the file or next to it.
     RETURNS (BiLM): The model, frozen, on the CPU.
+    RAISES (ValueError): If the file is damaged, its options or vocabulary are missing, or they do
+        not match the weights.
     """
     path = Path(path)
     try:
@@ -117,7 +128,7 @@ def read(
             _check_digest(path, config)
             tensors = _read_tensors(datasets, options)
     except DAMAGED as error:
-        raise ValueError(f"{path} is not a whole HDF5 file: {error}. Copy it again.") from error
+        raise ValueError(f"{path} is not a complete HDF5 file: {error}. Copy it again.") from error
     if datasets.unread:
         raise ValueError(
             f"{path} holds {', '.join(datasets.unread[:3])}, which {source} does not mention. "
@@ -135,7 +146,8 @@ def read(
 
 
 def _own_config(file: h5py.File, path: Path) -> dict[str, Any] | None:
-    """What our own writer put into a file; None if other software wrote it."""
+    """Return the options and vocabulary that `hdf5_writer` stores in a file; None if other software
+    wrote the file."""
     text = file.attrs.get(CONFIG)
     if text is None:
         return None
@@ -150,7 +162,7 @@ def _own_config(file: h5py.File, path: Path) -> dict[str, Any] | None:
 
 
 def _check_digest(path: Path, config: dict[str, Any] | None) -> None:
-    """Raise a ValueError if a file that was sealed is not as it was written."""
+    """Raise a ValueError if a sealed file has changed since it was written."""
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         if config is not None or SEAL.search(data, 0, SEAL_BYTES):
             check_seal(data, str(path), SEAL_BYTES, EDITED)
@@ -162,26 +174,26 @@ def _find_options(
     config: dict[str, Any] | None,
     names: list[str],
 ) -> tuple[BiLMOptions, dict[str, Any], str]:
-    """Return the options of a weight file, the same as they are written, and where they are: the
-    file that is given, else the weight file itself, else the file next to it."""
+    """Return the options of a weight file, their original form, and their source: the given file,
+    else the weight file itself, else the file next to it."""
     if config is None or options_file is not None:
         options_file = Path(options_file) if options_file is not None else find_options(path)
         raw = read_options(options_file)
-        return options_of(raw, str(options_file), names), raw, str(options_file)
+        return translate_options(raw, str(options_file), names), raw, str(options_file)
     source, raw = f"the attribute {CONFIG}", config["options"]
-    options = options_of(raw, source, names)
+    options = translate_options(raw, source, names)
     try:
-        beside = find_options(path)
+        neighbor = find_options(path)
     except ValueError:
         return options, raw, source
     try:
-        same = options_of(read_options(beside), str(beside), names) == options
+        same = translate_options(read_options(neighbor), str(neighbor), names) == options
     except ValueError:
         same = False
     if not same:
         warnings.warn(
-            f"{beside} differs from the options that {path} was written with, which are used. "
-            f"Export the model again, or give the file as options_file to use it.",
+            f"{neighbor} differs from the options in {path}, which are used. Export the model "
+            f"again, or give {neighbor.name} as options_file to use it.",
             stacklevel=2,
         )
     return options, raw, source
@@ -199,10 +211,10 @@ def _read_tensors(data: Datasets, options: BiLMOptions) -> dict[str, Tensor]:
             tensors[f"tokens.char_cnn.biases.{i}"] = data.get((f"CNN/b_cnn_{i}",), count)
         for k in range(options.n_highway):
             weights, biases = [], []
-            for part in ("transform", "carry"):
-                weight = data.get((f"CNN_high_{k}/W_{part}",), n_features, n_features)
+            for gate in ("transform", "carry"):
+                weight = data.get((f"CNN_high_{k}/W_{gate}",), n_features, n_features)
                 weights.append(weight.t())
-                biases.append(data.get((f"CNN_high_{k}/b_{part}",), n_features))
+                biases.append(data.get((f"CNN_high_{k}/b_{gate}",), n_features))
             tensors[f"tokens.char_cnn.highways.{k}.weight"] = torch.cat(weights)
             tensors[f"tokens.char_cnn.highways.{k}.bias"] = torch.cat(biases)
     if options.word_dim:
@@ -216,12 +228,12 @@ def _read_tensors(data: Datasets, options: BiLMOptions) -> dict[str, Tensor]:
         for root in ROOTS[options.bidirectional]:
             for name, tensor in _read_cell(data, options, root, layer):
                 stacked.setdefault(f"layers.{layer}.{name}", []).append(tensor)
-        tensors.update((name, torch.stack(parts)) for name, parts in stacked.items())
+        tensors.update((name, torch.stack(pair)) for name, pair in stacked.items())
     return tensors
 
 
 def _char_table(data: Datasets, options: BiLMOptions) -> Tensor:
-    """The character table without the zero row that some tools put before it."""
+    """Return the character table without the row of zeros that some tools add before it."""
     shape = data.shape("char_embed")
     if shape == (N_BYTE_CHARACTERS + 1, options.char_dim):
         table = data.get(("char_embed",), *shape)
@@ -233,6 +245,8 @@ def _char_table(data: Datasets, options: BiLMOptions) -> Tensor:
 def _read_cell(
     data: Datasets, options: BiLMOptions, root: str, layer: int
 ) -> Iterator[tuple[str, Tensor]]:
+    """YIELDS (Tuple[str, Tensor]): The name of each tensor of an LSTM in our layout, and the tensor
+    of one direction."""
     hidden, dim = options.hidden_dim, options.projection_dim
     cells = [
         cell.format(root=root, layer=layer) for cell in CELLS[: 2 if options.n_layers == 1 else 1]
@@ -241,9 +255,9 @@ def _read_cell(
     def names(variants: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(f"{cell}/{name}" for cell in cells for name in variants)
 
-    kernel = gates_from_original(data.get(names(KERNEL), 2 * dim, 4 * hidden).t(), hidden)
+    kernel = gates_from_original(data.get(names(KERNEL), 2 * dim, 4 * hidden).t())
     yield "input_weight", kernel[:, :dim].contiguous()
     yield "state_weight", kernel[:, dim:].contiguous()
-    yield "bias", gates_from_original(data.get(names(BIAS), 4 * hidden), hidden)
+    yield "bias", gates_from_original(data.get(names(BIAS), 4 * hidden))
     if options.state_projection:
         yield "projection", data.get(names(PROJECTION), hidden, dim).t().contiguous()

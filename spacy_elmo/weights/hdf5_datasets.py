@@ -1,8 +1,8 @@
-"""The datasets of an HDF5 file, found and read within bounds.
+"""Finding and reading the datasets of an HDF5 file, with limits against hostile files.
 
-A file from elsewhere can hold millions of groups, groups within themselves, links to other
-files, and arrays of any declared size in a few bytes. A weight file has some dozen arrays, not
-deep, which are as large as its options say.
+A hostile file can contain millions of groups, groups inside themselves, links to other files, and
+arrays of any declared size in a few bytes. A weight file contains a few dozen arrays at a small
+depth, with the sizes that its options give.
 """
 
 from pathlib import Path
@@ -14,17 +14,18 @@ from torch import Tensor
 
 from ..files.expansion import check_expansion
 
-# what h5py raises for a file that is not whole
+# raised by h5py for damaged files
 DAMAGED = (OSError, RuntimeError, KeyError, TypeError, AttributeError, UnicodeDecodeError)
 MAX_OBJECTS, MAX_DEPTH = 10_000, 8
 
 
 class Datasets:
-    """The datasets of a file by name, with a check of each that is read.
+    """The datasets of a file by name. Each is checked before it is read.
 
     file (h5py.File): The open file.
-    path (Path): Its name for messages.
-    RAISES (ValueError): If the file has more, or more deeply nested, groups than a biLM.
+    path (Path): Path of the file for error messages.
+    RAISES (ValueError): If the file has more than `MAX_OBJECTS` groups and datasets, or groups more
+        than `MAX_DEPTH` deep.
     """
 
     def __init__(self, file: h5py.File, path: Path) -> None:
@@ -39,39 +40,43 @@ class Datasets:
 
     @property
     def unread(self) -> list[str]:
-        """RETURNS (List[str]): Names of datasets that `get` has not been asked for."""
+        """RETURNS (List[str]): Names of the datasets that `get` has not returned."""
         return [name for name in self._datasets if name not in self._read]
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """RETURNS (Tuple[int, ...]): The shape of a dataset; empty if there is none."""
+        """Return the shape of a dataset, or an empty tuple if there is no dataset of this name."""
         return tuple(self._datasets[name].shape or ()) if name in self._datasets else ()
 
     def get(self, names: tuple[str, ...], *shape: int) -> Tensor:
-        """Return the first dataset of these names, float32.
+        """Read a dataset.
 
-        RAISES (ValueError): If there is none, or if it has another shape or type.
+        names (Tuple[str, ...]): Alternative names; the first that exists is read.
+        shape (int): The expected shape.
+        RETURNS (Tensor): The values, float32.
+        RAISES (ValueError): If there is no such dataset, if it has another shape or type, is stored
+            in other files, or expands too far.
         """
         name = next((name for name in names if name in self._datasets), None)
         if name is None:
             raise ValueError(
-                f"{self.path} has no dataset {names[0]}. It is damaged, not a biLM, or the "
+                f"{self.path} has no dataset {names[0]}. It is damaged or not a biLM, or the "
                 f"options belong to another model."
             )
         dataset = self._datasets[name]
         if dataset.shape != shape:
             raise ValueError(
-                f"{self.path}: {name} has shape {list(dataset.shape or ())}, but by the options it "
-                f"must be {list(shape)}. The options belong to another model."
+                f"{self.path}: {name} has shape {list(dataset.shape or ())}; by the options, "
+                f"expected {list(shape)}. The options belong to another model."
             )
         if dataset.dtype.kind != "f":
             raise ValueError(
                 f"{self.path}: {name} holds values of type {dataset.dtype}; expected floating "
-                f"point numbers. The file is damaged or holds something else."
+                f"point numbers. The file is damaged or not a biLM."
             )
         if dataset.is_virtual or dataset.external:
             raise ValueError(
-                f"{self.path}: {name} has its values in other files; expected them in this one. "
-                f"Such a file is not read."
+                f"{self.path}: {name} refers to values in other files, which are not read; "
+                f"expected values in this file. Copy the datasets to a new file."
             )
         self._size += dataset.size * dataset.dtype.itemsize
         self._stored += dataset.id.get_storage_size()
@@ -81,7 +86,7 @@ class Datasets:
 
 
 def _find_datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
-    """Walk over the groups of a file. Links to other places or files are not followed."""
+    """Return the datasets in all groups of a file by name. Links are not followed."""
     found: dict[str, h5py.Dataset] = {}
     groups: list[tuple[str, h5py.Group]] = [("", file)]
     n_objects = 0
@@ -90,8 +95,8 @@ def _find_datasets(file: h5py.File, path: Path) -> dict[str, h5py.Dataset]:
         n_objects += len(group)
         if n_objects > MAX_OBJECTS or prefix.count("/") > MAX_DEPTH:
             raise ValueError(
-                f"{path} has more than {MAX_OBJECTS:,} groups and datasets, or groups in groups "
-                f"more than {MAX_DEPTH} deep. It is damaged or not a biLM."
+                f"{path} has more than {MAX_OBJECTS:,} groups and datasets, or groups nested more "
+                f"than {MAX_DEPTH} deep. It is damaged or not a biLM."
             )
         for name in group:
             if isinstance(group.get(name, getlink=True), h5py.HardLink):

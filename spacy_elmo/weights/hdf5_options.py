@@ -1,8 +1,10 @@
-"""The options.json of the original format, and the files around a weight file.
+"""Reading the options.json and the vocabulary of the original format.
 
-Owns which keys there are and what their absence means. Both 261 and 262 are right
-for `n_characters`: one is the training, the other the inference convention, and the
-rows of the weight file decide.
+Both 261 and 262 are valid for `n_characters`: bilm-tf uses 261 in training and 262 for inference.
+The number of rows in the weight file decides.
+
+REFERENCE: bilm-tf (Peters et al. 2018), `bilm.training` and `bilm.data`, for the keys and their
+    defaults.
 """
 
 import json
@@ -13,6 +15,7 @@ from typing import Any
 from ..bilm.characters import WordLexicon
 from ..bilm.languages import languages_of
 from ..bilm.options import N_BYTE_CHARACTERS, BiLMOptions
+from ..files.decoding import decode_utf8
 from ..files.digest import MAX_JSON_BYTES, MAX_VOCAB_BYTES, read_bounded
 from ..files.paths import PathLike
 
@@ -20,7 +23,13 @@ SPECIAL_WORDS = ("<UNK>", "<S>", "</S>")  # unknown, start, end
 
 
 def find_options(weights: Path) -> Path:
-    """RETURNS (Path): The options beside a weight file."""
+    """Find the options next to a weight file.
+
+    weights (Path): The weight file.
+    RETURNS (Path): The options file.
+    RAISES (ValueError): If there is no options file, or several and none is named after the
+        weights.
+    """
     stem = weights.stem.removesuffix("_weights")
     for name in (f"{stem}_options.json", f"{stem}.json", "options.json"):
         if weights.with_name(name).is_file():
@@ -29,13 +38,18 @@ def find_options(weights: Path) -> Path:
     if len(found) == 1:
         return found[0]
     raise ValueError(
-        f"No options file for {weights}: looked for {stem}_options.json and options.json beside "
-        f"it. Give its path as options_file."
+        f"No options file for {weights}; expected {stem}_options.json or options.json next to it. "
+        f"Give its path as options_file."
     )
 
 
 def read_options(path: Path) -> dict[str, Any]:
-    """RETURNS (Dict[str, Any]): The content of an options file."""
+    """Read an options file.
+
+    path (Path): The file.
+    RETURNS (Dict[str, Any]): Its content.
+    RAISES (ValueError): If the file cannot be read or is not an options file.
+    """
     try:
         text = read_bounded(path, MAX_JSON_BYTES)
     except OSError as error:
@@ -44,7 +58,13 @@ def read_options(path: Path) -> dict[str, Any]:
 
 
 def parse_options(text: bytes, source: str) -> dict[str, Any]:
-    """As `read_options`, from the bytes of a file named `source`."""
+    """Parse the content of an options file.
+
+    text (bytes): The content.
+    source (str): Name of the file for error messages.
+    RETURNS (Dict[str, Any]): The options.
+    RAISES (ValueError): If the content is not JSON, or not the options of a biLM.
+    """
     try:
         values = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -57,14 +77,15 @@ def parse_options(text: bytes, source: str) -> dict[str, Any]:
     return values
 
 
-def options_of(raw: dict[str, Any], source: str, names: Sequence[str]) -> BiLMOptions:
-    """Translate original options.
+def translate_options(raw: dict[str, Any], source: str, names: Sequence[str]) -> BiLMOptions:
+    """Translate original options to ours.
 
     raw (Dict[str, Any]): The content of the options file.
-    source (str): The options file, for error messages.
-    names (Sequence[str]): Datasets of the weight file; they tell which of the
-        optional projections a model has, and how many rows its word table.
+    source (str): Name of the options file for error messages.
+    names (Sequence[str]): Names of the datasets in the weight file, which determine the directions
+        and the optional projections of the model.
     RETURNS (BiLMOptions): The options.
+    RAISES (ValueError): If a key is missing, or a value is impossible.
     """
     try:
         lstm = raw["lstm"]
@@ -88,7 +109,8 @@ def options_of(raw: dict[str, Any], source: str, names: Sequence[str]) -> BiLMOp
             ("token_projection", n_filters not in (0, values["projection_dim"])),
             ("state_projection", values["hidden_dim"] != values["projection_dim"]),
         ):
-            values[kind] = values[kind] or needed  # if it is missing, reading it will say so
+            # if the weights lack a projection that is needed, reading them reports it
+            values[kind] = values[kind] or needed
         return BiLMOptions(**values)
     except KeyError as error:
         raise ValueError(f"The options file {source} lacks the key {error}.") from error
@@ -101,11 +123,12 @@ def options_of(raw: dict[str, Any], source: str, names: Sequence[str]) -> BiLMOp
 
 
 def read_languages(raw: dict[str, Any], source: str) -> tuple[str, ...]:
-    """Return the languages in an options file that `hdf5_writer` wrote; none in others.
+    """Return the languages of a model, which only `hdf5_writer` stores.
 
     raw (Dict[str, Any]): The content of the options file.
-    source (str): The options file, for error messages.
-    RETURNS (Tuple[str, ...]): The languages.
+    source (str): Name of the options file for error messages.
+    RETURNS (Tuple[str, ...]): The languages; empty if the file has none.
+    RAISES (ValueError): If the value is not a list of languages.
     """
     try:
         return languages_of(raw.get("languages", []))
@@ -119,7 +142,7 @@ def _char_options(char_cnn: dict[str, Any]) -> dict[str, Any]:
     n_characters = char_cnn.get("n_characters", N_BYTE_CHARACTERS)
     if n_characters not in (N_BYTE_CHARACTERS, N_BYTE_CHARACTERS + 1):
         raise ValueError(
-            f"n_characters is {n_characters}; it must be 261 (as for training) or 262 (as for use)."
+            f"n_characters is {n_characters}; it must be 261 (for training) or 262 (for inference)."
         )
     return {
         "filters": tuple((int(width), int(count)) for width, count in char_cnn["filters"]),
@@ -131,7 +154,14 @@ def _char_options(char_cnn: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_lexicon(weights: Path, vocab_file: PathLike | None, options: BiLMOptions) -> WordLexicon:
-    """RETURNS (WordLexicon): The vocabulary given, or else the one beside a weight file."""
+    """Read the vocabulary of a model with word input.
+
+    weights (Path): The weight file.
+    vocab_file (Optional[Union[str, Path]]): The vocabulary; if None, the one next to the weights.
+    options (BiLMOptions): The options of the model.
+    RETURNS (WordLexicon): The vocabulary.
+    RAISES (ValueError): If there is no vocabulary, or it belongs to another model.
+    """
     path = Path(vocab_file) if vocab_file is not None else find_vocab(weights)
     words = read_vocab(path)
     if len(words) != options.n_words:
@@ -146,24 +176,32 @@ def read_lexicon(weights: Path, vocab_file: PathLike | None, options: BiLMOption
 
 
 def find_vocab(weights: Path) -> Path:
-    """RETURNS (Path): The vocabulary beside a weight file."""
+    """Find the vocabulary next to a weight file.
+
+    weights (Path): The weight file.
+    RETURNS (Path): The vocabulary.
+    RAISES (ValueError): If there is none, or several and none is named vocab.txt.
+    """
     found = sorted(weights.parent.glob("*vocab*.txt"))
     if weights.with_name("vocab.txt") in found or len(found) == 1:
         return weights.with_name("vocab.txt") if len(found) > 1 else found[0]
     raise ValueError(
-        f"{weights} is a model over word ids and needs its vocabulary: put vocab.txt beside it or "
-        f"give its path as vocab_file."
+        f"{weights} is a model with word input and needs its vocabulary. Put vocab.txt next to it, "
+        f"or give its path as vocab_file."
     )
 
 
 def read_vocab(path: Path) -> list[str]:
-    """RETURNS (List[str]): One word a line, in the order of their ids."""
+    """Read a vocabulary, which has one word per line.
+
+    path (Path): The file.
+    RETURNS (List[str]): The words in the order of their ids.
+    RAISES (ValueError): If the file cannot be read or is not UTF-8.
+    """
     try:
-        text = read_bounded(path, MAX_VOCAB_BYTES).decode("utf-8-sig").replace("\r\n", "\n")
-        lines = text.rstrip("\n").split("\n")
-    except (OSError, ValueError) as error:
-        raise ValueError(
-            f"The vocabulary {path} cannot be read: {error}. It must be UTF-8 text, one word a "
-            f"line."
-        ) from error
+        data = read_bounded(path, MAX_VOCAB_BYTES)
+    except OSError as error:
+        raise ValueError(f"The vocabulary {path} cannot be read: {error}.") from error
+    text = decode_utf8(data, path).removeprefix("\ufeff").replace("\r\n", "\n")
+    lines = text.rstrip("\n").split("\n")
     return [line.strip() for line in lines if line.strip() != "!!!MAXTERMID"]

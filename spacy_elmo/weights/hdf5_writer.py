@@ -1,6 +1,6 @@
-"""The original format, HDF5 weights with an options.json: writing it.
+"""Writing the original format: HDF5 weights with an options.json, as `hdf5` reads them.
 
-Owns what the format can hold. Names and layouts are those that `hdf5` reads.
+REFERENCE: bilm-tf (Peters et al. 2018), `bilm.training.dump_weights`.
 """
 
 import json
@@ -39,35 +39,36 @@ from .layouts import gates_to_original
 
 
 def write(bilm: BiLM, path: PathLike, options_file: PathLike | None = None) -> Path:
-    """Save as original weights and options, which other ELMo software loads.
+    """Save a biLM in the original format, which other ELMo software loads.
 
     bilm (BiLM): The model.
     path (Union[str, Path]): The HDF5 file to write.
-    options_file (Optional[Union[str, Path]]): The options to write; by default
-        `<name>_options.json` beside the weights.
-    RETURNS (Path): The options file. It is an error to write over a file that holds no biLM, and
-        over options or a vocabulary of another one.
+    options_file (Optional[Union[str, Path]]): The options file to write; by default
+        `<name>_options.json` next to the weights.
+    RETURNS (Path): The options file.
+    RAISES (ValueError): If the format cannot represent the model, or if a file would be replaced
+        that is not a biLM, or the options or the vocabulary of another biLM.
     """
     path = Path(path)
     if path.exists() and not holds_bilm(path):
         raise ValueError(
-            f"{path} is there and holds no biLM, so it is not written over. Remove it, or give "
-            f"another name."
+            f"{path} exists and holds no biLM, so it is not replaced. Remove it, or give another "
+            f"name."
         )
     options = bilm.options
     if not _is_original(bilm):
         raise ValueError(
-            "The original format holds models over UTF-8 bytes or over word ids; this one has the "
+            "The original format is for models over UTF-8 bytes or word ids, but this model has "
             "lexicons of ELMoForManyLangs. Save it as a spacy-elmo directory."
         )
     if not options.bidirectional:
         raise ValueError(
-            "The original format holds models of both directions; this one has the forward "
-            "direction only. Save it as a spacy-elmo directory."
+            "The original format is for models of both directions, but this model has only the "
+            "forward direction. Save it as a spacy-elmo directory."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     found, others = _original_options(options), _others(path)
-    if bilm.languages:  # other software reads the keys that it knows
+    if bilm.languages:  # other software ignores this key
         found["languages"] = list(bilm.languages)
     if options_file is None:
         options_file = path.with_name(f"{_stem(path)}_options.json")
@@ -80,7 +81,7 @@ def write(bilm: BiLM, path: PathLike, options_file: PathLike | None = None) -> P
         _check_same(vocab, words.words, lambda text: text.rstrip("\n").split("\n"))
     with atomic_files(path, options_file, vocab) as (new_weights, new_options, new_vocab):
         with new_hdf5(new_weights) as (file, _):
-            # read in place of the files beside it, which a killed process can leave as they were
+            # read instead of the other two files, which a killed process may not have replaced
             config = {KEY: BLANK, "options": found, "words": words and words.words}
             file.attrs[CONFIG] = json.dumps(config)
             _write_tensors(bilm, lambda name, tensor: _put(file, name, tensor))
@@ -96,13 +97,13 @@ def _stem(path: Path) -> str:
 
 
 def _others(path: Path) -> list[Path]:
-    """RETURNS (List[Path]): The weight files beside one."""
+    """Return the other weight files in the folder of one."""
     found = (other for other in path.parent.iterdir() if is_named_hdf5(other))
     return [other for other in found if other != path and holds_bilm(other)]
 
 
 def _check_same(path: Path, content: Any, parse: Callable[[str], Any]) -> None:
-    """Raise a ValueError if a file of other content is there, that of another biLM."""
+    """Raise a ValueError if a file exists with other content, that is, for another biLM."""
     if not path.exists():
         return
     try:
@@ -111,13 +112,13 @@ def _check_same(path: Path, content: Any, parse: Callable[[str], Any]) -> None:
         same = False
     if not same:
         raise ValueError(
-            f"{path} is there and belongs to another biLM, so it is not written over. Save to a "
-            f"directory of its own."
+            f"{path} exists and belongs to another biLM, so it is not replaced. Save to another "
+            f"directory."
         )
 
 
 def _is_original(bilm: BiLM) -> bool:
-    """Whether the format can say what the model's input is."""
+    """Return whether the format can represent the input of a model."""
     options, words = bilm.options, bilm.tokens.words
     if words is None:
         return options.char_unit == BYTES
@@ -133,7 +134,7 @@ def _put(file: h5py.File, name: str, tensor: Tensor) -> None:
 
 
 def _write_tensors(bilm: BiLM, put: Callable[[str, Tensor], None]) -> None:
-    cnn, hidden = bilm.tokens.char_cnn, bilm.options.hidden_dim
+    cnn = bilm.tokens.char_cnn
     if cnn is not None:
         put("char_embed", cnn.embedding)
         for i, (weight, bias) in enumerate(zip(cnn.filters, cnn.biases)):
@@ -141,11 +142,11 @@ def _write_tensors(bilm: BiLM, put: Callable[[str, Tensor], None]) -> None:
             put(f"CNN/b_cnn_{i}", bias)
         for k, highway in enumerate(cnn.highways):
             assert isinstance(highway, Highway)
-            for part, weight, bias in zip(
+            for gate, weight, bias in zip(
                 ("transform", "carry"), highway.weight.chunk(2), highway.bias.chunk(2)
             ):
-                put(f"CNN_high_{k}/W_{part}", weight.t())
-                put(f"CNN_high_{k}/b_{part}", bias)
+                put(f"CNN_high_{k}/W_{gate}", weight.t())
+                put(f"CNN_high_{k}/b_{gate}", bias)
     if bilm.tokens.word_embedding is not None:
         put(WORDS, bilm.tokens.word_embedding)
     if bilm.tokens.projection is not None:
@@ -158,8 +159,8 @@ def _write_tensors(bilm: BiLM, put: Callable[[str, Tensor], None]) -> None:
             kernel = torch.cat(
                 [layer.input_weight[direction], layer.state_weight[direction]], dim=1
             )
-            put(f"{cell}/{KERNEL[0]}", gates_to_original(kernel, hidden).t())
-            put(f"{cell}/{BIAS[0]}", gates_to_original(layer.bias[direction], hidden))
+            put(f"{cell}/{KERNEL[0]}", gates_to_original(kernel).t())
+            put(f"{cell}/{BIAS[0]}", gates_to_original(layer.bias[direction]))
             if layer.projection is not None:
                 put(f"{cell}/{PROJECTION[0]}", layer.projection[direction].t())
 

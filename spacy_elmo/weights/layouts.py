@@ -1,8 +1,11 @@
-"""How the formats lay out the same weights, and the way from each to ours.
+"""Converting weights from the layouts of the original implementations to ours.
 
-Owns the orders of the gates, the forget gate's bias, and the names that the torch
-implementations (AllenNLP, ELMoForManyLangs) share. It opens no file: tensors come in
-and go out.
+The implementations differ in the order of the LSTM gates, in the bias of the forget gate and in the
+sign of the highway gate. AllenNLP and ELMoForManyLangs share their layout and most names.
+
+REFERENCE: bilm-tf (Peters et al. 2018) for the original layout; AllenNLP,
+    `allennlp.modules.lstm_cell_with_projection` and `allennlp.modules.highway`, for the layout of
+    the torch implementations, which ELMoForManyLangs (Che et al. 2018) has adopted.
 """
 
 from typing import NamedTuple
@@ -16,43 +19,61 @@ FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 DIRECTIONS = ("forward", "backward")
 
 
-def gates_from_original(rows: Tensor, hidden: int) -> Tensor:
-    """Gates from the HDF5 files' order i, g, f, o to ours i, f, o, g."""
-    i, g, f, o = rows.split(hidden)
+def gates_from_original(rows: Tensor) -> Tensor:
+    """Reorder gates from the original order i, g, f, o to ours, i, f, o, g.
+
+    rows (Tensor): A weight or bias of all gates, [4 * hidden_dim, ...].
+    RETURNS (Tensor): The reordered rows, of the same shape.
+    """
+    i, g, f, o = rows.chunk(4)
     return torch.cat([i, f, o, g])
 
 
-def gates_to_original(rows: Tensor, hidden: int) -> Tensor:
-    """The inverse of `gates_from_original`."""
-    i, f, o, g = rows.split(hidden)
+def gates_to_original(rows: Tensor) -> Tensor:
+    """Reorder gates from our order to the original order; the inverse of `gates_from_original`."""
+    i, f, o, g = rows.chunk(4)
     return torch.cat([i, g, f, o])
 
 
-def gates_from_torch(rows: Tensor, hidden: int) -> Tensor:
-    """Gates from torch's order i, f, g, o to ours i, f, o, g."""
-    i, f, g, o = rows.split(hidden)
+def gates_from_torch(rows: Tensor) -> Tensor:
+    """Reorder gates from the torch order i, f, g, o to ours, i, f, o, g."""
+    i, f, g, o = rows.chunk(4)
     return torch.cat([i, f, o, g])
 
 
-def bias_from_torch(bias: Tensor, hidden: int) -> Tensor:
-    """As `gates_from_torch`, without the 1 that is in their forget gate's bias."""
-    bias = gates_from_torch(bias, hidden)
-    bias[hidden : 2 * hidden] -= 1.0
-    return bias
+def bias_from_torch(bias: Tensor) -> Tensor:
+    """Reorder the gates of a bias, and subtract the forget bias of 1, which our LSTM adds itself.
+
+    bias (Tensor): The bias of all gates, [4 * hidden_dim].
+    RETURNS (Tensor): The bias in our layout, of the same shape.
+    """
+    i, f, o, g = gates_from_torch(bias).chunk(4)
+    return torch.cat([i, f - 1.0, o, g])
 
 
 def highway_from_torch(rows: Tensor) -> Tensor:
-    """Transform and gate, one above the other; their gate keeps the input and ours the
-    transformed value, so its sign changes."""
+    """Convert a weight or bias of a highway layer. The gate of the torch implementations weighs the
+    input, and ours the transformed value, so that its sign changes.
+
+    rows (Tensor): The rows of the transform, followed by those of the gate.
+    RETURNS (Tensor): The rows in our layout, of the same shape.
+    """
     transform, gate = rows.chunk(2)
     return torch.cat([transform, -gate])
 
 
 def check_plain(name: str, tensor: Tensor, source: str) -> None:
-    """Raise a ValueError unless a tensor from elsewhere is an ordinary one, with all its values."""
+    """Check that a tensor is dense and that all its values are stored.
+
+    name (str): Name of the tensor for the error message.
+    tensor (Tensor): The tensor.
+    source (str): Name of the file for the error message.
+    RAISES (ValueError): If the tensor is sparse, nested, quantized, empty, without values, or
+        larger than its storage.
+    """
     found = None
     if tensor.layout != torch.strided or tensor.is_nested:
-        found = f"is a tensor of the layout {tensor.layout}"
+        found = f"is a tensor of layout {tensor.layout}"
     elif tensor.is_quantized:
         found = f"is a quantized tensor ({tensor.dtype})"
     elif tensor.is_meta:
@@ -67,16 +88,16 @@ def check_plain(name: str, tensor: Tensor, source: str) -> None:
     if found is not None:
         raise ValueError(
             f"{source}: {name} {found}; expected a dense tensor of floating point numbers. Save "
-            f"the weights as ordinary float32 tensors."
+            f"the weights as dense float32 tensors."
         )
 
 
 class StateDict:
-    """Tensors from elsewhere by their names, with a check of each that is read.
+    """A state dict whose tensors are checked when they are read.
 
-    tensors (Dict[str, Tensor]): The tensors.
-    source (str): The file they come from, for error messages.
-    basis (str): What says how large they must be, for error messages.
+    tensors (Dict[str, Tensor]): The tensors by name.
+    source (str): Name of the file for error messages.
+    basis (str): What determines the expected shapes, for error messages.
     """
 
     def __init__(self, tensors: dict[str, Tensor], source: str, basis: str) -> None:
@@ -89,7 +110,7 @@ class StateDict:
         return name in self._tensors
 
     def count(self, before: str, after: str) -> int:
-        """RETURNS (int): How many names have a number between these parts."""
+        """Return how many names consist of `before`, a number and `after`."""
         length = len(before) + len(after)
         return sum(
             name[len(before) : len(name) - len(after)].isdecimal()
@@ -98,22 +119,34 @@ class StateDict:
         )
 
     def shape(self, name: str, n_dims: int) -> tuple[int, ...]:
-        """RETURNS (Tuple[int, ...]): The shape of a tensor that has `n_dims` dimensions."""
+        """Return the shape of a tensor.
+
+        name (str): Name of the tensor.
+        n_dims (int): The expected number of dimensions.
+        RETURNS (Tuple[int, ...]): The shape.
+        RAISES (ValueError): If there is no such tensor, or it has another number of dimensions.
+        """
         shape = tuple(self._found(name).shape)
         if len(shape) != n_dims:
             raise ValueError(
-                f"{self.source}: {name} has shape {list(shape)}, but it must have {n_dims} "
-                f"dimensions. The file is damaged or holds another kind of model."
+                f"{self.source}: {name} has shape {list(shape)}; expected {n_dims} dimensions. The "
+                f"file is damaged or holds another kind of model."
             )
         return shape
 
     def get(self, name: str, *shape: int) -> Tensor:
-        """RETURNS (Tensor): A tensor of this shape, float32."""
+        """Return a tensor.
+
+        name (str): Name of the tensor.
+        shape (int): The expected shape.
+        RETURNS (Tensor): A copy of the tensor, float32.
+        RAISES (ValueError): If there is no such tensor, or it has another shape or type.
+        """
         tensor = self._found(name)
         if tuple(tensor.shape) != shape:
             raise ValueError(
-                f"{self.source}: {name} has shape {list(tensor.shape)}, but by {self.basis} it "
-                f"must be {list(shape)}. The file is damaged or belongs to another model."
+                f"{self.source}: {name} has shape {list(tensor.shape)}; by {self.basis}, expected "
+                f"{list(shape)}. The file is damaged or belongs to another model."
             )
         if tensor.dtype not in FLOATS:
             raise ValueError(
@@ -121,22 +154,26 @@ class StateDict:
                 f"point numbers. The file is damaged or holds another kind of model."
             )
         self._read.add(name)
-        # a copy, as the file may be mapped, and changed or removed later
+        # a copy, because a memory-mapped file can be changed or removed later
         return tensor.detach().to(torch.float32, copy=True)
 
     def check_all_read(self, prefixes: tuple[str, ...] = ("",)) -> None:
-        """Raise a ValueError if a tensor whose name starts so was not asked for."""
+        """Check that all tensors have been read.
+
+        prefixes (Tuple[str, ...]): Only tensors whose names start with one of these are checked.
+        RAISES (ValueError): If `get` has not returned one of them.
+        """
         names = sorted(n for n in self._tensors if n.startswith(prefixes) and n not in self._read)
         if names:
             raise ValueError(
-                f"{self.source} holds {', '.join(names[:3])}, which a model of the sizes of "
+                f"{self.source} holds {', '.join(names[:3])}, which a model with the sizes of "
                 f"{self.basis} does not have. The file is damaged or belongs to another model."
             )
 
     def _found(self, name: str) -> Tensor:
         if name not in self._tensors:
             raise ValueError(
-                f"{self.source} has no tensor {name}, which {self.basis} asks for. The file is "
+                f"{self.source} has no tensor {name}, which {self.basis} requires. The file is "
                 f"damaged or belongs to another model."
             )
         check_plain(name, self._tensors[name], self.source)
@@ -144,7 +181,7 @@ class StateDict:
 
 
 class TokenNames(NamedTuple):
-    """What an implementation calls the parts that make token vectors."""
+    """Names of the modules that compute token vectors, with "{}" in place of the index."""
 
     convolution: str
     highway: str
@@ -152,7 +189,14 @@ class TokenNames(NamedTuple):
 
 
 def read_features(data: StateDict, names: TokenNames, options: BiLMOptions) -> dict[str, Tensor]:
-    """Convolutions, highways and projection, by our names."""
+    """Read the convolutions, the highway layers and the projection.
+
+    data (StateDict): The state dict.
+    names (TokenNames): Names of the modules.
+    options (BiLMOptions): The options of the model.
+    RETURNS (Dict[str, Tensor]): The tensors by their names in our state dict.
+    RAISES (ValueError): If a tensor is missing, or has another shape or type.
+    """
     tensors: dict[str, Tensor] = {}
     n_filters = options.n_filters
     for i, (width, count) in enumerate(options.filters):
@@ -162,12 +206,10 @@ def read_features(data: StateDict, names: TokenNames, options: BiLMOptions) -> d
         tensors[f"tokens.char_cnn.biases.{i}"] = data.get(f"{name}.bias", count)
     for k in range(options.n_highway):
         name = names.highway.format(k)
-        parts = {
-            "weight": data.get(f"{name}.weight", 2 * n_filters, n_filters),
-            "bias": data.get(f"{name}.bias", 2 * n_filters),
-        }
-        for part, rows in parts.items():
-            tensors[f"tokens.char_cnn.highways.{k}.{part}"] = highway_from_torch(rows)
+        weight = data.get(f"{name}.weight", 2 * n_filters, n_filters)
+        bias = data.get(f"{name}.bias", 2 * n_filters)
+        tensors[f"tokens.char_cnn.highways.{k}.weight"] = highway_from_torch(weight)
+        tensors[f"tokens.char_cnn.highways.{k}.bias"] = highway_from_torch(bias)
     if options.token_projection:
         shape = options.projection_dim, options.n_features
         tensors["tokens.projection.weight"] = data.get(f"{names.projection}.weight", *shape)
@@ -176,11 +218,18 @@ def read_features(data: StateDict, names: TokenNames, options: BiLMOptions) -> d
 
 
 def read_lstms(data: StateDict, prefix: str, options: BiLMOptions) -> dict[str, Tensor]:
-    """The layers of both directions, by our names."""
+    """Read the LSTM layers of both directions.
+
+    data (StateDict): The state dict.
+    prefix (str): Prefix of the names of the LSTMs.
+    options (BiLMOptions): The options of the model.
+    RETURNS (Dict[str, Tensor]): The tensors by their names in our state dict.
+    RAISES (ValueError): If a tensor is missing, or has another shape or type.
+    """
     hidden, dim = options.hidden_dim, options.projection_dim
 
     def kernel(name: str) -> Tensor:
-        return gates_from_torch(data.get(f"{name}.weight", 4 * hidden, dim), hidden)
+        return gates_from_torch(data.get(f"{name}.weight", 4 * hidden, dim))
 
     tensors: dict[str, Tensor] = {}
     for layer in range(options.n_layers):
@@ -188,14 +237,14 @@ def read_lstms(data: StateDict, prefix: str, options: BiLMOptions) -> dict[str, 
         for direction in DIRECTIONS:
             cell = f"{prefix}{direction}_layer_{layer}"
             bias = data.get(f"{cell}.state_linearity.bias", 4 * hidden)
-            parts = {
+            weights = {
                 "input_weight": kernel(f"{cell}.input_linearity"),
                 "state_weight": kernel(f"{cell}.state_linearity"),
-                "bias": bias_from_torch(bias, hidden),
+                "bias": bias_from_torch(bias),
             }
             if options.state_projection:
-                parts["projection"] = data.get(f"{cell}.state_projection.weight", dim, hidden)
-            for name, tensor in parts.items():
+                weights["projection"] = data.get(f"{cell}.state_projection.weight", dim, hidden)
+            for name, tensor in weights.items():
                 stacked.setdefault(name, []).append(tensor)
         for name, pair in stacked.items():
             tensors[f"layers.{layer}.{name}"] = torch.stack(pair)

@@ -1,13 +1,13 @@
-"""Registered loaders for [initialize]: they name a file and open it only when called."""
+"""Registered loaders for [initialize]. They open a file only when they are called."""
 
 from ..bilm.bilm import BiLM
 from .formats import DEFAULT_MODEL, load_bilm
 
 
 class PretrainedLoader:
-    """Loads a biLM when called; see `load_bilm` for what it reads.
+    """Loads a biLM when it is called; see `load_bilm` for the arguments.
 
-    Not a dataclass: spaCy turns those into dictionaries when it reads [initialize].
+    This is not a dataclass, because spaCy converts dataclasses in [initialize] to dictionaries.
     """
 
     def __init__(
@@ -29,13 +29,13 @@ def make_pretrained_loader(
     options_file: str | None = None,
     vocab_file: str | None = None,
 ) -> PretrainedLoader:
-    """Registered as spacy-elmo.PretrainedLoader.v1.
+    """Construct a loader for a biLM. Registered as spacy-elmo.PretrainedLoader.v1.
 
-    path (str): A weight file or directory of any known format, or the name of a
-        packaged model.
-    options_file (Optional[str]): The options.json of an HDF5 file, where it does not
-        lie beside it.
-    vocab_file (Optional[str]): The vocabulary of a model with word input, likewise.
+    path (str): A weight file or directory of any known format, or the name of a packaged model.
+    options_file (Optional[str]): The options.json of an HDF5 or AllenNLP weight file, if it is not
+        next to the weights.
+    vocab_file (Optional[str]): The vocabulary of a model with word input, if it is not next to the
+        weights.
     RETURNS (Callable[[], BiLM]): The loader.
     """
     return PretrainedLoader(path, options_file, vocab_file)

@@ -1,7 +1,10 @@
-"""ELMoForManyLangs directories: lexicons, an architecture and two torch pickles.
+"""Reading directories of ELMoForManyLangs: lexicons, an architecture and two torch pickles.
 
-Owns the names of their files and tensors, and how their lexicons are read. The swapped
-word boundaries of that software are the business of `LexiconCharacters`.
+ELMoForManyLangs swaps the characters for the start and the end of a word; `LexiconCharacters`
+reproduces this.
+
+REFERENCE: ELMoForManyLangs (Che et al. 2018), `elmoformanylangs.elmo`, for the files and their
+    defaults.
 """
 
 import json
@@ -13,6 +16,7 @@ from torch import Tensor
 from ..bilm.bilm import BiLM
 from ..bilm.characters import LexiconCharacters, WordLexicon
 from ..bilm.options import BYTES, CHARACTERS, N_BYTE_CHARACTERS, BiLMOptions
+from ..files.decoding import decode_utf8
 from ..files.digest import MAX_JSON_BYTES, MAX_VOCAB_BYTES, read_bounded
 from ..files.paths import PathLike
 from .build import build_bilm
@@ -27,7 +31,7 @@ SPECIAL_WORDS = ("<oov>", "<bos>", "<eos>")  # unknown, start, end
 SUPPORTED = {"token_embedder": "cnn", "encoder": "elmo"}
 IDEOGRAPHIC_SPACE = "\u3000"
 
-# What that software falls back to; all published models have it.
+# the fallback of ELMoForManyLangs; all published models have this architecture
 DEFAULT_NAME = "cnn_50_100_512_4096_sample.json"
 DEFAULT: dict[str, Any] = {
     "encoder": {
@@ -51,7 +55,7 @@ DEFAULT: dict[str, Any] = {
 
 
 def is_many_langs(path: Path) -> bool:
-    """RETURNS (bool): Whether a directory holds a model of ELMoForManyLangs."""
+    """Return whether a directory contains a model of ELMoForManyLangs."""
     lexicons = (path / CHARS).is_file() or (path / WORDS).is_file()
     return lexicons and (path / ENCODER).is_file()
 
@@ -61,6 +65,8 @@ def read(path: PathLike) -> BiLM:
 
     path (Union[str, Path]): The directory.
     RETURNS (BiLM): The model, frozen, on the CPU.
+    RAISES (ValueError): If a file is missing or damaged, the architecture is not supported, or the
+        files do not match each other.
     """
     path = Path(path)
     name, architecture = _architecture(path)
@@ -90,19 +96,19 @@ def read(path: PathLike) -> BiLM:
 def _load(path: Path, name: str) -> dict[str, Tensor]:
     if not (path / name).is_file():
         raise ValueError(
-            f"{path} has no {name}; expected {ENCODER} and {EMBEDDER} beside the lexicons of an "
+            f"{path} has no {name}; expected {ENCODER} and {EMBEDDER} next to the lexicons of an "
             f"ELMoForManyLangs model. Unpack the model again."
         )
     return load_state_dict(path / name, str(path / name))
 
 
 def _architecture(path: Path) -> tuple[str, dict[str, Any]]:
-    """The architecture and its name for messages. The config names it by a path on the
-    machine of whoever trained the model, so only the base name counts."""
+    """Return the name of the architecture for error messages, and the architecture. The config
+    contains its path on another machine, of which only the file name is used."""
     config_path = ""
     if (path / CONFIG).is_file():
         config_path = str(_read_json(path / CONFIG).get("config_path", ""))
-    name = PureWindowsPath(config_path).name  # it knows both kinds of slashes
+    name = PureWindowsPath(config_path).name  # accepts both kinds of slashes
     if name and (path / name).is_file():
         return str(path / name), _read_json(path / name)
     return f"the default architecture {DEFAULT_NAME}", DEFAULT
@@ -120,12 +126,12 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _options(architecture: dict[str, Any], name: str, embedder: StateDict) -> BiLMOptions:
     try:
-        for part, supported in SUPPORTED.items():
-            found = architecture[part].get("name", supported)
+        for module, supported in SUPPORTED.items():
+            found = architecture[module].get("name", supported)
             if str(found).lower() != supported:
                 raise ValueError(
-                    f"its {part} is {found!r}, which is not supported; only '{supported}' is, as "
-                    f"in all published models."
+                    f"its {module} is {found!r}; only '{supported}' is supported, which all "
+                    f"published models have."
                 )
         tokens, encoder = architecture["token_embedder"], architecture["encoder"]
         values: dict[str, Any] = {
@@ -162,17 +168,23 @@ def _clip(encoder: dict[str, Any], name: str) -> Any:
 
 
 def _lexicon(path: Path, n_rows: int, special: tuple[str, ...]) -> list[str]:
-    """The entries of a lexicon in the order of their ids.
+    """Read a lexicon as ELMoForManyLangs does.
 
-    Its software strips a line before it splits it, so that an entry which is itself a
-    space is lost and only the id remains; it takes such a line for U+3000. Of lines
-    with the same entry the last one counts. Rows that no entry is left for hold a name
-    with a tab, which no entry can have.
+    ELMoForManyLangs strips a line before splitting it, which removes an entry that is whitespace.
+    It reads a line with only an id as the entry U+3000. If several lines have the same entry, the
+    last one counts. The rows of the others get a placeholder with a tab, which no entry contains.
+
+    path (Path): The file, with an entry, a tab and an id per line.
+    n_rows (int): Number of rows of the embedding table.
+    special (Tuple[str, ...]): Entries that must exist.
+    RETURNS (List[str]): The entries in the order of their ids.
+    RAISES (ValueError): If a line is malformed, an id occurs twice, or a special entry is missing.
     """
     try:
-        lines = read_bounded(path, MAX_VOCAB_BYTES).decode("utf8").split("\n")
-    except (OSError, ValueError) as error:
+        data = read_bounded(path, MAX_VOCAB_BYTES)
+    except OSError as error:
         raise ValueError(f"The lexicon {path} cannot be read: {error}.") from error
+    lines = decode_utf8(data, path).split("\n")
     ids: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
         fields = line.strip().split("\t")
@@ -182,8 +194,8 @@ def _lexicon(path: Path, n_rows: int, special: tuple[str, ...]) -> list[str]:
             fields = [IDEOGRAPHIC_SPACE, *fields]
         if len(fields) != 2 or not fields[1].isdecimal() or int(fields[1]) >= n_rows:
             raise ValueError(
-                f"{path}, line {number}, is {line!r}; expected an entry, a tab and its id below "
-                f"{n_rows}, the rows of the table in {EMBEDDER}. The file is damaged or belongs to "
+                f"{path}, line {number}, is {line!r}; expected an entry, a tab and an id below "
+                f"{n_rows}, the number of rows in {EMBEDDER}. The file is damaged or belongs to "
                 f"another model."
             )
         ids[fields[0]] = int(fields[1])

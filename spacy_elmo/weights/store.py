@@ -1,7 +1,7 @@
-"""Our own format: `config.json` and `model.safetensors` in a directory.
+"""Reading and writing our own format: a directory with `config.json` and `model.safetensors`.
 
-The same safetensors bytes, with the configuration in their header, are what a saved
-pipeline holds. Loading never runs code from the file.
+A saved pipeline contains the same safetensors bytes with the configuration in their metadata.
+Loading never runs code.
 """
 
 import json
@@ -27,19 +27,19 @@ from .build import START, build_bilm
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-# beside them where the biLM can still be trained or asked for probabilities
+# next to them, if the biLM can be trained further or can score text
 HEAD = "lm_head.safetensors"
 VOCAB = "vocab.txt"
-THROWAWAY = (".DS_Store", "._", ".nfs")
+SYSTEM_FILES = (".DS_Store", "._", ".nfs")
 FORMAT = "spacy-elmo"
 VERSION = 1
 CONFIG_KEYS = {"format", "version", "options", "mixes", "characters", "words", "languages"}
-METADATA = "config"  # where one file holds weights and configuration
+METADATA = "config"  # the metadata key of the configuration
 SAVE_AGAIN = "The file is damaged. Copy it again, or save the pipeline again."
 
 
 def config_of(bilm: BiLM) -> dict[str, Any]:
-    """RETURNS (Dict[str, Any]): Everything but the weights, as JSON can hold it."""
+    """Return everything but the weights of a biLM, JSON-serializable."""
     config: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -58,25 +58,26 @@ def config_of(bilm: BiLM) -> dict[str, Any]:
 
 
 def to_bytes(bilm: BiLM) -> bytes:
-    """RETURNS (bytes): Weights and configuration as one sealed safetensors file."""
+    """Return the weights and the configuration of a biLM as one sealed safetensors file."""
     tensors = {name: value.cpu().contiguous() for name, value in bilm.state_dict().items()}
     return tensor_file.to_bytes(tensors, {METADATA: json.dumps(config_of(bilm))})
 
 
 @own_training_settings()
 def from_bytes(data: bytes, source: str = "The saved biLM") -> BiLM:
-    """Read what `to_bytes` made.
+    """Load a biLM from the bytes of `to_bytes`.
 
-    data (bytes): The file's content.
-    source (str): Name for error messages.
+    data (bytes): The content of the file.
+    source (str): Name of the file for error messages.
     RETURNS (BiLM): The model, frozen, on the CPU.
+    RAISES (ValueError): If the bytes are damaged.
     """
     file = TensorFile(data, source, known=(METADATA,), remedy=SAVE_AGAIN)
     try:
         config = json.loads(file.metadata[METADATA])
     except (ValueError, KeyError, RecursionError) as error:
         file.check()
-        raise ValueError(f"{source} is not a whole safetensors file of a biLM: {error}.") from error
+        raise ValueError(f"{source} is not a complete biLM: {error}. {SAVE_AGAIN}") from error
     return build(config, file.tensors, source, file.check)
 
 
@@ -87,31 +88,33 @@ def write(
     extras: Callable[[Path], None] | None = None,
     start: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> None:
-    """Save a biLM as a directory, whole or not at all.
+    """Save a biLM as a directory, atomically.
 
     bilm (BiLM): The model.
-    path (Union[str, Path]): The directory; replaced if there is a biLM in it.
-    dtype (Optional[torch.dtype]): Type of the stored weights, e.g. float16 for half
-        the size; float32 if None.
-    extras (Optional[Callable[[Path], None]]): Writes further files to the folder that it
-        is given, as part of the same directory.
-    start (Optional[Tuple[Tensor, Tensor]]): Start states to write, `start_h` and `start_c`;
-        those of the model if None.
+    path (Union[str, Path]): The directory. A biLM in it is replaced.
+    dtype (Optional[torch.dtype]): Type of the stored weights, such as float16 for half the size;
+        float32 if None.
+    extras (Optional[Callable[[Path], None]]): Called with the folder that is being written, to add
+        further files.
+    start (Optional[Tuple[Tensor, Tensor]]): The start states `start_h` and `start_c` to write;
+        if None, the start states of the model.
+    RAISES (ValueError): If the directory contains anything but a biLM, or a softmax that would be
+        lost.
     """
     path = link_target(path)
     check_replaceable(path)
     if extras is None and (path / HEAD).exists():
         raise ValueError(
-            f"{path} holds a biLM with the softmax it was trained with, {HEAD}, which would be "
-            f"lost. Save to another directory, or remove that one first."
+            f"{path} holds a biLM with its softmax, {HEAD}, which would be lost. Save to another "
+            f"directory, or remove this one first."
         )
     tensors: dict[str, torch.Tensor] = {}
     state = bilm.state_dict()
     state.update(zip(START, start or ()))
     for name, value in state.items():
-        # the start states are few, and computed from the weights as they were
-        kept = dtype is None or name in START
-        tensors[name] = value.detach().to("cpu", value.dtype if kept else dtype).contiguous()
+        # start states stay float32: they are small, and were computed from the float32 weights
+        unchanged = dtype is None or name in START
+        tensors[name] = value.detach().to("cpu", value.dtype if unchanged else dtype).contiguous()
     with atomic_directory(path) as folder:
         safetensors.torch.save_file(tensors, folder / WEIGHTS)
         if extras is not None:
@@ -120,11 +123,15 @@ def write(
 
 
 def check_replaceable(path: Path) -> None:
-    """Raise a ValueError unless writing to a path removes nothing but a biLM of ours."""
+    """Check that writing to a path replaces nothing but a biLM in this format.
+
+    path (Path): The directory to write, which need not exist.
+    RAISES (ValueError): If the path is a file, or a directory with other content.
+    """
     if not path.exists():
         return
     found = () if path.is_file() else path.iterdir()
-    names = {file.name for file in found if not _is_throwaway(file)}
+    names = {file.name for file in found if not _is_system_file(file)}
     ours = False
     if names - {HEAD, VOCAB} == {CONFIG, WEIGHTS}:
         try:
@@ -134,26 +141,27 @@ def check_replaceable(path: Path) -> None:
             ours = False
     if path.is_file() or (names and not ours):
         raise ValueError(
-            f"{path} is there already and holds something other than a biLM of spacy-elmo, which "
-            f"writing would remove. Give a new or empty directory, or that of a biLM to replace."
+            f"{path} exists and holds something other than a biLM of spacy-elmo, which would be "
+            f"removed. Give a new or empty directory, or the directory of a biLM to replace."
         )
 
 
-def _is_throwaway(path: Path) -> bool:
-    """Whether macOS or NFS has hidden it in a directory by itself."""
-    return path.name.startswith(THROWAWAY) and not path.is_dir()
+def _is_system_file(path: Path) -> bool:
+    """Return whether a file is one of the hidden files that macOS and NFS create."""
+    return path.name.startswith(SYSTEM_FILES) and not path.is_dir()
 
 
 def is_store(path: Path) -> bool:
-    """RETURNS (bool): Whether a directory holds a model in this format."""
+    """Return whether a directory contains a model in this format."""
     return (path / CONFIG).is_file() and (path / WEIGHTS).is_file()
 
 
 def read(path: PathLike) -> BiLM:
-    """Load a directory that `write` made.
+    """Load a directory that was written by `write`.
 
     path (Union[str, Path]): The directory.
     RETURNS (BiLM): The model, frozen, float32, on the CPU.
+    RAISES (ValueError): If a file is damaged, or was written by a newer version.
     """
     path = Path(path)
     config, digests = read_manifest(path / CONFIG)
@@ -163,10 +171,11 @@ def read(path: PathLike) -> BiLM:
 
 
 def check(path: Path, *names: str) -> None:
-    """Raise a ValueError unless files of a directory are as they were written.
+    """Compare files of a directory with their digests. A directory without digests is not checked.
 
-    path (Path): The directory. If it was written without digests, nothing is checked.
-    names (str): The files.
+    path (Path): The directory.
+    names (str): Names of the files.
+    RAISES (ValueError): If a file has changed since it was written.
     """
     _check_files(path, read_manifest(path / CONFIG)[1], names)
 
@@ -177,7 +186,7 @@ def _check_files(path: Path, digests: dict[str, str] | None, names: Sequence[str
     for name in names:
         if name not in digests:
             raise ValueError(
-                f"{path / name} belongs to another model: {path / CONFIG} names no digest of it. "
+                f"{path / name} belongs to another model: {path / CONFIG} has no digest of it. "
                 f"Copy the directory again."
             )
         check_file(path / name, digests[name])
@@ -189,16 +198,18 @@ def build(
     source: str,
     verify: Callable[[], None] | None = None,
 ) -> BiLM:
-    """Make a biLM of the content of a file.
+    """Build a biLM from its configuration and tensors.
 
-    config (Any): What `config_of` gave.
-    tensors (Dict[str, Tensor]): Tensors by their names in the biLM's state dict.
-    source (str): The file, for error messages.
+    config (Any): The configuration, as returned by `config_of`.
+    tensors (Dict[str, Tensor]): Tensors by their names in the state dict of the biLM.
+    source (str): Name of the file for error messages.
     verify (Optional[Callable[[], None]]): As for `build_bilm`.
     RETURNS (BiLM): The model, frozen, on the CPU.
+    RAISES (ValueError): If the configuration is damaged or was written by a newer version, or does
+        not match the tensors.
     """
     if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise ValueError(f"The configuration of {source} is not one of a '{FORMAT}' biLM.")
+        raise ValueError(f"The configuration of {source} is not for a '{FORMAT}' biLM.")
     if config.get("version") != VERSION:
         raise ValueError(
             f"The configuration of {source} has version {config.get('version')!r}; this release "
@@ -207,8 +218,8 @@ def build(
     others = sorted(config.keys() - CONFIG_KEYS)
     if others:
         raise ValueError(
-            f"The configuration of {source} has the key {others[0]!r}, which this release does "
-            f"not know: it is damaged, or of a newer version. Update spacy-elmo."
+            f"The configuration of {source} has the unknown key {others[0]!r}. It is damaged, or "
+            f"was written by a newer version. Update spacy-elmo."
         )
     try:
         options = BiLMOptions.from_dict(config["options"])

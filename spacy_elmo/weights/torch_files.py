@@ -1,8 +1,7 @@
-"""Torch files (`.th`, `.pkl`) from elsewhere, read as tensors and nothing else.
+"""Reading torch files (`.th`, `.pkl`) without running code.
 
-Owns the one place where such files are opened. They are pickles, which could run
-code; torch's reader for weights refuses all that is not a tensor or a plain value. It
-does not know what the tensors mean.
+Torch files are pickles, which can run code when they are loaded. They are only opened here, by
+`torch.load` with `weights_only=True`, which refuses everything except tensors and plain values.
 """
 
 import io
@@ -15,14 +14,14 @@ from torch import Tensor
 
 from ..files.expansion import check_expansion
 
-# of a file that must be read whole
+# maximum size of a file that is read into memory as a whole
 MAX_READ_BYTES = 1 << 32
-# how torch's own file format began before it became a zip
+# first bytes of torch files before torch 1.6, which were not zips
 LEGACY_START = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
 
 
 def is_torch_file(path: Path) -> bool:
-    """RETURNS (bool): Whether a file is one that torch wrote, old format or new."""
+    """Return whether a file was written by torch, in its old or new format."""
     with path.open("rb") as file:
         if file.read(len(LEGACY_START)) == LEGACY_START:
             return True
@@ -36,19 +35,20 @@ def is_torch_file(path: Path) -> bool:
 def load_state_dict(file: Path | BinaryIO, source: str) -> dict[str, Tensor]:
     """Read a state dict without running code.
 
-    file (Union[Path, BinaryIO]): The file, or its content.
-    source (str): Name for error messages.
-    RETURNS (Dict[str, Tensor]): The tensors by name, on the CPU. Entries that are no
-        tensors are left out.
+    file (Union[Path, BinaryIO]): The file, or a stream with its content.
+    source (str): Name of the file for error messages.
+    RETURNS (Dict[str, Tensor]): The tensors by name, on the CPU. Other entries are skipped.
+    RAISES (ValueError): If the file is damaged, too large, expands too far, or contains anything
+        but tensors and plain values.
     """
     mapped = _can_be_mapped(file, source)
     try:
         values = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except Exception as error:  # damaged bytes can make the unpickler raise anything
         raise ValueError(
-            f"{source} cannot be read as torch weights: it is damaged, or it is a pickle with more "
-            f"in it than tensors and plain values, and such files are not opened because they "
-            f"could run code."
+            f"{source} cannot be read as torch weights. It is damaged, or it is a pickle that "
+            f"contains more than tensors and plain values; such files are not opened because they "
+            f"can run code. Save the state dict of the model instead."
         ) from error
     if not isinstance(values, dict):
         raise ValueError(
@@ -63,9 +63,10 @@ def load_state_dict(file: Path | BinaryIO, source: str) -> dict[str, Tensor]:
 
 
 def _can_be_mapped(file: Path | BinaryIO, source: str) -> bool:
-    """Whether a file can be mapped, so that only the tensors that are used are read.
+    """Return whether a file can be memory-mapped, so that only the required tensors are read.
 
-    RAISES (ValueError): If the file is larger than can be read whole, or expands to more.
+    RAISES (ValueError): If the file cannot be mapped and is larger than `MAX_READ_BYTES`, or
+        expands too far.
     """
     size = file.stat().st_size if isinstance(file, Path) else file.seek(0, io.SEEK_END)
     stored = False
@@ -75,14 +76,14 @@ def _can_be_mapped(file: Path | BinaryIO, source: str) -> bool:
             stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
             expanded = sum(member.file_size for member in members)
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
-        expanded = size  # the old format, or damaged
+        expanded = size  # the old format, or a damaged file
     if not isinstance(file, Path):
         file.seek(0)
     check_expansion(expanded, size, source)
     mapped = stored and isinstance(file, Path)
     if size > MAX_READ_BYTES and not mapped:
         raise ValueError(
-            f"{source} has {size:,} bytes; expected at most {MAX_READ_BYTES:,}, as no biLM is "
-            f"larger. Save the tensors of the biLM as a file of its own."
+            f"{source} has {size:,} bytes; expected at most {MAX_READ_BYTES:,}, more than any biLM "
+            f"needs. Save the tensors of the biLM as a separate file."
         )
     return mapped

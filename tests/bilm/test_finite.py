@@ -8,7 +8,7 @@ from spacy.training import Example
 
 from spacy_elmo import ElmoEmbedder, save_bilm
 from spacy_elmo.bilm import WordBatch
-from spacy_elmo.cli.embed import embed
+from spacy_elmo.embed.run import EmbedSettings, embed_files
 
 from ..samples import SENTENCES, tiny_bilm
 
@@ -89,7 +89,8 @@ def test_every_way_to_run_a_bilm_raises(tmp_path):
             ElmoEmbedder(weight_file=tmp_path / "bilm", start_state=start).embed_batch(SENTENCES)
     (tmp_path / "a.txt").write_text("Some text.")
     with pytest.raises(ValueError, match=NOT_FINITE):
-        embed([tmp_path / "a.txt"], tmp_path / "x.hdf5", model=str(tmp_path / "bilm"))
+        settings = EmbedSettings(model=str(tmp_path / "bilm"))
+        embed_files([tmp_path / "a.txt"], tmp_path / "x.hdf5", settings)
     assert not (tmp_path / "x.hdf5").exists()
     bilm = tiny_bilm()
     width, depth = bilm.options.width, bilm.options.n_layers

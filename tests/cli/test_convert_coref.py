@@ -145,7 +145,7 @@ def test_a_directory_is_converted_into_itself_again_and_again(tmp_path: Path, co
     for _ in range(3):
         counts, _ = convert_coref([conll.parent], output, force=True)
         assert counts.documents == 2
-    with pytest.raises(ValueError, match="is what the command writes"):
+    with pytest.raises(ValueError, match="is also written by the command"):
         convert_coref([output], output, force=True)
 
 

@@ -1,4 +1,4 @@
-"""A disk that is full: one sentence, nothing half written, and the next run resumes."""
+"""A full disk: the error is one sentence, no partial file is left, and the next run resumes."""
 
 import os
 import random
@@ -16,7 +16,7 @@ from spacy_elmo import load_bilm
 from ..pretrain.toys import write_text
 from .conftest import run
 
-resource = pytest.importorskip("resource", reason="there is no limit of the size of files")
+resource = pytest.importorskip("resource", reason="no limit on the size of files")
 
 WORDS = "Anna saw the river and Bob liked it .\n"
 CONFIG = """
@@ -57,7 +57,7 @@ LIMITS = [
 
 
 def limited(limit: int, *args: Any) -> subprocess.CompletedProcess:
-    """Run `elmo ...` where no file can be larger than some bytes."""
+    """Run `elmo ...` with a limit on the size of files, in bytes."""
     return subprocess.run(
         [sys.executable, "-m", "spacy", "elmo", *map(str, args)],
         capture_output=True,
@@ -83,7 +83,7 @@ def test_embed(tmp_path: Path, model: Path, suffix: str, limit: int) -> None:
     check_failed(limited(limit, *command), "out")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", f"out.{suffix}.parts"]
     printed = run(*command)
-    assert ("Going on" in printed) == (limit > 100_000)
+    assert ("Resuming" in printed) == (limit > 100_000)
     run("embed", source, tmp_path / "whole.npz", "-m", model, "--part-tokens", 2000)
     whole = np.load(tmp_path / "whole.npz")
     if suffix == "npz":

@@ -57,7 +57,7 @@ def check(path: Path, model: Path, sentences: list[list[str]]) -> None:
         np.testing.assert_allclose(array, wanted, atol=1e-6)
 
 
-def test_text_is_tokenized_and_cut(tmp_path: Path, model: Path) -> None:
+def test_text_is_tokenized_and_segmented(tmp_path: Path, model: Path) -> None:
     source, output = write(tmp_path / "a.txt", TEXT), tmp_path / "out.hdf5"
     printed = run("embed", source, output, "--model", model)
     check(output, model, [line.split() for line in TOKENS])
@@ -74,8 +74,8 @@ def test_text_has_the_vectors_of_the_pipeline(
 ) -> None:
     text = "\n\n".join(f"Number {i} came, they said. “Who?” asked {i + 1}." for i in range(300))
     output = tmp_path / "out.hdf5"
-    # many pieces: where they end must not show
-    monkeypatch.setattr(embed_inputs, "PIECE_BYTES", 1000)
+    # many chunks, whose ends must not change the vectors
+    monkeypatch.setattr(embed_inputs, "CHUNK_BYTES", 1000)
     run("embed", write(tmp_path / "a.txt", text), output, "-m", model, "--part-tokens", 700)
     nlp = spacy.blank("en")
     doc = nlp(text)
@@ -107,7 +107,7 @@ def test_tokenized_counts_over_files_and_without_a_last_line_end(
 
 
 def test_long_lines_stay_whole(tmp_path: Path, model: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(embed_inputs, "PIECE_BYTES", 16)
+    monkeypatch.setattr(embed_inputs, "CHUNK_BYTES", 16)
     output = tmp_path / "out.hdf5"
     lines = ["a b", "word " * 30, "", "c"]
     run("embed", write(tmp_path / "a.txt", "\n".join(lines)), output, "-m", model, "-t")
@@ -122,8 +122,8 @@ def test_docs_are_one_dataset_each(tmp_path: Path, model: Path) -> None:
         nlp("  "),
         Doc(nlp.vocab, words=["New York", "rose", "."]),
     ]
-    for name, part in (("a", docs[:3]), ("b", docs[3:])):
-        DocBin(docs=part).to_disk(tmp_path / f"{name}.spacy")
+    for name, some in (("a", docs[:3]), ("b", docs[3:])):
+        DocBin(docs=some).to_disk(tmp_path / f"{name}.spacy")
     output = tmp_path / "out.hdf5"
     run("embed", tmp_path, output, "-m", model)
     assert read_tokens(output) == [
@@ -160,7 +160,7 @@ def test_one_layer_has_no_layer_axis(tmp_path: Path, model: Path, layers: str, o
         np.testing.assert_allclose(array, of(wanted), atol=1e-6)
 
 
-def test_npz_holds_the_same(tmp_path: Path, model: Path) -> None:
+def test_npz_and_hdf5_hold_the_same_vectors(tmp_path: Path, model: Path) -> None:
     source = write(tmp_path / "a.txt", TEXT)
     run("embed", source, tmp_path / "out.hdf5", "-m", model)
     run("embed", source, tmp_path / "out.npz", "-m", model)
@@ -191,7 +191,7 @@ def test_start_state_and_precision_are_used(tmp_path: Path, model: Path) -> None
 def test_text_without_whitespace_is_cut_between_characters(
     tmp_path: Path, model: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr(embed_inputs, "PIECE_BYTES", 20)
+    monkeypatch.setattr(embed_inputs, "CHUNK_BYTES", 20)
     output = tmp_path / "o.hdf5"
     run("embed", write(tmp_path / "a.txt", "日本語" * 20), output, "-m", model)
     tokens = [token for line in read_tokens(output) for token in line]
@@ -205,7 +205,7 @@ def test_nothing_to_embed(tmp_path: Path, model: Path, content: str) -> None:
     check(output, model, [])
 
 
-def test_empty_files_around_others(tmp_path: Path, model: Path) -> None:
+def test_empty_files_between_others(tmp_path: Path, model: Path) -> None:
     for name, content in (("a", ""), ("b", "One .\n"), ("c", ""), ("d", "Two .\n"), ("e", "")):
         write(tmp_path / f"{name}.txt", content)
     output = tmp_path / "out.hdf5"
@@ -213,7 +213,7 @@ def test_empty_files_around_others(tmp_path: Path, model: Path) -> None:
     check(output, model, [["One", "."], ["Two", "."]])
 
 
-def test_an_output_in_the_way_is_kept(tmp_path: Path, model: Path) -> None:
+def test_an_existing_output_is_only_replaced_with_force(tmp_path: Path, model: Path) -> None:
     source, output = write(tmp_path / "a.txt", "One ."), write(tmp_path / "out.hdf5", b"mine")
     printed = run("embed", source, output, "-m", model, code=1)
     assert "--force" in printed
@@ -222,7 +222,7 @@ def test_an_output_in_the_way_is_kept(tmp_path: Path, model: Path) -> None:
     check(output, model, [["One", "."]])
 
 
-def test_what_cannot_be_read_is_named(tmp_path: Path, model: Path) -> None:
+def test_errors_name_what_cannot_be_read(tmp_path: Path, model: Path) -> None:
     source, output = write(tmp_path / "a.txt", "One ."), tmp_path / "out.hdf5"
     assert "nowhere" in run("embed", tmp_path / "nowhere", output, "-m", model, code=1)
     assert "out.txt" in run("embed", source, tmp_path / "out.txt", "-m", model, code=1)

@@ -12,15 +12,17 @@ import pytest
 import spacy
 from spacy.tokens import DocBin
 
-from spacy_elmo.cli.embed import embed
 from spacy_elmo.embed import outputs as embed_outputs
-from spacy_elmo.embed import parts as embed_parts
+from spacy_elmo.embed import run as embed_run
+from spacy_elmo.embed import shards as embed_shards
+from spacy_elmo.embed.outputs import tokens_path
+from spacy_elmo.embed.run import EmbedSettings, embed_files
 
 from .conftest import run
 
 
 def text_of(n_words: int, seed: int = 1) -> str:
-    """Words and sentences that differ, without a random number generator."""
+    """Return text with different words and sentences, without a random number generator."""
     words = [f"w{(i * i * 7919 + seed) % 1009}" + " ." * (i % 13 == 0) for i in range(n_words)]
     return "\n\n".join(" ".join(words[i : i + 60]) for i in range(0, n_words, 60))
 
@@ -36,20 +38,24 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def settings(model: Path) -> EmbedSettings:
+    return EmbedSettings(model=str(model), shard_tokens=8000)
+
+
 def contents(output: Path) -> list[bytes]:
-    return [output.read_bytes(), embed_outputs.tokens_path(output).read_bytes()]
+    return [output.read_bytes(), tokens_path(output).read_bytes()]
 
 
 @pytest.fixture(scope="module")
 def whole(inputs: Path, model: Path, tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
     output = tmp_path_factory.mktemp("whole") / "out.hdf5"
-    embed([inputs], output, model=str(model), part_tokens=8000, progress=False)
+    embed_files([inputs], output, settings(model), progress=False)
     return contents(output)
 
 
-@pytest.mark.parametrize("n_parts", [1, 5])
-def test_a_killed_run_goes_on(
-    inputs: Path, model: Path, whole: list[bytes], tmp_path: Path, n_parts: int
+@pytest.mark.parametrize("n_shards", [1, 5])
+def test_a_killed_run_is_resumed(
+    inputs: Path, model: Path, whole: list[bytes], tmp_path: Path, n_shards: int
 ) -> None:
     output = tmp_path / "out.hdf5"
     args = ["embed", str(inputs), str(output), "-m", str(model), "--part-tokens", "8000"]
@@ -61,21 +67,21 @@ def test_a_killed_run_goes_on(
     )
     folder = tmp_path / "out.hdf5.parts"
     deadline = time.monotonic() + 120
-    while not (folder / f"part-{n_parts - 1:05}").is_dir() and process.poll() is None:
+    while not (folder / f"part-{n_shards - 1:05}").is_dir() and process.poll() is None:
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not output.exists()
     done = len(list(folder.glob("part-*")))
-    assert done >= n_parts
+    assert done >= n_shards
     printed = run(*args)
-    assert "Going on" in printed
+    assert "Resuming" in printed
     assert contents(output) == whole
     assert not folder.exists()
 
 
-def test_a_run_killed_while_writing_goes_on(
+def test_a_run_killed_while_writing_the_output_is_resumed(
     inputs: Path, model: Path, whole: list[bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "out.hdf5"
@@ -89,13 +95,13 @@ def test_a_run_killed_while_writing_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(embed_outputs, "move_file", fail)
         with pytest.raises(KeyboardInterrupt):
-            embed([inputs], output, model=str(model), part_tokens=8000, progress=False)
+            embed_files([inputs], output, settings(model), progress=False)
     assert not output.exists()
-    embed([inputs], output, model=str(model), part_tokens=8000, progress=False)
+    embed_files([inputs], output, settings(model), progress=False)
     assert contents(output) == whole
 
 
-def test_a_run_killed_while_cleaning_up_is_finished(
+def test_a_run_killed_while_removing_its_shards_is_completed(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     source, output = tmp_path / "a.txt", tmp_path / "out.hdf5"
@@ -105,11 +111,11 @@ def test_a_run_killed_while_cleaning_up_is_finished(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(embed_parts, "shutil", SimpleNamespace(rmtree=fail))
+        patch.setattr(embed_shards, "shutil", SimpleNamespace(rmtree=fail))
         with pytest.raises(KeyboardInterrupt):
-            embed([source], output, model=str(model), progress=False)
+            embed_files([source], output, EmbedSettings(model=str(model)), progress=False)
     before = contents(output)
-    # nothing is left to do; the output is there and stays unless --force is given
+    # the output is complete, and is only replaced with --force
     assert "--force" in run("embed", source, output, "-m", model, code=1)
     assert not (tmp_path / "out.hdf5.parts").exists()
     assert contents(output) == before
@@ -119,12 +125,12 @@ def test_other_settings_are_refused(model: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "a.txt", tmp_path / "out.hdf5"
     source.write_text("One two .", encoding="utf8")
     folder = tmp_path / "out.hdf5.parts"
-    embed([source], output, model=str(model), progress=False)
+    embed_files([source], output, EmbedSettings(model=str(model)), progress=False)
     before = contents(output)
     output.unlink()
     folder.mkdir()
-    settings = {"layers": "top", "lang": "en"}
-    (folder / "settings.json").write_text(json.dumps(settings), encoding="utf8")
+    other = {"layers": "top", "lang": "en"}
+    (folder / "settings.json").write_text(json.dumps(other), encoding="utf8")
     printed = run("embed", source, output, "-m", model, code=1)
     assert "layers" in printed and "lang," not in printed
     assert str(folder.name) in printed.replace(" ", "")
@@ -153,19 +159,18 @@ def test_a_changed_input_is_refused(
 
 @pytest.mark.parametrize("name", ["vectors.f32", "lengths.npy", "tokens.txt", "next.json"])
 @pytest.mark.parametrize("change", ["a byte", "the end", "all"])
-def test_a_damaged_part_is_refused_and_can_be_made_again(
+def test_a_damaged_shard_is_refused_and_embedded_again_once_removed(
     inputs: Path, model: Path, whole: list[bytes], tmp_path: Path, name: str, change: str
 ) -> None:
     output = tmp_path / "out.hdf5"
-    arguments: dict = {"model": str(model), "part_tokens": 8000, "progress": False}
 
     def stop(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(embed_outputs, "write_outputs", stop)
+        patch.setattr(embed_run, "write_outputs", stop)
         with pytest.raises(KeyboardInterrupt):
-            embed([inputs], output, **arguments)
+            embed_files([inputs], output, settings(model), progress=False)
     path = tmp_path / "out.hdf5.parts" / "part-00001" / name
     data = bytearray(path.read_bytes())
     if change == "a byte":
@@ -176,8 +181,8 @@ def test_a_damaged_part_is_refused_and_can_be_made_again(
     else:
         path.unlink()
     with pytest.raises(ValueError, match="part-00001.*Remove .*part-00001, and the next run"):
-        embed([inputs], output, **arguments)
+        embed_files([inputs], output, settings(model), progress=False)
     assert not output.exists()
     shutil.rmtree(path.parent)
-    embed([inputs], output, **arguments)
+    embed_files([inputs], output, settings(model), progress=False)
     assert contents(output) == whole

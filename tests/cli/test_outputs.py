@@ -1,4 +1,4 @@
-"""What commands write to: one run at a time, any name, and nothing left by killed runs."""
+"""Outputs of commands: one run at a time, any name, and no leftovers of killed runs."""
 
 import os
 import signal
@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 
 from spacy_elmo import load_bilm
-from spacy_elmo.cli.embed import embed
 from spacy_elmo.embed import inputs as embed_inputs
+from spacy_elmo.embed.run import EmbedSettings, embed_files
 
 from .conftest import run
 
 HOLD = """
 import sys
 from pathlib import Path
-from spacy_elmo.embed.parts import only_run
+from spacy_elmo.embed.shards import only_run
 with only_run(Path(sys.argv[1] + ".parts"), Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -79,26 +79,26 @@ def test_a_text_that_changes_while_it_is_read(
     keep_time: bool,
     after: int,
 ) -> None:
-    monkeypatch.setattr(embed_inputs, "PIECE_BYTES", 2000)
+    monkeypatch.setattr(embed_inputs, "CHUNK_BYTES", 2000)
     source.write_text(source.read_text() * 20, encoding="utf8")
     output, before = tmp_path / "out.npz", source.read_bytes()
-    pieces = embed_inputs.Inputs.pieces
+    chunks = embed_inputs.Inputs.chunks
 
     def changing(self: Any, start: Any) -> Iterator[Any]:
-        for number, piece in enumerate(pieces(self, start)):
+        for number, chunk in enumerate(chunks(self, start)):
             if number == after:
                 swap(source, keep_time)
-            yield piece
+            yield chunk
 
     with monkeypatch.context() as patch:
-        patch.setattr(embed_inputs.Inputs, "pieces", changing)
+        patch.setattr(embed_inputs.Inputs, "chunks", changing)
         printed = run("embed", source, output, "-m", model, "--part-tokens", 1000, code=1)
     assert "has changed while it was read" in printed
     assert not output.exists()
-    # other text is not mixed with the finished parts
+    # other text is not mixed with the finished shards
     if (tmp_path / "out.npz.parts" / "settings.json").exists():
         printed = run("embed", source, output, "-m", model, "--part-tokens", 1000, code=1)
-        assert "differs from this one in inputs" in printed
+        assert "other settings: inputs" in printed
     source.write_bytes(before)
     run("embed", source, output, "-m", model, "--part-tokens", 1000)
     run("embed", source, tmp_path / "new.npz", "-m", model, "--part-tokens", 1000)
@@ -109,26 +109,27 @@ def test_a_compressed_text_is_resumed_where_it_was(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zstandard = pytest.importorskip("zstandard")
-    monkeypatch.setattr(embed_inputs, "PIECE_BYTES", 2000)
+    monkeypatch.setattr(embed_inputs, "CHUNK_BYTES", 2000)
     text = "".join(f"Anna saw river {i} .\n\n" for i in range(2000))
     (tmp_path / "a.txt").write_text(text)
     (tmp_path / "b.TXT.ZST").write_bytes(zstandard.compress(text.encode()))
     outputs: list[Path] = []
     for name in ("a.txt", "b.TXT.ZST"):
         outputs.append(tmp_path / f"{name}.npz")
-        pieces = embed_inputs.Inputs.pieces
+        chunks = embed_inputs.Inputs.chunks
 
-        def stopping(self: Any, start: Any, pieces: Any = pieces) -> Iterator[Any]:
-            for number, piece in enumerate(pieces(self, start)):
+        def stopping(self: Any, start: Any, chunks: Any = chunks) -> Iterator[Any]:
+            for number, chunk in enumerate(chunks(self, start)):
                 if number == 5:
                     raise KeyboardInterrupt
-                yield piece
+                yield chunk
 
         with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-            patch.setattr(embed_inputs.Inputs, "pieces", stopping)
-            embed([tmp_path / name], outputs[-1], model=str(model), part_tokens=900, progress=False)
+            patch.setattr(embed_inputs.Inputs, "chunks", stopping)
+            settings = EmbedSettings(model=str(model), shard_tokens=900)
+            embed_files([tmp_path / name], outputs[-1], settings, progress=False)
         printed = run("embed", tmp_path / name, outputs[-1], "-m", model, "--part-tokens", 900)
-        assert "Going on after" in printed
+        assert "Resuming after" in printed
     found, expected = (np.load(path) for path in reversed(outputs))
     assert found.files == expected.files
     assert all(np.array_equal(found[name], expected[name]) for name in found.files)
@@ -138,22 +139,21 @@ def test_a_compressed_text_is_resumed_where_it_was(
 def test_files_of_other_formats_are_not_embedded(tmp_path: Path, model: Path, name: str) -> None:
     (tmp_path / name).write_text("text")
     printed = run("embed", tmp_path / name, tmp_path / "out.npz", "-m", model, code=1)
-    assert "is neither text nor a .spacy file" in printed
+    assert "is not a text file or a .spacy file" in printed
 
 
 KILLED = """
 import os, sys
-from spacy_elmo.files import atomic
 from spacy_elmo import load_bilm, save_bilm
 bilm = load_bilm(sys.argv[1])
-atomic._sync_tree = lambda folder: os.kill(os.getpid(), 9)
+os.fsync = lambda handle: os.kill(os.getpid(), 9)
 save_bilm(bilm, sys.argv[2])
 """
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="there are no locks of this kind")
+@pytest.mark.skipif(sys.platform == "win32", reason="no such locks on Windows")
 @pytest.mark.parametrize("name", ["folder", "w.hdf5", "x" * 240, "x" * 235 + ".hdf5"])
-def test_what_a_killed_run_leaves_is_removed(tmp_path: Path, model: Path, name: str) -> None:
+def test_leftovers_of_a_killed_run_are_removed(tmp_path: Path, model: Path, name: str) -> None:
     subprocess.run([sys.executable, "-c", KILLED, model, tmp_path / name], check=False)
     assert {path.suffix for path in tmp_path.iterdir()} == {".part"}
     run("convert", model, tmp_path / name)
@@ -197,6 +197,6 @@ def test_a_clock_that_is_set_back(
 ) -> None:
     clock = iter(range(10**9, 0, -1000))
     monkeypatch.setattr(time, "time", lambda: next(clock))
-    embed([source], tmp_path / "out.npz", model=str(model))
+    embed_files([source], tmp_path / "out.npz", EmbedSettings(model=str(model)))
     shown = capfd.readouterr().err
     assert "tokens/s" in shown and ":-" not in shown and "-1" not in shown

@@ -194,7 +194,7 @@ def test_a_change_that_keeps_size_and_time_is_an_error(two_files, tmp_path, monk
     data[-4] ^= 1
     path.write_bytes(data)
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    with pytest.raises(ValueError, match="tokens.npy is not as it was written"):
+    with pytest.raises(ValueError, match="tokens.npy has changed since it was written"):
         Corpus.open(folder)
 
 

@@ -27,13 +27,13 @@ def embedder(tiny):
 
 
 def original_sentences(fixtures):
-    """The ten batches of three sentences each."""
+    """Return ten batches of three sentences."""
     lists = json.loads((fixtures / "lm_embeddings_sentences.json").read_text())
     return [[sentence.split() for sentence in batch] for batch in zip(*lists)]
 
 
 def original_vectors(fixtures, batch):
-    """What the original code gave for the sentences of a batch: its top layer."""
+    """Return the top layer that the original code computes for the sentences of a batch."""
     vectors = []
     for row in range(3):
         with h5py.File(fixtures / f"lm_embeddings_{row}.hdf5", "r") as file:
@@ -77,7 +77,7 @@ def test_nothing_and_empty_sentences(tiny, start_state):
     ]
 
 
-def test_vectors_do_not_depend_on_what_came_before(embedder):
+def test_vectors_do_not_depend_on_earlier_batches(embedder):
     first = embedder.embed_sentence(SENTENCES[1])
     embedder.embed_batch(SENTENCES)
     assert_allclose(embedder.embed_sentence(SENTENCES[1]), first, atol=1e-6)
@@ -124,7 +124,7 @@ def test_carry_belongs_to_the_row_of_the_batch(tiny):
     second = embedder.embed_batch([["a"], ["a"], ["a"]])
     assert abs(second[0] - second[1]).max() > 1e-4
     zero = ElmoEmbedder(weight_file=tiny, start_state="zero").embed_sentence(["a"])
-    assert_allclose(second[2], zero, atol=1e-6)  # a row that no batch had used
+    assert_allclose(second[2], zero, atol=1e-6)  # a row that no earlier batch had
     # a smaller batch leaves the rows beyond it alone
     other = ElmoEmbedder(weight_file=tiny, start_state="carry")
     other.embed_batch(SENTENCES[:2])
@@ -166,7 +166,7 @@ def test_bfloat16_is_close(tiny):
     [
         ({"start_state": "cold"}, "must be one of warm, zero, carry"),
         ({"precision": "float16"}, "must be one of float32, bfloat16"),
-        ({"options_file": "options.json"}, "give both or neither"),
+        ({"options_file": "options.json"}, "Give both or neither"),
     ],
 )
 def test_wrong_arguments(arguments, message):
@@ -180,7 +180,7 @@ def test_string_instead_of_tokens():
 
 
 @pytest.mark.parametrize("sentence", [[1, 2], [b"a"], [None], [["a"]], None, 3])
-def test_what_is_not_a_string_among_the_tokens(sentence):
+def test_token_that_is_not_a_string(sentence):
     with pytest.raises(ValueError, match="Each sentence must be a list of strings"):
         ElmoEmbedder().embed_sentence(sentence)
 
@@ -198,7 +198,7 @@ def test_int8():
 
 
 @pytest.mark.parametrize("kind", ["stream", "string", "stream of words"])
-def test_a_stream_is_no_batch(embedder, kind):
+def test_a_stream_is_not_a_batch(embedder, kind):
     words = ["One", "two"]
     batch = {"stream": (s for s in [words]), "string": "One two", "stream of words": [iter(words)]}
     with pytest.raises(ValueError, match="list of (sentences|strings)"):

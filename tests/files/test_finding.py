@@ -1,4 +1,4 @@
-"""Which files names, directories and patterns stand for."""
+"""Finding files by names, directories and patterns."""
 
 import os
 import sys
@@ -19,7 +19,7 @@ def make(folder, *names):
 
 
 def found(folder, *patterns, outputs=()):
-    """The names of what is found, and the warnings."""
+    """Return the names of the files found, and the warnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         paths = find_files([str(folder / p) for p in patterns], SUFFIXES, outputs)
@@ -35,7 +35,7 @@ def test_suffixes_are_compared_in_lower_case(tmp_path, name):
     assert found(tmp_path, "") == ([name], [])
 
 
-def test_what_a_directory_holds_besides_is_named(tmp_path):
+def test_other_entries_of_a_directory_are_listed_in_a_warning(tmp_path):
     make(tmp_path, "a.txt", "B.md", "folder/c.txt", ".hidden.txt", ".git/d.txt", "n.npz.tokens.txt")
     (tmp_path / "lost.txt").symlink_to(tmp_path / "nowhere")
     names, (message,) = found(tmp_path, "")
@@ -44,7 +44,7 @@ def test_what_a_directory_holds_besides_is_named(tmp_path):
     assert "B.md, folder/, lost.txt, n.npz.tokens.txt" in message
 
 
-def test_many_names_are_counted(tmp_path):
+def test_a_warning_lists_at_most_five_names(tmp_path):
     make(tmp_path, "a.txt", *(f"{i}.md" for i in range(9)))
     assert "9 of 10 entries" in found(tmp_path, "")[1][0]
     assert found(tmp_path, "")[1][0].count(".md") == 5
@@ -56,10 +56,10 @@ def test_each_file_is_read_once(tmp_path):
     assert found(tmp_path, "", "*.txt") == (["a.txt", "b.txt"], [])
     names, (message,) = found(tmp_path, "b.txt", "a.txt", "b.txt")
     assert names == ["b.txt", "a.txt"]
-    assert message == "Read once though named more than once: b.txt"
+    assert message == "Given more than once, but read once: b.txt"
 
 
-def test_links_that_are_loops_end(tmp_path):
+def test_loops_of_symbolic_links_end(tmp_path):
     make(tmp_path, "a.txt", "x/b.txt", "y/c.txt")
     for folder in ("x", "y"):
         for name in ("up", "again"):
@@ -67,11 +67,11 @@ def test_links_that_are_loops_end(tmp_path):
     assert found(tmp_path, "**/*.txt")[0] == ["a.txt", "x/b.txt", "y/c.txt"]
     assert sorted(found(tmp_path, "x/**/*.txt")[0]) == ["x/b.txt", "x/up/a.txt", "x/up/y/c.txt"]
     (tmp_path / "self.txt").symlink_to(tmp_path / "self.txt")
-    with pytest.raises(ValueError, match="self.txt is a symbolic link that leads nowhere"):
+    with pytest.raises(ValueError, match="self.txt is a broken symbolic link"):
         found(tmp_path, "self.txt")
 
 
-def test_patterns_follow_links_and_leave_out_hidden_files(tmp_path):
+def test_patterns_follow_links_and_skip_hidden_files(tmp_path):
     make(tmp_path, "data/a.txt", "data/.b.txt", "data/.c/d.txt", "data/e/f/g.txt")
     (tmp_path / "link").symlink_to(tmp_path / "data")
     assert found(tmp_path, "link/**/*.txt")[0] == ["link/a.txt", "link/e/f/g.txt"]
@@ -85,12 +85,15 @@ def test_patterns_relative_to_the_current_directory(tmp_path, monkeypatch):
     assert [str(path) for path in find_files(["**/*.txt"], SUFFIXES)] == ["a.txt", "x/b.txt"]
 
 
-def test_outputs_are_not_read(tmp_path):
+def test_outputs_are_not_inputs(tmp_path):
     make(tmp_path, "a.txt", "out.txt", "run/b.txt")
     outputs = [tmp_path / "out.txt", tmp_path / "run"]
     assert found(tmp_path, "", outputs=outputs) == (["a.txt"], [])
     assert found(tmp_path, "**/*.txt", outputs=outputs)[0] == ["a.txt"]
-    for pattern, message in (("out.txt", "is what the command writes"), ("run/*", "only what")):
+    for pattern, message in (
+        ("out.txt", "is also written by the command"),
+        ("run/*", "only files that"),
+    ):
         with pytest.raises(ValueError, match=message):
             found(tmp_path, pattern, outputs=outputs)
 
@@ -103,11 +106,11 @@ def test_outputs_are_not_read(tmp_path):
         ("emp*", "matches only directories"),
         ("empty", "holds no file that ends in .txt, .spacy"),
         ("hidden", "holds no file that ends in .txt, .spacy"),
-        ("pipe", "is no regular file"),
+        ("pipe", "is not a regular file"),
         ("-", "There is no file or directory"),
     ],
 )
-def test_what_stands_for_no_file_is_an_error(tmp_path, pattern, message):
+def test_inputs_that_match_no_file_are_refused(tmp_path, pattern, message):
     if pattern == "pipe" and sys.platform == "win32":
         pytest.skip("no named pipes in folders")
     (tmp_path / "empty").mkdir()

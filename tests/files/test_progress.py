@@ -1,4 +1,4 @@
-"""Progress bars end where the work ends, by whichever limit comes first."""
+"""Progress bars end at 100%, whichever limit ends the work first."""
 
 import io
 import re
@@ -17,7 +17,7 @@ from ..pretrain.toys import write_text
 
 
 @given(st.integers(1, 10**6), st.integers(1, 10**9), st.floats(0, 2))
-def test_expected_steps_lie_between_those_done_and_the_limit(step, n_steps, used):
+def test_expected_steps_lie_between_completed_steps_and_the_limit(step, n_steps, used):
     step = min(step, n_steps)
     assert step <= expected_steps(step, n_steps, used) <= n_steps
 
@@ -31,11 +31,11 @@ def test_expected_steps_lie_between_those_done_and_the_limit(step, n_steps, used
         (85, 592_980, 1.02, 85),
     ],
 )
-def test_the_limit_that_ends_first(step, n_steps, used, expected):
+def test_expected_steps_follow_the_first_limit(step, n_steps, used, expected):
     assert expected_steps(step, n_steps, used) == expected
 
 
-def test_a_clock_that_is_set_back_shows_no_negative_time(monkeypatch):
+def test_no_negative_time_is_shown_when_the_clock_is_set_back(monkeypatch):
     stream, now = io.StringIO(), iter(range(10**6, 0, -1000))
     monkeypatch.setattr(time, "time", lambda: next(now))
     monkeypatch.setattr("tqdm.std.time", lambda: next(now))
@@ -58,12 +58,12 @@ def test_a_complete_bar_is_full(n_done, total):
 
 
 @pytest.mark.parametrize("limits", [{"max_minutes": 0.001, "epochs": 1000.0}, {"epochs": 1.0}])
-def test_the_bar_of_a_training_ends_full(limits, tmp_path, capsys):
+def test_progress_bar_of_pretraining_ends_full(limits, tmp_path, capsys):
     write_text(tmp_path)
     config = toys.config(tmp_path, training={"eval_every": 1000, **limits})
     training = Pretraining(config, tmp_path / "out", Workers.join(-1))
     training.run()
     step, n_steps = training.trainer.step, training.trainer.n_steps
-    last = [part for part in re.split(r"[\r\n]", capsys.readouterr().err) if "step" in part][-1]
+    last = [line for line in re.split(r"[\r\n]", capsys.readouterr().err) if "step" in line][-1]
     assert "100%" in last and f"{step}/{step}" in last
     assert step == n_steps if "max_minutes" not in limits else step < n_steps

@@ -1,4 +1,4 @@
-"""Bytes as text: what is not UTF-8 is refused with its place."""
+"""Files that are not UTF-8 text are refused, with the line and the offset in the error."""
 
 import gzip
 import io
@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from spacy_elmo.coref.formats.lines import numbered_lines
 from spacy_elmo.corpus.readers import TextReader, TextSettings
-from spacy_elmo.files.reading import decode_text, read_text, scan_file
+from spacy_elmo.files.decoding import decode_text, decode_utf8
+from spacy_elmo.files.reading import read_text, scan_file
 
 TEXT = "Anna saw the café.\nShe liked it — “much”.\n"
 OTHER_BYTES = {
@@ -74,7 +75,7 @@ def test_the_line_and_the_offset_are_named(tmp_path, bad, at, reader):
 
 
 @given(st.text(st.characters(exclude_categories=["Cc", "Cs"], include_characters="\t\n\v\f\r\x1e")))
-def test_all_text_is_read(tmp_path_factory, text):
+def test_any_text_is_read(tmp_path_factory, text):
     path = tmp_path_factory.mktemp("text") / "a.txt"
     data = text.encode()
     expected = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
@@ -83,7 +84,7 @@ def test_all_text_is_read(tmp_path_factory, text):
         assert found == expected
 
 
-def test_the_mark_at_the_start_of_a_file_is_no_text(tmp_path):
+def test_byte_order_mark_at_the_start_of_a_file_is_removed(tmp_path):
     assert decode_text("\ufeffa\r\n".encode(), tmp_path, 0) == "a\r\n"
     assert decode_text("\ufeffa".encode(), tmp_path, 9) == "\ufeffa"
 
@@ -97,3 +98,9 @@ def test_a_scan_digests_the_whole_and_the_rest(tmp_path):
     assert whole.size == len(text)
     assert scan_file(tmp_path / "b.txt.gz", is_text=True).digest == whole.digest
     assert scan_file(tmp_path / "c.txt", is_text=True).digest == whole.rest
+
+
+def test_utf8_is_required_where_control_characters_are_allowed(tmp_path):
+    assert decode_utf8("a\x00\nÜ".encode(), tmp_path) == "a\x00\nÜ"
+    with pytest.raises(ValueError, match=r"a\.txt, line 9: the byte 0xdc is not UTF-8 .*offset 12"):
+        decode_utf8(b"\n\n\xdc", tmp_path / "a.txt", line=7, offset=10)

@@ -19,7 +19,7 @@ def test_damaged_gzip_is_an_error(tmp_path, name):
             read(write(tmp_path / name, data), LINES)
 
 
-def test_zstandard(tmp_path):
+def test_zstandard_frames_are_read_and_damage_is_an_error(tmp_path):
     zstandard = pytest.importorskip("zstandard")
     lines = [f"word {i}" for i in range(30_000)]
     halves = ("\n".join(lines[:9000]) + "\n", "\n".join(lines[9000:]))
@@ -31,7 +31,7 @@ def test_zstandard(tmp_path):
             read(write(path, data), LINES)
 
 
-def test_the_package_for_zstandard_is_named(tmp_path, monkeypatch):
+def test_missing_package_for_zstandard_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "zstandard", None)
     with pytest.raises(ImportError, match="pip install zstandard"):
         read(write(tmp_path / "a.txt.zst", b"x"), LINES)
@@ -39,7 +39,7 @@ def test_the_package_for_zstandard_is_named(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.jsonl.gz", "a.spacy.gz", "a.txt.zst"])
 @pytest.mark.parametrize("content", [b"\0", b"a word\n"])
-def test_what_expands_far_more_than_text_is_refused(tmp_path, monkeypatch, name, content):
+def test_file_that_expands_far_more_than_text_is_refused(tmp_path, monkeypatch, name, content):
     monkeypatch.setattr(expansion, "FREE_BYTES", 1 << 20)
     if name == "a.jsonl.gz":
         content = content if content == b"\0" else b'{"tokens": ["a"]}\n'
@@ -54,7 +54,7 @@ def test_what_expands_far_more_than_text_is_refused(tmp_path, monkeypatch, name,
         read(path, LINES)
 
 
-def test_text_that_repeats_itself_is_read(tmp_path):
+def test_repetitive_text_is_read(tmp_path):
     lines = ["the same line again"] * 100_000
     path = write(tmp_path / "a.txt.gz", gzip.compress("\n".join(lines).encode()))
     assert read(path, LINES) == [[line.split() for line in lines]]

@@ -15,11 +15,11 @@ from spacy.vocab import Vocab
 from thinc.api import Config
 
 from spacy_elmo import save_bilm
-from spacy_elmo.cli.embed import embed
 from spacy_elmo.coref.clusters import get_clusters
 from spacy_elmo.coref.formats import read_coref, write_coref
 from spacy_elmo.corpus.corpus_cache import open_corpus
 from spacy_elmo.corpus.readers import TextSettings
+from spacy_elmo.embed.run import EmbedSettings, embed_files
 from spacy_elmo.lm.vocab import Vocab as WordVocab
 from spacy_elmo.pretrain.config import PretrainConfig
 
@@ -87,7 +87,8 @@ def make_to_embed(name: str) -> Callable[[Path], None]:
 def read_to_embed(name: str) -> Callable[[Path], Result]:
     def read(folder: Path) -> Result:
         output = folder / "output.hdf5"
-        embed([folder / name], output, model=str(folder / "model"), progress=False)
+        settings = EmbedSettings(model=str(folder / "model"))
+        embed_files([folder / name], output, settings, progress=False)
         with h5py.File(output) as file:
             return {"datasets": digest(len(file))}
 

@@ -230,7 +230,7 @@ def break_digest(message, nodes):
         (set_table, "word features is damaged: parameter E1"),
         (set_known, "word features is damaged: attribute known"),
         (set_exclusive, "settings of the span scorer is damaged: attribute exclusive_classes"),
-        (set_scorer, "span scorer is not as it was written: its SHA-256"),
+        (set_scorer, "span scorer has changed since it was written: its SHA-256"),
         (rename_digest, "mix of a biLM's layers is damaged: its digest is missing"),
         (break_digest, "mix of a biLM's layers is damaged: its digest cannot be read"),
     ],

@@ -239,7 +239,7 @@ def test_the_old_words_keep_the_old_softmax(finished, folder):
 def test_a_damaged_softmax_is_not_passed_over(finished, folder):
     model = shutil.copytree(finished[0] / "out" / "model-last", folder / "model")
     (model / "lm_head.safetensors").write_bytes(b"half")
-    with pytest.raises(ValueError, match="lm_head.safetensors is not a whole safetensors file"):
+    with pytest.raises(ValueError, match="lm_head.safetensors is not a complete safetensors file"):
         pretraining(going_on(folder, model), folder / "out")
 
 

@@ -82,5 +82,5 @@ def test_a_stray_file_is_told_before_training_and_not_after(tmp_path):
     given = config(tmp_path, model={"n_layers": 1})
     pretraining(given, tmp_path / "out").run()
     (tmp_path / "out" / "model-best" / "notes.txt").write_text("mine")
-    with pytest.raises(ValueError, match="model-best is there already and holds something other"):
+    with pytest.raises(ValueError, match="model-best exists and holds something other"):
         pretraining(given, tmp_path / "out")

@@ -137,7 +137,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(lost):
     given, output, whole = lost
     for damage in (b"", b"other bytes", checkpoint.latest(output).read_bytes()[:-100]):
         checkpoint.latest(output).write_bytes(damage)
-        with pytest.raises(ValueError, match="000000024.safetensors is not a whole .*Remove it"):
+        with pytest.raises(ValueError, match="000000024.safetensors is not a complete .*Remove it"):
             pretraining(given, output)
     checkpoint.latest(output).unlink()
     pretraining(given, output).run()

@@ -62,7 +62,7 @@ def test_names_may_begin_with_the_inner_module(tmp_path):
     assert_same(allennlp.read(write_state(tmp_path / "inner.th", inner)), reference)
 
 
-def test_options_tell_what_shapes_cannot(tmp_path):
+def test_options_give_what_shapes_do_not_determine(tmp_path):
     reference = random_reference(activation="tanh", cell_clip=0.6, proj_clip=None, skip=False)
     path = write_state(tmp_path / "best.th", allennlp_state(reference))
     options = tmp_path / "sizes.json"
@@ -70,14 +70,14 @@ def test_options_tell_what_shapes_cannot(tmp_path):
     assert_same(allennlp.read(path, options), reference, n_positions=9)
 
 
-def test_options_beside_the_state_dict_are_found(tmp_path):
+def test_options_next_to_the_state_dict_are_found(tmp_path):
     reference = random_reference(skip=False)
     path = write_state(tmp_path / "best.th", allennlp_state(reference))
     (tmp_path / "options.json").write_text(json.dumps(original_options(reference)))
     assert_same(allennlp.read(path), reference)
 
 
-def test_mixes_come_with_the_model(tmp_path):
+def test_mixes_are_loaded_with_the_model(tmp_path):
     mixes = [(1.5, 0.1, -0.2, 0.3), (0.5, 1.0, 2.0, 3.0)]
     state = allennlp_state(random_reference(), PREFIX, mixes)
     bilm = allennlp.read(write_state(tmp_path / "best.th", state))
@@ -85,7 +85,7 @@ def test_mixes_come_with_the_model(tmp_path):
     assert bilm.mixes == expected
 
 
-def test_equal_modules_are_one_with_the_mixes_of_each(tmp_path):
+def test_equal_modules_are_loaded_as_one_with_all_mixes(tmp_path):
     reference = random_reference()
     state = {
         **allennlp_state(reference, "a.", [(1.0, 0.0, 0.0, 0.0)]),
@@ -142,7 +142,7 @@ def test_options_in_an_archive_are_found(tmp_path, name):
     assert_same(allennlp.read(write_tar(tmp_path / "model.tar.gz", members)), reference)
 
 
-def test_options_that_the_config_names_come_first(tmp_path):
+def test_options_named_by_the_config_are_preferred(tmp_path):
     reference = random_reference(skip=False)
     members = archive(reference)
     members["config.json"] = elmo_config("/models/of/somebody/sizes.json")
@@ -151,7 +151,7 @@ def test_options_that_the_config_names_come_first(tmp_path):
     assert_same(allennlp.read(write_tar(tmp_path / "model.tar.gz", members)), reference)
 
 
-def test_options_given_by_path_win_over_the_archive(tmp_path):
+def test_options_given_by_path_are_preferred_to_the_archive(tmp_path):
     reference = random_reference()
     members = {**archive(reference), "options.json": original_options(random_reference(hidden=7))}
     path = write_tar(tmp_path / "model.tar.gz", members)
@@ -185,7 +185,7 @@ def test_fixture_weights_in_this_format_give_the_published_vectors(fixtures, tmp
 
 
 def from_hdf5(path):
-    """The weights of a file of two layers and two highways."""
+    """Return the weights of a file with two layers and two highways."""
     with h5py.File(path) as file:
 
         def get(name):

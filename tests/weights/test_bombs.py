@@ -1,4 +1,4 @@
-"""Files that declare or expand to far more than a biLM has: refused before they are read."""
+"""Files that declare, or expand to, far more than a biLM has are refused before they are read."""
 
 import io
 import json
@@ -25,7 +25,7 @@ ZEROS = bytes(1 << 24)
 
 @pytest.fixture(autouse=True)
 def within_20_seconds():
-    """No test may hang."""
+    """Fail instead of hanging."""
     if not hasattr(signal, "alarm"):
         yield
         return
@@ -72,8 +72,8 @@ def test_sparse_end_of_a_weight_file_is_refused(tmp_path):
         tmp_path / "ours" / "model.safetensors",
         (tmp_path / "ours" / "model.safetensors").read_bytes(),
     )
-    refused(tmp_path / "ours", "model.safetensors is not a whole safetensors file")
-    # HDF5 does not read beyond what it knows of
+    refused(tmp_path / "ours", "model.safetensors is not a complete safetensors file")
+    # HDF5 does not read beyond its own end
     sparse(path, path.read_bytes())
 
 
@@ -96,7 +96,7 @@ def test_sparse_text_of_a_model_is_refused(tmp_path, name):
 
 
 def test_sizes_are_compared_with_the_options_before_values_are_read(tmp_path):
-    """A tensor of 100 GB of which nothing is stored."""
+    """Refuse a tensor of 100 GB of which nothing is stored."""
     save_bilm(tiny_bilm(), tmp_path / "x")
     without_digests(tmp_path / "x")
     header = {"start_c": {"dtype": "F32", "shape": [HUGE // 4], "data_offsets": [0, HUGE]}}
@@ -136,7 +136,10 @@ def test_hdf5_of_many_groups_is_refused(tmp_path, fill, n):
     path = write_original(tmp_path, random_reference())
     with h5py.File(path, "r+") as file:
         fill(file, n)
-    refused(path, "weights.hdf5 has more than 10,000 groups and datasets, or groups in groups")
+    refused(
+        path,
+        "weights.hdf5 has more than 10,000 groups and datasets, or groups nested",
+    )
 
 
 def test_array_of_which_nothing_is_stored_is_refused(tmp_path):
@@ -150,11 +153,11 @@ def test_array_of_which_nothing_is_stored_is_refused(tmp_path):
         rows = file[name].shape[0]
         del file[name]
         file.create_dataset(name, (rows, 4 << 30), "f4", chunks=(rows, 1024))
-    refused(path, "weights.hdf5 expands to more than 206,158,", "It is damaged")
+    refused(path, "weights.hdf5 expands to more than 206,158,", "it is damaged")
 
 
 @pytest.mark.parametrize("kind", ["external", "virtual", "soft", "other file"])
-def test_array_in_another_place_is_refused(tmp_path, kind):
+def test_array_in_another_file_is_refused(tmp_path, kind):
     path = write_original(tmp_path, random_reference())
     other = tmp_path / "other"
     with h5py.File(other, "w") as file:
@@ -299,7 +302,7 @@ ODD = {name: (tensor, found) for name, tensor, found in odd_tensors()}
     "name", ["_token_embedder._projection.bias", "_token_embedder._char_embedding_weights"]
 )
 @pytest.mark.parametrize("legacy", [False, True])
-def test_odd_tensor_is_refused(tmp_path, kind, name, legacy):
+def test_tensor_that_is_not_dense_is_refused(tmp_path, kind, name, legacy):
     tensor, found = ODD[kind]
     state = allennlp_state(random_reference(), "")
     full = next(key for key in state if key.endswith(name))
@@ -315,7 +318,7 @@ def test_odd_tensor_is_refused(tmp_path, kind, name, legacy):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("kind", ODD)
-def test_odd_tensor_of_many_langs_is_refused(tmp_path, kind):
+def test_tensor_of_many_langs_that_is_not_dense_is_refused(tmp_path, kind):
     tensor, found = ODD[kind]
     write_many_langs(tmp_path, random_reference(n_chars=10))
     state = torch.load(tmp_path / "token_embedder.pkl", weights_only=True)

@@ -1,4 +1,4 @@
-"""Files that are damaged or belong to another model: the error says what is wrong."""
+"""Files that are damaged or belong to another model are refused with an error that says why."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from .writers import original_arrays, original_options, refused, without_digests
 
 
 def changed(folder, **arrays):
-    """An HDF5 file with some arrays changed, or left out where None."""
+    """Write an HDF5 file with some arrays changed, or removed if None."""
     reference = random_reference()
     merged = {**original_arrays(reference), **{k.replace("__", "/"): v for k, v in arrays.items()}}
     present = {name: array for name, array in merged.items() if array is not None}
@@ -38,23 +38,23 @@ def test_missing_lstm_is_named(tmp_path):
     refused(changed(tmp_path, **{name: None}), "weights.hdf5 has no dataset", name)
 
 
-def test_wrong_shape_is_named_with_the_right_one(tmp_path):
+def test_error_gives_the_wrong_and_the_expected_shape(tmp_path):
     path = changed(tmp_path, CNN_proj__b_proj=np.zeros(7, "f4"))
-    refused(path, "weights.hdf5: CNN_proj/b_proj has shape [7]", "must be [6]", "another model")
+    refused(path, "weights.hdf5: CNN_proj/b_proj has shape [7]", "expected [6]", "another model")
 
 
 def test_character_table_of_another_length_is_refused(tmp_path):
     path = changed(tmp_path, char_embed=np.ones((300, 5), "f4"))
-    refused(path, "weights.hdf5: char_embed has shape [300, 5]", "must be [261, 5]")
+    refused(path, "weights.hdf5: char_embed has shape [300, 5]", "expected [261, 5]")
 
 
 def test_first_of_262_rows_must_be_zero(tmp_path):
     path = changed(tmp_path, char_embed=np.ones((262, 5), "f4"))
-    refused(path, "weights.hdf5: char_embed has shape [262, 5]", "must be [261, 5]")
+    refused(path, "weights.hdf5: char_embed has shape [262, 5]", "expected [261, 5]")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_values_that_are_no_numbers_are_refused(tmp_path, value):
+def test_values_that_are_not_finite_are_refused(tmp_path, value):
     path = changed(tmp_path, CNN_proj__b_proj=np.array([0, 1, 2, value, 4, 5], "f4"))
     refused(path, "weights.hdf5: tokens.projection.bias holds values that are not finite")
 
@@ -72,10 +72,10 @@ def test_dataset_that_the_options_do_not_mention_is_refused(tmp_path):
 def test_truncated_file_is_refused(tmp_path):
     path = write_original(tmp_path, random_reference())
     path.write_bytes(path.read_bytes()[:-5000])
-    refused(path, "weights.hdf5 is not a whole HDF5 file", "truncated", "Copy it again")
+    refused(path, "weights.hdf5 is not a complete HDF5 file", "truncated", "Copy it again")
 
 
-def test_file_without_options_says_where_they_should_be(tmp_path):
+def test_error_says_where_missing_options_are_expected(tmp_path):
     path = write_original(tmp_path, random_reference())
     (tmp_path / "options.json").unlink()
     refused(path, "No options file for", "weights_options.json", "options_file")
@@ -85,7 +85,7 @@ def test_options_that_contradict_the_shapes_are_refused(tmp_path):
     reference = random_reference()
     options = original_options(random_reference(hidden=7))
     path = write_original(tmp_path, reference, options)
-    refused(path, "weights.hdf5: RNN_0/RNN", "has shape [12, 48]", "must be [12, 28]")
+    refused(path, "weights.hdf5: RNN_0/RNN", "has shape [12, 48]", "expected [12, 28]")
 
 
 @pytest.mark.parametrize("key", ["dim", "projection_dim"])
@@ -113,7 +113,7 @@ def test_impossible_options_are_refused(tmp_path, key, value, message):
     refused(write_original(tmp_path, random_reference(), options), str(tmp_path), message)
 
 
-def test_options_that_are_no_json_are_refused(tmp_path):
+def test_options_that_are_not_json_are_refused(tmp_path):
     path = write_original(tmp_path, random_reference())
     (tmp_path / "options.json").write_bytes(b"{'lstm': \xff")
     refused(path, "options.json is not valid JSON")
@@ -131,10 +131,10 @@ def word_model(folder, vocab):
     return write_original(folder, reference)
 
 
-def test_missing_vocabulary_says_where_it_should_be(tmp_path):
+def test_error_says_where_a_missing_vocabulary_is_expected(tmp_path):
     path = word_model(tmp_path, b"")
     (tmp_path / "vocab.txt").unlink()
-    refused(path, "weights.hdf5 is a model over word ids", "vocab.txt", "vocab_file")
+    refused(path, "weights.hdf5 is a model with word input", "vocab.txt", "vocab_file")
 
 
 def test_vocabulary_of_another_length_is_refused(tmp_path):
@@ -149,10 +149,10 @@ def test_vocabulary_without_a_special_word_is_refused(tmp_path):
 
 def test_vocabulary_of_another_encoding_is_refused(tmp_path):
     path = word_model(tmp_path, "<S>\n</S>\n<UNK>\nÜ\n".encode("latin1"))
-    refused(path, "vocab.txt cannot be read", "UTF-8 text, one word a line")
+    refused(path, "vocab.txt, line 4: the byte 0xdc is not UTF-8", "Convert the file")
 
 
-def test_models_with_lexicons_are_not_written_as_original(tmp_path):
+def test_models_with_lexicons_are_not_written_in_the_original_format(tmp_path):
     for sizes in (
         {"n_chars": len(CHARS)},
         {"filters": (), "n_words": 9, "word_dim": 3},
@@ -167,7 +167,7 @@ def test_models_with_lexicons_are_not_written_as_original(tmp_path):
         assert not (folder / "x.hdf5").exists()
 
 
-def test_hdf5_of_something_else_is_refused(tmp_path):
+def test_hdf5_without_a_bilm_is_refused(tmp_path):
     with h5py.File(tmp_path / "weights.hdf5", "w") as file:
         file.create_dataset("0", data=np.zeros((3, 5, 8)))
     (tmp_path / "options.json").write_text(json.dumps(original_options(random_reference())))
@@ -218,7 +218,7 @@ def test_damaged_configuration_is_refused(tmp_path, change):
 
 
 @pytest.mark.parametrize("value", ["x", [], float("inf")])
-def test_damaged_length_of_words_is_refused(tmp_path, value):
+def test_damaged_word_length_is_refused(tmp_path, value):
     (tmp_path / "in").mkdir()
     sizes = {"filters": (), "n_words": len(WORDS), "word_dim": 3}
     save_bilm(
@@ -235,4 +235,4 @@ def test_truncated_safetensors_are_refused(tmp_path):
     save_bilm(tiny_bilm(), tmp_path / "x")
     path = tmp_path / "x" / "model.safetensors"
     path.write_bytes(path.read_bytes()[:-1])
-    refused(tmp_path / "x", "model.safetensors is not a whole safetensors file", "Copy it again")
+    refused(tmp_path / "x", "model.safetensors is not a complete safetensors file", "Copy it again")

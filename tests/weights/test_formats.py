@@ -1,4 +1,4 @@
-"""One door for every format: what a path is, and how archives are opened."""
+"""Detecting the format of a path, and opening archives."""
 
 import zipfile
 
@@ -85,7 +85,7 @@ def test_every_format_gives_the_same_model(tmp_path, form, kind):
 
 
 @pytest.mark.parametrize("inside", ["", "179/"])
-def test_many_langs_zip_is_the_directory_in_it(tmp_path, inside):
+def test_many_langs_zip_is_read_like_its_directory(tmp_path, inside):
     (tmp_path / "in").mkdir()
     write_many_langs(tmp_path / "in", random_reference(n_chars=len(CHARS)))
     expected = load_bilm(tmp_path / "in")
@@ -93,7 +93,7 @@ def test_many_langs_zip_is_the_directory_in_it(tmp_path, inside):
     assert np.array_equal(vectors(bilm, SENTENCES), vectors(expected, SENTENCES))
 
 
-def test_hidden_twins_of_macos_are_ignored(tmp_path):
+def test_hidden_files_of_macos_are_ignored(tmp_path):
     path = nested_zip(tmp_path)
     with zipfile.ZipFile(path, "a") as file:
         file.writestr("__MACOSX/some/model/._weights.hdf5", b"resource fork")
@@ -106,7 +106,7 @@ def test_model_hdf5_is_preferred_in_a_directory(tmp_path):
     assert load_bilm(tmp_path).options.hidden_dim == 12
 
 
-def test_options_and_vocabulary_are_passed_on(tmp_path):
+def test_options_and_vocabulary_are_passed_to_the_reader(tmp_path):
     path = write_original(
         tmp_path, random_reference(filters=(), n_words=4, word_dim=6, token_projection=False)
     )
@@ -117,14 +117,14 @@ def test_options_and_vocabulary_are_passed_on(tmp_path):
     assert load_bilm(path, options, vocab).options.n_words == 4
 
 
-def test_name_of_a_packaged_model_is_looked_up(tmp_path, monkeypatch):
+def test_packaged_model_is_found_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "PRETRAINED", tmp_path)
     save_bilm(tiny_bilm(), tmp_path / "xx_tiny")
     assert torch.equal(load_bilm("xx_tiny").start_h, tiny_bilm().start_h)
 
 
 @pytest.mark.parametrize("name", ["model.hdf5", "model.h5", "model", "model.v1"])
-def test_what_is_saved_can_be_loaded(tmp_path, name):
+def test_saved_model_can_be_loaded(tmp_path, name):
     save_bilm(tiny_bilm(), tmp_path / name)
     bilm = load_bilm(tmp_path / name)
     assert np.array_equal(vectors(bilm, SENTENCES), vectors(tiny_bilm(), SENTENCES))
@@ -133,19 +133,19 @@ def test_what_is_saved_can_be_loaded(tmp_path, name):
 def test_missing_path_names_the_packaged_models(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "PRETRAINED", tmp_path)
     save_bilm(tiny_bilm(), tmp_path / "xx_tiny")
-    with pytest.raises(ValueError, match="No file or directory .*gone.*packaged: xx_tiny"):
+    with pytest.raises(ValueError, match="No file or directory .*gone.*Packaged models: xx_tiny"):
         load_bilm(tmp_path / "gone")
 
 
-def test_missing_path_is_named_where_no_model_is_packaged(tmp_path, monkeypatch):
+def test_missing_path_is_named_if_no_model_is_packaged(tmp_path, monkeypatch):
     monkeypatch.setattr(formats, "PRETRAINED", tmp_path / "none")
-    with pytest.raises(ValueError, match="No file or directory .*gone.*packaged: none"):
+    with pytest.raises(ValueError, match="No file or directory .*gone.*Packaged models: none"):
         load_bilm(tmp_path / "gone")
 
 
 def test_unknown_file_is_refused_with_the_known_formats(tmp_path):
     (tmp_path / "letter.txt").write_text("Dear Ann,")
-    with pytest.raises(ValueError, match="letter.txt is not a known format.*AllenNLP model.tar.gz"):
+    with pytest.raises(ValueError, match="letter.txt has no known format.*AllenNLP model.tar.gz"):
         load_bilm(tmp_path / "letter.txt")
 
 
@@ -157,7 +157,7 @@ def test_empty_directory_is_refused(tmp_path):
 def test_zip_without_a_model_is_refused(tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "letter.txt").write_text("Dear Ann,")
-    with pytest.raises(ValueError, match="letters.zip holds no biLM. Known are"):
+    with pytest.raises(ValueError, match="letters.zip holds no biLM; expected"):
         load_bilm(write_zip(tmp_path / "letters.zip", tmp_path / "in"))
 
 

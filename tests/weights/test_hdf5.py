@@ -54,7 +54,7 @@ def test_clips_of_the_usual_variant_are_active():
 
 @pytest.mark.parametrize("n_directions", [1, 2])
 @pytest.mark.parametrize("multi", [True, False])
-def test_one_layer_is_read_with_and_without_the_level_of_cells(tmp_path, n_directions, multi):
+def test_one_layer_is_read_with_and_without_the_cell_level(tmp_path, n_directions, multi):
     reference = random_reference(n_layers=1, n_directions=n_directions)
     path = write_original(tmp_path, reference, arrays=original_arrays(reference, multi))
     assert_same(hdf5.read(path), [byte_sentence(reference, sentence) for sentence in SENTENCES])
@@ -72,7 +72,7 @@ def test_both_numbers_of_characters_and_both_tables_are_read(tmp_path, n_charact
     assert_same(bilm, [byte_sentence(reference, sentence) for sentence in SENTENCES])
 
 
-def test_fewer_positions_than_letters_cut_the_words(tmp_path):
+def test_words_are_truncated_to_the_number_of_positions(tmp_path):
     reference = random_reference()
     options = original_options(reference, max_characters_per_token=7)
     bilm = hdf5.read(write_original(tmp_path, reference, options))
@@ -100,7 +100,7 @@ def test_vocabulary_given_by_path_is_used(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["weights_options.json", "weights.json", "my_options_1.json"])
-def test_options_are_found_beside_the_weights(tmp_path, name):
+def test_options_are_found_next_to_the_weights(tmp_path, name):
     path = write_original(tmp_path, random_reference())
     (tmp_path / "options.json").rename(tmp_path / name)
     assert hdf5.read(path).options.hidden_dim == 12
@@ -114,7 +114,7 @@ def test_options_of_a_published_name_are_found(tmp_path):
     assert hdf5.read(path).options.hidden_dim == 12
 
 
-def test_options_given_by_path_come_first(tmp_path):
+def test_options_given_by_path_are_preferred(tmp_path):
     reference = random_reference()
     path = write_original(tmp_path, reference)
     other = tmp_path / "other.json"
@@ -146,7 +146,7 @@ def test_model_is_frozen_and_warm(tmp_path):
         {"filters": ((2, 6),), "token_projection": False, "n_layers": 1, "max_characters": 20},
     ],
 )
-def test_round_trip_keeps_every_bit(tmp_path, changes):
+def test_round_trip_is_bitwise_identical(tmp_path, changes):
     bilm = tiny_bilm(**changes)
     hdf5_writer.write(bilm, tmp_path / "tiny_weights.hdf5")
     again = hdf5.read(tmp_path / "tiny_weights.hdf5")
@@ -156,7 +156,7 @@ def test_round_trip_keeps_every_bit(tmp_path, changes):
         assert torch.equal(tensor, again.state_dict()[name]), name
 
 
-def test_round_trip_of_a_file_keeps_every_bit(tmp_path):
+def test_round_trip_of_a_file_is_bitwise_identical(tmp_path):
     reference = random_reference()
     path = write_original(tmp_path, reference)
     hdf5_writer.write(hdf5.read(path), tmp_path / "again.hdf5")
@@ -185,13 +185,13 @@ def test_round_trip_of_word_ids_keeps_the_vocabulary(tmp_path):
 
 
 def test_one_direction_is_not_written(tmp_path):
-    with pytest.raises(ValueError, match="forward direction only.*spacy-elmo directory"):
+    with pytest.raises(ValueError, match="only the forward direction.*spacy-elmo directory"):
         hdf5_writer.write(tiny_bilm(bidirectional=False), tmp_path / "x.hdf5")
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("kind", ["vectors", "text", "directory"])
-def test_what_is_no_bilm_is_not_written_over(tmp_path, kind):
+def test_file_that_is_not_a_bilm_is_not_replaced(tmp_path, kind):
     path = tmp_path / "vectors.hdf5"
     if kind == "vectors":
         with h5py.File(path, "w") as file:
@@ -201,13 +201,13 @@ def test_what_is_no_bilm_is_not_written_over(tmp_path, kind):
     else:
         path.mkdir()
     before = path.read_bytes() if path.is_file() else None
-    with pytest.raises(ValueError, match="vectors.hdf5 is there and holds no biLM"):
+    with pytest.raises(ValueError, match="vectors.hdf5 exists and holds no biLM"):
         hdf5_writer.write(tiny_bilm(), path)
     assert list(tmp_path.iterdir()) == [path]
     assert before is None or path.read_bytes() == before
 
 
-def test_a_bilm_is_written_over(tmp_path):
+def test_a_bilm_is_replaced(tmp_path):
     hdf5_writer.write(tiny_bilm(seed=0), tmp_path / "x.hdf5")
     hdf5_writer.write(tiny_bilm(seed=1), tmp_path / "x.hdf5")
     found, expected = hdf5.read(tmp_path / "x.hdf5"), tiny_bilm(seed=1)
@@ -220,7 +220,7 @@ def test_fixture_vectors_are_the_published_ones(fixtures):
     np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-5)
 
 
-def test_fixture_weights_are_written_as_they_were(fixtures, tmp_path):
+def test_fixture_weights_survive_a_round_trip(fixtures, tmp_path):
     hdf5_writer.write(hdf5.read(fixtures / "lm_weights.hdf5"), tmp_path / "copy.hdf5")
     with (
         h5py.File(fixtures / "lm_weights.hdf5") as first,
@@ -238,7 +238,7 @@ def test_fixture_weights_are_written_as_they_were(fixtures, tmp_path):
 
 @pytest.fixture
 def owls(tmp_path):
-    """A model over word ids, and a folder to write to."""
+    """Return a model over word ids, and a folder to write to."""
     reference = random_reference(filters=(), n_words=4, word_dim=6, token_projection=False)
     (tmp_path / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nowl\n", encoding="utf8")
     (tmp_path / "out").mkdir()
@@ -246,27 +246,27 @@ def owls(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["hdf5", "h5"])
-def test_a_vocabulary_of_another_model_is_not_written_over(owls, suffix):
+def test_vocabulary_of_another_model_is_not_replaced(owls, suffix):
     bilm, out = owls
     for name in ("a", "b"):  # of the same words
         hdf5_writer.write(bilm, out / f"{name}.{suffix}")
     bilm.tokens.words.words[3] = "zebra"
     for name in ("a", "c"):
-        with pytest.raises(ValueError, match="vocab.txt is there and belongs to another biLM"):
+        with pytest.raises(ValueError, match="vocab.txt exists and belongs to another biLM"):
             hdf5_writer.write(bilm, out / f"{name}.{suffix}")
     assert sorted(path.name for path in out.glob(f"*.{suffix}")) == [f"a.{suffix}", f"b.{suffix}"]
     assert (out / "vocab.txt").read_text().endswith("owl\n")
 
 
-def test_a_vocabulary_of_something_else_is_not_written_over(owls):
+def test_unrelated_vocabulary_is_not_replaced(owls):
     bilm, out = owls
     (out / "vocab.txt").write_text("of a softmax\n")
-    with pytest.raises(ValueError, match="vocab.txt is there and belongs to another biLM"):
+    with pytest.raises(ValueError, match="vocab.txt exists and belongs to another biLM"):
         hdf5_writer.write(bilm, out / "a.hdf5")
     assert (out / "vocab.txt").read_text() == "of a softmax\n"
 
 
-def test_a_model_that_is_alone_is_replaced_with_its_vocabulary(owls):
+def test_only_model_in_a_folder_is_replaced_with_its_vocabulary(owls):
     bilm, out = owls
     hdf5_writer.write(bilm, out / "a.hdf5")
     # neither has a vocabulary
@@ -278,11 +278,11 @@ def test_a_model_that_is_alone_is_replaced_with_its_vocabulary(owls):
     assert (out / "vocab.txt").read_text().endswith("zebra\n")
 
 
-def test_options_of_another_model_are_not_written_over(tmp_path):
+def test_options_of_another_model_are_not_replaced(tmp_path):
     options = tmp_path / "small_options.json"
     options.write_text('{"lstm": "of another model"}')
     for name in ("small.hdf5", "small_weights.hdf5"):
-        with pytest.raises(ValueError, match="small_options.json is there and belongs to another"):
+        with pytest.raises(ValueError, match="small_options.json exists and belongs to another"):
             hdf5_writer.write(tiny_bilm(), tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["small_options.json"]
     # the same ones, written otherwise
@@ -291,5 +291,5 @@ def test_options_of_another_model_are_not_written_over(tmp_path):
     options.write_text(json.dumps(json.loads(options.read_text())))
     hdf5_writer.write(tiny_bilm(seed=1), tmp_path / "small_weights.hdf5")
     # and both models have them
-    with pytest.raises(ValueError, match="small_options.json is there and belongs to another"):
+    with pytest.raises(ValueError, match="small_options.json exists and belongs to another"):
         hdf5_writer.write(tiny_bilm(cell_clip=0.5), tmp_path / "small.hdf5")

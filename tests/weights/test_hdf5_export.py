@@ -1,4 +1,4 @@
-"""HDF5 files of ours: each holds a whole model, whatever lies beside it."""
+"""HDF5 files that we write contain a whole model, whatever other files are next to them."""
 
 import json
 import subprocess
@@ -65,7 +65,7 @@ def test_killed_export_leaves_the_old_or_the_new_model(tmp_path, n_renames):
     command = [sys.executable, "-c", EXPORT_AND_DIE, str(path), str(n_renames)]
     assert subprocess.run(command).returncode == 9
     if n_renames:
-        with pytest.warns(UserWarning, match="x_options.json differs from the options that"):
+        with pytest.warns(UserWarning, match="x_options.json differs from the options in"):
             assert_same(load_bilm(path), new)
     else:
         assert_same(load_bilm(path), old)
@@ -84,7 +84,7 @@ def test_lost_or_damaged_options_are_not_needed(tmp_path):
     assert_same(load_bilm(tmp_path / "x.hdf5"), bilm)
 
 
-def test_options_that_are_given_are_used(tmp_path):
+def test_given_options_are_used(tmp_path):
     save_bilm(tiny_bilm(), tmp_path / "x.hdf5")
     options = json.loads((tmp_path / "x_options.json").read_text())
     options["lstm"]["cell_clip"] = 2.5
@@ -93,7 +93,7 @@ def test_options_that_are_given_are_used(tmp_path):
     assert bilm.options.cell_clip == 2.5
 
 
-def test_words_of_any_number_are_in_the_file(tmp_path):
+def test_file_contains_vocabularies_of_any_size(tmp_path):
     words = ["<S>", "</S>", "<UNK>", *(f"Wört{number}" for number in range(100_000))]
     sizes = {"filters": (), "char_dim": 1, "n_highway": 0, "n_words": len(words), "word_dim": 6}
     options = tiny_options(token_projection=False, **sizes)
@@ -105,13 +105,13 @@ def test_words_of_any_number_are_in_the_file(tmp_path):
     assert loaded.tokens.words.words == words
 
 
-def test_file_that_is_changed_on_purpose_can_be_read(tmp_path):
+def test_file_that_was_changed_on_purpose_can_be_read(tmp_path):
     path = tmp_path / "x.hdf5"
     bilm = tiny_bilm()
     save_bilm(bilm, path)
     with h5py.File(path, "r+") as file:
         file["CNN_proj/b_proj"][0] = 0.5
-    refused(path, "x.hdf5 is not as it was written", "copy its datasets to a new file")
+    refused(path, "x.hdf5 has changed since it was written", "copy its datasets to a new file")
     with h5py.File(path) as file, h5py.File(tmp_path / "mine.hdf5", "w") as copy:
         for name in file:
             file.copy(name, copy)

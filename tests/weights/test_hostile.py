@@ -1,4 +1,4 @@
-"""Archives and torch files that are damaged or hostile: a sentence, and nothing run."""
+"""Damaged and hostile archives and torch files are refused, and no code in them is run."""
 
 import json
 import os
@@ -55,7 +55,7 @@ def test_tar_with_links_or_paths_outside_is_refused(tmp_path, name, member):
     weights = torch_bytes(allennlp_state(random_reference()))
     members = {"config.json": {}, "weights.th": weights}
     path = write_tar(tmp_path / "model.tar.gz", {**members, name: member})
-    refused(path, f"model.tar.gz holds {name!r}", "expected files and folders only")
+    refused(path, f"model.tar.gz holds {name!r}", "expected only files and folders")
 
 
 def test_zip_of_several_disks_is_refused(tmp_path):
@@ -71,7 +71,7 @@ def test_truncated_tar_is_refused(tmp_path):
     weights = torch_bytes(allennlp_state(random_reference()))
     path = write_tar(tmp_path / "model.tar.gz", {"config.json": {}, "weights.th": weights})
     path.write_bytes(path.read_bytes()[:5000])
-    refused(path, "model.tar.gz is not a whole tar archive", "Copy it again")
+    refused(path, "model.tar.gz is not a complete tar", "Copy it again")
 
 
 def test_tar_without_weights_is_refused(tmp_path):
@@ -83,7 +83,7 @@ def test_tar_without_weights_is_refused(tmp_path):
 
 
 class Code:
-    """Leaves a trace where it is unpickled."""
+    """Creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -109,14 +109,14 @@ def test_pickle_with_code_is_refused_and_not_run(tmp_path, kind, name):
         (tmp_path / name).write_bytes(data)
     else:
         path.write_bytes(data)
-    refused(path, str(tmp_path / name), "more in it than tensors", "could run code")
+    refused(path, str(tmp_path / name), "contains more than tensors", "can run code")
     assert not (tmp_path / "trace").exists()
     pickle.loads(pickle.dumps(Code(tmp_path / "trace")))  # the trap does work
     assert (tmp_path / "trace").exists()
 
 
 def bad_state(folder, **changes):
-    """A state dict with some tensors changed, or left out where None."""
+    """Return a state dict with some tensors changed, or removed if None."""
     state = allennlp_state(random_reference(), "x.", [(1.0, 0.0, 0.0, 0.0)])
     state.update({f"x.{name.replace('__', '.')}": value for name, value in changes.items()})
     present = {name: value for name, value in state.items() if value is not None}
@@ -132,11 +132,11 @@ LSTMS = "_elmo_lstm___elmo_lstm__"
     "name, value, found, expected",
     [
         (f"{TOKENS}_projection__bias", None, "has no tensor", "_projection.bias"),
-        (f"{TOKENS}_projection__bias", torch.ones(7), "has shape [7]", "must be [6]"),
+        (f"{TOKENS}_projection__bias", torch.ones(7), "has shape [7]", "expected [6]"),
         (f"{TOKENS}_projection__bias", torch.ones(6).int(), "torch.int32", "expected floating"),
         (f"{TOKENS}char_conv_1__weight", torch.ones(7), "has shape [7]", "3 dimensions"),
         (f"{TOKENS}char_conv_1__weight", None, "has no tensor", "char_conv_1.weight"),
-        (f"{TOKENS}_char_embedding_weights", torch.ones(261, 5), "[261, 5]", "must be [262, 5]"),
+        (f"{TOKENS}_char_embedding_weights", torch.ones(261, 5), "[261, 5]", "expected [262, 5]"),
         (f"{TOKENS}_projection__bias", torch.full((6,), torch.nan), "not finite", "NaN"),
         (f"{LSTMS}backward_layer_1__state_linearity__bias", None, "has no tensor", "backward"),
         (f"{LSTMS}forward_layer_2__state_projection__weight", torch.ones(1), "holds", "layer_2"),
@@ -144,15 +144,15 @@ LSTMS = "_elmo_lstm___elmo_lstm__"
         ("scalar_mix_0__scalar_parameters__2", None, "has no tensor", "scalar_parameters.2"),
     ],
 )
-def test_state_dict_that_is_no_whole_elmo_is_refused(tmp_path, name, value, found, expected):
+def test_state_dict_without_a_complete_elmo_is_refused(tmp_path, name, value, found, expected):
     refused(bad_state(tmp_path, **{name: value}), "best.th", found, expected)
 
 
-def test_state_dict_that_the_options_contradict_is_refused(tmp_path):
+def test_state_dict_that_contradicts_the_options_is_refused(tmp_path):
     options = tmp_path / "other.json"
     options.write_text(json.dumps(original_options(random_reference(n_layers=3))))
     path = bad_state(tmp_path)
-    parts = ("best.th: n_layers is 2", "other.json it must be 3", "another model")
+    parts = ("best.th: n_layers is 2", "but 3 in ", "another model")
     refused(path, *parts, options_file=options)
 
 

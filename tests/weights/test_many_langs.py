@@ -52,7 +52,7 @@ def test_layers_equal_the_reference(tmp_path, sizes):
     assert_same(many_langs.read(tmp_path), reference)
 
 
-def test_part_of_width_zero_is_left_out_although_its_lexicon_is_there(tmp_path):
+def test_input_of_width_zero_is_ignored_although_its_lexicon_exists(tmp_path):
     reference = random_reference(**ONLY_CHARS)
     write_many_langs(tmp_path, reference)
     write_lexicon(tmp_path / "word.dic", WORDS)
@@ -61,7 +61,7 @@ def test_part_of_width_zero_is_left_out_although_its_lexicon_is_there(tmp_path):
     assert_same(bilm, reference)
 
 
-def test_number_of_positions_cuts_words_for_both_tables(tmp_path):
+def test_words_are_truncated_to_the_number_of_positions_for_both_tables(tmp_path):
     reference = random_reference(**BOTH)
     write_many_langs(tmp_path, reference)
     change(tmp_path / "sizes.json", "token_embedder", max_characters_per_token=6)
@@ -90,7 +90,7 @@ def test_architecture_is_found_by_its_base_name(tmp_path, config_path):
 
 
 @pytest.mark.parametrize("name", ["sizes.json", "config.json"])
-def test_default_architecture_stands_in_for_a_missing_one(tmp_path, monkeypatch, name):
+def test_default_architecture_replaces_a_missing_one(tmp_path, monkeypatch, name):
     reference = random_reference(**BOTH)
     write_many_langs(tmp_path, reference)
     architecture = json.loads((tmp_path / "sizes.json").read_text())
@@ -106,7 +106,7 @@ def test_default_architecture_is_the_published_one(tmp_path):
         many_langs.read(tmp_path)
 
 
-def test_line_with_an_id_alone_is_an_ideographic_space_and_the_last_one_counts(tmp_path):
+def test_line_with_only_an_id_is_an_ideographic_space_and_the_last_one_counts(tmp_path):
     reference = random_reference(n_chars=9, n_words=len(WORDS), word_dim=3)
     write_many_langs(tmp_path, reference)
     lines = ["<bos>\t0", "<eos>\t1", "<oov>\t2", "<pad>\t3", "\u3000\t4", "b\t5", "\u00a0\t6"]
@@ -130,11 +130,11 @@ def test_later_line_of_the_same_word_counts(tmp_path):
 @pytest.mark.parametrize(
     "part, message",
     [
-        ("token_embedder", "token_embedder is 'lstm', which is not supported; only 'cnn' is"),
-        ("encoder", "encoder is 'lstm', which is not supported; only 'elmo' is"),
+        ("token_embedder", "token_embedder is 'lstm'; only 'cnn' is supported"),
+        ("encoder", "encoder is 'lstm'; only 'elmo' is supported"),
     ],
 )
-def test_lstm_parts_are_refused(tmp_path, part, message):
+def test_unsupported_architectures_are_refused(tmp_path, part, message):
     write_many_langs(tmp_path, random_reference(**BOTH))
     change(tmp_path / "sizes.json", part, name="lstm")
     with pytest.raises(ValueError, match=f"sizes.json.*{message}"):
@@ -148,7 +148,7 @@ def test_architecture_without_any_input_is_refused(tmp_path):
         many_langs.read(tmp_path)
 
 
-def test_missing_part_of_the_model_is_named(tmp_path):
+def test_missing_file_of_the_model_is_named(tmp_path):
     write_many_langs(tmp_path, random_reference(**BOTH))
     (tmp_path / "token_embedder.pkl").unlink()
     with pytest.raises(ValueError, match="has no token_embedder.pkl; expected encoder.pkl and"):

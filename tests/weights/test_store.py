@@ -68,7 +68,7 @@ def test_bytes_give_the_same_model(tmp_path, source):
     assert_equal(store.from_bytes(store.to_bytes(bilm)), bilm)
 
 
-def test_start_state_is_kept_and_not_computed_again():
+def test_start_state_is_stored_and_not_recomputed():
     bilm = tiny_bilm()
     bilm.start_h.fill_(0.25)
     assert torch.equal(store.from_bytes(store.to_bytes(bilm)).start_h, bilm.start_h)
@@ -101,7 +101,7 @@ def test_weights_that_require_gradients_are_written(tmp_path):
     assert_equal(store.from_bytes(data), bilm)
 
 
-def test_mixes_are_kept(tmp_path):
+def test_mixes_are_stored(tmp_path):
     bilm = tiny_bilm()
     bilm.mixes = [Mix((0.1, 0.2, -9e10), 1.5), Mix((0.0, 0.0, 0.0), 1.0)]
     store.write(bilm, tmp_path / "x")
@@ -115,7 +115,7 @@ def test_writing_replaces_a_model(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["x"]
 
 
-def test_writing_does_not_remove_what_is_no_model(tmp_path):
+def test_writing_does_not_remove_other_files(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(ValueError, match="holds something other than a biLM.*Give a new or empty"):
         store.write(tiny_bilm(), tmp_path)
@@ -130,7 +130,7 @@ def test_writing_does_not_remove_a_model_of_other_software(tmp_path):
     assert (tmp_path / "model.safetensors").read_bytes() == b"weights"
 
 
-def test_writing_does_not_remove_what_lies_beside_a_model(tmp_path):
+def test_writing_does_not_remove_files_next_to_a_model(tmp_path):
     store.write(tiny_bilm(), tmp_path / "x")
     (tmp_path / "x" / "notes.md").write_text("mine")
     with pytest.raises(ValueError, match="something other than a biLM"):
@@ -139,7 +139,7 @@ def test_writing_does_not_remove_what_lies_beside_a_model(tmp_path):
 
 
 @pytest.mark.parametrize("name", [".DS_Store", ".nfs0000000000a1", "._config.json"])
-def test_what_a_file_manager_hides_in_a_directory_is_in_nobodys_way(tmp_path, name):
+def test_hidden_files_of_the_system_do_not_prevent_writing(tmp_path, name):
     store.write(tiny_bilm(seed=1), tmp_path / "x")
     (tmp_path / "x" / name).write_text("left behind")
     store.write(tiny_bilm(seed=2), tmp_path / "x")
@@ -148,7 +148,7 @@ def test_what_a_file_manager_hides_in_a_directory_is_in_nobodys_way(tmp_path, na
 
 @pytest.mark.parametrize("name", [".git", ".venv", ".nfs", ".env"])
 @pytest.mark.parametrize("beside_a_model", [True, False])
-def test_writing_does_not_remove_what_somebody_hides(tmp_path, name, beside_a_model):
+def test_writing_does_not_remove_hidden_files_of_users(tmp_path, name, beside_a_model):
     path = tmp_path / "x"
     path.mkdir()
     if beside_a_model:
@@ -178,14 +178,14 @@ def test_writing_fills_an_empty_directory(tmp_path):
     assert_equal(store.read(tmp_path / "x"), tiny_bilm())
 
 
-def test_version_of_the_future_is_refused(tmp_path):
+def test_newer_version_is_refused(tmp_path):
     store.write(tiny_bilm(), tmp_path / "x")
     without_digests(tmp_path / "x", version=2)
     with pytest.raises(ValueError, match="has version 2; this release reads version 1. Update"):
         store.read(tmp_path / "x")
 
 
-def test_option_of_the_future_is_refused(tmp_path):
+def test_option_of_a_newer_version_is_refused(tmp_path):
     store.write(tiny_bilm(), tmp_path / "x")
     config = json.loads((tmp_path / "x" / "config.json").read_text())
     without_digests(tmp_path / "x", options={**config["options"], "attention": True})
@@ -195,13 +195,11 @@ def test_option_of_the_future_is_refused(tmp_path):
 
 def test_weights_of_another_kind_of_model_are_refused():
     data = safetensors.torch.save({"x": torch.ones(2)})
-    with pytest.raises(
-        ValueError, match="The saved biLM is not a whole safetensors file of a biLM"
-    ):
+    with pytest.raises(ValueError, match="The saved biLM is not a complete biLM"):
         store.from_bytes(data)
 
 
-def test_fixture_vectors_survive_the_store(fixtures, tmp_path):
+def test_fixture_vectors_survive_a_round_trip(fixtures, tmp_path):
     store.write(hdf5.read(fixtures / "lm_weights.hdf5"), tmp_path / "x")
     found, expected = fixture_top_layer(store.read(tmp_path / "x"), fixtures)
     np.testing.assert_allclose(found, expected, atol=1e-6, rtol=1e-5)

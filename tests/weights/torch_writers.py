@@ -46,7 +46,7 @@ Content = bytes | dict[str, Any] | tarfile.TarInfo
 
 
 def write_tar(path: Path, members: dict[str, Content]) -> Path:
-    """Write an archive of bytes, of JSON, or of members made elsewhere."""
+    """Write an archive of bytes, JSON values or finished members."""
     with tarfile.open(path, "w:gz") as archive:
         for name, content in members.items():
             if isinstance(content, tarfile.TarInfo):

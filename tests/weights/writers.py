@@ -30,19 +30,19 @@ def vectors(bilm: BiLM, sentences: Sequence[Sequence[str]]) -> Array:
 
 
 def without_digests(folder: Path, **changes: Any) -> None:
-    """Make a spacy-elmo directory one as they were written before there were digests, with
-    changes of its configuration."""
+    """Remove the digests from a spacy-elmo directory, as in old versions, and change its
+    configuration."""
     config = json.loads((folder / "config.json").read_text(encoding="utf8"))
     del config["digest"], config["files"]
     (folder / "config.json").write_text(json.dumps({**config, **changes}), encoding="utf8")
 
 
-def refused(path: Path, *parts: str, **files: Path) -> None:
-    """The path is refused with an error that says all of the parts."""
+def refused(path: Path, *texts: str, **files: Path) -> None:
+    """Check that loading a path fails with an error that contains all given texts."""
     with pytest.raises(ValueError) as error:
         load_bilm(path, **files)
-    for part in parts:
-        assert part in str(error.value)
+    for text in texts:
+        assert text in str(error.value)
 
 
 def fixture_top_layer(bilm: BiLM, fixtures: Path) -> tuple[Array, Array]:
@@ -62,7 +62,7 @@ def fixture_top_layer(bilm: BiLM, fixtures: Path) -> tuple[Array, Array]:
 
 
 def original_options(reference: Reference, **char_cnn: Any) -> dict[str, Any]:
-    """The content of an options.json."""
+    """Return the content of an options.json."""
     first = reference.cells[0][0]
     hidden = len(first.bias) // 4
     lstm = {
@@ -124,7 +124,7 @@ def write_original(
     options: dict[str, Any] | None = None,
     arrays: dict[str, Array] | None = None,
 ) -> Path:
-    """RETURNS (Path): The HDF5 file, with options.json beside it."""
+    """RETURNS (Path): The HDF5 file, with options.json next to it."""
     (folder / "options.json").write_text(json.dumps(options or original_options(reference)))
     with h5py.File(folder / "weights.hdf5", "w") as file:
         for name, array in (arrays or original_arrays(reference)).items():

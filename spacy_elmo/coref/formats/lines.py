@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from ...files.decoding import decode_text
 from ...files.paths import PathLike
-from ...files.reading import decode_text
 from ...files.streams import open_bytes
 
 

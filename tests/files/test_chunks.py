@@ -1,0 +1,46 @@
+import io
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spacy_elmo.files.chunks import read_chunks
+from spacy_elmo.files.decoding import normalize_line_ends, split_lines
+
+contents = st.lists(st.sampled_from([b"a", b"\xc3\xa9", b" ", b"\n", b"\r", b"\r\n", b"\t"]))
+contents = contents.map(b"".join)
+
+
+@given(contents, st.booleans(), st.integers(1, 9))
+def test_chunks_join_to_the_file(data, lines, chunk_bytes):
+    chunks = list(read_chunks(io.BytesIO(data), lines=lines, chunk_bytes=chunk_bytes))
+    assert b"".join(chunks) == data
+    assert all(chunks)
+    rest = data
+    for i, chunk in enumerate(chunks):  # the same chunks when reading starts at any of them
+        assert (
+            list(read_chunks(io.BytesIO(rest), lines=lines, chunk_bytes=chunk_bytes))
+            == (chunks[i:])
+        )
+        rest = rest[len(chunk) :]
+        chunk.decode("utf8")  # cut between characters
+
+
+@given(contents, st.integers(1, 9))
+def test_chunks_of_lines_are_whole_lines(data, chunk_bytes):
+    chunks = list(read_chunks(io.BytesIO(data), lines=True, chunk_bytes=chunk_bytes))
+    found = [line for chunk in chunks for line in split_lines(normalize_line_ends(chunk.decode()))]
+    text = data.decode().replace("\r\n", "\n").replace("\r", "\n")
+    assert found == ([line.split() for line in text.removesuffix("\n").split("\n")] if data else [])
+
+
+def test_running_text_is_cut_before_blank_lines_else_at_lines_else_at_spaces():
+    def chunks(data):
+        return list(read_chunks(io.BytesIO(data), lines=False, chunk_bytes=12))
+
+    assert chunks(b"one two\n\nthree four") == [b"one two\n", b"\nthree four"]
+    assert chunks(b"one\ntwo three four") == [b"one\n", b"two three ", b"four"]
+    assert chunks(b"one two three four") == [b"one two ", b"three four"]
+
+
+def test_line_ends_of_all_systems_are_newlines():
+    assert normalize_line_ends("a\r\nb\rc\nd\x1a") == "a\nb\nc\nd"
