@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..lstm.packing import N_BOUNDARIES
+from ..runtime.ragged import concatenated_ranges
 
 NO_TOKENS = "Each sentence must be a list of strings"
 
@@ -93,6 +94,4 @@ class WordBatch:
     def tokens_of(self, sentences: np.ndarray) -> np.ndarray:
         """RETURNS (ndarray): Positions of the tokens of some sentences, in their order."""
         starts = np.cumsum(self.lengths) - self.lengths
-        lengths = self.lengths[sentences]
-        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-        return np.repeat(starts[sentences], lengths) + within
+        return concatenated_ranges(starts[sentences], self.lengths[sentences])

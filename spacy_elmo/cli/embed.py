@@ -143,6 +143,7 @@ def embed(
     from ..embed.parts import Parts, only_run, read_settings, remove_done
     from ..embed.vectors import Encoder
     from ..files.finding import find_files
+    from ..runtime.devices import device_of_gpu_id
     from ..weights import load_bilm
 
     output = Path(output)
@@ -159,7 +160,8 @@ def embed(
             raise ValueError(f"{output} is there already; give --force to replace it.")
         parts = Parts(folder)
         found = Inputs(files, lang, tokenized, parts.next)
-        bilm = load_bilm(model, options_file).to(_device(gpu_id))
+        device = device_of_gpu_id(gpu_id, "--gpu-id", "Use --gpu-id -1 for the CPU.")
+        bilm = load_bilm(model, options_file).to(device)
         if not tokenized:
             warn_of_language(bilm.languages, lang, "--lang")
         encoder = Encoder(bilm, layers, start_state, precision, batch_tokens)
@@ -169,19 +171,6 @@ def embed(
         counts = parts.n_datasets, parts.n_tokens
         parts.remove()
     return counts
-
-
-def _device(gpu_id: int) -> str:
-    import torch
-
-    if gpu_id < 0:
-        return "cpu"
-    if gpu_id >= torch.cuda.device_count():
-        raise ValueError(
-            f"--gpu-id is {gpu_id}, but torch {torch.__version__} finds "
-            f"{torch.cuda.device_count()} GPUs here. Leave it out to use the CPU."
-        )
-    return f"cuda:{gpu_id}"
 
 
 def _settings(inputs: "Inputs", encoder: "Encoder", lang: str, part_tokens: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 
+from ..runtime.ragged import positions_within
 from .corpus import Corpus
 
 # Short sentences ("Yes.", "he said") are in any two texts and are not compared.
@@ -68,7 +69,6 @@ def _sentence_hashes(corpus: Corpus, words: np.ndarray, start: int, end: int) ->
     lengths = np.diff(starts)
     tokens = np.asarray(corpus.tokens[starts[0] : starts[-1]])
     firsts = starts[:-1] - starts[0]
-    places = np.arange(len(tokens)) - np.repeat(firsts, lengths)
     powers = np.cumprod(np.full(int(lengths.max(initial=0)), MULTIPLIER))
-    hashes: np.ndarray = np.add.reduceat(words[tokens] * powers[places], firsts)
+    hashes: np.ndarray = np.add.reduceat(words[tokens] * powers[positions_within(lengths)], firsts)
     return hashes

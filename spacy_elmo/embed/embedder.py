@@ -13,6 +13,7 @@ import torch
 from ..bilm.batch import WordBatch
 from ..bilm.bilm import PRECISIONS, START_STATES, State
 from ..files.paths import PathLike
+from ..runtime.devices import device_of_gpu_id
 from ..weights import load_bilm
 
 CARRY = "carry"
@@ -58,16 +59,15 @@ class ElmoEmbedder:
                 f"options_file is given, {options_file}, without weight_file: give both or "
                 f"neither. Weights alone are given by name: ElmoEmbedder(weight_file=...)."
             )
-        if cuda_device >= torch.cuda.device_count():
-            raise ValueError(
-                f"cuda_device is {cuda_device}, but torch {torch.__version__} finds "
-                f"{torch.cuda.device_count()} GPUs here. Use cuda_device=-1 for the CPU; a GPU "
-                f"takes a CUDA build of torch."
-            )
+        device = device_of_gpu_id(
+            cuda_device,
+            "cuda_device",
+            "Use cuda_device=-1 for the CPU; a GPU requires a CUDA build of torch.",
+        )
         self.start_state = start_state
         self.precision = precision
         self.bilm = load_bilm(weight_file, options_file) if weight_file else load_bilm()
-        self.bilm.to(f"cuda:{cuda_device}" if cuda_device >= 0 else "cpu")
+        self.bilm.to(device)
         self._state: State | None = None
 
     def embed_sentence(self, sentence: Sequence[str]) -> np.ndarray:

@@ -15,6 +15,7 @@ from spacy.tokens import Doc
 
 from ..bilm.batch import WordBatch
 from ..bilm.bilm import BiLM
+from ..runtime.ragged import concatenated_ranges
 from ..text.segments import PunctSegments, segment_docs
 from ..text.tokens import Tokens
 from .inputs import LINES, TEXT, Piece
@@ -137,7 +138,7 @@ def _places(lengths: np.ndarray, n_layers: int) -> np.ndarray:
     """Row of each layer of each token when datasets stand one after the other,
     int64 [n_layers, n_tokens]."""
     starts = np.cumsum(lengths) - lengths
-    first = np.arange(lengths.sum()) + np.repeat((n_layers - 1) * starts, lengths)
+    first = concatenated_ranges(n_layers * starts, lengths)
     layers: np.ndarray = np.arange(n_layers)[:, None] * np.repeat(lengths, lengths) + first
     return layers
 

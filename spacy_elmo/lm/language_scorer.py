@@ -16,6 +16,8 @@ from ..bilm.batch import WordBatch
 from ..bilm.bilm import MAX_TOKENS, PRECISIONS, START_STATES, WARM, State
 from ..files.paths import PathLike
 from ..lstm.packing import pack
+from ..runtime.devices import device_of_gpu_id
+from ..runtime.ragged import concatenated_ranges, positions_within
 from ..runtime.torch_scope import own_torch_settings
 from .language_model import LanguageModel
 from .vocab import SPECIAL
@@ -72,13 +74,9 @@ class LanguageScorer:
         ):
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(known)}.")
-        if gpu_id >= torch.cuda.device_count():
-            raise ValueError(
-                f"gpu_id is {gpu_id}, but torch {torch.__version__} finds "
-                f"{torch.cuda.device_count()} GPUs here. Use -1 for the CPU."
-            )
+        device = device_of_gpu_id(gpu_id, "gpu_id", "Use -1 for the CPU.")
         self.model = LanguageModel.load(path)
-        self.model.to("cpu" if gpu_id < 0 else f"cuda:{gpu_id}")
+        self.model.to(device)
         self.start_state, self.precision = start_state, precision
 
     @own_torch_settings()
@@ -103,7 +101,7 @@ class LanguageScorer:
         found = np.empty((n_directions, ends[-1] if len(ends) else 0), dtype=np.float32)
         for part, top, rows in self._run(batch, max_tokens):
             lengths = batch.lengths[part]
-            where = np.repeat((ends - batch.lengths - 1)[part], lengths + 1) + _within(lengths + 1)
+            where = concatenated_ranges((ends - batch.lengths - 1)[part], lengths + 1)
             words = ids[batch.tokens_of(part)]
             after_last, first = np.cumsum(lengths), np.cumsum(lengths) - lengths
             targets = (
@@ -182,7 +180,7 @@ class LanguageScorer:
             offsets = np.concatenate([[0], np.cumsum(packing.active)])
             rank = np.empty_like(lengths)
             rank[packing.order.numpy()] = np.arange(len(lengths))
-            within, rank = _within(lengths + 1), np.repeat(rank, lengths + 1)
+            within, rank = positions_within(lengths + 1), np.repeat(rank, lengths + 1)
             steps = (within, np.repeat(lengths, lengths + 1) - within)
             rows = [torch.from_numpy(offsets[step] + rank).to(model.device) for step in steps]
             yield part, top, rows
@@ -214,8 +212,3 @@ def _start(model: LanguageModel, start_state: str, n_rows: int) -> State:
         return zero
     h, c = model.bilm.start_h, model.bilm.start_c
     return State(h.unsqueeze(2).expand_as(zero.h), c.unsqueeze(2).expand_as(zero.c))
-
-
-def _within(lengths: np.ndarray) -> np.ndarray:
-    """Positions within stretches of these lengths, one stretch after the other."""
-    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..corpus.corpus import Corpus
+from ..runtime.ragged import concatenated_ranges, positions_within
 
 BEFORE, AFTER, FIRST_WORD = 0, 1, 2
 
@@ -61,9 +62,8 @@ class Shuffled:
                 position, left, room = position + taken, left - taken, room - taken
             self.rows[row] = (sentence, position, left)
         sentences, positions, lengths = np.array(parts, dtype=np.int64).T
-        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         shape = (self.n_rows, n_steps)
-        positions = np.repeat(positions, lengths) + within
+        positions = concatenated_ranges(positions, lengths)
         return np.repeat(sentences, lengths).reshape(shape), positions.reshape(shape)
 
     def _take(self) -> int:
@@ -102,8 +102,7 @@ class InDocuments:
         lengths = np.diff(corpus.documents)
         shuffled = np.random.default_rng(list(seed)).permutation(len(lengths))
         first, n = np.asarray(corpus.documents)[shuffled], lengths[shuffled]
-        within = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
-        self.order = np.repeat(first, n) + within
+        self.order = concatenated_ranges(first, n)
         if reverse:
             self.order = self.order[::-1]
         # where each sentence of the order begins and ends among all positions
@@ -211,7 +210,7 @@ class Passage:
         for begin in range(0, longest, self.n_steps):
             steps = np.arange(begin, min(begin + self.n_steps, longest))
             active = (self.lengths[None, :] > steps[:, None]).sum(axis=1)
-            row = np.concatenate([np.arange(n) for n in active])
+            row = positions_within(active)
             step = np.repeat(steps, active)
             both = [self._read(row, step, reverse) for reverse in (False, True)]
             read, follows = (np.stack(pair) for pair in zip(*both))

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..runtime.ragged import positions_within
+
 N_BOUNDARIES = 2
 START, END = 0, 1  # rows of the boundary words in a table of token vectors
 
@@ -63,7 +65,7 @@ def pack(
     rank[order] = np.arange(len(order))
     token_rank = np.repeat(rank, lengths)
     token_length = np.repeat(lengths, lengths)
-    position = np.arange(len(ids)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    position = positions_within(lengths)
     outputs = np.stack(
         [offsets[position + 1] + token_rank, offsets[token_length - position] + token_rank]
     )

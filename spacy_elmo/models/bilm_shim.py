@@ -16,9 +16,15 @@ from thinc.shims.shim import Shim
 
 from ..bilm.bilm import BiLM
 from ..bilm.languages import warn_of_language
+from ..runtime.devices import check_gpu
 from ..runtime.torch_scope import own_torch_settings
 from ..weights import store
 from .param_swap import device_of, swapped_params
+
+DEVICE_REMEDY = (
+    'Set the device to null, for example by spacy.load(path, config={"components.elmo.model.'
+    'device": None}), or install a CUDA build of torch.'
+)
 
 
 class BiLMShim(PyTorchShim):
@@ -136,10 +142,6 @@ def find_device(name: str | None, ops: Ops) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ValueError(f"device = {name!r} is not a torch device: {error}.") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ValueError(
-            f"device = {name!r}, but torch {torch.__version__} finds {torch.cuda.device_count()} "
-            f"GPUs here. Set the device to null, for example by spacy.load(path, config="
-            f'{{"components.elmo.model.device": None}}), or install a CUDA build of torch.'
-        )
+    if device.type == "cuda":
+        check_gpu(device.index or 0, f"device = {name!r}", DEVICE_REMEDY)
     return device

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from .devices import device_of_gpu_id
+
 
 @dataclass(frozen=True)
 class Workers:
@@ -35,14 +37,11 @@ class Workers:
         RETURNS (Workers): This process among them.
         """
         size = int(os.environ.get("WORLD_SIZE", "1"))
-        index = int(os.environ["LOCAL_RANK"]) if size > 1 and gpu_id >= 0 else gpu_id
-        if index >= torch.cuda.device_count():
-            raise ValueError(
-                f"GPU {index} was asked for, but torch {torch.__version__} finds "
-                f"{torch.cuda.device_count()} here. Use fewer processes, or --gpu-id -1 for the "
-                f"CPU."
-            )
-        device = torch.device("cpu" if index < 0 else f"cuda:{index}")
+        name, remedy = "--gpu-id", "Use --gpu-id -1 for the CPU."
+        if size > 1 and gpu_id >= 0:
+            gpu_id, name = int(os.environ["LOCAL_RANK"]), "LOCAL_RANK"
+            remedy = f"Start fewer processes. {remedy}"
+        device = device_of_gpu_id(gpu_id, name, remedy)
         if device.type == "cuda":
             torch.cuda.set_device(device)
         if size == 1:

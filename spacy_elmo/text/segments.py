@@ -13,6 +13,7 @@ from spacy.strings import get_string_id
 from spacy.tokens import Doc
 
 from ..bilm.batch import WordBatch
+from ..runtime.ragged import positions_within
 from .tokens import Tokens
 from .words import word_tokens
 
@@ -180,8 +181,7 @@ def cut(starts: np.ndarray, n_tokens: int, max_length: int) -> np.ndarray:
     """Add starts so that no segment is longer than `max_length`."""
     bounds = np.union1d(starts, np.zeros(min(n_tokens, 1))).astype(np.int64)
     lengths = np.diff(np.append(bounds, n_tokens))
-    position = np.arange(n_tokens) - np.repeat(bounds, lengths)
-    return np.flatnonzero(position % max_length == 0)
+    return np.flatnonzero(positions_within(lengths) % max_length == 0)
 
 
 def _cut_words(doc: Doc, starts: np.ndarray, max_length: int) -> np.ndarray:

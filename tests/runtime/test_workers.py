@@ -113,7 +113,7 @@ def test_two_processes_print_once(trained):
 @pytest.mark.parametrize("gpu_id", [0, 7])
 def test_a_gpu_that_is_not_there_is_an_error(gpu_id, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    with pytest.raises(ValueError, match=f"GPU {gpu_id} was asked for, but torch .* finds 0"):
+    with pytest.raises(ValueError, match=f"--gpu-id is {gpu_id}, but torch .* finds 0 GPUs"):
         Workers.join(gpu_id)
 
 
