@@ -16,7 +16,7 @@ ARRAYS = {"tokens": np.int32, "starts": np.int64, "documents": np.int64, "counts
 
 
 class WordIds(dict[str, int]):
-    """Assigns an id to each word when it is first looked up, from 0 on."""
+    """Assign an id to each word when it is first looked up, from 0 on."""
 
     def __missing__(self, word: str) -> int:
         word_id = self[word] = len(self)

@@ -50,7 +50,7 @@ class Chunk:
 
 
 class CorpusWriter:
-    """Writes a corpus into a folder.
+    """Write a corpus into a folder.
 
     folder (Path): The folder, which must exist and be empty.
     """

@@ -28,7 +28,8 @@ class FullSoftmax(nn.Module):
         return len(self.bias)
 
     def init_bias(self, probabilities: Tensor) -> None:
-        """Initialize the bias so that an untrained model predicts these probabilities.
+        """Initialize the bias so that an untrained model approximately predicts these
+        probabilities.
 
         probabilities (Tensor): The probability of each class, float32 [V].
         """

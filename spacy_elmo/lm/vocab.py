@@ -46,7 +46,7 @@ class Vocab:
             wrong = f"lacks {', '.join(missing)}" if missing else "has a word twice"
             raise ValueError(f"The vocabulary {wrong}; expected each word and {SPECIAL} once.")
         self.start, self.end, self.unknown = index[START], index[END], index[UNKNOWN]
-        # a token of the text that is spelled like a boundary word is none
+        # a token of the text that is spelled like a boundary word is not a boundary
         del index[START], index[END]
         self._index: dict[str, int] = index
 

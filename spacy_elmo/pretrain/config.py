@@ -7,10 +7,9 @@ from pydantic import Field, ValidationError, model_validator
 from ..bilm.options import BiLMOptions
 from ..weights.build import check_options
 from .recipes import Modern, Recipe
-from .settings import Settings, describe
+from .settings import Fraction, Settings, describe
 
 Precision = Literal["float32", "tf32", "bfloat16"]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
 Pair = Annotated[list[int], Field(min_length=2, max_length=2)]
 AtLeast0 = Annotated[int, Field(ge=0)]
 AtLeast1 = Annotated[int, Field(ge=1)]

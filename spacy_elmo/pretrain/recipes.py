@@ -4,17 +4,16 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..lm.language_model import Params
 from .muon import Muon
-from .settings import Settings
+from .settings import Fraction, Settings
 
-Params = list[nn.Parameter]
 Rate = float | Tensor
 N_GATES = 4  # of an LSTM; their matrices are concatenated along the rows
-Above0 = Annotated[float, Field(gt=0)]
-AtLeast0 = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
 
 
 class Modern(Settings):
@@ -36,13 +35,13 @@ class Modern(Settings):
     """
 
     name: Literal["modern"] = "modern"
-    learn_rate: Above0 = 0.008
-    matrix_rate: Above0 = 0.01
+    learn_rate: Positive = 0.008
+    matrix_rate: Positive = 0.01
     warmup: Fraction = 0.03
     beta1: Fraction = 0.9
     beta2: Fraction = 0.99
-    weight_decay: AtLeast0 = 0.0
-    clip: Above0 = 0.5
+    weight_decay: NonNegative = 0.0
+    clip: Positive = 0.5
 
     #: whether the bias of a new softmax is initialized from the word frequencies
     init_from_frequencies: ClassVar[bool] = True
@@ -113,9 +112,9 @@ class Paper(Settings):
     """
 
     name: Literal["paper"] = "paper"
-    learn_rate: Above0 = 0.2
-    initial_accumulator: AtLeast0 = 1.0
-    clip: Above0 = 10.0
+    learn_rate: Positive = 0.2
+    initial_accumulator: NonNegative = 1.0
+    clip: Positive = 10.0
 
     init_from_frequencies: ClassVar[bool] = False
     capturable: ClassVar[bool] = False

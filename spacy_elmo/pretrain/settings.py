@@ -1,10 +1,11 @@
 """The base class of the blocks of a pretraining config, and the error messages for them."""
 
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
+Fraction = Annotated[float, Field(ge=0, lt=1)]
 # each type in the words of a config file
 WORDING: dict[Any, str] = {
     int: "a whole number",
