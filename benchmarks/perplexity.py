@@ -29,13 +29,14 @@ from spacy_elmo.corpus.corpus import Corpus
 from spacy_elmo.corpus.corpus_cache import open_corpus
 from spacy_elmo.corpus.readers import TextSettings
 from spacy_elmo.lm.evaluate import MAX_ROWS, N_STEPS, evaluate
-from spacy_elmo.lm.language_model import codes_to_ids
+from spacy_elmo.lm.evaluation_windows import EvaluationWindows
 from spacy_elmo.lm.lm_head import make_head
 from spacy_elmo.lm.vocab import Vocab
-from spacy_elmo.lm.windows import Passage
+from spacy_elmo.lm.word_codes import codes_to_ids
 from spacy_elmo.pretrain.config import PretrainConfig
 from spacy_elmo.pretrain.start import make_model
-from spacy_elmo.pretrain.trainer import Trainer, make_windows
+from spacy_elmo.pretrain.trainer import Trainer
+from spacy_elmo.pretrain.windows import make_windows
 from spacy_elmo.runtime.memory import keep_freed_memory
 from spacy_elmo.runtime.workers import Workers
 
@@ -59,7 +60,7 @@ class BiLMRun:
         self.positions_per_step = self.trainer.positions_per_step
 
     def step(self, done: float) -> None:
-        self.trainer.share_of_time = done
+        self.trainer.time_fraction = done
         self.trainer.train_step()
 
     def look(self) -> tuple[float, float]:
@@ -86,7 +87,7 @@ class PlainRun:
         )
         self.head = make_head(len(self.vocab), dim, config.softmax.cutoffs)
         counts = torch.from_numpy(self.vocab.counts).double().clamp(min=0.5)
-        self.head.start_at((counts / counts.sum()).float())
+        self.head.init_bias((counts / counts.sum()).float())
         self.params = [*self.embedding.parameters(), *self.lstms.parameters()]
         self.params += self.head.parameters()
         self.optimizers = self.make_optimizers()
@@ -124,10 +125,10 @@ class PlainRun:
     @torch.no_grad()
     def look(self) -> tuple[float, float]:
         ids = codes_to_ids(self.vocab, self.heldout.words)
-        passage = Passage(self.heldout, MAX_ROWS, N_STEPS)
+        windows = EvaluationWindows(self.heldout, MAX_ROWS, N_STEPS)
         losses, n_positions = [0.0, 0.0], 0
         states: list[Any] = [None, None]
-        for active, read, follows in passage:
+        for active, read, follows in windows:
             for d, lstm in enumerate(self.lstms):
                 state = states[d] and tuple(part[:, : active[0]].contiguous() for part in states[d])
                 x = self.embedding(torch.from_numpy(ids[read[d]]))

@@ -38,9 +38,9 @@ from spacy_elmo.lm.sampler import LogUniformSampler, Sample
 from spacy_elmo.lm.vocab import SPECIAL, Vocab
 from spacy_elmo.lstm.cuda_graphs import record
 from spacy_elmo.pretrain.config import Precision
-from spacy_elmo.pretrain.cuda_graph_losses import RecordedLosses, can_record
+from spacy_elmo.pretrain.cuda_graph_losses import GraphedLosses, WindowTensors, can_capture
+from spacy_elmo.pretrain.precision import matmul_precision, model_precision
 from spacy_elmo.pretrain.recipes import Modern
-from spacy_elmo.pretrain.trainer import matmul_precision, model_precision
 from spacy_elmo.runtime.devices import send
 from spacy_elmo.runtime.memory import keep_freed_memory
 from spacy_elmo.runtime.workers import Workers
@@ -87,11 +87,11 @@ class Bench:
         self.chars = chars.view(options.n_directions, N_STEPS, N_ROWS, -1).to(device)
         self.optimizers = self._optimizers(self.model)
         self.other_optimizers = self._optimizers(self.torch_lstm)
-        self.recorded: RecordedLosses | None = None
+        self.recorded: GraphedLosses | None = None
 
     def _optimizers(self, module: nn.Module) -> list[torch.optim.Optimizer]:
         """Those of the recipe, for the LSTMs in use."""
-        kinds = self.model.kinds_of_weights()
+        kinds = self.model.parameter_groups()
         if module is self.torch_lstm:
             ours = set(self.model.bilm.layers.parameters())
             kinds = tuple([param for param in kind if param not in ours] for kind in kinds)
@@ -121,11 +121,17 @@ class Bench:
         self.draw()
         spelling, places = self._read()
         x = self.model.look_up(self.model.embed(spelling, self.precision), places.flatten(1))
-        window = x, self.targets, self.state, self._samples()
+        window = WindowTensors(x, self.targets, self.state, self._samples())
         if self.recorded is None:
-            settings = [N_ROWS] * N_STEPS, self.precision, 0.0, 1.0
-            self.recorded = RecordedLosses(self.model, *window, *settings)
-        _, _, d_x = self.recorded(*window)
+            self.recorded = GraphedLosses(
+                self.model,
+                window,
+                [N_ROWS] * N_STEPS,
+                precision=self.precision,
+                dropout=0.0,
+                factor=1.0,
+            )
+        _, _, d_x = self.recorded(window)
         x.backward(d_x)
         self.change(self.optimizers)
 
@@ -197,7 +203,7 @@ class Bench:
         replay = matrix_products(runs["ours"])
         on_gpu = self.device.type == "cuda"
         products = record(replay, self.device) if on_gpu else replay
-        if can_record(self.model, Workers(0, 1, self.device)):
+        if can_capture(self.model, Workers(0, 1, self.device)):
             runs["ours"] = self.recorded_step
         runs["products"] = lambda: (products(), torch.cuda.synchronize() if on_gpu else None)
         for run in runs.values():

@@ -13,7 +13,7 @@ from textbook import Corrections
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from spacy_elmo.lm.language_model import LanguageModel, Weights
+from spacy_elmo.lm.language_model import LanguageModel, Params
 from spacy_elmo.lm.softmax import sampled_cross_entropy
 
 PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "mv", "_linear_pointwise", "convolution", "linear")
@@ -56,12 +56,12 @@ class TorchLSTM(nn.Module):
         return torch.stack(found)
 
 
-def kinds_of_lstm_weights(module: nn.Module) -> tuple[Weights, Weights, Weights]:
+def kinds_of_lstm_weights(module: nn.Module) -> tuple[Params, Params, Params]:
     """RETURNS (Tuple[List[nn.Parameter], ...]): Weights of torch's LSTMs as
-    `LanguageModel.kinds_of_weights` has them: biases, projections, and those of the gates."""
-    others: Weights = []
-    matrices: Weights = []
-    gates: Weights = []
+    `LanguageModel.parameter_groups` has them: biases, projections, and those of the gates."""
+    others: Params = []
+    matrices: Params = []
+    gates: Params = []
     for name, param in module.named_parameters():
         kind = others if param.dim() == 1 else matrices if "weight_hr" in name else gates
         kind.append(param)

@@ -15,7 +15,7 @@ from spacy_elmo.corpus.corpus import Corpus
 from spacy_elmo.lm.evaluate import evaluate
 from spacy_elmo.lstm import lstm
 from spacy_elmo.lstm.cuda_graphs import record
-from spacy_elmo.pretrain.cuda_graph_losses import RecordedUpdate
+from spacy_elmo.pretrain.cuda_graph_losses import GraphedUpdate
 from spacy_elmo.pretrain.loop import Pretraining
 from spacy_elmo.pretrain.start import make_model
 from spacy_elmo.pretrain.trainer import Trainer
@@ -199,8 +199,8 @@ def test_training_steps(softmax, accumulate):
         expected, found = cpu.train_step(), gpu.train_step()
         torch.testing.assert_close(found.losses.cpu(), expected.losses, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(found.norm.cpu(), expected.norm, rtol=1e-3, atol=1e-4)
-    assert (gpu.recorded is not None) == (softmax["kind"] != "adaptive")
-    assert isinstance(gpu.change, RecordedUpdate) == (gpu.recorded is not None)
+    assert (gpu.graphed_losses is not None) == (softmax["kind"] != "adaptive")
+    assert isinstance(gpu.update_weights, GraphedUpdate) == (gpu.graphed_losses is not None)
     found, expected = (
         evaluate(t.model, CORPUS, workers) for t, workers in ((gpu, GPU), (cpu, ONE))
     )

@@ -68,6 +68,7 @@ def convert(
     """
     import torch
 
+    from ..lm.lm_files import NAMES
     from ..weights import hdf5_writer, load_bilm, store
 
     output_path = Path(output_path)
@@ -85,7 +86,7 @@ def convert(
         return bilm, written
     kept = {
         name: (Path(input_path) / name).read_bytes()
-        for name in (store.HEAD, store.VOCAB)
+        for name in NAMES
         if (Path(input_path) / name).is_file()
     }
 
@@ -98,5 +99,11 @@ def convert(
     if len(kept) == 2:
         store.check(Path(input_path), *kept)
         extras = write_language_model
-    store.write(bilm, output_path, torch.float16 if half else None, extras=extras)
+    store.write(
+        bilm,
+        output_path,
+        dtype=torch.float16 if half else None,
+        extras=extras,
+        extra_names=NAMES if extras else (),
+    )
     return bilm, sorted(path for path in output_path.iterdir() if path.is_file())

@@ -58,14 +58,14 @@ def pretrain(
 
     from ..pretrain.config import PretrainConfig
     from ..pretrain.loop import Pretraining, Stopped
-    from ..pretrain.output import taken
+    from ..pretrain.output import locked_output
     from ..runtime.workers import Workers
 
     values = load_config(config_path, overrides=overrides or {}, interpolate=True)
     config = PretrainConfig.from_dict(dict(values))
     workers = Workers.join(gpu_id)
     try:
-        with taken(Path(output)) if workers.rank == 0 else nullcontext():
+        with locked_output(Path(output)) if workers.rank == 0 else nullcontext():
             look = Pretraining(config, Path(output), workers, progress).run()
     except Stopped as stopped:
         if workers.rank == 0:

@@ -1,8 +1,4 @@
-"""Tokenized text as arrays: the ids of the words, and where sentences and documents start.
-
-Owns the form in which text is kept, on disk (memory-mapped) or in memory. It knows
-nothing of where text comes from, nor of how it is used.
-"""
+"""Tokenized text as arrays of word ids, memory-mapped or in memory."""
 
 import hashlib
 import json
@@ -14,31 +10,31 @@ from pathlib import Path
 import numpy as np
 
 from ..files.paths import PathLike
-from .corpus_check import REMAKE, WORDS_FILE, check_corpus
+from .corpus_check import REMEDY, WORDS_FILE, check_corpus
 
 ARRAYS = {"tokens": np.int32, "starts": np.int64, "documents": np.int64, "counts": np.int64}
 
 
-class Numbering(dict[str, int]):
-    """Numbers words in order of first appearance, as they are looked up."""
+class WordIds(dict[str, int]):
+    """Assign an id to each word when it is first looked up, from 0 on."""
 
     def __missing__(self, word: str) -> int:
-        number = self[word] = len(self)
-        return number
+        word_id = self[word] = len(self)
+        return word_id
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Tokenized text. Made by `open`, `from_sentences`, or `open_corpus`.
+    """Tokenized text. Create it with `open`, `from_sentences` or `open_corpus`.
 
-    words (List[str]): The distinct words, in order of first appearance.
-    counts (ndarray): How often each occurs, int64 [n_words].
-    tokens (ndarray): Index into `words`, sentence after sentence, int32 [n_tokens].
-    starts (ndarray): Where each sentence starts in `tokens`, and where the last one ends,
-        int64 [n_sentences + 1].
-    documents (ndarray): First sentence of each document, and the number of sentences,
-        int64 [n_documents + 1].
-    key (str): Fingerprint of the text and of the settings that it was made with.
+    words (list[str]): The distinct words, in order of first appearance.
+    counts (ndarray): Number of occurrences of each word, int64 [n_words].
+    tokens (ndarray): Index into `words` of each token, int32 [n_tokens].
+    starts (ndarray): Start of each sentence in `tokens`, and the number of tokens, int64
+        [n_sentences + 1].
+    documents (ndarray): First sentence of each document, and the number of sentences, int64
+        [n_documents + 1].
+    key (str): Fingerprint of the text and of the settings of its tokenization.
     """
 
     words: list[str]
@@ -62,45 +58,54 @@ class Corpus:
 
     @property
     def n_positions(self) -> int:
-        """RETURNS (int): What there is to predict: each token, and the end of each sentence."""
+        """Number of predictions in one direction: each token, and the end of each sentence."""
         return self.n_tokens + self.n_sentences
 
     def sentences(self) -> Iterator[list[str]]:
-        """YIELDS (List[str]): The words of each sentence."""
+        """Iterate over the sentences.
+
+        YIELDS (list[str]): The words of a sentence.
+        """
         for start, end in zip(self.starts[:-1], self.starts[1:]):
             yield [self.words[token] for token in self.tokens[start:end]]
 
     @classmethod
     def open(cls, folder: PathLike) -> "Corpus":
-        """Open what `open_corpus` has written.
+        """Open a corpus that `open_corpus` wrote.
 
-        folder (Union[str, Path]): The folder.
-        RETURNS (Corpus): The corpus; its tokens and starts stay on disk.
+        folder (str | Path): The folder.
+        RETURNS (Corpus): The corpus; `tokens` and `starts` are memory-mapped.
+        RAISES (ValueError): If the folder holds no corpus, or it is damaged.
         """
         folder = Path(folder)
         key = check_corpus(folder)
         try:
-            # read whole, as there are few of them, and mapped
-            counts, documents = (
-                np.load(folder / f"{name}.npy") for name in ("counts", "documents")
-            )
-            tokens, starts = (
-                np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("tokens", "starts")
-            )
+            counts = np.load(folder / "counts.npy")
+            documents = np.load(folder / "documents.npy")
+            tokens = np.load(folder / "tokens.npy", mmap_mode="r")
+            starts = np.load(folder / "starts.npy", mmap_mode="r")
             words = json.loads((folder / WORDS_FILE).read_text("utf8"))
         except (ValueError, OSError, EOFError) as error:
-            raise ValueError(f"{folder} is damaged ({error}). {REMAKE}") from error
-        return cls(words, counts, tokens, starts, documents, key)
+            raise ValueError(f"{folder} is damaged ({error}). {REMEDY}") from error
+        return cls(
+            words=words,
+            counts=counts,
+            tokens=tokens,
+            starts=starts,
+            documents=documents,
+            key=key,
+        )
 
     @classmethod
     def from_sentences(cls, documents: Iterable[Iterable[Sequence[str]]]) -> "Corpus":
-        """Make a corpus in memory.
+        """Create a corpus in memory.
 
-        documents (Iterable[Iterable[Sequence[str]]]): For each document its sentences, for
-            each sentence its words. Empty ones are left out.
+        documents (Iterable[Iterable[Sequence[str]]]): The sentences of each document, as lists of
+            words. Empty sentences and documents are left out.
         RETURNS (Corpus): The corpus.
+        RAISES (ValueError): If a sentence is not a list of strings.
         """
-        numbering = Numbering()
+        word_ids = WordIds()
         tokens, starts, firsts = array("i"), array("q", [0]), array("q")
         for document in documents:
             first = len(starts) - 1
@@ -110,7 +115,7 @@ class Corpus:
                         f"A sentence must be a list of words, but {sentence!r:.80} was found; "
                         f"documents are lists of sentences."
                     )
-                tokens.extend(map(numbering.__getitem__, sentence))
+                tokens.extend(map(word_ids.__getitem__, sentence))
                 if len(tokens) > starts[-1]:
                     starts.append(len(tokens))
             if len(starts) - 1 > first:
@@ -121,7 +126,7 @@ class Corpus:
             "starts": np.array(starts, dtype=np.int64),
             "documents": np.array(firsts, dtype=np.int64),
         }
-        words = list(numbering)
+        words = list(word_ids)
         digest = hashlib.blake2b(json.dumps(words).encode(), digest_size=16)
         for values in arrays.values():
             digest.update(values.tobytes())

@@ -1,7 +1,6 @@
-"""A corpus made from files the first time, and opened from a cache afterwards.
+"""A cache of tokenized text: files are tokenized once, and opened from the cache afterwards.
 
-Owns the key under which it is kept and when it is made again. How files are read and how
-a corpus is stored is left to others.
+A corpus is stored under a key, the digest of the files and of the settings.
 """
 
 import hashlib
@@ -14,6 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from ..files.atomic import atomic_directory, remove_leftover, target_of
 from ..files.lock import locked
 from ..files.paths import PathLike
 from ..files.progress import ProgressBar
@@ -23,11 +23,11 @@ from .corpus_check import FORMAT
 from .corpus_writer import CorpusWriter
 from .readers import LINES, TextReader, TextSettings, find_texts
 
-# To be raised when the same files and settings give other sentences than before, be it by
-# a change here, in the segments or in the pieces.
+# raise this number when the same files and settings result in other sentences than before, because
+# of a change here, in the segments or in the chunks of the readers
 RULES = 1
 LOCK = ".lock"
-# the names of the folders in a cache
+# names of the folders in a cache
 KEY = re.compile("[0-9a-f]{32}")
 
 
@@ -38,78 +38,87 @@ def open_corpus(
     progress: bool = True,
     outputs: Sequence[PathLike] = (),
 ) -> Corpus:
-    """Tokenize files, or open what was made of the same files with the same settings.
+    """Tokenize files, or open the corpus of the same files and settings from the cache.
 
-    patterns (Sequence[Union[str, Path]]): Files, directories, or patterns such as
+    patterns (str | Path | Sequence[str | Path]): Files, directories, or patterns such as
         "books/**/*.txt".
-    settings (TextSettings): How files become sentences of words.
-    cache (Union[str, Path]): The folder to keep it in, under a name that follows from the
-        content of the files and from the settings; made if it is not there.
-    progress (bool): Whether to show how much has been read.
-    outputs (Sequence[Union[str, Path]]): What else is written, and so is not text to read.
+    settings (TextSettings): How files are split into sentences and words.
+    cache (str | Path): The folder of the cache; created if it does not exist.
+    progress (bool): Whether to show a progress bar.
+    outputs (Sequence[str | Path]): Files and directories that the caller writes, which are not
+        read as text.
     RETURNS (Corpus): The corpus.
+    RAISES (ValueError): If no file is found, a file cannot be read or changes while it is read, or
+        there is no text.
     """
     reader = TextReader(settings)
     paths = find_texts(patterns, outputs)
-    before = [_stamp(path) for path in paths]
+    stamps = [_stamp(path) for path in paths]
     key = _key(paths, reader)
     folder = Path(cache) / key
-    corpus = _opened(folder)
+    corpus = _open_cached(folder)
     if corpus is None:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        # another process that makes the same is waited for
+        # wait for another process that may be tokenizing the same files
         with locked(folder.with_name(LOCK), wait=True):
-            corpus = _opened(folder) or _make(folder, key, paths, reader, before, progress)
+            corpus = _open_cached(folder)
+            if corpus is None:
+                _remove_leftovers(folder.parent)
+                _tokenize(folder, key, paths, reader, stamps=stamps, progress=progress)
+                corpus = Corpus.open(folder)
     return corpus
 
 
-def _opened(folder: Path) -> Corpus | None:
-    """RETURNS (Optional[Corpus]): What the cache has there, if it is whole."""
+def _open_cached(folder: Path) -> Corpus | None:
+    """Return the corpus in a folder of the cache; None if there is none or it is damaged."""
     if folder.exists():
         try:
             return Corpus.open(folder)
         except ValueError as error:
-            warnings.warn(f"A tokenized text is made again. {error}", stacklevel=3)
+            warnings.warn(
+                f"Retokenizing the text, as the cached corpus is damaged. {error}", stacklevel=3
+            )
     return None
 
 
-def _make(
+def _remove_leftovers(cache: Path) -> None:
+    """Remove what killed processes left in the cache, of any text."""
+    for path in cache.iterdir():
+        original = target_of(path)
+        if original is not None and KEY.fullmatch(original.name):
+            remove_leftover(path)
+
+
+def _tokenize(
     folder: Path,
     key: str,
     paths: list[Path],
     reader: TextReader,
-    before: list[tuple[int, int]],
+    *,
+    stamps: list[tuple[int, int]],
     progress: bool,
-) -> Corpus:
-    """Tokenize files into a folder."""
-    # torch comes with it
-    from ..files.atomic import atomic_directory, remove_leftover, target_of
-
-    for path in folder.parent.iterdir():  # what killed processes left, of any text
-        original = target_of(path)
-        if original is not None and KEY.fullmatch(original.name):
-            remove_leftover(path)
+) -> None:
+    """Tokenize files into a folder, as a whole or not at all."""
     with atomic_directory(folder) as temporary, CorpusWriter(temporary) as writer:
         digest = _digest_of_settings(paths, reader)
-        _read(paths, reader, writer, digest, progress)
-        for path, stamp in zip(paths, before):
+        _add_files(paths, reader, writer, digest, progress=progress)
+        for path, stamp in zip(paths, stamps):
             if _stamp(path) != stamp:
-                raise ValueError(f"{path} has changed while it was read; start again.")
+                raise ValueError(f"{path} changed while it was read. Run the command again.")
         if digest.hexdigest() != key:
-            raise ValueError(f"{_names(paths)} changed while it was read; start again.")
+            raise ValueError(f"{_names(paths)} changed while it was read. Run the command again.")
         if not writer.n_sentences:
             raise ValueError(f"There is no text in {_names(paths)}: expected at least one word.")
         writer.finish(key)
-    return Corpus.open(folder)
 
 
-def _read(
-    paths: list[Path], reader: TextReader, writer: CorpusWriter, digest: Digest, progress: bool
+def _add_files(
+    paths: list[Path], reader: TextReader, writer: CorpusWriter, digest: Digest, *, progress: bool
 ) -> None:
-    """Tokenize files, and update a digest as `_key` does."""
+    """Tokenize files, and update a digest in the same way as `_key`."""
     total = sum(path.stat().st_size for path in paths)
     with ProgressBar(
-        total=total, unit="B", unit_scale=True, desc="Reading text", disable=not progress
+        total=total, unit="B", unit_scale=True, desc="Tokenizing text", disable=not progress
     ) as bar:
         for path in paths:
             digest.update(_header(path, reader))
@@ -119,8 +128,8 @@ def _read(
 
 
 def _key(paths: list[Path], reader: TextReader) -> str:
-    """Changes with whatever the corpus depends on, and with nothing else: neither with the
-    names of the files nor with where they are."""
+    """Return a digest of all that the corpus depends on: content, formats and settings, but
+    neither the names nor the places of the files."""
     digest = _digest_of_settings(paths, reader)
     for path in paths:
         digest.update(_header(path, reader))
@@ -131,10 +140,10 @@ def _key(paths: list[Path], reader: TextReader) -> str:
 
 
 def _digest_of_settings(paths: list[Path], reader: TextReader) -> "hashlib.blake2b":
-    made_with: dict[str, Any] = {"format": FORMAT, "rules": RULES, **asdict(reader.settings)}
+    settings: dict[str, Any] = {"format": FORMAT, "rules": RULES, **asdict(reader.settings)}
     if any(reader.kind(path) != LINES for path in paths):
-        made_with["spacy"] = _spacy_version()
-    return hashlib.blake2b(json.dumps(made_with, sort_keys=True).encode(), digest_size=16)
+        settings["spacy"] = _spacy_version()
+    return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)
 
 
 def _header(path: Path, reader: TextReader) -> bytes:

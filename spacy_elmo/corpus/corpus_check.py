@@ -1,8 +1,8 @@
-"""Whether the folder of a tokenized text is whole and as it was written.
+"""Checks of the folder of a corpus: sizes and digests of its files.
 
-A large folder is read once to compare it with its digests. What it looked like is kept in a
-file of the folder, so that the next processes only compare sizes and times. A folder that is
-copied or changed is read again.
+Digests of a large corpus take time. Sizes and times of files whose digests were checked are
+therefore stored in the folder (`checked.json`), and digests are computed again only if a size or
+time has changed, as in a copied folder.
 """
 
 import json
@@ -10,65 +10,65 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ..files.atomic import atomic_file
+from ..files.digest import check_file, read_manifest
+
 SETTINGS_FILE, WORDS_FILE, CHECKED_FILE = "corpus.json", "words.json", "checked.json"
 FORMAT = "spacy-elmo corpus 1"
 KEYS = {"format", "key", "tokens", "sentences", "documents", "words", "sizes"}
-REMAKE = "Delete the folder, and it is made again from the text."
-# a file that changes again this soon may have the same times
+REMEDY = "Delete the folder to retokenize the text."
+# two changes within this time may leave the same file times
 SETTLED_SECONDS = 2
 
 
 def check_corpus(folder: Path) -> str:
-    """Raise a ValueError unless a folder holds a corpus as it was written.
+    """Check that a folder holds a corpus as it was written.
 
     folder (Path): The folder. If it was written without digests, only sizes are compared.
-    RETURNS (str): The corpus's key.
+    RETURNS (str): The key of the corpus.
+    RAISES (ValueError): If the folder holds no corpus, or a file is damaged or has changed.
     """
-    # torch comes with it
-    from ..files.digest import check_file, read_manifest
-
     path = folder / SETTINGS_FILE
     if not path.is_file():
         raise ValueError(f"{folder} holds no corpus: it has no {SETTINGS_FILE}.")
-    settings, digests = read_manifest(path, REMAKE)
+    settings, digests = read_manifest(path, REMEDY)
     if settings.get("format") != FORMAT:
         found = settings.get("format")
-        raise ValueError(f"{path} says format {found!r}, expected {FORMAT!r}. {REMAKE}")
+        raise ValueError(f"{path} says format {found!r}, expected {FORMAT!r}. {REMEDY}")
     if settings.keys() != KEYS or not isinstance(settings["sizes"], dict):
         raise ValueError(
-            f"{path} is damaged: expected the keys {', '.join(sorted(KEYS))}. {REMAKE}"
+            f"{path} is damaged: expected the keys {', '.join(sorted(KEYS))}. {REMEDY}"
         )
     sizes = settings["sizes"]
     for name, expected in sizes.items():
         file = folder / name
         found = file.stat().st_size if file.is_file() else "no"
         if found != expected:
-            raise ValueError(f"{file} has {found} bytes, expected {expected}. {REMAKE}")
+            raise ValueError(f"{file} has {found} bytes, expected {expected}. {REMEDY}")
     if digests is not None:
         stamps = {name: _stamp(folder / name) for name in sizes}
-        if _kept(folder) != stamps:
+        if _read_checked(folder) != stamps:
             for name in sizes:
-                check_file(folder / name, digests.get(name), REMAKE)
-            _keep(folder, stamps)
+                check_file(folder / name, digests.get(name), REMEDY)
+            _write_checked(folder, stamps)
     return str(settings["key"])
 
 
 def _stamp(path: Path) -> list[int]:
-    """What changes when a file does: it cannot be written to and keep its change time."""
+    """Return numbers of which at least one changes when the file is written to: even if size and
+    modification time are restored, the change time is not."""
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
-def _kept(folder: Path) -> Any:
+def _read_checked(folder: Path) -> Any:
     try:
         return json.loads((folder / CHECKED_FILE).read_text("utf8"))
     except (OSError, ValueError, RecursionError):
         return None
 
 
-def _keep(folder: Path, stamps: dict[str, list[int]]) -> None:
-    from ..files.atomic import atomic_file
-
+def _write_checked(folder: Path, stamps: dict[str, list[int]]) -> None:
     newest = max(stamp[2] for stamp in stamps.values())
     if time.time_ns() - newest < SETTLED_SECONDS * 10**9:
         return
@@ -76,4 +76,4 @@ def _keep(folder: Path, stamps: dict[str, list[int]]) -> None:
         with atomic_file(folder / CHECKED_FILE) as temporary:
             temporary.write_text(json.dumps(stamps), "utf8")
     except OSError:
-        pass  # a folder that cannot be written to is read each time
+        pass  # in a read-only folder, digests are computed by each process

@@ -1,6 +1,6 @@
-"""How much of a held-out text is in the training text.
+"""The overlap of a held-out text with the training text.
 
-Sentences are compared by 64-bit hashes of their words, a chunk of the training text at a time.
+Sentences are compared by 64-bit hashes of their words, in chunks of the training text.
 """
 
 import warnings
@@ -10,11 +10,11 @@ import numpy as np
 from ..runtime.ragged import positions_within
 from .corpus import Corpus
 
-# Short sentences ("Yes.", "he said") are in any two texts and are not compared.
+# shorter sentences ("Yes.", "he said") occur in any two texts and are not compared
 MIN_WORDS = 6
 CHUNK_SENTENCES = 100_000
-# fraction of the held-out words from which on a warning is given
-TOO_MUCH = 0.1
+# warn from this fraction of the held-out words on
+MAX_OVERLAP = 0.1
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -24,7 +24,7 @@ def warn_of_overlap(train: Corpus, heldout: Corpus) -> None:
     train, heldout (Corpus): The texts.
     """
     found = overlap(train, heldout)
-    if found >= TOO_MUCH:
+    if found >= MAX_OVERLAP:
         warnings.warn(
             f"{found:.0%} of the held-out text is part of the training text as well, so its "
             f"perplexity says little about other text. Give other files under [text] heldout.",
@@ -33,12 +33,12 @@ def warn_of_overlap(train: Corpus, heldout: Corpus) -> None:
 
 
 def overlap(train: Corpus, heldout: Corpus) -> float:
-    """Compare the sentences of two texts.
+    """Compute the fraction of a held-out text that is in the training text.
 
     train, heldout (Corpus): The texts.
-    RETURNS (float): The fraction of the held-out words, 0 to 1, in sentences that the training
-        text has too. Sentences of fewer than `MIN_WORDS` words count only if there are no longer
-        ones.
+    RETURNS (float): The fraction of the held-out words, 0 to 1, in sentences that occur in the
+        training text. Sentences of fewer than `MIN_WORDS` words count only if there are no longer
+        sentences.
     """
     lengths = np.diff(heldout.starts)
     if not len(lengths):
@@ -58,13 +58,13 @@ def overlap(train: Corpus, heldout: Corpus) -> float:
 
 
 def _word_hashes(corpus: Corpus) -> np.ndarray:
-    """RETURNS (ndarray): A hash of each distinct word, uint64 [n_words]."""
+    """Return a hash of each distinct word, uint64 [n_words]."""
     hashes = np.fromiter(map(hash, corpus.words), dtype=np.int64, count=len(corpus.words))
     return hashes.view(np.uint64)
 
 
 def _sentence_hashes(corpus: Corpus, words: np.ndarray, start: int, end: int) -> np.ndarray:
-    """RETURNS (ndarray): A hash of each sentence from `start` to `end`, uint64 [end - start]."""
+    """Return a hash of each sentence from `start` to `end`, uint64 [end - start]."""
     starts = np.asarray(corpus.starts[start : end + 1])
     lengths = np.diff(starts)
     tokens = np.asarray(corpus.tokens[starts[0] : starts[-1]])

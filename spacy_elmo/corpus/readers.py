@@ -1,7 +1,6 @@
-"""Files of text, read as chunks of sentences.
+"""Reading text files in chunks of sentences: running text, tokenized lines, JSONL and DocBins.
 
-Owns which format each file has, and what is said about a bad one. It
-leaves running text to spaCy, which it imports only for that, and writes nothing.
+spaCy is imported only to tokenize running text and to read DocBins.
 """
 
 import json
@@ -12,12 +11,7 @@ from functools import cached_property
 from io import BytesIO
 from itertools import groupby, islice
 from pathlib import Path
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    BinaryIO,
-    NamedTuple,
-)
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 from ..files.chunks import read_chunks
 from ..files.decoding import decode_text, normalize_line_ends, split_lines
@@ -32,19 +26,19 @@ if TYPE_CHECKING:
 
 TEXT, LINES, DOCS, RECORDS = "text", "lines", "docs", "records"
 SUFFIXES = {".txt": TEXT, ".spacy": DOCS, ".jsonl": RECORDS}
-# records of tokenized text that are numbered at once
-BATCH_RECORDS = 1000
-# JSON can say them, UTF-8 cannot
+# JSONL records of tokenized text in a chunk
+CHUNK_RECORDS = 1000
+# JSON can hold them, UTF-8 cannot
 SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
 class TextSettings:
-    """How files become sentences of words.
+    """How files are split into sentences and words.
 
     lang (str): Language of the spaCy tokenizer for running text.
     tokenized (bool): Whether text files hold a whitespace-tokenized sentence per line.
-    text_key (str): Where a JSONL record has its text. It may have "tokens" instead: a list
+    text_key (str): Key of the text in JSONL records. A record may have "tokens" instead: a list
         of words, which is one sentence, or a list of such lists.
     """
 
@@ -54,9 +48,9 @@ class TextSettings:
 
 
 class _Record(NamedTuple):
-    """A document: running text, or sentences of words."""
+    """A document of a JSONL file: running text, or tokenized sentences."""
 
-    number: int
+    document: int
     text: str
     sentences: list[list[str]]
     is_text: bool
@@ -65,12 +59,14 @@ class _Record(NamedTuple):
 def find_texts(
     patterns: PathLike | Sequence[PathLike], outputs: Sequence[PathLike] = ()
 ) -> list[Path]:
-    """Find files; see `find_files`.
+    """Find text files; see `find_files`.
 
-    patterns (Union[str, Path, Sequence]): Files, directories, or patterns such as
+    patterns (str | Path | Sequence[str | Path]): Files, directories, or patterns such as
         "books/**/*.txt".
-    outputs (Sequence[Union[str, Path]]): What is written, and so is not text to read.
-    RETURNS (List[Path]): The files, sorted, each once.
+    outputs (Sequence[str | Path]): Files and directories that the caller writes, which are not
+        read as text.
+    RETURNS (list[Path]): The files, sorted, each once.
+    RAISES (ValueError): If no pattern is given, or a pattern matches no file.
     """
     given = [patterns] if isinstance(patterns, (str, Path)) else patterns
     given = [pattern for pattern in given if str(pattern)]
@@ -80,9 +76,9 @@ def find_texts(
 
 
 class TextReader:
-    """Reads files of all formats.
+    """Read files of all formats.
 
-    settings (TextSettings): How they become sentences of words.
+    settings (TextSettings): How files are split into sentences and words.
     """
 
     def __init__(self, settings: TextSettings) -> None:
@@ -100,19 +96,21 @@ class TextReader:
         return Tokenizer(self.settings.lang)
 
     def kind(self, path: Path) -> str:
-        """RETURNS (str): The format of a file; an unknown suffix means text."""
+        """Return the format of a file by its suffix; an unknown suffix means text."""
         kind = SUFFIXES.get(Path(plain_name(path)).suffix, TEXT)
         return LINES if kind == TEXT and self.settings.tokenized else kind
 
     def chunks(
         self, path: Path, progress: Progress, digest: Digest | None = None
     ) -> Iterator[Chunk]:
-        """Read a file.
+        """Read a file in chunks.
 
         path (Path): The file.
-        progress (Callable[[int], Any]): Told of the bytes read.
-        digest (Optional[Digest]): Updated with these bytes.
-        YIELDS (Chunk): Its sentences.
+        progress (Callable[[int], Any]): Called with the number of bytes read since the last call.
+        digest (Digest | None): Updated with these bytes.
+        YIELDS (Chunk): The next sentences.
+        RAISES (ValueError): If the file is not of its format, or not UTF-8.
+        RAISES (ImportError): If the format requires spaCy, and it cannot be imported.
         """
         kind = self.kind(path)
         with open_bytes(path, progress, digest) as stream:
@@ -133,33 +131,36 @@ class TextReader:
         for is_text, group in groupby(records, key=lambda record: record.is_text):
             if is_text:
                 yield from self.tokenizer.chunks(
-                    (record.number, normalize_line_ends(piece.decode("utf8")))
+                    (record.document, normalize_line_ends(chunk.decode("utf8")))
                     for record in group
-                    for piece in read_chunks(BytesIO(record.text.encode()), lines=False)
+                    for chunk in read_chunks(BytesIO(record.text.encode()), lines=False)
                 )
                 continue
-            # as many as there are until the next running text
-            while batch := list(islice(group, BATCH_RECORDS)):
-                pairs = [(record.number, words) for record in batch for words in record.sentences]
-                yield Chunk.of_sentences([words for _, words in pairs], [n for n, _ in pairs])
+            while chunk_records := list(islice(group, CHUNK_RECORDS)):
+                sentences: list[list[str]] = []
+                documents: list[int] = []
+                for record in chunk_records:
+                    sentences += record.sentences
+                    documents += [record.document] * len(record.sentences)
+                yield Chunk.of_sentences(sentences, documents)
 
 
 def _parse_records(stream: BinaryIO, path: Path, text_key: str) -> Iterator[_Record]:
     offset = 0
-    for number, data in enumerate(stream):
-        place = f"{path}, line {number + 1}"
+    for index, data in enumerate(stream):
+        place = f"{path}, line {index + 1}"
         line = decode_text(data, path, offset)
         offset += len(data)
         try:
             if line.strip():
-                yield _make_record(number, json.loads(line), text_key, place)
+                yield _make_record(index, json.loads(line), text_key, place)
         except (json.JSONDecodeError, RecursionError) as error:
             raise ValueError(
                 f"{place}: this is not JSON ({error}). Each line must hold one JSON object."
             ) from error
 
 
-def _make_record(number: int, record: Any, text_key: str, place: str) -> _Record:
+def _make_record(index: int, record: Any, text_key: str, place: str) -> _Record:
     expected = f'expected {{"{text_key}": "some text"}} or {{"tokens": ["some", "words"]}}'
     if not isinstance(record, dict):
         raise ValueError(f"{place} holds a {type(record).__name__}; {expected}.")
@@ -167,14 +168,14 @@ def _make_record(number: int, record: Any, text_key: str, place: str) -> _Record
     if isinstance(tokens, list):
         sentences = tokens if all(isinstance(item, list) for item in tokens) else [tokens]
         if all(isinstance(word, str) for words in sentences for word in words):
-            return _Record(number, "", [_clean(words) for words in sentences], False)
-    # annotation tools write other things than words under "tokens", beside the text
+            return _Record(index, "", [_clean(words) for words in sentences], is_text=False)
+    # annotation tools write objects instead of words under "tokens", together with the text
     if isinstance(text, str):
-        return _Record(number, SURROGATES.sub("\ufffd", text), [], True)
+        return _Record(index, SURROGATES.sub("\ufffd", text), [], is_text=True)
     for key in (text_key, "tokens"):
         if key in record:
             found = f"a {type(record[key]).__name__} under {key!r}"
-            found = 'a list of other things than words under "tokens"' if key == "tokens" else found
+            found = 'a list of other values than words under "tokens"' if key == "tokens" else found
             raise ValueError(f"{place} has {found}; {expected}.")
     keys = ", ".join(map(repr, record)) or "no keys"
     raise ValueError(f"{place} has {keys}; {expected}.")

@@ -1,7 +1,6 @@
-"""Running text and Docs as chunks of sentences, by the rules that the component uses.
+"""Splitting running text and Docs into chunks of sentences, by the rules of the `elmo` component.
 
-Owns the work with spaCy, which is imported here and nowhere else in this package. It does
-not know of files other than DocBins.
+This is the only module of the package that imports spaCy.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,83 +15,84 @@ from spacy.vocab import create_vocab
 from ..text.segments import PunctSegments, Segmenter, SentenceSegments, segment_docs
 from .corpus_writer import Chunk
 
-# What is tokenized before its strings are forgotten, among them the tokenizer's own cache.
-BATCH_CHARS = 1_000_000
-BATCH_TOKENS = 200_000
+# size of a chunk of texts or Docs; the memory zone of a chunk bounds the tokenizer's string store
+CHUNK_CHARS = 1_000_000
+CHUNK_TOKENS = 200_000
 
 
 class Tokenizer:
-    """spaCy's tokenizer of a language.
+    """Tokenize text with spaCy's tokenizer for a language.
 
-    lang (str): The language, "en" for example.
+    lang (str): Language code, such as "en".
     """
 
     def __init__(self, lang: str) -> None:
         self.nlp = spacy.blank(lang)
 
     def chunks(self, texts: Iterable[tuple[int, str]]) -> Iterator[Chunk]:
-        """Tokenize pieces of text and cut them into sentences.
+        """Tokenize texts and split them into sentences.
 
-        texts (Iterable[Tuple[int, str]]): For each piece the number of its document, and
-            the text.
-        YIELDS (Chunk): The sentences.
+        texts (Iterable[tuple[int, str]]): The texts, each with the index of its document. A long
+            document comes as several texts.
+        YIELDS (Chunk): The next sentences.
         """
-        numbers: list[int] = []
-        pieces: list[str] = []
+        documents: list[int] = []
+        chunk: list[str] = []
         n_chars = 0
-        for number, text in texts:
-            numbers.append(number)
-            pieces.append(text)
+        for document, text in texts:
+            documents.append(document)
+            chunk.append(text)
             n_chars += len(text)
-            if n_chars >= BATCH_CHARS:
-                yield self._chunk(pieces, numbers)
-                numbers, pieces, n_chars = [], [], 0
-        yield self._chunk(pieces, numbers)
-
-    def _chunk(self, pieces: list[str], numbers: list[int]) -> Chunk:
-        with self.nlp.memory_zone():
-            docs = [self.nlp.tokenizer(text) for text in pieces]
-            return chunk_of_docs(docs, numbers, PunctSegments())
+            if n_chars >= CHUNK_CHARS:
+                yield self._tokenize(chunk, documents)
+                documents, chunk, n_chars = [], [], 0
+        yield self._tokenize(chunk, documents)
 
     def read_docs(self, stream: BinaryIO, path: Path) -> Iterator[Chunk]:
-        """Read a DocBin.
+        """Read a DocBin. Docs without sentence boundaries are split like running text.
 
-        stream, path: Its bytes, and its name for error messages.
-        YIELDS (Chunk): The sentences that are marked in the Docs; those of Docs without
-            such marks are cut as in running text.
+        stream (BinaryIO): The content of the file.
+        path (Path): The file, for error messages.
+        YIELDS (Chunk): The next sentences.
+        RAISES (ValueError): If the file is not a DocBin.
         """
-        # a vocabulary of its own, which goes when the file has been read
+        # a separate vocabulary, which is freed after the file
         vocab = create_vocab(self.nlp.lang, self.nlp.Defaults)
         data = stream.read()
         if not data:
             return
         try:
             doc_bin = DocBin().from_bytes(data)
-        except Exception as error:  # zlib's, msgpack's and spaCy's own kinds
+        except Exception as error:  # of zlib, msgpack or spaCy
             raise ValueError(
                 f"{path} cannot be read as a DocBin: {error}. Write it again with "
                 f"DocBin.to_disk, or give its text as a .txt file."
             ) from error
         del data
         docs: list[Doc] = []
-        numbers: list[int] = []
+        documents: list[int] = []
         n_tokens = 0
-        for number, doc in enumerate(doc_bin.get_docs(vocab)):
+        for document, doc in enumerate(doc_bin.get_docs(vocab)):
             docs.append(doc)
-            numbers.append(number)
+            documents.append(document)
             n_tokens += len(doc)
-            if n_tokens >= BATCH_TOKENS:
-                yield chunk_of_docs(docs, numbers, _segmenter_of(docs))
-                docs, numbers, n_tokens = [], [], 0
-        yield chunk_of_docs(docs, numbers, _segmenter_of(docs))
+            if n_tokens >= CHUNK_TOKENS:
+                yield chunk_of_docs(docs, documents, _segmenter_of(docs))
+                docs, documents, n_tokens = [], [], 0
+        yield chunk_of_docs(docs, documents, _segmenter_of(docs))
+
+    def _tokenize(self, texts: list[str], documents: list[int]) -> Chunk:
+        with self.nlp.memory_zone():
+            docs = [self.nlp.tokenizer(text) for text in texts]
+            return chunk_of_docs(docs, documents, PunctSegments())
 
 
-def chunk_of_docs(docs: Sequence[Doc], numbers: Sequence[int], segmenter: Segmenter) -> Chunk:
-    """Cut Docs into sentences, without whitespace tokens.
+def chunk_of_docs(docs: Sequence[Doc], documents: Sequence[int], segmenter: Segmenter) -> Chunk:
+    """Split Docs into sentences, without whitespace tokens.
 
     docs (Sequence[Doc]): The Docs.
-    numbers (Sequence[int]): For each Doc the number of the document it belongs to.
-    segmenter (Segmenter): Where sentences start.
+    documents (Sequence[int]): The index of the document that each Doc belongs to, ascending.
+    segmenter (Segmenter): Decides where sentences start.
     RETURNS (Chunk): The sentences.
     """
     segmented = segment_docs(docs, segmenter)
@@ -103,18 +103,22 @@ def chunk_of_docs(docs: Sequence[Doc], numbers: Sequence[int], segmenter: Segmen
     rank[order] = np.arange(len(order))
     starts = segmented.rows[np.cumsum(batch.lengths) - batch.lengths]
     docs_of_starts = np.searchsorted(np.cumsum(segmented.lengths), starts, side="right")
-    documents = np.array(numbers, dtype=np.int64)[docs_of_starts]
-    return Chunk([batch.words[i] for i in order], rank[batch.ids], batch.lengths, documents)
+    return Chunk(
+        words=[batch.words[i] for i in order],
+        ids=rank[batch.ids],
+        lengths=batch.lengths,
+        documents=np.array(documents, dtype=np.int64)[docs_of_starts],
+    )
 
 
 def _segmenter_of(docs: Sequence[Doc]) -> Segmenter:
-    # all Docs at once where none is marked
-    return _by_doc if any(map(_is_marked, docs)) else PunctSegments()
+    # PunctSegments processes all Docs at once
+    return _by_doc if any(map(_has_sentences, docs)) else PunctSegments()
 
 
 def _by_doc(doc: Doc) -> np.ndarray:
-    return (SentenceSegments() if _is_marked(doc) else PunctSegments())(doc)
+    return (SentenceSegments() if _has_sentences(doc) else PunctSegments())(doc)
 
 
-def _is_marked(doc: Doc) -> bool:
+def _has_sentences(doc: Doc) -> bool:
     return doc.has_annotation("SENT_START")

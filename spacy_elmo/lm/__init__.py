@@ -1,0 +1,1 @@
+"""The language model on top of a biLM: softmaxes, vocabulary, evaluation and scoring."""

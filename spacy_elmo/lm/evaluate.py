@@ -1,7 +1,4 @@
-"""The perplexity of a text: every word of it counted once, nothing sampled or dropped.
-
-Owns how a text is read for evaluation and what is reported of it.
-"""
+"""The perplexity of a text, over all of its words, without sampling or dropout."""
 
 import math
 from dataclasses import dataclass
@@ -10,22 +7,25 @@ import torch
 
 from ..corpus.corpus import Corpus
 from ..runtime.workers import Workers
-from .language_model import LanguageModel, codes_to_ids
-from .windows import Passage
+from .evaluation_windows import EvaluationWindows
+from .language_model import LanguageModel
+from .word_codes import codes_to_ids
 
 MAX_ROWS, N_STEPS = 256, 32
-# positions of a row at least, so that few of them are the first after a state of zeros
+# at least this many positions in a row, so that few of them follow the zero start state
 MIN_LENGTH = 500
+# exp of more overflows float64
+MAX_LOSS = 700
 
 
 @dataclass(frozen=True)
 class Perplexity:
-    """Over all words of a text and the ends of its sentences.
+    """Perplexity over all words of a text and the ends of its sentences.
 
-    forward, backward (float): Of each direction; a model with one direction has the same
-        in both.
+    forward, backward (float): The perplexity of each direction; equal for a model with one
+        direction.
     n_positions (int): Words predicted, in each direction.
-    unknown (float): Share of them that are not in the vocabulary.
+    unknown (float): The fraction of these words, 0 to 1, that are not in the vocabulary.
     """
 
     forward: float
@@ -35,11 +35,13 @@ class Perplexity:
 
     @property
     def geometric(self) -> float:
-        """The exponential of the two directions' mean loss, which the original reports."""
+        """The exponential of the mean loss of both directions, as the original implementation
+        reports it."""
         return math.sqrt(self.forward * self.backward)
 
     @property
     def arithmetic(self) -> float:
+        """The mean of the perplexities of both directions."""
         return (self.forward + self.backward) / 2
 
 
@@ -51,15 +53,16 @@ def evaluate(
     precision: str = "float32",
     n_rows: int | None = None,
 ) -> Perplexity:
-    """Perplexity of a text in its order, states carried from sentence to sentence.
+    """Compute the perplexity of a text, with the LSTM states carried from sentence to sentence.
 
     model (LanguageModel): The model.
     corpus (Corpus): The text.
     workers (Workers): The processes that share the work.
-    precision (str): "float32", or "bfloat16" for the matrix products.
-    n_rows (Optional[int]): Stretches that the text is divided into and that are read side by
-        side, each from a state of zeros; None for as many as are long enough.
-    RETURNS (Perplexity): Its perplexity.
+    precision (str): "float32", or "bfloat16" for matrix products in bfloat16.
+    n_rows (int | None): Rows that the text is divided into. Each starts from a zero state. None
+        for at most `MAX_ROWS` rows of at least `MIN_LENGTH` positions.
+    RETURNS (Perplexity): The perplexity of both directions.
+    RAISES (ValueError): If the text has no sentence.
     """
     if not corpus.n_sentences:
         raise ValueError("There is no sentence in the text to evaluate on.")
@@ -67,11 +70,12 @@ def evaluate(
     ids = codes_to_ids(model.vocab, corpus.words)
     table = model.word_table(corpus.words, precision)
     n_directions = model.bilm.options.n_directions
-    passage = Passage(corpus, n_rows, N_STEPS)
-    passage.share(workers.rank, workers.size)
-    state = model.bilm.zero_state(len(passage.lengths))
+    windows = EvaluationWindows(corpus, n_rows, N_STEPS)
+    windows.select_shard(workers.rank, workers.size)
+    state = model.bilm.zero_state(len(windows.lengths))
+    # the loss of each direction, the positions, and the unknown words among them
     totals = torch.zeros(n_directions + 2, dtype=torch.float64, device="cpu")
-    for active, read, follows in passage:
+    for active, read, follows in windows:
         read, targets = read[:n_directions], ids[follows[:n_directions]]
         x = model.look_up(table, torch.from_numpy(read).to(model.device))
         top, state = model.outputs(x, active, state, precision)
@@ -79,10 +83,13 @@ def evaluate(
             totals[d] += model.head(h, row).item()
         totals[-2] += read.shape[1]
         totals[-1] += (targets[0] == model.vocab.unknown).sum()
-    totals = workers.sum(totals).cpu()
-    n_positions = int(totals[-2])
-    forward, backward = (
-        math.exp(float(total) / n_positions) if total / n_positions < 700 else math.inf
-        for total in (totals[0], totals[n_directions - 1])
-    )
-    return Perplexity(forward, backward, n_positions, float(totals[-1]) / n_positions)
+    losses = workers.sum(totals).cpu().tolist()
+    n_positions, n_unknown = int(losses[-2]), losses[-1]
+    forward = _perplexity(losses[0], n_positions)
+    backward = _perplexity(losses[n_directions - 1], n_positions)
+    return Perplexity(forward, backward, n_positions, n_unknown / n_positions)
+
+
+def _perplexity(total_loss: float, n_positions: int) -> float:
+    mean = total_loss / n_positions
+    return math.exp(mean) if mean < MAX_LOSS else math.inf

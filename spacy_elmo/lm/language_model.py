@@ -1,14 +1,8 @@
-"""A biLM with its softmax and vocabulary: what is trained, saved and asked for
-probabilities.
-
-Owns how words read and words to predict become losses, and the files beside the biLM's
-own. Where words come from and what happens with the gradients is not known here.
-"""
+"""A biLM with its softmax and vocabulary: trained, saved, loaded and scored with as one model."""
 
 import json
 from pathlib import Path
 
-import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -21,22 +15,24 @@ from ..lstm.lstm import LSTMLayer
 from ..runtime.torch_scope import own_random_state, own_training_settings
 from ..weights import load_bilm, store
 from ..weights.build import check_finite, check_shapes
+from .lm_files import HEAD, NAMES, VOCAB, is_language_model
 from .lm_head import LMHead, make_head
 from .sampler import Sample
 from .softmax import sampled_cross_entropy
 from .vocab import Vocab
 
-WORDS_AT_ONCE = 4096
+CHUNK_WORDS = 4096
 
-Weights = list[nn.Parameter]
+Params = list[nn.Parameter]
 
 
 class LanguageModel(nn.Module):
-    """Predicts each word from those before it, and from those after it.
+    """Predict each word from the words before it, and from the words after it.
 
-    bilm (BiLM): The layers.
+    bilm (BiLM): The biLM.
     head (LMHead): The softmax, shared by both directions.
-    vocab (Vocab): The words that the classes stand for.
+    vocab (Vocab): The word of each class.
+    RAISES (ValueError): If softmax and vocabulary differ in size.
     """
 
     def __init__(self, bilm: BiLM, head: LMHead, vocab: Vocab) -> None:
@@ -47,43 +43,94 @@ class LanguageModel(nn.Module):
             )
         self.bilm, self.head, self.vocab = bilm, head, vocab
 
+    @classmethod
+    @own_training_settings()
+    def load(cls, path: PathLike) -> "LanguageModel":
+        """Load what `save` wrote.
+
+        path (str | Path): The directory.
+        RETURNS (LanguageModel): The model, frozen, on the CPU.
+        RAISES (ValueError): If the directory lacks the softmax or the vocabulary, or a file is
+            damaged or belongs to another model.
+        """
+        path = Path(path)
+        if not is_language_model(path):
+            raise ValueError(
+                f"{path} holds no language model: {HEAD} or {VOCAB} is missing. Weights converted "
+                f"from other formats have no softmax; `spacy elmo pretrain` writes both files."
+            )
+        bilm = load_bilm(path)
+        vocab = Vocab.from_file(path / VOCAB)
+        store.check(path, VOCAB)
+        source = str(path / HEAD)
+        file = TensorFile(path / HEAD, source, known=(store.METADATA,))
+        try:
+            cutoffs = json.loads(file.metadata[store.METADATA])["cutoffs"]
+            with own_random_state():
+                head = make_head(len(vocab), bilm.options.projection_dim, cutoffs)
+        except (ValueError, KeyError, TypeError, RuntimeError, RecursionError) as error:
+            raise ValueError(f"{source} is not a complete softmax file: {error}.") from error
+        expected = {name: tuple(x.shape) for name, x in head.state_dict().items()}
+        check_shapes(file.tensors, expected, source)
+        store.check(path, HEAD)
+        check_finite(file.tensors, source)
+        head.load_state_dict(file.tensors)
+        return cls(bilm, head.requires_grad_(False), vocab)
+
     @property
     def device(self) -> torch.device:
         return self.bilm.device
 
-    def kinds_of_weights(self) -> tuple[Weights, Weights, Weights]:
-        """RETURNS (Tuple[List[nn.Parameter], ...]): What an optimizer may treat differently:
-        all others, matrices that lead from layer to layer, and those of an LSTM's gates."""
+    def parameter_groups(self) -> tuple[Params, Params, Params]:
+        """Group the parameters for an optimizer that treats matrices separately.
+
+        RETURNS (tuple[list[Parameter], ...]): Vectors and embeddings; matrices between layers; and
+            the matrices of the LSTM gates.
+        """
+        matrices: Params = []
+        gates: Params = []
         tokens = self.bilm.tokens
-        dense = [] if tokens.projection is None else [tokens.projection]
+        dense: list[nn.Module] = [] if tokens.projection is None else [tokens.projection]
         dense += [] if tokens.char_cnn is None else [*tokens.char_cnn.highways]
-        matrices = [param for part in dense for param in part.parameters() if param.dim() == 2]
-        gates: Weights = []
+        for module in dense:
+            matrices += [param for param in module.parameters() if param.dim() == 2]
         for layer in self.bilm.layers:
             assert isinstance(layer, LSTMLayer)
             gates += [layer.input_weight, layer.state_weight]
             matrices += [] if layer.projection is None else [layer.projection]
-        known = {id(param) for param in (*matrices, *gates)}
-        return [param for param in self.parameters() if id(param) not in known], matrices, gates
+        grouped = {id(param) for param in (*matrices, *gates)}
+        others = [param for param in self.parameters() if id(param) not in grouped]
+        return others, matrices, gates
 
     def embed(self, spelling: Spelling, precision: str = "float32") -> Tensor:
-        """RETURNS (Tensor): Vectors of words, float32 [n_words, P]."""
+        """Return the token vectors of words.
+
+        spelling (Spelling): The words.
+        precision (str): "float32", or "bfloat16" for matrix products in bfloat16.
+        RETURNS (Tensor): float32 [n_words, P].
+        """
         half = precision == "bfloat16"
         with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
             return self.bilm.tokens.embed(spelling).float()
 
     def word_table(self, words: list[str], precision: str = "float32") -> Tensor:
-        """RETURNS (Tensor): Vectors of the words around a sentence and of others
-        [2 + n_words, P], made a part at a time."""
+        """Return the token vectors of the two boundary words and of other words, computed in
+        chunks of `CHUNK_WORDS` words.
+
+        words (list[str]): The other words.
+        precision (str): As for `embed`.
+        RETURNS (Tensor): float32 [2 + n_words, P].
+        """
         spelling = self.bilm.tokens.spell(words)
-        starts = range(0, 2 + len(words), WORDS_AT_ONCE)
-        return torch.cat([self.embed(spelling[i : i + WORDS_AT_ONCE], precision) for i in starts])
+        starts = range(0, 2 + len(words), CHUNK_WORDS)
+        return torch.cat([self.embed(spelling[i : i + CHUNK_WORDS], precision) for i in starts])
 
     def look_up(self, table: Tensor, places: Tensor) -> Tensor:
-        """RETURNS (Tensor): Inputs of the layers [n_directions, R, P].
+        """Look up the token vectors that the layers read.
 
-        table (Tensor): Vectors of words [n_words, P].
-        places (Tensor): Which of them each position reads, int64 [n_directions, R].
+        table (Tensor): Token vectors [n_words, P].
+        places (Tensor): Row of the table for each position, int64 [n_directions, R].
+        RETURNS (Tensor): float32 [n_directions, R, P].
         """
         # the backward pass of index_select is far faster than that of indexing
         return table.index_select(0, places.flatten()).view(*places.shape, -1)
@@ -96,17 +143,18 @@ class LanguageModel(nn.Module):
         precision: str = "float32",
         dropout: float = 0.0,
     ) -> tuple[Tensor, State]:
-        """The top layer over packed rows.
+        """Run the layers over packed rows.
 
-        x (Tensor): Vectors of the words read [n_directions, R, P].
-        active (List[int]): Rows running at each step; they sum to R.
-        state (State): The rows' states before the first step.
-        precision (str): "float32", or "bfloat16" for the matrix products; "int8" for those of
-            the LSTMs, on a CPU and without gradients.
-        dropout (float): Share of each layer's inputs, and of the outputs, to drop.
-        RETURNS (Tuple[Tensor, State]): float32 [n_directions, R, P] and the states after it.
+        x (Tensor): Token vectors of the words read, float32 [n_directions, R, P].
+        active (list[int]): Active rows at each step; they sum to R.
+        state (State): States of the rows before the first step.
+        precision (str): "float32"; "bfloat16" for matrix products in bfloat16; "int8" for the
+            matrix products of the LSTMs in int8, on a CPU and without gradients.
+        dropout (float): Dropout rate of the inputs of each layer and of the outputs.
+        RETURNS (tuple[Tensor, State]): Outputs of the top layer, float32 [n_directions, R, P], and
+            the states after the last step.
         """
-        layers, state = self.bilm.run_layers(x, active, state, precision, dropout)
+        layers, state = self.bilm.run_layers(x, active, state, precision=precision, dropout=dropout)
         top = nn.functional.dropout(layers[-1], dropout) if dropout else layers[-1]
         return top, state
 
@@ -120,24 +168,32 @@ class LanguageModel(nn.Module):
         dropout: float = 0.0,
         samples: list[Sample] | None = None,
     ) -> tuple[Tensor, State]:
-        """Losses of the directions. Parameters as for `outputs`, and:
+        """Compute the loss of each direction.
 
-        targets (Tensor): The class that follows each position, int64 [n_directions, R].
-        samples (Optional[List[Sample]]): The classes that each direction's targets are told
-            from, where these are not all.
-        RETURNS (Tuple[Tensor, State]): Mean negative log-likelihood of each direction
+        x, active, state, precision, dropout: As for `outputs`.
+        targets (Tensor): Class to predict at each position, int64 [n_directions, R].
+        samples (list[Sample] | None): The samples of each direction for the sampled softmax; None
+            for the full or the adaptive softmax.
+        RETURNS (tuple[Tensor, State]): Mean negative log-likelihood of each direction
             [n_directions], and the states after the last step.
         """
-        top, state = self.outputs(x, active, state, precision, dropout)
+        top, state = self.outputs(x, active, state, precision=precision, dropout=dropout)
         dtype = torch.bfloat16 if precision == "bfloat16" else None
         losses: list[Tensor] = []
-        for d, (h, follows) in enumerate(zip(top, targets)):
+        for d, (h, classes) in enumerate(zip(top, targets)):
             if samples is None:
-                losses.append(self.head(h, follows, dtype))
+                losses.append(self.head(h, classes, dtype))
                 continue
-            weight, bias = self.head.weight, self.head.bias
-            sample = samples[d].classes, samples[d].corrections
-            losses.append(sampled_cross_entropy(h, weight, bias, follows, *sample, dtype))
+            loss = sampled_cross_entropy(
+                h,
+                self.head.weight,
+                self.head.bias,
+                classes,
+                samples=samples[d].classes,
+                corrections=samples[d].corrections,
+                dtype=dtype,
+            )
+            losses.append(loss)
         return torch.stack(losses) / targets.shape[1], state
 
     def forward(
@@ -151,71 +207,32 @@ class LanguageModel(nn.Module):
         dropout: float = 0.0,
         samples: list[Sample] | None = None,
     ) -> tuple[Tensor, State]:
-        """As `losses`, from words as they are spelled.
+        """Embed words and compute the loss of each direction.
 
-        spelling (Spelling): The words that are read.
-        places (Tensor): Which of them each position reads, int64 [n_directions, R].
+        spelling (Spelling): The distinct words read.
+        places (Tensor): Index into these words for each position, int64 [n_directions, R].
+        targets, active, state, precision, dropout, samples: As for `losses`.
+        RETURNS (tuple[Tensor, State]): As for `losses`.
         """
         x = self.look_up(self.embed(spelling, precision), places)
-        return self.losses(x, targets, active, state, precision, dropout, samples)
+        return self.losses(
+            x, targets, active, state, precision=precision, dropout=dropout, samples=samples
+        )
 
     def save(self, path: PathLike) -> None:
-        """Write a directory that loads as a biLM everywhere, with `lm_head.safetensors` and
-        `vocab.txt` beside the biLM's files; whole or not at all.
+        """Write a directory that also loads as a biLM, as a whole or not at all.
 
-        path (Union[str, Path]): The directory; replaced if there is a biLM in it.
+        path (str | Path): The directory; replaced if it holds a biLM.
+        RAISES (ValueError): If the directory holds anything other than a biLM or a language model.
         """
 
         def write_head(folder: Path) -> None:
-            tensors = {name: x.detach().cpu().contiguous() for name, x in self.head_tensors()}
+            head = self.head.state_dict()
+            tensors = {name: x.detach().cpu().contiguous() for name, x in head.items()}
             config = json.dumps({"cutoffs": list(self.head.cutoffs)})
-            safetensors.torch.save_file(tensors, folder / store.HEAD, {store.METADATA: config})
-            self.vocab.to_file(folder / store.VOCAB)
+            safetensors.torch.save_file(tensors, folder / HEAD, {store.METADATA: config})
+            self.vocab.to_file(folder / VOCAB)
 
-        store.write(self.bilm, path, extras=write_head, start=self.bilm.warm_start())
-
-    def head_tensors(self) -> list[tuple[str, Tensor]]:
-        return list(self.head.state_dict().items())
-
-    @staticmethod
-    def is_saved(path: PathLike) -> bool:
-        """RETURNS (bool): Whether a directory holds a softmax and a vocabulary."""
-        return (Path(path) / store.HEAD).is_file() and (Path(path) / store.VOCAB).is_file()
-
-    @classmethod
-    @own_training_settings()
-    def load(cls, path: PathLike) -> "LanguageModel":
-        """Read what `save` wrote.
-
-        path (Union[str, Path]): The directory.
-        RETURNS (LanguageModel): The model, frozen, on the CPU.
-        """
-        path = Path(path)
-        if not cls.is_saved(path):
-            raise ValueError(
-                f"{path} holds no language model: {store.HEAD} or {store.VOCAB} is missing. Files "
-                f"made for vectors alone have no softmax; `spacy elmo pretrain` writes both."
-            )
-        bilm = load_bilm(path)
-        vocab = Vocab.from_file(path / store.VOCAB)
-        store.check(path, store.VOCAB)
-        source = str(path / store.HEAD)
-        file = TensorFile(path / store.HEAD, source, known=(store.METADATA,))
-        try:
-            cutoffs = json.loads(file.metadata[store.METADATA])["cutoffs"]
-            with own_random_state():
-                head = make_head(len(vocab), bilm.options.projection_dim, cutoffs)
-        except (ValueError, KeyError, TypeError, RuntimeError, RecursionError) as error:
-            raise ValueError(f"{source} is not a whole softmax file: {error}.") from error
-        expected = {name: tuple(x.shape) for name, x in head.state_dict().items()}
-        check_shapes(file.tensors, expected, source)
-        store.check(path, store.HEAD)
-        check_finite(file.tensors, source)
-        head.load_state_dict(file.tensors)
-        return cls(bilm, head.requires_grad_(False), vocab)
-
-
-def codes_to_ids(vocab: Vocab, words: list[str]) -> np.ndarray:
-    """RETURNS (ndarray): The class of each code of a corpus with these words (see
-    `windows`), int64 [2 + n_words]."""
-    return np.concatenate([[vocab.start, vocab.end], vocab.ids(words)]).astype(np.int64)
+        store.write(
+            self.bilm, path, extras=write_head, extra_names=NAMES, start=self.bilm.warm_start()
+        )

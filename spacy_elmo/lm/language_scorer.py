@@ -1,8 +1,4 @@
-"""What a language model makes of sentences: probabilities of their words, and words that
-could stand in a place.
-
-Owns which output predicts which word. Each sentence is scored by itself.
-"""
+"""Probabilities of words in sentences, and likely substitutes for a word."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,23 +13,23 @@ from ..bilm.bilm import MAX_TOKENS, PRECISIONS, START_STATES, WARM, State
 from ..files.paths import PathLike
 from ..lstm.packing import pack
 from ..runtime.devices import device_of_gpu_id
-from ..runtime.ragged import concatenated_ranges, positions_within
+from ..runtime.ragged import concatenated_ranges
 from ..runtime.torch_scope import own_torch_settings
 from .language_model import LanguageModel
 from .vocab import SPECIAL
 
-# log-probabilities held at once
+# log-probabilities in memory at once
 MAX_ELEMENTS = 2**22
 
 
 @dataclass(frozen=True)
 class SentenceScore:
-    """Natural logarithms of the probabilities of a sentence of n words.
+    """Log-probabilities (natural logarithms) of the words of a sentence of n words.
 
-    forward (ndarray): Of each word given those before it, and last of the sentence's end,
-        float32 [n + 1].
-    backward (Optional[ndarray]): First of the sentence's start, and of each word given
-        those after it, float32 [n + 1]; None if the model reads forwards only.
+    forward (ndarray): The log-probability of each word given the words before it, and of the end
+        of the sentence, float32 [n + 1].
+    backward (ndarray | None): The log-probability of the start of the sentence, and of each word
+        given the words after it, float32 [n + 1]; None if the model has no backward direction.
     """
 
     forward: np.ndarray
@@ -41,23 +37,29 @@ class SentenceScore:
 
 
 class Substitute(NamedTuple):
-    """word (str): A word of the vocabulary.
-    probability (float): How likely it is in the place."""
+    """A word that could stand in the place of another.
+
+    word (str): A word of the vocabulary.
+    probability (float): Its probability in this place.
+    """
 
     word: str
     probability: float
 
 
 class LanguageScorer:
-    """Ask a pretrained language model for probabilities.
+    """Compute probabilities with a pretrained language model.
 
-    Words outside the vocabulary have the probability of <UNK>; read, they are spelled like
-    all others.
+    A word outside the vocabulary is scored with the probability of <UNK>. As context it is read by
+    its characters, like every other word.
 
-    path (Union[str, Path]): A directory that `spacy elmo pretrain` wrote.
-    gpu_id (int): The GPU to use, -1 for the CPU.
-    start_state (str): State at the start of a sentence: "warm" (a constant) or "zero".
-    precision (str): "float32", or "bfloat16" or, on a CPU, "int8" for the LSTMs' matrix products.
+    path (str | Path): A directory that `spacy elmo pretrain` wrote.
+    gpu_id (int): GPU ID, or -1 for the CPU.
+    start_state (str): LSTM state at the start of a sentence: "warm" (a constant) or "zero".
+    precision (str): "float32"; or, for the matrix products of the LSTMs, "bfloat16" or "int8" (on
+        a CPU).
+    RAISES (ValueError): If a setting is unknown, the GPU does not exist, or the directory holds no
+        language model or a damaged one.
     """
 
     def __init__(
@@ -84,55 +86,58 @@ class LanguageScorer:
     def score(
         self, sentences: Sequence[Sequence[str]], max_tokens: int = MAX_TOKENS
     ) -> list[SentenceScore]:
-        """Log-probabilities of all words. Those of a sentence do not depend on the others.
+        """Compute the log-probability of every word. Each sentence is scored independently.
 
         sentences (Sequence[Sequence[str]]): The words of each sentence.
-        max_tokens (int): Words run at once; bounds the memory.
-        RETURNS (List[SentenceScore]): For each sentence in its order.
-        RAISES (ValueError): If `max_tokens` is less than 1.
+        max_tokens (int): At most this many words in a batch, which bounds the memory.
+        RETURNS (list[SentenceScore]): The scores of each sentence, in order.
+        RAISES (ValueError): If `max_tokens` is less than 1, `sentences` is not a list of lists of
+            strings, or the model gives probabilities that are not finite.
         """
         if max_tokens < 1:
             raise ValueError(f"max_tokens is {max_tokens}; it must be at least 1.")
         batch = WordBatch.from_sentences(sentences)
-        ids = self.model.vocab.ids(batch.words)[batch.ids] if len(batch.ids) else batch.ids
-        # a sentence has one prediction more than it has words
+        vocab = self.model.vocab
+        ids = vocab.ids(batch.words)[batch.ids] if len(batch.ids) else batch.ids
+        # a sentence has one prediction more than words
         ends = np.cumsum(batch.lengths + 1)
+        starts = ends - batch.lengths - 1
         n_directions = self.model.bilm.options.n_directions
-        found = np.empty((n_directions, ends[-1] if len(ends) else 0), dtype=np.float32)
-        for part, top, rows in self._run(batch, max_tokens):
-            lengths = batch.lengths[part]
-            where = concatenated_ranges((ends - batch.lengths - 1)[part], lengths + 1)
-            words = ids[batch.tokens_of(part)]
-            after_last, first = np.cumsum(lengths), np.cumsum(lengths) - lengths
+        scores = np.empty((n_directions, ends[-1] if len(ends) else 0), dtype=np.float32)
+        for selected, top, rows in self._run(batch, max_tokens):
+            lengths = batch.lengths[selected]
+            where = concatenated_ranges(starts[selected], lengths + 1)
+            words = ids[batch.tokens_of(selected)]
             targets = (
-                np.insert(words, after_last, self.model.vocab.end),
-                np.insert(words, first, self.model.vocab.start),
+                np.insert(words, np.cumsum(lengths), vocab.end),
+                np.insert(words, np.cumsum(lengths) - lengths, vocab.start),
             )
             for d in range(n_directions):
-                found[d, where] = self._of_targets(top[d, rows[d]], targets[d])
-        if not np.isfinite(found).all():
-            wrong = int(np.flatnonzero(~np.isfinite(found).all(axis=0))[0])
+                scores[d, where] = self._target_log_probs(top[d, rows[d]], targets[d])
+        if not np.isfinite(scores).all():
+            wrong = int(np.flatnonzero(~np.isfinite(scores).all(axis=0))[0])
             raise _not_finite(sentences[int(np.searchsorted(ends, wrong, side="right"))])
-        forward, backward = found[0], found[1] if n_directions > 1 else None
+        forward, backward = scores[0], scores[1] if n_directions > 1 else None
         return [
             SentenceScore(forward[a:b], None if backward is None else backward[a:b])
-            for a, b in zip(ends - batch.lengths - 1, ends)
+            for a, b in zip(starts, ends)
         ]
 
     @own_torch_settings()
     @torch.no_grad()
     def substitutes(self, sentence: Sequence[str], index: int, n: int = 10) -> list[Substitute]:
-        """The likeliest words in a place of a sentence, the word that is there left aside.
+        """Find the most probable words in the place of a word.
 
-        Each direction gives a distribution p over the words from one side of the context.
-        They are taken as independent witnesses: their product, p_forward(w) p_backward(w),
-        is scaled to a sum of 1 over the vocabulary. <S>, </S> and <UNK> are left out.
+        Each direction gives a distribution p over the vocabulary from one side of the context.
+        Their product p_forward(w) p_backward(w), which takes the two sides as independent, is
+        normalized over the vocabulary without <S>, </S> and <UNK>. The word itself is not read.
 
         sentence (Sequence[str]): The words.
-        index (int): Which of them to find substitutes for; from the end if negative.
-        n (int): How many.
-        RETURNS (List[Substitute]): The likeliest first.
-        RAISES (ValueError): If there is no such word, or `n` is below zero or no whole number.
+        index (int): Index of the word to substitute; negative indices count from the end.
+        n (int): At most this many substitutes.
+        RETURNS (list[Substitute]): The most probable first.
+        RAISES (ValueError): If the sentence has no such word, `n` is not a whole number of at least
+            0, or the model gives probabilities that are not finite.
         """
         if not isinstance(n, int) or n < 0:
             raise ValueError(f"n is {n!r}; it must be a whole number of substitutes, 0 or more.")
@@ -143,70 +148,70 @@ class LanguageScorer:
         index %= length
         vocab = self.model.vocab
         ((_, top, rows),) = self._run(batch, MAX_TOKENS)
-        # predictions: forward those of the words and the end, backward of the start and the words
-        places = (index, index + 1)
-        logs = torch.zeros(len(vocab), dtype=torch.float64, device="cpu")
+        # forward predicts the words and the end, backward the start and the words
+        predictions = (index, index + 1)
+        log_probs = torch.zeros(len(vocab), dtype=torch.float64, device="cpu")
         for d in range(self.model.bilm.options.n_directions):
-            h = top[d, rows[d][places[d], None]]
-            logs += self.model.head.log_probs(h)[0].double().cpu()
-        if not torch.isfinite(logs).all():
+            h = top[d, rows[d][predictions[d], None]]
+            log_probs += self.model.head.log_probs(h)[0].double().cpu()
+        if not torch.isfinite(log_probs).all():
             raise _not_finite(sentence)
-        logs[[vocab.start, vocab.end, vocab.unknown]] = -torch.inf
-        best = torch.softmax(logs, dim=0).topk(min(n, len(vocab) - len(SPECIAL)))
+        log_probs[[vocab.start, vocab.end, vocab.unknown]] = -torch.inf
+        best = torch.softmax(log_probs, dim=0).topk(min(n, len(vocab) - len(SPECIAL)))
         return [
             Substitute(vocab.words[word], probability)
             for word, probability in zip(best.indices.tolist(), best.values.tolist())
         ]
 
     def _run(
-        self, batch: WordBatch, max_tokens: int
-    ) -> Iterator[tuple[np.ndarray, Tensor, list[Tensor]]]:
-        """Run the model over a batch, a part at a time.
+        self, words: WordBatch, max_tokens: int
+    ) -> Iterator[tuple[np.ndarray, Tensor, tuple[Tensor, Tensor]]]:
+        """Run the model in batches of at most `max_tokens` words.
 
-        YIELDS (Tuple[ndarray, Tensor, List[Tensor]]): The sentences of a part, the top layer
-            [n_directions, R, P], and for each direction its row for each prediction, in the
+        YIELDS (tuple[ndarray, Tensor, tuple[Tensor, Tensor]]): The sentences of a batch; the top
+            layer [n_directions, R, P]; and for each direction the row of each prediction, in the
             order of the text.
         """
         model = self.model
-        bilm, table = model.bilm, model.word_table(batch.words)
-        n_directions = bilm.options.n_directions
-        for part in batch.parts(max_tokens):
-            lengths = batch.lengths[part]
-            packing = pack(batch.ids[batch.tokens_of(part)], lengths)
+        table = model.word_table(words.words)
+        n_directions = model.bilm.options.n_directions
+        for selected in words.parts(max_tokens):
+            lengths = words.lengths[selected]
+            packing = pack(words.ids[words.tokens_of(selected)], lengths)
             x = model.look_up(table, packing.inputs[:n_directions].to(model.device))
-            state = _start(model, self.start_state, len(part))
+            state = _start(model, self.start_state, len(selected))
             top, _ = model.outputs(x, packing.active, state, self.precision)
-            # what is read at step t is in the rows from offsets[t] on, longest sentence first
-            offsets = np.concatenate([[0], np.cumsum(packing.active)])
-            rank = np.empty_like(lengths)
-            rank[packing.order.numpy()] = np.arange(len(lengths))
-            within, rank = positions_within(lengths + 1), np.repeat(rank, lengths + 1)
-            steps = (within, np.repeat(lengths, lengths + 1) - within)
-            rows = [torch.from_numpy(offsets[step] + rank).to(model.device) for step in steps]
-            yield part, top, rows
+            # the boundary word that a sentence starts with is read in the first step, whose rows
+            # are the sentences from the longest to the shortest
+            first_rows = np.argsort(packing.order.numpy())
+            forward, backward = packing.outputs.numpy()
+            forward = np.insert(forward, np.cumsum(lengths) - lengths, first_rows)
+            backward = np.insert(backward, np.cumsum(lengths), first_rows)
+            rows = torch.from_numpy(np.stack([forward, backward])).to(model.device)
+            yield selected, top, (rows[0], rows[1])
 
-    def _of_targets(self, h: Tensor, targets: np.ndarray) -> np.ndarray:
-        """Log-probabilities of the targets [N] after outputs [N, P], some rows at a time."""
+    def _target_log_probs(self, h: Tensor, targets: np.ndarray) -> np.ndarray:
+        """Return the log-probabilities of targets [N] given outputs [N, P], computed in chunks."""
         n_rows = max(1, MAX_ELEMENTS // len(self.model.vocab))
-        wanted = torch.from_numpy(targets).to(h.device)[:, None]
-        parts = [
-            self.model.head.log_probs(rows).gather(1, of)[:, 0]
-            for rows, of in zip(h.split(n_rows), wanted.split(n_rows))
-        ]
-        found: np.ndarray = torch.cat(parts).cpu().numpy()
-        return found
+        classes = torch.from_numpy(targets).to(h.device)[:, None]
+        found = torch.empty(len(h), dtype=torch.float32, device=h.device)
+        for start in range(0, len(h), n_rows):
+            rows = slice(start, start + n_rows)
+            found[rows] = self.model.head.log_probs(h[rows]).gather(1, classes[rows])[:, 0]
+        log_probs: np.ndarray = found.cpu().numpy()
+        return log_probs
 
 
 def _not_finite(sentence: Sequence[str]) -> ValueError:
     text = " ".join(sentence)
     return ValueError(
         f"The language model gives probabilities that are not finite (NaN or zero) for the "
-        f"sentence {text!r:.200}. Its weights are damaged or its training broke down: load others."
+        f"sentence {text!r:.200}. Its weights are damaged or its training diverged: load others."
     )
 
 
 def _start(model: LanguageModel, start_state: str, n_rows: int) -> State:
-    """The state that each of some sentences starts from."""
+    """Return the start state of `n_rows` sentences."""
     zero = model.bilm.zero_state(n_rows)
     if start_state != WARM:
         return zero

@@ -1,9 +1,4 @@
-"""From a language model's outputs to the probabilities of words.
-
-Owns the softmax layers that both directions share: over all words at once, or in
-clusters by frequency. Which words the classes are, and how training samples them, is
-not known here.
-"""
+"""Softmax layers over the vocabulary, shared by both directions: full and adaptive."""
 
 from collections.abc import Sequence
 
@@ -14,7 +9,7 @@ from .softmax import cross_entropy
 
 
 class FullSoftmax(nn.Module):
-    """log softmax(W h + b).
+    """Compute log softmax(W h + b) over the whole vocabulary.
 
     n_words (int): Classes V.
     dim (int): Width P of the outputs.
@@ -32,35 +27,47 @@ class FullSoftmax(nn.Module):
     def n_words(self) -> int:
         return len(self.bias)
 
-    def start_at(self, probabilities: Tensor) -> None:
-        """Make the model predict these probabilities [V], near enough, before training."""
+    def init_bias(self, probabilities: Tensor) -> None:
+        """Initialize the bias so that an untrained model approximately predicts these
+        probabilities.
+
+        probabilities (Tensor): The probability of each class, float32 [V].
+        """
         with torch.no_grad():
             self.bias.copy_(probabilities.log())
 
     def forward(self, h: Tensor, targets: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-        """RETURNS (Tensor): Sum of the targets' -log p, a scalar.
+        """Return the sum of -log p over the targets.
 
         h (Tensor): Outputs [N, P].
         targets (Tensor): Classes, int64 [N].
-        dtype (Optional[torch.dtype]): Type of the matrix products.
+        dtype (torch.dtype | None): Type of the matrix products; None for the type of `h`.
+        RETURNS (Tensor): The sum, a scalar.
         """
-        return cross_entropy(h, self.weight, self.bias, targets, dtype)
+        return cross_entropy(h, self.weight, self.bias, targets, dtype=dtype)
 
     def log_probs(self, h: Tensor) -> Tensor:
-        """RETURNS (Tensor): log p of all words [N, V]."""
+        """Return log p of all classes.
+
+        h (Tensor): Outputs [N, P].
+        RETURNS (Tensor): Log-probabilities [N, V].
+        """
         return torch.log_softmax(nn.functional.linear(h, self.weight, self.bias), dim=1)
 
 
 class AdaptiveSoftmax(nn.Module):
-    """Words in clusters by frequency (Grave et al. 2017): exact, and cheap for the rare.
+    """Compute an exact softmax that is cheap for rare words, by clusters of similar frequency.
 
-    The head is a softmax over the first words and one class for each further cluster.
-    The k-th cluster is a softmax over its words, on outputs projected to P / 2^k.
-    Words must be in the order of their frequency.
+    The head is a softmax over the most frequent words and one class for each cluster. The k-th
+    cluster is a softmax over its words, on outputs projected to P / 2^k. The words of the
+    vocabulary must be sorted by frequency.
 
     n_words (int): Classes V.
     dim (int): Width P of the outputs.
     cutoffs (Sequence[int]): First word of each cluster, ascending.
+    RAISES (ValueError): If the cutoffs do not ascend, lie outside the vocabulary, or are so many
+        that a projection would be empty.
+    REFERENCE: Grave et al. 2017 (adaptive softmax).
     """
 
     def __init__(self, n_words: int, dim: int, cutoffs: Sequence[int]) -> None:
@@ -78,7 +85,9 @@ class AdaptiveSoftmax(nn.Module):
         self.weight = nn.Parameter(torch.empty(n_head, dim, dtype=torch.float32))
         self.bias = nn.Parameter(torch.zeros(n_head, dtype=torch.float32))
         nn.init.normal_(self.weight, std=dim**-0.5)
-        self.projections, self.weights, self.biases = (nn.ParameterList() for _ in range(3))
+        self.projections = nn.ParameterList()
+        self.weights = nn.ParameterList()
+        self.biases = nn.ParameterList()
         for k, (start, end) in enumerate(zip(self.bounds, self.bounds[1:]), start=1):
             narrow = dim >> k
             self.projections.append(nn.Parameter(torch.empty(narrow, dim, dtype=torch.float32)))
@@ -91,8 +100,8 @@ class AdaptiveSoftmax(nn.Module):
     def n_words(self) -> int:
         return self.bounds[-1]
 
-    def start_at(self, probabilities: Tensor) -> None:
-        """Make the model predict these probabilities [V], near enough, before training."""
+    def init_bias(self, probabilities: Tensor) -> None:
+        """As `FullSoftmax.init_bias`."""
         logs = probabilities.log()
         with torch.no_grad():
             clusters = [logs[start:end] for start, end in zip(self.bounds, self.bounds[1:])]
@@ -107,24 +116,24 @@ class AdaptiveSoftmax(nn.Module):
         ends = torch.tensor(self.bounds, dtype=torch.int64, device=targets.device)
         cluster = torch.bucketize(targets, ends, right=True)  # 0 for the head
         in_head = torch.where(cluster > 0, n_frequent - 1 + cluster, targets)
-        loss = cross_entropy(h, self.weight, self.bias, in_head, dtype)
+        loss = cross_entropy(h, self.weight, self.bias, in_head, dtype=dtype)
         for k, (projection, weight, bias) in enumerate(self._clusters(), start=1):
             rows = (cluster == k).nonzero()[:, 0]
-            # also where no target is rare, so that every weight has a gradient
+            # also for an empty cluster, so that every weight has a gradient
             narrow = h[rows] @ projection.t()
-            own = targets[rows] - self.bounds[k - 1]
-            loss = loss + cross_entropy(narrow, weight, bias, own, dtype)
+            in_cluster = targets[rows] - self.bounds[k - 1]
+            loss = loss + cross_entropy(narrow, weight, bias, in_cluster, dtype=dtype)
         return loss
 
     def log_probs(self, h: Tensor) -> Tensor:
         """As `FullSoftmax.log_probs`."""
         head = torch.log_softmax(nn.functional.linear(h, self.weight, self.bias), dim=1)
         n_frequent = self.bounds[0]
-        parts: list[Tensor] = [head[:, :n_frequent]]
+        log_probs: list[Tensor] = [head[:, :n_frequent]]
         for k, (projection, weight, bias) in enumerate(self._clusters()):
             logits = nn.functional.linear(h @ projection.t(), weight, bias)
-            parts.append(head[:, n_frequent + k, None] + torch.log_softmax(logits, dim=1))
-        return torch.cat(parts, dim=1)
+            log_probs.append(head[:, n_frequent + k, None] + torch.log_softmax(logits, dim=1))
+        return torch.cat(log_probs, dim=1)
 
     def _clusters(self) -> "zip[tuple[Tensor, Tensor, Tensor]]":
         return zip(self.projections, self.weights, self.biases)
@@ -134,5 +143,11 @@ LMHead = FullSoftmax | AdaptiveSoftmax
 
 
 def make_head(n_words: int, dim: int, cutoffs: Sequence[int] = ()) -> LMHead:
-    """RETURNS (LMHead): A softmax in clusters, or over all words without cutoffs."""
+    """Return an adaptive softmax, or a full softmax if there are no cutoffs.
+
+    n_words (int): Classes V.
+    dim (int): Width P of the outputs.
+    cutoffs (Sequence[int]): As for `AdaptiveSoftmax`.
+    RETURNS (LMHead): The new softmax.
+    """
     return AdaptiveSoftmax(n_words, dim, cutoffs) if cutoffs else FullSoftmax(n_words, dim)

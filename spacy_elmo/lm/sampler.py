@@ -1,7 +1,6 @@
-"""Distinct words drawn for the sampled softmax, frequent ones more often.
+"""Classes sampled for the sampled softmax, from a log-uniform distribution over ranks.
 
-Owns the log-uniform distribution over ranks. Words must be in the order of their
-frequency. It knows nothing of models.
+The words of the vocabulary must be sorted by frequency.
 """
 
 from typing import NamedTuple
@@ -14,11 +13,11 @@ from ..runtime.devices import send
 
 
 class Sample(NamedTuple):
-    """Classes that the targets of one direction are told from.
+    """Sampled classes of one direction, from which the targets are distinguished.
 
     classes (Tensor): Distinct classes, int64 [S].
-    corrections (Tuple[Tensor, Tensor]): ln Q of the targets, float32 [R], and of the classes,
-        float32 [S].
+    corrections (tuple[Tensor, Tensor]): ln Q of the targets, float32 [R], and of the classes,
+        float32 [S]; Q is the expected number of times that a class is sampled.
     """
 
     classes: Tensor
@@ -26,13 +25,16 @@ class Sample(NamedTuple):
 
 
 class LogUniformSampler:
-    """Draws class k with P(k) = ln((k + 2) / (k + 1)) / ln(V + 1).
+    """Sample class k with P(k) = ln((k + 2) / (k + 1)) / ln(V + 1).
 
-    Draws go on until there are `n_samples` distinct ones. With N draws a class is
-    expected to be among them Q(k) = 1 - (1 - P(k))^N times.
+    Classes are drawn until `n_samples` distinct ones are found. With N draws, the expected count
+    of a class in the sample is Q(k) = 1 - (1 - P(k))^N.
 
     n_words (int): Classes V.
     n_samples (int): Distinct classes to draw, at most V.
+    RAISES (ValueError): If `n_samples` is not in 1..V.
+    REFERENCE: Jozefowicz et al. 2016 (importance sampling); as TensorFlow's
+        `log_uniform_candidate_sampler` with `unique=True`.
     """
 
     def __init__(self, n_words: int, n_samples: int) -> None:
@@ -44,13 +46,29 @@ class LogUniformSampler:
         self.n_words, self.n_samples = n_words, n_samples
         self.log_range = np.log(n_words + 1)
 
+    def sample(self, generator: np.random.Generator, targets: Tensor) -> Sample:
+        """Sample classes for targets.
+
+        generator (Generator): The source of randomness.
+        targets (Tensor): Classes to predict, int64 [R].
+        RETURNS (Sample): The sample, on the device of the targets.
+        """
+        drawn, n_draws = self.draw(generator)
+        classes = send(torch.from_numpy(drawn), targets.device)
+        corrections = (self.log_expected(targets, n_draws), self.log_expected(classes, n_draws))
+        return Sample(classes, corrections)
+
     def draw(self, generator: np.random.Generator) -> tuple[np.ndarray, int]:
-        """RETURNS (Tuple[ndarray, int]): The classes, in the order in which they came up,
-        int64 [n_samples], and the number of draws it took."""
+        """Draw distinct classes.
+
+        generator (Generator): The source of randomness.
+        RETURNS (tuple[ndarray, int]): The classes in the order of their first draw, int64
+            [n_samples], and the number of draws.
+        """
         drawn = np.zeros(0, dtype=np.int64)
         while True:
-            chances = generator.random(2 * self.n_samples)
-            more = np.exp(chances * self.log_range).astype(np.int64) - 1
+            uniform = generator.random(2 * self.n_samples)
+            more = np.exp(uniform * self.log_range).astype(np.int64) - 1
             drawn = np.concatenate([drawn, np.minimum(more, self.n_words - 1)])
             _, first = np.unique(drawn, return_index=True)
             if len(first) >= self.n_samples:
@@ -58,14 +76,12 @@ class LogUniformSampler:
                 return drawn[first], int(first[-1]) + 1
 
     def log_expected(self, classes: Tensor, n_draws: int) -> Tensor:
-        """RETURNS (Tensor): ln Q of classes, float32 of their shape."""
+        """Return ln Q of classes.
+
+        classes (Tensor): Classes, int64 of any shape.
+        n_draws (int): Number of draws N.
+        RETURNS (Tensor): float32 of the same shape.
+        """
         k = classes.to(torch.float64)
         p = torch.log1p(1 / (k + 1)) / self.log_range
         return torch.log(-torch.expm1(n_draws * torch.log1p(-p))).float()
-
-    def sample(self, generator: np.random.Generator, targets: Tensor) -> Sample:
-        """RETURNS (Sample): Classes drawn for targets [R], where these are."""
-        drawn, n_draws = self.draw(generator)
-        classes = send(torch.from_numpy(drawn), targets.device)
-        corrections = (self.log_expected(targets, n_draws), self.log_expected(classes, n_draws))
-        return Sample(classes, corrections)

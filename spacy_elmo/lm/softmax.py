@@ -1,17 +1,18 @@
-"""Cross-entropy over a large vocabulary, with the gradients made on the way.
+"""Cross-entropy over a large vocabulary, with gradients computed in the forward pass.
 
-The probabilities are the largest thing of a training step. Here they live for a few
-rows at a time, and are turned into gradients in place as soon as they are there.
+The probabilities are the largest tensor of a training step. Here they are computed in chunks of
+rows, and each chunk is turned into gradients before the next one is computed.
 """
 
 import math
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-# elements of the probabilities held at once: few enough for a CPU's cache, or for a launch on a
-# GPU to pay
+# elements of a chunk of the probabilities: few enough for the cache of a CPU, and enough to
+# outweigh the launches on a GPU
 MAX_ELEMENTS, MAX_ELEMENTS_ON_GPU = 2**20, 2**26
 MIN_ROWS = 128
 LOG2_E = math.log2(math.e)
@@ -20,18 +21,19 @@ LOG2_E = math.log2(math.e)
 def cross_entropy(
     h: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, dtype: torch.dtype | None = None
 ) -> Tensor:
-    """Sum of -log softmax(W h + b)[target].
+    """Compute the sum of -log softmax(W h + b)[target].
 
     h (Tensor): Outputs [N, P].
-    weight, bias (Tensor): [V, P] and [V].
+    weight (Tensor): Weight W [V, P].
+    bias (Tensor): Bias b [V].
     targets (Tensor): Classes, int64 [N].
-    dtype (Optional[torch.dtype]): Type of the matrix products, that of h if None.
+    dtype (torch.dtype | None): Type of the matrix products; None for the type of `h`.
     RETURNS (Tensor): The sum, a scalar.
     """
-    # inside of the function gradients are always off
+    # within a torch.autograd.Function gradients are always disabled
     settings = dtype or h.dtype, torch.is_grad_enabled()
-    loss: Tensor = _Full.apply(h, weight, bias, targets, *settings)
-    return loss
+    apply = cast(Callable[..., Tensor], _Full.apply)
+    return apply(h, weight, bias, targets, *settings)
 
 
 def sampled_cross_entropy(
@@ -43,47 +45,51 @@ def sampled_cross_entropy(
     corrections: tuple[Tensor, Tensor],
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Sum of the cross-entropies of each target among itself and a few samples
-    (Jean et al. 2015; as TensorFlow's `sampled_softmax_loss`).
+    """Compute the sum of the cross-entropies of each target among itself and sampled classes.
 
-    Logits are corrected by -ln Q, Q being how often a class is expected among the
-    samples. A sample that is a row's own target counts for nothing there.
+    A logit is W h + b - ln Q, where Q is the expected number of times that its class is sampled. A
+    sample that equals the target of a row is ignored in that row.
 
     h, weight, bias, targets, dtype: As for `cross_entropy`.
     samples (Tensor): Distinct classes, int64 [S].
-    corrections (Tuple[Tensor, Tensor]): ln Q of the targets [N] and of the samples [S].
+    corrections (tuple[Tensor, Tensor]): ln Q of the targets [N] and of the samples [S].
     RETURNS (Tensor): The sum, a scalar.
+    REFERENCE: Jean et al. 2015 and Jozefowicz et al. 2016 (importance sampling); as TensorFlow's
+        `sampled_softmax_loss`.
     """
     settings = dtype or h.dtype, torch.is_grad_enabled()
-    loss: Tensor = _Sampled.apply(h, weight, bias, targets, samples, *corrections, *settings)
-    return loss
+    apply = cast(Callable[..., Tensor], _Sampled.apply)
+    return apply(h, weight, bias, targets, samples, *corrections, *settings)
 
 
-def _rows_at_once(classes: Tensor) -> int:
+def _chunk_rows(classes: Tensor) -> int:
     limit = MAX_ELEMENTS_ON_GPU if classes.is_cuda else MAX_ELEMENTS
     return max(MIN_ROWS, limit // len(classes))
 
 
 def _exponentials(logits: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
-    """exp(logits - top), in their place, and the totals of the rows [N, 1]. On the CPU
-    torch's exp2 is three times as fast as its exp."""
+    """Return exp(logits - top), in place, and its row sums [N, 1]. On the CPU torch's exp2 is
+    three times as fast as its exp."""
     p = logits.sub_(top).mul_(LOG2_E).exp2_()
     return p, p.sum(dim=1, keepdim=True)
 
 
 def _softmax(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Probabilities before their division by the rows' totals, what to multiply them by, and
-    -log p of the targets; targets and the latter two [N, 1]. The logits may be overwritten."""
+    """Return unnormalized probabilities, the factor that normalizes each row [N, 1], and -log p of
+    the targets [N, 1]. The logits may be overwritten.
+
+    targets (Tensor): Classes, int64 [N, 1].
+    """
     if logits.is_cuda:
-        # nothing stays in the cache there from one pass over the logits to the next, and
-        # torch's kernel needs the fewest
+        # a GPU's cache holds nothing from one pass over the logits to the next, and torch's
+        # kernel makes the fewest passes
         log_p = torch.log_softmax(logits, dim=1)
         losses = -log_p.gather(1, targets)
         return log_p.exp_(), torch.ones_like(losses), losses
-    own = logits.gather(1, targets)
+    target_logits = logits.gather(1, targets)
     top = logits.amax(dim=1, keepdim=True)
     p, totals = _exponentials(logits, top)
-    return p, totals.reciprocal(), totals.log() + top - own
+    return p, totals.reciprocal(), totals.log() + top - target_logits
 
 
 class _Full(torch.autograd.Function):
@@ -97,27 +103,27 @@ class _Full(torch.autograd.Function):
         dtype: torch.dtype,
         training: bool,
     ) -> Tensor:
-        wanted = training and any(ctx.needs_input_grad)
+        needs_gradients = training and any(ctx.needs_input_grad)
         cast_h, cast_weight = h.to(dtype), weight.to(dtype)
         cast_bias, weight_t = bias.to(dtype), cast_weight.t()
         total = h.new_zeros(())
-        if wanted:
+        if needs_gradients:
             d_h, d_bias = torch.empty_like(h), torch.zeros_like(bias)
             d_weight = torch.zeros_like(weight)
-        n_rows = _rows_at_once(weight)
+        n_rows = _chunk_rows(weight)
         for start in range(0, len(h), n_rows):
             rows = slice(start, start + n_rows)
             logits = torch.addmm(cast_bias, cast_h[rows], weight_t).to(h.dtype)
-            p, share, losses = _softmax(logits, targets[rows, None])
+            p, scale, losses = _softmax(logits, targets[rows, None])
             total += losses.sum()
-            if wanted:
-                # of two large products, those of the rows are divided by the totals
-                # torch's sum over rows that lie far apart is slow: a product does it
-                d_bias += torch.mv(p.t(), share[:, 0])
+            if needs_gradients:
+                # the factor is applied to the small side of each matrix product instead of p;
+                # torch's sum over dim 0 is slow, a matrix product is not
+                d_bias += torch.mv(p.t(), scale[:, 0])
                 p = p.to(dtype)
-                torch.mul(torch.mm(p, cast_weight), share, out=d_h[rows])
-                d_weight += torch.mm(p.t(), (h[rows] * share).to(dtype))
-        if wanted:
+                torch.mul(torch.mm(p, cast_weight), scale, out=d_h[rows])
+                d_weight += torch.mm(p.t(), (h[rows] * scale).to(dtype))
+        if needs_gradients:
             d_h -= weight[targets]
             d_weight.index_add_(0, targets, h, alpha=-1)
             d_bias.index_add_(0, targets, h.new_full((len(h),), -1.0))
@@ -145,56 +151,58 @@ class _Sampled(torch.autograd.Function):
         dtype: torch.dtype,
         training: bool,
     ) -> Tensor:
-        wanted = training and any(ctx.needs_input_grad)
+        needs_gradients = training and any(ctx.needs_input_grad)
         cast_h, cast_weight = h.to(dtype), weight[samples].to(dtype)
         cast_bias = (bias[samples] - sample_correction).to(dtype)
-        of_targets = weight[targets]
+        target_weight = weight[targets]
         total = h.new_zeros(())
-        if wanted:
+        if needs_gradients:
             d_h = torch.empty_like(h)
-            d_sampled = h.new_zeros(cast_weight.shape)
-            d_sampled_bias = h.new_zeros(len(samples))
+            d_samples = h.new_zeros(cast_weight.shape)
+            d_samples_bias = h.new_zeros(len(samples))
             d_targets = torch.empty_like(targets, dtype=h.dtype)
-        own = (h * of_targets).sum(dim=1) + bias[targets] - target_correction
-        # where each class stands among the samples, -1 for elsewhere
-        place = torch.full_like(bias, -1, dtype=torch.int64)
-        place[samples] = torch.arange(len(samples), dtype=torch.int64, device=h.device)
-        hits = place[targets]
-        n_rows = _rows_at_once(samples)
+        target_logits = (h * target_weight).sum(dim=1) + bias[targets] - target_correction
+        # index of each class among the samples, -1 if it was not sampled
+        sample_index = torch.full_like(bias, -1, dtype=torch.int64)
+        sample_index[samples] = torch.arange(len(samples), dtype=torch.int64, device=h.device)
+        hits = sample_index[targets]
+        n_rows = _chunk_rows(samples)
         for start in range(0, len(h), n_rows):
             rows = slice(start, start + n_rows)
             logits = torch.addmm(cast_bias, cast_h[rows], cast_weight.t()).to(h.dtype)
-            # no row of its own for each hit, for which a GPU would have to be asked
-            at = hits[rows, None]
-            without = torch.where(at < 0, logits.gather(1, at.clamp(min=0)), -torch.inf)
-            logits.scatter_(1, at.clamp(min=0), without)
-            top = torch.maximum(logits.amax(dim=1), own[rows])[:, None]
-            p, total_p = _exponentials(logits, top)
-            own_p = (own[rows, None] - top).exp()
-            total_p += own_p
-            total += (total_p.log() + top - own[rows, None]).sum()
-            if wanted:
-                share = total_p.reciprocal()
-                d_sampled_bias += torch.mv(p.t(), share[:, 0])
+            # one column for every row, hit or not: to select the hits would synchronize a GPU
+            column = hits[rows, None].clamp(min=0)
+            masked = torch.where(hits[rows, None] < 0, logits.gather(1, column), -torch.inf)
+            logits.scatter_(1, column, masked)
+            own = target_logits[rows]
+            top = torch.maximum(logits.amax(dim=1), own)[:, None]
+            p, totals = _exponentials(logits, top)
+            p_target = (own[:, None] - top).exp()
+            totals += p_target
+            total += (totals.log() + top - own[:, None]).sum()
+            if needs_gradients:
+                scale = totals.reciprocal()
+                d_samples_bias += torch.mv(p.t(), scale[:, 0])
                 p = p.to(dtype)
-                d_targets[rows] = (own_p * share)[:, 0] - 1
-                torch.mul(torch.mm(p, cast_weight), share, out=d_h[rows])
-                d_sampled += torch.mm(p.t(), (h[rows] * share).to(dtype))
-        if wanted:
-            d_h.addcmul_(d_targets[:, None], of_targets)
+                d_targets[rows] = (p_target * scale)[:, 0] - 1
+                torch.mul(torch.mm(p, cast_weight), scale, out=d_h[rows])
+                d_samples += torch.mm(p.t(), (h[rows] * scale).to(dtype))
+        if needs_gradients:
+            d_h.addcmul_(d_targets[:, None], target_weight)
             ctx.save_for_backward(h, targets, samples)
             ctx.n_words = len(bias)
-            ctx.gradients = d_h, d_sampled, d_sampled_bias, d_targets
+            ctx.gradients = d_h, d_samples, d_samples_bias, d_targets
         return total
 
     @staticmethod
     def backward(ctx: Any, d_loss: Tensor) -> Any:
         h, targets, samples = ctx.saved_tensors
-        d_h, d_sampled, d_sampled_bias, d_targets = (x.mul_(d_loss) for x in ctx.gradients)
+        d_h, d_samples, d_samples_bias, d_targets = (x.mul_(d_loss) for x in ctx.gradients)
         del ctx.gradients
-        # the whole table's gradient is there only now, for one direction at a time
+        # the gradient of the whole table is allocated only here, for one direction at a time
         d_weight, d_bias = h.new_zeros(ctx.n_words, h.shape[1]), h.new_zeros(ctx.n_words)
-        d_weight[samples], d_bias[samples] = d_sampled, d_sampled_bias
+        d_weight[samples], d_bias[samples] = d_samples, d_samples_bias
         d_weight.index_add_(0, targets, d_targets[:, None] * h)
         d_bias.index_add_(0, targets, d_targets)
-        return d_h, d_weight, d_bias, *[None] * 6
+        # samples, both corrections, dtype and training have no gradient; nor have the targets
+        return d_h, d_weight, d_bias, None, None, None, None, None, None

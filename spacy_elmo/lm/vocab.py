@@ -1,7 +1,6 @@
-"""The words that a language model predicts.
+"""The vocabulary of a language model: counted on a corpus, or read from a `vocab.txt`.
 
-Owns how they are counted, numbered, read and written (one word a line, as in the original
-vocab.txt). It knows nothing of how a corpus is made.
+The file has one word per line, as in the original implementation.
 """
 
 import hashlib
@@ -13,24 +12,26 @@ from pathlib import Path
 import numpy as np
 
 from ..corpus.corpus import Corpus
+from ..files.atomic import atomic_file
 from ..files.decoding import decode_utf8
 from ..files.paths import PathLike
 
 START, END, UNKNOWN = "<S>", "</S>", "<UNK>"
 SPECIAL = (START, END, UNKNOWN)
-# a line without meaning in the original format
+# a line that the original format ignores
 SKIPPED = "!!!MAXTERMID"
 BOM = "\ufeff"
 
 
 @dataclass(eq=False)
 class Vocab:
-    """The words, each with its number.
+    """The words that are predicted. The class of a word is its index.
 
-    words (List[str]): The words, <S>, </S> and <UNK> among them.
-    counts (Optional[ndarray]): How often each is a target in the training text, for <S>
-        and </S> once per sentence, int64 [n_words]. None if they have not been counted.
-    start, end, unknown (int): The numbers of <S>, </S> and <UNK>.
+    words (list[str]): The words, including <S>, </S> and <UNK>.
+    counts (ndarray | None): How often each word is a target in the training text, int64 [n_words];
+        <S> and </S> are targets once per sentence. None if the words were not counted.
+    start, end, unknown (int): The classes of <S>, </S> and <UNK>.
+    RAISES (ValueError): If <S>, </S> or <UNK> is missing, or a word occurs twice.
     """
 
     words: list[str]
@@ -40,13 +41,13 @@ class Vocab:
     unknown: int = field(init=False)
 
     def __post_init__(self) -> None:
-        index = {word: number for number, word in enumerate(self.words)}
+        index = {word: i for i, word in enumerate(self.words)}
         missing = [word for word in SPECIAL if word not in index]
         if missing or len(index) != len(self.words):
             wrong = f"lacks {', '.join(missing)}" if missing else "has a word twice"
             raise ValueError(f"The vocabulary {wrong}; expected each word and {SPECIAL} once.")
-        self.start, self.end, self.unknown = (index[word] for word in SPECIAL)
-        # what a text spells like this is no boundary
+        self.start, self.end, self.unknown = index[START], index[END], index[UNKNOWN]
+        # a token of the text that is spelled like a boundary word is not a boundary
         del index[START], index[END]
         self._index: dict[str, int] = index
 
@@ -55,19 +56,22 @@ class Vocab:
 
     @property
     def key(self) -> str:
-        """RETURNS (str): Fingerprint of the words and their order."""
+        """A fingerprint of the words and their order."""
         data = json.dumps(self.words).encode()
         return hashlib.blake2b(data, digest_size=16).hexdigest()
 
     @classmethod
     def count(cls, corpus: Corpus, max_size: int = 0, min_count: int = 1) -> "Vocab":
-        """Take the words of a corpus, frequent ones first, of equally frequent ones the one
-        that comes first in the text. What a line of vocab.txt cannot hold is left out.
+        """Create a vocabulary of the words of a corpus, sorted by descending frequency.
+
+        Words of equal frequency are sorted by their first appearance. Words that cannot be a line
+        of `vocab.txt` are left out.
 
         corpus (Corpus): The training text.
-        max_size (int): Words at the most, <S>, </S> and <UNK> included; 0 for no limit.
+        max_size (int): At most this many words, including <S>, </S> and <UNK>; 0 for no limit.
         min_count (int): Words that occur less often are left out.
-        RETURNS (Vocab): The vocabulary.
+        RETURNS (Vocab): The vocabulary, with counts.
+        RAISES (ValueError): If a setting is out of range, or no word is frequent enough.
         """
         if max_size and max_size <= len(SPECIAL):
             raise ValueError(
@@ -84,17 +88,26 @@ class Vocab:
                 f"No word of the text occurs {min_count} times, so the vocabulary would be "
                 f"empty. Lower 'min_count', or give more text."
             )
-        return cls([*SPECIAL, *words[: max_size - 3 if max_size else None]]).count_on(corpus)
+        max_words = max_size - len(SPECIAL) if max_size else None
+        return cls([*SPECIAL, *words[:max_words]]).count_on(corpus)
 
     def count_on(self, corpus: Corpus) -> "Vocab":
-        """RETURNS (Vocab): The same words, counted on another corpus."""
+        """Count the same words on another corpus.
+
+        corpus (Corpus): The text.
+        RETURNS (Vocab): A vocabulary of the same words, with counts.
+        """
         counts = np.zeros(len(self), dtype=np.int64)
         np.add.at(counts, self.ids(corpus.words), corpus.counts)
         counts[[self.start, self.end]] = corpus.n_sentences
         return Vocab(self.words, counts)
 
     def ids(self, words: Sequence[str]) -> np.ndarray:
-        """RETURNS (ndarray): The number of each word as a target, int64 [n_words]."""
+        """Return the class of each word as a target.
+
+        words (Sequence[str]): The words.
+        RETURNS (ndarray): Classes, int64 [n_words]; `unknown` for words outside the vocabulary.
+        """
         get, unknown = self._index.get, self.unknown
         return np.array([get(word, unknown) for word in words], dtype=np.int64)
 
@@ -102,8 +115,10 @@ class Vocab:
     def from_file(cls, path: PathLike) -> "Vocab":
         """Read a vocabulary.
 
-        path (Union[str, Path]): The file, with one word a line.
+        path (str | Path): The file, with one word per line.
         RETURNS (Vocab): The vocabulary, without counts.
+        RAISES (ValueError): If the file is not UTF-8, has an empty line before its end or a word
+            twice, or lacks <S>, </S> or <UNK>.
         """
         lines: dict[str, int] = {}
         empty = offset = 0
@@ -119,36 +134,33 @@ class Vocab:
                     continue
                 if empty:
                     raise ValueError(
-                        f"{path}, line {empty} is empty. The number of a word is that of its "
-                        f"line, so remove the line if no weights were made with it."
+                        f"{path}, line {empty} is empty. Each line stands for a class of the "
+                        f"softmax; remove the line if no weights were trained with it."
                     )
                 if word in lines:
                     raise ValueError(
                         f"{path}, line {number}: the word {word!r} is in line {lines[word]} "
-                        f"already. Each word must have one line; remove one of them."
+                        f"already. Each word must have one line; remove one of the two."
                     )
                 lines[word] = number
         missing = [word for word in SPECIAL if word not in lines]
         if missing:
             raise ValueError(
                 f"{path} has {len(lines)} words up to line {max(lines.values(), default=0)}, but "
-                f"lacks {', '.join(missing)}. Add a line for each; capitals matter."
+                f"lacks {', '.join(missing)}. Add a line for each; they are case-sensitive."
             )
         return cls(list(lines))
 
     def to_file(self, path: PathLike) -> None:
-        """Write the words, one a line.
+        """Write the words, one per line.
 
-        path (Union[str, Path]): The file, replaced if it is there.
+        path (str | Path): The file; replaced if it exists.
         """
-        # torch comes with it
-        from ..files.atomic import atomic_file
-
         with atomic_file(path) as temporary:
             temporary.write_bytes("".join(f"{word}\n" for word in self.words).encode("utf8"))
 
 
 def _is_entry(word: str) -> bool:
-    """Whether a word can be a line of vocab.txt and mean itself."""
+    """Return whether a word can be read back from a line of vocab.txt."""
     is_text = not any("\ud800" <= char <= "\udfff" for char in word)
     return word.split() == [word] and is_text and word not in (*SPECIAL, SKIPPED)

@@ -1,1 +1,1 @@
-"""Training a biLM of one's own on text."""
+"""Pretraining a biLM on raw text."""

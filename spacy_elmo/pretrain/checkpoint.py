@@ -1,7 +1,6 @@
-"""Checkpoints: all that a training needs to go on to the bit, in one file.
+"""Checkpoints: all that a bitwise identical resume needs, in one safetensors file.
 
-Owns the file (safetensors, with the rest as JSON in its header), its place, and which
-ones are kept. What is in it is the trainer's business.
+The file holds the tensors, and the other values as JSON in its header.
 """
 
 import json
@@ -18,72 +17,86 @@ from ..files.tensor_file import TensorFile
 from ..weights.build import check_finite
 
 FOLDER, SUFFIX = "checkpoints", ".safetensors"
-KEPT = 2
-# to be raised when what is in one changes
+MAX_CHECKPOINTS = 2
+# raise this number when the content changes
 FORMAT = 2
-REMEDY = "Remove it, and training resumes from the one before it."
+REMEDY = "Remove it, and training resumes from the previous checkpoint."
 
 Content = tuple[dict[str, Tensor], dict[str, Any]]
+"""Tensors by name, and JSON-serializable values."""
 
 
 def is_checkpoint(path: Path) -> bool:
-    """RETURNS (bool): Whether a path has the name of a checkpoint."""
+    """Return whether a path has the name of a checkpoint."""
     return path.suffix == SUFFIX and path.stem.isdigit()
 
 
 def find(output: Path) -> list[Path]:
-    """RETURNS (List[Path]): The checkpoints of a training, oldest first."""
+    """Return the checkpoints of a training, oldest first.
+
+    output (Path): The directory of the training.
+    """
     return sorted(filter(is_checkpoint, (output / FOLDER).glob(f"*{SUFFIX}")))
 
 
-def write(output: Path, step: int, tensors: dict[str, Tensor], info: dict[str, Any]) -> Path:
-    """Write a checkpoint, whole or not at all, and remove older ones but the last.
+def latest(output: Path) -> Path | None:
+    """Return the newest checkpoint of a training, or None.
 
-    output (Path): The training's directory.
+    output (Path): The directory of the training.
+    """
+    found = find(output)
+    return found[-1] if found else None
+
+
+def write(output: Path, step: int, tensors: dict[str, Tensor], info: dict[str, Any]) -> Path:
+    """Write a checkpoint, as a whole or not at all, and remove all but the last
+    `MAX_CHECKPOINTS`.
+
+    output (Path): The directory of the training.
     step (int): Steps done.
-    tensors (Dict[str, Tensor]): Tensors by name.
-    info (Dict[str, Any]): The rest, as JSON can hold it.
+    tensors (dict[str, Tensor]): Tensors by name.
+    info (dict[str, Any]): Other values, JSON-serializable.
     RETURNS (Path): The file.
     """
     path = output / FOLDER / f"{step:09d}{SUFFIX}"
     path.parent.mkdir(parents=True, exist_ok=True)
-    held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    on_cpu = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     with atomic_file(path) as temporary:
-        tensor_file.write(temporary, held, {"format": str(FORMAT), "info": json.dumps(info)})
-    for old in find(output)[:-KEPT]:
+        tensor_file.write(temporary, on_cpu, {"format": str(FORMAT), "info": json.dumps(info)})
+    for old in find(output)[:-MAX_CHECKPOINTS]:
         old.unlink()
     return path
 
 
 def read(path: Path) -> Content:
-    """Read a checkpoint, and check that it is as it was written.
+    """Read a checkpoint and check its digest.
 
     path (Path): The file.
-    RETURNS (Content): What `write` was given.
-    RAISES (ValueError): If the file is damaged, was written by another version, or holds
-        values that are not finite.
+    RETURNS (Content): The tensors and values that were passed to `write`.
+    RAISES (ValueError): If the file is damaged, was written by another version, or holds values
+        that are not finite.
     """
     source = f"The checkpoint {path}"
     file = TensorFile(path, source, known=("format", "info"), remedy=REMEDY)
     file.check()
-    written = file.metadata.get("format", "1")
-    if written != str(FORMAT):
+    found = file.metadata.get("format", "1")
+    if found != str(FORMAT):
         raise ValueError(
             f"The checkpoint {path} was written by another version of spacy-elmo (format "
-            f"{written}, not {FORMAT}). Train in a new directory, where [init] path can be a "
-            f"model of the old one."
+            f"{found}, expected {FORMAT}). Train in a new directory, and set [init] path to a "
+            f"model of the old one to start from its weights."
         )
     try:
         info = json.loads(file.metadata["info"])
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"The checkpoint {path} is damaged: {error}. {REMEDY}") from error
     check_finite(file.tensors, source)
-    # copies: what is mapped would end with the file
+    # copies, because the tensors are mapped from a file that is removed later
     return {name: tensor.clone() for name, tensor in file.tensors.items()}, info
 
 
 def optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """RETURNS (Dict[str, Tensor]): What optimizers remember of each weight."""
+    """Return the state of optimizers as named tensors."""
     return {
         f"optimizer.{n}.{index}.{name}": value
         for n, optimizer in enumerate(optimizers)
@@ -95,7 +108,11 @@ def optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, 
 def restore_optimizers(
     optimizers: Sequence[torch.optim.Optimizer], tensors: dict[str, Tensor]
 ) -> None:
-    """Put back what `optimizer_tensors` gave."""
+    """Restore optimizers from what `optimizer_tensors` returned.
+
+    optimizers (Sequence[Optimizer]): The optimizers, in the same order.
+    tensors (dict[str, Tensor]): All tensors of a checkpoint.
+    """
     for n, optimizer in enumerate(optimizers):
         states: dict[int, dict[str, Tensor]] = {}
         for key, value in subset(tensors, f"optimizer.{n}.").items():
@@ -106,12 +123,9 @@ def restore_optimizers(
 
 
 def subset(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """RETURNS (Dict[str, Tensor]): The tensors whose names begin so, without it."""
-    cut = len(prefix)
-    return {name[cut:]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
-
-
-def latest(output: Path) -> Path | None:
-    """RETURNS (Optional[Path]): The newest checkpoint, if there is one."""
-    found = find(output)
-    return found[-1] if found else None
+    """Return the tensors whose names start with a prefix, by their names without it."""
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in tensors.items()
+        if name.startswith(prefix)
+    }

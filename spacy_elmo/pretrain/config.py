@@ -1,4 +1,4 @@
-"""The settings of pretraining: types, ranges and defaults of the blocks of a config file."""
+"""The pretraining config: types, ranges and defaults of the settings of each block."""
 
 from typing import Annotated, Any, Literal
 
@@ -7,22 +7,21 @@ from pydantic import Field, ValidationError, model_validator
 from ..bilm.options import BiLMOptions
 from ..weights.build import check_options
 from .recipes import Modern, Recipe
-from .settings import Settings, describe
+from .settings import Fraction, Settings, describe
 
 Precision = Literal["float32", "tf32", "bfloat16"]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
 Pair = Annotated[list[int], Field(min_length=2, max_length=2)]
 AtLeast0 = Annotated[int, Field(ge=0)]
 AtLeast1 = Annotated[int, Field(ge=1)]
 
 
 class TextConfig(Settings):
-    """[text]
+    """[text]: the text to train on and the text to evaluate on.
 
-    train, heldout (list[str]): Files, directories or globs, one or a list, to train on and to
-        evaluate on.
+    train, heldout (list[str]): Files, directories or patterns; one or a list.
     cache (str): Directory for the tokenized text.
-    lang (str): Language of the text, which the biLM records. Its tokenizer splits running text.
+    lang (str): Language of the text. Running text is tokenized by its tokenizer, and the language
+        is saved with the biLM.
     tokenized (bool): Whether text files hold a whitespace-tokenized sentence per line.
     text_key (str): Key of the text in JSONL records.
     """
@@ -36,11 +35,11 @@ class TextConfig(Settings):
 
 
 class VocabConfig(Settings):
-    """[vocab]: the words to predict; all others are one class.
+    """[vocab]: the words to predict. All other words share the class <UNK>.
 
-    file (str | None): A vocab.txt to read, instead of counting the training text.
-    max_size (int): At most this many words, the three special ones included; 0 for no limit.
-    min_count (int): Least number of occurrences of a word.
+    file (str | None): A vocab.txt to read, instead of counting the words of the training text.
+    max_size (int): At most this many words, including <S>, </S> and <UNK>; 0 for no limit.
+    min_count (int): Words that occur less often are left out.
     """
 
     file: str | None = None
@@ -49,7 +48,8 @@ class VocabConfig(Settings):
 
 
 class ModelConfig(Settings):
-    """[model]: sizes of a new biLM; see `BiLMOptions`. Everything else is as in the original."""
+    """[model]: sizes of a new biLM; see `BiLMOptions`. All other options are as in the original
+    implementation."""
 
     hidden_dim: int
     projection_dim: int
@@ -65,8 +65,9 @@ class ModelConfig(Settings):
     bidirectional: bool = True
 
     def to_options(self) -> BiLMOptions:
-        """RETURNS (BiLMOptions): The sizes of the biLM.
-        RAISES (ValueError): If they do not agree with each other.
+        """Return the options of the biLM.
+
+        RAISES (ValueError): If the sizes contradict each other.
         """
         options = BiLMOptions(**self.model_dump())
         check_options(options, "[model]")
@@ -74,21 +75,21 @@ class ModelConfig(Settings):
 
 
 class InitConfig(Settings):
-    """[init]
+    """[init]: start from the weights of a biLM instead of a new one.
 
-    path (str): A biLM of any known format whose weights the training starts from.
+    path (str): A biLM of any supported format.
     """
 
     path: str
 
 
 class SoftmaxConfig(Settings):
-    """[softmax]
+    """[softmax]: the softmax over the vocabulary.
 
     kind (str): "adaptive", "sampled" or "full".
-    cutoffs (list[int]): adaptive: first word of each further cluster, ascending.
-    n_samples (int): sampled: distinct words drawn for each window and direction. If this is
-        more than half of the vocabulary, the full softmax is used.
+    cutoffs (list[int]): For "adaptive": the first word of each cluster after the head, ascending.
+    n_samples (int): For "sampled": distinct words sampled for each window and direction. If this
+        is more than half of the vocabulary, the full softmax is used.
     """
 
     kind: Literal["adaptive", "sampled", "full"] = "adaptive"
@@ -99,19 +100,20 @@ class SoftmaxConfig(Settings):
     def _check_cutoffs(self) -> "SoftmaxConfig":
         cutoffs = self.cutoffs
         if cutoffs != sorted(set(cutoffs)) or any(cutoff < 1 for cutoff in cutoffs):
-            raise ValueError(f"[softmax] cutoffs is {cutoffs}; they must be above 0 and ascend.")
+            raise ValueError(f"[softmax] cutoffs is {cutoffs}; they must ascend and be above 0.")
         return self
 
 
 class BatchConfig(Settings):
-    """[batches]
+    """[batches]: the size of a batch, and the order of the text.
 
     n_rows (int): Rows of text in a batch, over all processes.
-    n_steps (int): Words of each row in a window. The states carry over to the next window.
+    n_steps (int): Words of each row in a window. The LSTM states carry over to the next window.
     accumulate (int): Windows whose gradients are averaged in a step.
-    order (str): "documents", each row reads a document from start to end, or "shuffled" sentences.
-    reset (float): Fraction of the rows whose states are set to zero at a window, so that the model
-        also learns to start without context.
+    order (str): "documents": each row reads documents from start to end; "shuffled": each row reads
+        shuffled sentences.
+    reset (float): The fraction of the rows whose states are set to zero before a window, so that
+        the model also learns to start without context.
     """
 
     n_rows: AtLeast1 = 128
@@ -122,20 +124,21 @@ class BatchConfig(Settings):
 
 
 class TrainingConfig(Settings):
-    """[training]
+    """[training]: length, precision, evaluation and logging.
 
     epochs (float): Passes over the training text.
     max_minutes (float): Stop after at most this many minutes of training; 0 for no limit. The
-        learning rates follow the elapsed time where it is further advanced than the epochs, so
-        that they end low. The weights of two such runs differ.
-    dropout (float): Dropout rate of each layer's inputs and of the outputs.
-    precision (str): "float32"; for the matrix products "tf32" (on a GPU, 10-bit mantissas) or
-        "bfloat16" (7-bit mantissas).
+        learning rates follow the elapsed time if its fraction of the limit is larger than the
+        fraction of the epochs, so that they still end low. Such a training is not reproducible
+        bitwise.
+    dropout (float): Dropout rate of the inputs of each layer and of the outputs.
+    precision (str): Precision of the matrix products: "float32", "tf32" (on a GPU, 10-bit
+        mantissas) or "bfloat16" (7-bit mantissas).
     eval_every (int): Steps between two evaluations on held-out text, each followed by a checkpoint.
     checkpoint_every (int): Steps between additional checkpoints; 0 for none.
     patience (int): Stop after this many evaluations without a lower perplexity; 0 for no limit.
     seed (int): Seed of the initial weights, the order of the text and all sampling.
-    tensorboard (bool): Whether to log to TensorBoard as well.
+    tensorboard (bool): Whether to log to TensorBoard, too.
     """
 
     epochs: Annotated[float, Field(gt=0)] = 1.0
@@ -150,10 +153,10 @@ class TrainingConfig(Settings):
 
 
 class PretrainConfig(Settings):
-    """All blocks of a config.
+    """All blocks of a pretraining config.
 
     model (ModelConfig | None): Sizes of a new biLM.
-    init (InitConfig | None): Instead of `model`: the biLM to start from.
+    init (InitConfig | None): The biLM to start from, instead of `model`.
     """
 
     text: TextConfig
@@ -180,10 +183,10 @@ class PretrainConfig(Settings):
     def from_dict(cls, values: dict[str, Any]) -> "PretrainConfig":
         """Read the blocks of a config file; missing settings have their defaults.
 
-        values (dict[str, Any]): A dictionary of settings for each block. `paths` is ignored: other
-            blocks refer to it.
+        values (dict[str, Any]): A dictionary of settings for each block. `paths`, which other
+            blocks refer to, is ignored.
         RETURNS (PretrainConfig): The settings.
-        RAISES (ValueError): For unknown names, wrong types and values out of range.
+        RAISES (ValueError): If a name is unknown, a type is wrong, or a value is out of range.
         """
         blocks = {name: value for name, value in values.items() if name != "paths"}
         text = dict(blocks.get("text", {}))
@@ -192,9 +195,9 @@ class PretrainConfig(Settings):
                 text[name] = [text[name]]
             elif text.get(name) is None:
                 raise ValueError(
-                    f"[text] {name} is not set. Name files, directories or patterns there, or on "
-                    f"the command line: --text.{name} FILES (--paths.{name} with the configs that "
-                    f"come with spacy-elmo)."
+                    f"[text] {name} is not set. Set it to files, directories or patterns in the "
+                    f"config or on the command line: --text.{name} FILES (--paths.{name} with the "
+                    f"configs of spacy-elmo)."
                 )
         blocks |= {"text": text, "recipe": {"name": "modern", **blocks.get("recipe", {})}}
         try:
@@ -203,6 +206,6 @@ class PretrainConfig(Settings):
             raise ValueError(describe(error, cls, blocks)) from error
 
     def to_dict(self) -> dict[str, Any]:
-        """RETURNS (dict[str, Any]): What `from_dict` reads, as JSON has it."""
+        """Return the blocks that `from_dict` reads, JSON-serializable."""
         absent = {name for name in ("model", "init") if getattr(self, name) is None}
         return self.model_dump(mode="json", exclude=absent)

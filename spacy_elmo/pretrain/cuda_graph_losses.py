@@ -1,12 +1,13 @@
-"""The parts of a training step that are the same each time, recorded once and played again.
+"""CUDA graphs of a training step: losses with their gradients, and the update of the weights.
 
-A step is some thousand small operations, and to launch them one by one takes a GPU's host
-longer than the GPU takes for them. What has the same shapes at each step is recorded as CUDA
-graphs, which are launched as a whole: the LSTMs and the softmax forward and backward, and the
-change of the weights. Only the words that are read are more or fewer each time.
+A step consists of thousands of small kernels. Launching them takes the host longer than running
+them takes the GPU. What has the same shapes in each step is captured once and then replayed with
+one launch: the LSTMs and the softmax, forward and backward, and the update of the weights. The
+token embedder is not captured, because the number of distinct words varies.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,67 +19,98 @@ from ..lstm.cuda_graphs import record
 from ..runtime.workers import Workers
 
 
-def can_record(model: LanguageModel, workers: Workers) -> bool:
-    """RETURNS (bool): Whether a training step can be recorded: on a GPU, by one process, with
-    a softmax that is not in clusters, of which each gets more or fewer words at each step."""
+def can_capture(model: LanguageModel, workers: Workers) -> bool:
+    """Return whether training steps can be captured.
+
+    They can on a GPU, in a single process, and without an adaptive softmax, whose clusters get a
+    different number of words in each step.
+    """
     return workers.device.type == "cuda" and workers.size == 1 and not model.head.cutoffs
 
 
-class RecordedLosses:
-    """`LanguageModel.losses` and the gradients of their mean, for windows of one shape.
+class WindowTensors(NamedTuple):
+    """What the losses of a window are computed from.
+
+    x (Tensor): Token vectors of the words read, float32 [n_directions, R, P].
+    targets (Tensor): Classes to predict, int64 [n_directions, R].
+    state (State): States of the rows before the first step.
+    samples (list[Sample] | None): Samples of each direction, for the sampled softmax.
+    """
+
+    x: Tensor
+    targets: Tensor
+    state: State
+    samples: list[Sample] | None
+
+    def flatten(self) -> list[Tensor]:
+        """Return all tensors, in a fixed order."""
+        tensors = [self.x.detach(), self.targets, self.state.h, self.state.c]
+        for sample in self.samples or []:
+            tensors += [sample.classes, *sample.corrections]
+        return tensors
+
+    def empty_copy(self) -> "WindowTensors":
+        """Return new tensors of the same shapes."""
+        state = State(torch.empty_like(self.state.h), torch.empty_like(self.state.c))
+        samples: list[Sample] | None = None
+        if self.samples is not None:
+            samples = [_empty_sample(sample) for sample in self.samples]
+        return WindowTensors(
+            x=torch.empty_like(self.x.detach()),
+            targets=torch.empty_like(self.targets),
+            state=state,
+            samples=samples,
+        )
+
+
+class GraphedLosses:
+    """`LanguageModel.losses` and the gradients of their mean, captured for windows of one shape.
 
     model (LanguageModel): The model, on a GPU.
-    x, targets, state, samples, active, precision, dropout: As for `LanguageModel.losses`; the
-        tensors are examples.
-    factor (float): What the mean loss is multiplied by.
+    window (WindowTensors): An example window.
+    active (list[int]): Active rows at each step.
+    precision (str): As for `LanguageModel.losses`.
+    dropout (float): As for `LanguageModel.losses`.
+    factor (float): What the mean loss is multiplied with.
     """
 
     def __init__(
         self,
         model: LanguageModel,
-        x: Tensor,
-        targets: Tensor,
-        state: State,
-        samples: list[Sample] | None,
+        window: WindowTensors,
         active: list[int],
+        *,
         precision: str,
         dropout: float,
         factor: float,
     ) -> None:
-        self.model, self.factor = model, factor
-        self.settings = active, precision, dropout
-        # a recording reads and writes the same memory each time
-        self.inputs = [torch.empty_like(part) for part in _flat(x, targets, state, samples)]
-        self.x, self.targets, *rest = self.inputs
-        self.x.requires_grad_(True)
-        self.d_x = torch.zeros_like(self.x)
-        self.x.grad = self.d_x
-        self.state = State(rest[0], rest[1])
-        self.samples: list[Sample] | None = None
-        if samples is not None:
-            triples = zip(rest[2::3], rest[3::3], rest[4::3])
-            self.samples = [Sample(classes, (own, other)) for classes, own, other in triples]
-        # where the recording adds the gradients of the weights
+        self.model, self.active = model, active
+        self.precision, self.dropout, self.factor = precision, dropout, factor
+        # a graph reads and writes the same memory in each replay
+        self.window = window.empty_copy()
+        self.window.x.requires_grad_(True)
+        self.d_x = torch.zeros_like(window.x)
+        self.window.x.grad = self.d_x
         params = [*model.bilm.layers.parameters(), *model.head.parameters()]
         self.gradients = [(param, torch.zeros_like(param)) for param in params]
-        self.losses, self.end = x.new_empty(0), state
+        self.losses, self.end = window.x.new_empty(0), window.state
         before: list[Tensor | None] = [param.grad for param in params]
         for param, gradient in self.gradients:
             param.grad = gradient
-        self._fill(x, targets, state, samples)
-        self.replay = record(self._run, x.device)
-        for param, there in zip(params, before):
-            param.grad = there
+        self._copy_in(window)
+        self.replay = record(self._run, window.x.device)
+        for param, grad in zip(params, before):
+            param.grad = grad
 
-    def __call__(
-        self, x: Tensor, targets: Tensor, state: State, samples: list[Sample] | None
-    ) -> tuple[Tensor, State, Tensor]:
-        """Losses of a window, with the gradients of the weights added to what there is.
+    def __call__(self, window: WindowTensors) -> tuple[Tensor, State, Tensor]:
+        """Compute the losses of a window, and accumulate the gradients of the weights.
 
-        RETURNS (Tuple[Tensor, State, Tensor]): The losses, the states after the last step and
-            the gradient of x; the latter two are there until the next call.
+        window (WindowTensors): The window, of the captured shapes.
+        RETURNS (tuple[Tensor, State, Tensor]): The loss of each direction, the states after the
+            last step, and the gradient of `x`. The states and the gradient are overwritten by the
+            next call.
         """
-        self._fill(x, targets, state, samples)
+        self._copy_in(window)
         for param, gradient in self.gradients:
             if param.grad is None:
                 gradient.zero_()
@@ -88,49 +120,57 @@ class RecordedLosses:
         self.replay()
         return self.losses.clone(), self.end, self.d_x
 
-    def _fill(self, x: Tensor, targets: Tensor, state: State, samples: list[Sample] | None) -> None:
+    def _copy_in(self, window: WindowTensors) -> None:
         with torch.no_grad():
-            for mine, theirs in zip(self.inputs, _flat(x, targets, state, samples)):
-                mine.copy_(theirs)
+            for static, new in zip(self.window.flatten(), window.flatten()):
+                static.copy_(new)
 
     def _run(self) -> None:
-        active, precision, dropout = self.settings
         self.d_x.zero_()
         losses, end = self.model.losses(
-            self.x, self.targets, active, self.state, precision, dropout, self.samples
+            self.window.x,
+            self.window.targets,
+            self.active,
+            self.window.state,
+            precision=self.precision,
+            dropout=self.dropout,
+            samples=self.window.samples,
         )
-        (losses.mean() * self.factor).backward()
+        torch.autograd.backward(losses.mean() * self.factor)
         self.losses, self.end = losses.detach(), State(end.h.detach(), end.c.detach())
 
 
-class RecordedUpdate:
-    """A change of the weights by their gradients, which lie where they lay before.
+class GraphedUpdate:
+    """An update of the weights, captured. The gradients must stay in the same memory.
 
-    change (Callable[[], Tensor]): Makes it, and returns something to be told of it. Called
-        plainly the first time, when optimizers make what they remember.
-    device (torch.device): Where.
+    update (Callable[[], Tensor]): Updates the weights and returns a tensor. The first call is not
+        captured, because optimizers create their state in it.
+    device (torch.device): The GPU.
     """
 
-    def __init__(self, change: Callable[[], Tensor], device: torch.device) -> None:
-        self.change, self.device = change, device
+    def __init__(self, update: Callable[[], Tensor], device: torch.device) -> None:
+        self.update, self.device = update, device
         self.replay: Callable[[], None] | None = None
         self.called = False
 
     def __call__(self) -> Tensor:
+        """Update the weights.
+
+        RETURNS (Tensor): What `update` returned.
+        """
         if not self.called:
             self.called = True
-            return self.change()
+            return self.update()
         if self.replay is None:
             self.replay = record(self._run, self.device, n_rehearsals=0)
         self.replay()
-        return self.told.clone()
+        return self.result.clone()
 
     def _run(self) -> None:
-        self.told = self.change()
+        self.result = self.update()
 
 
-def _flat(x: Tensor, targets: Tensor, state: State, samples: list[Sample] | None) -> list[Tensor]:
-    parts = [x.detach(), targets, state.h, state.c]
-    for sample in samples or []:
-        parts += [sample.classes, *sample.corrections]
-    return parts
+def _empty_sample(sample: Sample) -> Sample:
+    targets, classes = sample.corrections
+    corrections = torch.empty_like(targets), torch.empty_like(classes)
+    return Sample(torch.empty_like(sample.classes), corrections)

@@ -1,7 +1,7 @@
-"""What a training leaves to look at: a log of JSON lines, curves, TensorBoard's files.
+"""The log of a training: JSON lines, learning curves, and TensorBoard files.
 
-Owns their names and forms. Rows that a stopped run wrote after the checkpoint that is
-gone on from are dropped, so that a step stands in the log once.
+Rows that a stopped training wrote after its last checkpoint are dropped when it resumes, so that
+each step is logged once.
 """
 
 import json
@@ -16,9 +16,10 @@ LOG, CURVES, BOARD = "log.jsonl", "curves.png", "tensorboard"
 class Log:
     """The log of one training.
 
-    output (Path): The training's directory.
-    step (int): Steps done; later rows of an earlier run are dropped.
-    tensorboard (bool): Whether to write for TensorBoard as well.
+    output (Path): The directory of the training.
+    step (int): Steps done; rows of later steps are dropped.
+    tensorboard (bool): Whether to write TensorBoard files, too.
+    RAISES (ImportError): If TensorBoard is asked for and not installed.
     """
 
     def __init__(self, output: Path, step: int, tensorboard: bool = False) -> None:
@@ -38,7 +39,10 @@ class Log:
             self.board = SummaryWriter(str(output / BOARD), purge_step=step + 1)
 
     def add(self, **row: Any) -> None:
-        """Append a row; it must have a step."""
+        """Append a row.
+
+        **row (Any): Values by name, JSON-serializable; `step` is required.
+        """
         self.rows.append(row)
         with self.path.open("a", encoding="utf8") as file:
             file.write(json.dumps(row) + "\n")
@@ -49,13 +53,16 @@ class Log:
             self.board.flush()
 
     def close(self) -> None:
+        """Close the TensorBoard files."""
         if self.board is not None:
             self.board.close()
 
 
 def read(output: Path) -> list[dict[str, Any]]:
-    """RETURNS (List[Dict[str, Any]]): The rows of a training's log, but for a last one
-    that was cut off."""
+    """Return the rows of a log. A truncated last row is ignored.
+
+    output (Path): The directory of the training.
+    """
     if not (output / LOG).is_file():
         return []
     rows: list[dict[str, Any]] = []
@@ -68,31 +75,30 @@ def read(output: Path) -> list[dict[str, Any]]:
 
 
 def plot(rows: list[dict[str, Any]], path: Path) -> bool:
-    """Draw the held-out perplexity and the training loss over time.
+    """Plot the held-out perplexity over time, and the training loss over steps.
 
-    rows (List[Dict[str, Any]]): Rows of a log.
-    path (Path): The PNG to write.
-    RETURNS (bool): Whether it was drawn: it takes matplotlib and two looks at the
-        held-out text.
+    rows (list[dict[str, Any]]): Rows of a log.
+    path (Path): The PNG file to write.
+    RETURNS (bool): Whether it was written. This requires matplotlib, and two evaluations.
     """
     try:
         from matplotlib.figure import Figure
         from matplotlib.ticker import LogFormatter
     except ImportError:
         return False
-    looks = [row for row in rows if "forward" in row]
+    evaluations = [row for row in rows if "forward" in row]
     steps = [row for row in rows if "loss" in row]
-    if len(looks) < 2:
+    if len(evaluations) < 2:
         return False
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
-    minutes = [row["seconds"] / 60 for row in looks]
+    minutes = [row["seconds"] / 60 for row in evaluations]
     for name in ("forward", "backward"):
-        left.plot(minutes, [row[name] for row in looks], marker="o", label=name)
+        left.plot(minutes, [row[name] for row in evaluations], marker="o", label=name)
     left.set(yscale="log", xlabel="minutes", ylabel="held-out perplexity")
     figure.legend(loc="outside upper left", ncols=2)
     left.grid(alpha=0.3, which="both")
-    # plain numbers, as many as there is room for
+    # label the axis with plain numbers, and minor ticks if there is room
     left.yaxis.set_major_formatter(LogFormatter())
     left.yaxis.set_minor_formatter(LogFormatter(minor_thresholds=(1.5, 0.5)))
     right.plot([row["step"] for row in steps], [row["loss"] for row in steps], linewidth=1)

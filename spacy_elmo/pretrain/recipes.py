@@ -1,69 +1,75 @@
-"""How the weights are changed: the original's way, and today's.
-
-A recipe owns its optimizers, their learning rates over time and what goes with them. Of the
-model it knows which weights are matrices, and which of these hold an LSTM's four gates.
-"""
+"""Training recipes: optimizers with their learning rate schedules, clipping and loss scale."""
 
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
+from ..lm.language_model import Params
 from .muon import Muon
-from .settings import Settings
+from .settings import Fraction, Settings
 
-Params = list[nn.Parameter]
 Rate = float | Tensor
-N_GATES = 4  # of an LSTM, their weights below each other
-Above0 = Annotated[float, Field(gt=0)]
-AtLeast0 = Annotated[float, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
+N_GATES = 4  # of an LSTM; their matrices are concatenated along the rows
+Positive = Annotated[float, Field(gt=0)]
+NonNegative = Annotated[float, Field(ge=0)]
 
 
 class Modern(Settings):
-    """AdamW, and Muon for matrices; a short warm-up, then learning rates that fall to zero in
-    a line.
+    """Train matrices with Muon and all other weights with AdamW, with a short warm-up and linear
+    decay of the learning rates to zero.
 
-    Muon takes the matrices of an LSTM's gates each by itself.
+    Muon treats the matrix of each LSTM gate separately.
 
-    learn_rate (float): The highest learning rate of AdamW.
-    matrix_rate (float): That of Muon.
-    warmup (float): Share of the steps in which the rate rises to it.
-    beta1, beta2 (float): AdamW's averages of the gradient and of its square.
-    weight_decay (float): Decay of all weights with more than one dimension, in units of the
-        learning rates; the LSTMs' biases, a row for each direction, are among them. Muon's steps
-        have the same size all along: over many of them weights grow without it, until gradients
-        explode.
-    clip (float): Greatest norm of the gradient over all weights.
+    learn_rate (float): The peak learning rate of AdamW.
+    matrix_rate (float): The peak learning rate of Muon.
+    warmup (float): The fraction of the steps in which the learning rates rise to the peak.
+    beta1, beta2 (float): Decay rates of AdamW's averages of the gradient and of its square.
+    weight_decay (float): Decoupled weight decay, in units of the learning rates, of all weights
+        with more than one dimension; these include the biases of the LSTMs, which have a row for
+        each direction. Muon's updates do not shrink as the weights grow, so that without decay the
+        weights of a long training can grow until gradients explode.
+    clip (float): Maximum norm of the gradient over all weights.
+    REFERENCE: Loshchilov & Hutter 2019 (AdamW); Jordan et al. 2024 (Muon).
     """
 
     name: Literal["modern"] = "modern"
-    learn_rate: Above0 = 0.008
-    matrix_rate: Above0 = 0.01
+    learn_rate: Positive = 0.008
+    matrix_rate: Positive = 0.01
     warmup: Fraction = 0.03
     beta1: Fraction = 0.9
     beta2: Fraction = 0.99
-    weight_decay: AtLeast0 = 0.0
-    clip: Above0 = 0.5
+    weight_decay: NonNegative = 0.0
+    clip: Positive = 0.5
 
-    #: the softmax starts at the words' frequencies, so that no step is spent on learning them
-    starts_at_frequencies: ClassVar[bool] = True
-    #: whether the optimizers' steps on a GPU can be recorded: all that changes is in tensors
-    recordable: ClassVar[bool] = True
+    #: whether the bias of a new softmax is initialized from the word frequencies
+    init_from_frequencies: ClassVar[bool] = True
+    #: whether the update can be captured as a CUDA graph: all that changes is in tensors
+    capturable: ClassVar[bool] = True
 
     def optimizers(
         self, params: Params, matrices: Params, gates: Params
     ) -> list[torch.optim.Optimizer]:
+        """Create the optimizers for the groups of `LanguageModel.parameter_groups`.
+
+        params (list[Parameter]): Vectors and embeddings.
+        matrices (list[Parameter]): Matrices between layers.
+        gates (list[Parameter]): The matrices of the LSTM gates.
+        RETURNS (list[Optimizer]): The optimizers, in the order of `rates`.
+        """
         device = params[0].device
         rates: list[Rate] = [self.learn_rate, self.matrix_rate]
         if device.type == "cuda":
             rates = [torch.tensor(rate, dtype=torch.float32, device=device) for rate in rates]
         vectors = [param for param in params if param.dim() == 1]
         tables = [param for param in params if param.dim() > 1]
-        kinds: list[dict[str, Any]] = [{"params": tables}, {"params": vectors, "weight_decay": 0.0}]
+        groups: list[dict[str, Any]] = [
+            {"params": tables},
+            {"params": vectors, "weight_decay": 0.0},
+        ]
         adamw = torch.optim.AdamW(
-            kinds,
+            groups,
             lr=rates[0],
             betas=(self.beta1, self.beta2),
             eps=1e-8,
@@ -71,44 +77,52 @@ class Modern(Settings):
             fused=True,
             capturable=device.type == "cuda",
         )
-        # torch would warn where a step is not recorded, as the first one never is
+        # torch warns about a step that is not captured, and the first one never is
         adamw._warned_capturable_if_run_uncaptured = True
-        groups = [{"params": matrices}, {"params": gates, "n_parts": N_GATES}]
+        groups = [{"params": matrices}, {"params": gates, "n_matrices": N_GATES}]
         return [adamw, Muon(groups, lr=rates[1], weight_decay=self.weight_decay)]
 
     def rates(self, done: float) -> tuple[float, ...]:
-        """RETURNS (Tuple[float, ...]): The optimizers' learning rates when a share of the
-        steps is done."""
+        """Return the learning rate of each optimizer.
+
+        done (float): The fraction of the training that is done, 0 to 1.
+        """
         rise = min(1.0, done / self.warmup) if self.warmup else 1.0
         height = rise * max(0.0, 1.0 - done)
         return self.learn_rate * height, self.matrix_rate * height
 
     def loss_factor(self, n_steps: int) -> float:
+        """Return what the mean loss of a window is multiplied with.
+
+        n_steps (int): Steps of a window.
+        """
         return 1.0
 
 
 class Paper(Settings):
-    """The original's (Peters et al. 2018): Adagrad at a constant rate, for a million steps.
+    """Train as the original implementation does: Adagrad at a constant learning rate.
 
-    The gradient is that of the loss times the window's steps; it is clipped, and only
-    then seen by Adagrad.
+    The mean loss is multiplied with the steps of a window. The gradient is clipped before Adagrad
+    accumulates its square.
 
     learn_rate (float): The learning rate.
-    initial_accumulator (float): What Adagrad's sums of squares start at.
-    clip (float): Greatest norm of the gradient over all weights.
+    initial_accumulator (float): Initial value of Adagrad's sums of squares.
+    clip (float): Maximum norm of the gradient over all weights.
+    REFERENCE: Peters et al. 2018 and its training code; Duchi et al. 2011 (Adagrad).
     """
 
     name: Literal["paper"] = "paper"
-    learn_rate: Above0 = 0.2
-    initial_accumulator: AtLeast0 = 1.0
-    clip: Above0 = 10.0
+    learn_rate: Positive = 0.2
+    initial_accumulator: NonNegative = 1.0
+    clip: Positive = 10.0
 
-    starts_at_frequencies: ClassVar[bool] = False
-    recordable: ClassVar[bool] = False
+    init_from_frequencies: ClassVar[bool] = False
+    capturable: ClassVar[bool] = False
 
     def optimizers(
         self, params: Params, matrices: Params, gates: Params
     ) -> list[torch.optim.Optimizer]:
+        """As `Modern.optimizers`."""
         adagrad = torch.optim.Adagrad(
             [*params, *matrices, *gates],
             lr=self.learn_rate,
@@ -118,9 +132,11 @@ class Paper(Settings):
         return [adagrad]
 
     def rates(self, done: float) -> tuple[float, ...]:
+        """As `Modern.rates`."""
         return (self.learn_rate,)
 
     def loss_factor(self, n_steps: int) -> float:
+        """As `Modern.loss_factor`."""
         return float(n_steps)
 
 

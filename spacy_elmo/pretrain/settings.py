@@ -1,11 +1,12 @@
-"""The base class of all blocks of a pretraining config, and error messages for them."""
+"""The base class of the blocks of a pretraining config, and the error messages for them."""
 
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
-# how a config file writes a value of a type
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+# each type in the words of a config file
 WORDING: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -15,7 +16,7 @@ WORDING: dict[Any, str] = {
     list[int]: "a list of whole numbers",
     type(None): "null",
 }
-# what pydantic calls a value out of range
+# messages for pydantic's errors about values out of range
 RANGES = {
     "greater_than": "above {gt:g}",
     "greater_than_equal": "at least {ge:g}",
@@ -33,12 +34,12 @@ class Settings(BaseModel):
 
 
 def describe(error: ValidationError, config: type[BaseModel], values: dict[str, Any]) -> str:
-    """Return a sentence about the first problem that pydantic found.
+    """Return an error message for the first problem that pydantic found.
 
     error (ValidationError): The problems.
     config (type[BaseModel]): The class of the whole config.
-    values (dict[str, Any]): What was read.
-    RETURNS (str): Which setting of which block is wrong, and what it must be.
+    values (dict[str, Any]): The config as it was read.
+    RETURNS (str): The setting and its block, the value, and what is expected.
     """
     problem = error.errors()[0]
     kind, context = problem["type"], problem.get("ctx", {})
@@ -48,7 +49,7 @@ def describe(error: ValidationError, config: type[BaseModel], values: dict[str, 
     if block not in config.model_fields:
         known = ", ".join(f"[{name}]" for name in config.model_fields)
         return (
-            f"The config has the block [{block}], which pretraining does not know. Known are "
+            f"The config has the block [{block}], which pretraining does not have. Known are "
             f"{known} and [paths]."
         )
     if kind == "union_tag_invalid":
@@ -58,7 +59,7 @@ def describe(error: ValidationError, config: type[BaseModel], values: dict[str, 
     name = next((part for part in path if part in fields), path[-1] if path else "")
     if kind == "extra_forbidden":
         return (
-            f"[{block}] has the setting {name!r}, which it does not know. Known are "
+            f"[{block}] has the setting {name!r}, which does not exist. Known are "
             f"{', '.join(fields)}."
         )
     if kind == "missing":
@@ -70,7 +71,7 @@ def describe(error: ValidationError, config: type[BaseModel], values: dict[str, 
 
 
 def _fields(block: FieldInfo, path: list[str]) -> dict[str, FieldInfo]:
-    """Return the settings of a block; of several kinds of it, those of the kind that is read."""
+    """Return the settings of a block. If it has several kinds, the path starts with the kind."""
     choices = [kind for kind in (block.annotation, *get_args(block.annotation)) if _is_block(kind)]
     chosen = [kind for kind in choices if path and _tag(kind) == path[0]]
     return dict((chosen or choices)[0].model_fields)
@@ -85,7 +86,7 @@ def _tag(kind: type[BaseModel]) -> Any:
 
 
 def _wording(field: FieldInfo) -> str:
-    """Return what a setting must be: its own description, or that of its type."""
+    """Return what a setting must be, by its description or its type."""
     if field.description:
         return field.description
     kind = field.annotation

@@ -1,4 +1,4 @@
-"""Being asked to stop: SIGINT and SIGTERM are noted instead of ending a step in its middle."""
+"""Handling SIGINT and SIGTERM without interrupting a training step."""
 
 import signal
 import threading
@@ -8,17 +8,19 @@ from typing import Any
 
 
 @contextmanager
-def noted_signals(note: Callable[[int], None]) -> Iterator[None]:
-    """Call `note` with the number of each SIGINT or SIGTERM while the block runs.
+def handle_stop_signals(handle: Callable[[int], None]) -> Iterator[None]:
+    """Call a function for each SIGINT or SIGTERM within the context, instead of raising.
 
-    Only the main thread may handle signals: in another one they end the process as before.
+    Only the main thread can handle signals. In another thread nothing is changed.
+
+    handle (Callable[[int], None]): Called with the number of the signal.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def handler(number: int, frame: Any) -> None:
-        note(number)
+        handle(number)
 
     before: dict[int, Any] = {
         number: signal.signal(number, handler) for number in (signal.SIGINT, signal.SIGTERM)
@@ -27,5 +29,5 @@ def noted_signals(note: Callable[[int], None]) -> Iterator[None]:
         yield
     finally:
         for number, old in before.items():
-            # None for a handler that was not installed from Python, which cannot be restored
+            # None means a handler that was not installed from Python and cannot be restored
             signal.signal(number, signal.SIG_DFL if old is None else old)

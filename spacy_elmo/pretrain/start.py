@@ -1,8 +1,4 @@
-"""The language model that a training begins with: a new one, or one that there is.
-
-Owns what is taken over of weights that were trained before. How training goes on from
-there is not known here.
-"""
+"""The language model that a training starts with: a new one, or one with pretrained weights."""
 
 import warnings
 from collections.abc import Sequence
@@ -14,22 +10,27 @@ from ..bilm.bilm import BiLM
 from ..corpus.corpus import Corpus
 from ..files.paths import PathLike
 from ..lm.language_model import LanguageModel
+from ..lm.lm_files import VOCAB, is_language_model
 from ..lm.lm_head import make_head
 from ..lm.vocab import Vocab
 from ..runtime.torch_scope import CPU, own_random_state, own_training_settings, seed_random
 from ..weights import load_bilm
-from ..weights.store import VOCAB
 from .config import PretrainConfig
 
 
 @own_training_settings()
 @own_random_state()
 def make_model(config: PretrainConfig, corpus: Corpus) -> LanguageModel:
-    """A new language model, or a new softmax on a biLM that there is.
+    """Create the language model that a training starts with.
+
+    Depending on [model] and [init], this is a new model, a pretrained biLM with a new softmax, or
+    a pretrained language model.
 
     config (PretrainConfig): The settings.
-    corpus (Corpus): The training text, of which words are counted.
+    corpus (Corpus): The training text, whose words are counted.
     RETURNS (LanguageModel): The model.
+    RAISES (ValueError): If the vocabulary or the weights cannot be read, or the settings contradict
+        each other.
     """
     settings = config.vocab
     if settings.file is None:
@@ -37,26 +38,26 @@ def make_model(config: PretrainConfig, corpus: Corpus) -> LanguageModel:
     else:
         vocab = Vocab.from_file(settings.file).count_on(corpus)
         if config.softmax.kind != "full":
-            _check_order(vocab, settings.file)
+            _warn_of_order(vocab, settings.file)
     seed_random(config.training.seed, CPU)
     cutoffs = config.softmax.cutoffs if config.softmax.kind == "adaptive" else ()
-    # a cluster without words is none
+    # drop clusters that would be empty
     cutoffs = [cutoff for cutoff in cutoffs if cutoff < len(vocab)]
     if config.init is not None:
-        saved = load_saved(config.init.path, vocab, cutoffs)
-        if saved is not None:
-            _add_language(saved.bilm, config.text.lang)
-            return saved
+        pretrained = _load_language_model(config.init.path, vocab, cutoffs)
+        if pretrained is not None:
+            _add_language(pretrained.bilm, config.text.lang)
+            return pretrained
         bilm = load_bilm(config.init.path)
     else:
         assert config.model is not None
         bilm = BiLM(config.model.to_options())
     _add_language(bilm, config.text.lang)
     head = make_head(len(vocab), bilm.options.projection_dim, cutoffs)
-    if config.recipe.starts_at_frequencies:
+    if config.recipe.init_from_frequencies:
         assert vocab.counts is not None
         counts = torch.from_numpy(vocab.counts).double().clamp(min=0.5)
-        head.start_at((counts / counts.sum()).float())
+        head.init_bias((counts / counts.sum()).float())
     return LanguageModel(bilm, head, vocab)
 
 
@@ -66,31 +67,33 @@ def _add_language(bilm: BiLM, lang: str) -> None:
         bilm.languages = (*bilm.languages, lang)
 
 
-def load_saved(path: PathLike, vocab: Vocab, cutoffs: Sequence[int]) -> LanguageModel | None:
-    """RETURNS (Optional[LanguageModel]): The language model of a directory, if it has a
-    softmax over just these words in just these clusters."""
-    if not LanguageModel.is_saved(path):
+def _load_language_model(
+    path: PathLike, vocab: Vocab, cutoffs: Sequence[int]
+) -> LanguageModel | None:
+    """Return the language model of a directory; None if there is none, or its softmax has other
+    words or clusters."""
+    if not is_language_model(path):
         return None
     model = LanguageModel.load(path)
     if model.vocab.words == vocab.words and model.head.cutoffs == tuple(cutoffs):
         return model
     warnings.warn(
         f"{path} has a softmax over {len(model.vocab):,} words in clusters from "
-        f"{list(model.head.cutoffs)}, and the config asks for {len(vocab):,} words and "
-        f"{list(cutoffs)}: a new one is trained. To keep it, give [vocab] file = "
-        f"{str(Path(path) / VOCAB)!r} and the same cutoffs.",
+        f"{list(model.head.cutoffs)}, but the config has {len(vocab):,} words and "
+        f"{list(cutoffs)}. A new softmax is trained. To keep the pretrained one, set [vocab] file "
+        f"to {str(Path(path) / VOCAB)!r}, and the same cutoffs.",
         stacklevel=2,
     )
     return None
 
 
-def _check_order(vocab: Vocab, path: PathLike) -> None:
-    """Warn if the frequent words do not come first."""
+def _warn_of_order(vocab: Vocab, path: PathLike) -> None:
+    """Warn if the vocabulary is not sorted by frequency."""
     assert vocab.counts is not None
     half = len(vocab) // 2
     if vocab.counts[half:].sum() > vocab.counts[:half].sum():
         warnings.warn(
-            f"The words of {path} are not in the order of their frequency, on which the adaptive "
-            f"and the sampled softmax rely. Sort it, or set [softmax] kind to 'full'.",
+            f"The words of {path} are not sorted by frequency, on which the adaptive and the "
+            f"sampled softmax rely. Sort the file, or set [softmax] kind to 'full'.",
             stacklevel=3,
         )

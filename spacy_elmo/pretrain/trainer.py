@@ -1,11 +1,6 @@
-"""One step of pretraining after the other, and the state to go on from.
+"""Training steps: windows in, an update of the weights out, and the state to resume from."""
 
-Owns the weights, the optimizers, the rows' states and the windows that are read next.
-How long it goes on, what is watched and what is written is the loop's business.
-"""
-
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,24 +9,23 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ..bilm.bilm import State
-from ..bilm.token_embedder import Spelling
 from ..corpus.corpus import Corpus
-from ..lm.language_model import LanguageModel, codes_to_ids
+from ..lm.language_model import LanguageModel
 from ..lm.sampler import LogUniformSampler, Sample
-from ..lm.windows import InDocuments, Order, Shuffled, Window, Windows
+from ..lm.word_codes import codes_to_ids
 from ..runtime.devices import send
 from ..runtime.torch_scope import seed_random
 from ..runtime.workers import Workers
 from . import checkpoint
 from .config import PretrainConfig
-from .cuda_graph_losses import RecordedLosses, RecordedUpdate, can_record
-
-# what is drawn at a step depends on the seed, the step, and one of these
-DRAW_ORDER, DRAW_RESET, DRAW_SAMPLES, DRAW_DROPOUT = range(4)
+from .cuda_graph_losses import GraphedLosses, GraphedUpdate, WindowTensors, can_capture
+from .draws import DRAW_DROPOUT, DRAW_RESET, DRAW_SAMPLES, draw_generator
+from .precision import model_precision
+from .windows import Window, make_windows
 
 
 class StepResult(NamedTuple):
-    """losses (Tensor): Mean loss of each direction [n_directions], of this process's rows.
+    """losses (Tensor): Mean loss of each direction over the rows of this process [n_directions].
     norm (Tensor): Norm of the gradient before clipping, a scalar."""
 
     losses: Tensor
@@ -39,15 +33,16 @@ class StepResult(NamedTuple):
 
 
 class Trainer:
-    """Trains a language model on a corpus.
+    """Train a language model on a corpus, step by step.
 
-    Nothing random has a state: what is drawn at a step follows from the seed and the
-    step's number, and is the same however many processes share the rows (but for dropout).
+    Randomness is stateless (see `draws`): apart from dropout, a step is the same for any number of
+    processes.
 
     config (PretrainConfig): The settings.
-    model (LanguageModel): The model; it is moved to the workers' device.
+    model (LanguageModel): The model, which is moved to the device of the workers.
     corpus (Corpus): The training text.
     workers (Workers): The processes that share the rows.
+    RAISES (ValueError): If the processes cannot share the rows evenly.
     """
 
     def __init__(
@@ -60,30 +55,33 @@ class Trainer:
                 f"share evenly. Take a multiple of {workers.size}."
             )
         self.config, self.workers, self.step = config, workers, 0
-        # of the time that there is, for the learning rates: the loop's to set
-        self.share_of_time = 0.0
+        # the fraction of the time limit that is used up, for the learning rates; set by the loop
+        self.time_fraction = 0.0
         self.precision = model_precision(config.training.precision)
         self.model = model.to(workers.device).requires_grad_(True)
         self.params = list(self.model.parameters())
-        self.optimizers = config.recipe.optimizers(*model.kinds_of_weights())
-        # the gradients of all processes are averaged where they are made
+        self.optimizers = config.recipe.optimizers(*model.parameter_groups())
+        # averages the gradients over the processes
         self.parallel: nn.Module = self.model
         if workers.size > 1:
             self.parallel = DistributedDataParallel(
                 self.model, broadcast_buffers=False, gradient_as_bucket_view=True
             )
-        self.records = can_record(self.model, workers)
-        self._forget_recordings()
+        self.uses_graphs = can_capture(self.model, workers)
+        self.graphed_losses: GraphedLosses | None = None
+        self.update_weights: Callable[[], Tensor] = self.apply_gradient
+        self._drop_graphs()
         self.n_rows = batches.n_rows // workers.size
         self.rows = slice(workers.rank * self.n_rows, (workers.rank + 1) * self.n_rows)
+        self.active = [self.n_rows] * batches.n_steps
         self.state = model.bilm.zero_state(self.n_rows)
         self.windows = [
             make_windows(config, corpus, reverse)
             for reverse in (False, True)[: options.n_directions]
         ]
-        per_step = batches.n_rows * batches.n_steps * batches.accumulate
-        self.positions_per_step = per_step
-        self.n_steps = max(1, round(config.training.epochs * corpus.n_positions / per_step))
+        self.positions_per_step = batches.n_rows * batches.n_steps * batches.accumulate
+        n_positions = config.training.epochs * corpus.n_positions
+        self.n_steps = max(1, round(n_positions / self.positions_per_step))
         self.ids = codes_to_ids(model.vocab, corpus.words)
         self.spelling = model.bilm.tokens.spell(corpus.words)
         self.sampler: LogUniformSampler | None = None
@@ -91,205 +89,174 @@ class Trainer:
         if config.softmax.kind == "sampled" and n_samples <= len(model.vocab) // 2:
             self.sampler = LogUniformSampler(len(model.vocab), n_samples)
 
-    def _forget_recordings(self) -> None:
-        """They are made at the first step, of the memory that is in use then."""
-        self.recorded: RecordedLosses | None = None
-        self.change: Callable[[], Tensor] = self._change
-        if self.records and self.config.recipe.recordable:
-            self.change = RecordedUpdate(self._change, self.workers.device)
-
     def train_step(self) -> StepResult:
-        """Read the next windows and change the weights once."""
-        batches = self.config.batches
+        """Read the next windows and update the weights.
+
+        RETURNS (StepResult): The losses and the norm of the gradient.
+        """
+        accumulate = self.config.batches.accumulate
         losses: list[Tensor] = []
-        for n in range(batches.accumulate):
+        for index in range(accumulate):
             windows = [windows.next() for windows in self.windows]
-            # averaging once, with the last window, is enough
-            last = n == batches.accumulate - 1
-            losses.append(self.add_gradient(windows, n, synchronize=last))
+            # gradients are averaged over the processes once, with the last window
+            last = index == accumulate - 1
+            losses.append(self.add_gradient(windows, index, synchronize=last))
         return StepResult(torch.stack(losses).mean(dim=0), self.update())
 
     def add_gradient(
         self, windows: list[Window], index: int = 0, synchronize: bool = True
     ) -> Tensor:
-        """Add the gradient of a window of each direction to what is there.
+        """Accumulate the gradient of one window of each direction.
 
-        windows (List[Window]): The codes read and following of each direction, of all
-            processes' rows.
-        index (int): Which of the windows of a step this is.
+        windows (list[Window]): The window of each direction, with the rows of all processes.
+        index (int): Index of the window within the step.
         synchronize (bool): Whether to average the gradients over the processes.
         RETURNS (Tensor): Mean loss of each direction [n_directions].
         """
-        batches, training = self.config.batches, self.config.training
-        device = self.workers.device
-        read, follows = (
-            np.stack([part[:, self.rows].reshape(-1) for part in parts]) for parts in zip(*windows)
-        )
-        distinct, inverse = np.unique(read, return_inverse=True)
+        read = np.stack([codes[:, self.rows].reshape(-1) for codes, _ in windows])
+        follows = np.stack([codes[:, self.rows].reshape(-1) for _, codes in windows])
         self._reset_states(index)
         self._seed_dropout(index)
-        if isinstance(self.parallel, DistributedDataParallel):
-            self.parallel.require_backward_grad_sync = synchronize
+        device = self.workers.device
+        distinct, inverse = np.unique(read, return_inverse=True)
         places = send(torch.from_numpy(inverse.reshape(read.shape)), device)
         targets = send(torch.from_numpy(self.ids[follows]), device)
         samples = self._samples(targets, index)
-        factor = self.config.recipe.loss_factor(batches.n_steps) / batches.accumulate
-        if self.records:
-            spelled = self.spelling[distinct], places
-            losses, self.state = self._add_recorded(*spelled, targets, samples, factor, index)
-            return losses
+        if self.uses_graphs:
+            x = self.model.look_up(
+                self.model.embed(self.spelling[distinct], self.precision), places
+            )
+            return self._add_graphed(WindowTensors(x, targets, self.state, samples), index)
+        if isinstance(self.parallel, DistributedDataParallel):
+            self.parallel.require_backward_grad_sync = synchronize
         losses, state = self.parallel(
             self.spelling[distinct],
             places,
             targets,
-            [self.n_rows] * batches.n_steps,
-            self.state,
+            self.active,
+            state=self.state,
             precision=self.precision,
-            dropout=training.dropout,
+            dropout=self.config.training.dropout,
             samples=samples,
         )
-        (losses.mean() * factor).backward()
+        torch.autograd.backward(losses.mean() * self._loss_factor())
         self.state = State(state.h.detach(), state.c.detach())
         detached: Tensor = losses.detach()
         return detached
 
-    def _add_recorded(
-        self,
-        spelling: Spelling,
-        places: Tensor,
-        targets: Tensor,
-        samples: list[Sample] | None,
-        factor: float,
-        index: int,
-    ) -> tuple[Tensor, State]:
-        """As the plain way of `add_gradient`, the LSTMs and the softmax from a recording."""
-        batches, training = self.config.batches, self.config.training
-        x = self.model.look_up(self.model.embed(spelling, self.precision), places)
-        if self.recorded is None:
-            active = [self.n_rows] * batches.n_steps
-            settings = (active, self.precision, training.dropout, factor)
-            self.recorded = RecordedLosses(self.model, x, targets, self.state, samples, *settings)
-            self._seed_dropout(index)  # again, after the rehearsals
-        losses, state, d_x = self.recorded(x, targets, self.state, samples)
-        x.backward(d_x)
-        return losses, state
-
     def update(self) -> Tensor:
-        """Clip the gradient and change the weights by it.
+        """Clip the accumulated gradient and update the weights.
 
         RETURNS (Tensor): Norm of the gradient before clipping, a scalar.
         """
-        done = max((self.step + 0.5) / self.n_steps, self.share_of_time)
-        rates = self.config.recipe.rates(done)
-        for optimizer, rate in zip(self.optimizers, rates):
+        done = max((self.step + 0.5) / self.n_steps, self.time_fraction)
+        for optimizer, rate in zip(self.optimizers, self.config.recipe.rates(done)):
             for group in optimizer.param_groups:
                 if isinstance(group["lr"], Tensor):
                     group["lr"].fill_(rate)
                 else:
                     group["lr"] = rate
-        norm = self.change()
-        if self.records:
-            # torch does not count what a recording changes
+        norm = self.update_weights()
+        if self.uses_graphs:
+            # the version counters of tensors do not count replays
             self.model.bilm.drop_caches()
         self.step += 1
         return norm
 
-    def _change(self) -> Tensor:
-        gradients = [param.grad for param in self.params if param.grad is not None]
-        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
-        scale = self.config.recipe.clip / norm.clamp(min=self.config.recipe.clip)
-        for gradient in gradients:
-            gradient.mul_(scale)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            # a recording finds the gradients where they were
-            optimizer.zero_grad(set_to_none=not self.records)
-        return norm
+    def save(self) -> checkpoint.Content:
+        """Return what is needed to resume, from all processes. Each process must call it.
 
-    def _seed(self, draw: int, index: int, *more: int) -> np.random.Generator:
-        return np.random.default_rng([self.config.training.seed, draw, self.step, index, *more])
-
-    def _seed_dropout(self, index: int) -> None:
-        if self.config.training.dropout:
-            seed = int(self._seed(DRAW_DROPOUT, index).integers(2**62)) + self.workers.rank
-            seed_random(seed, self.workers.device)
-
-    def _reset_states(self, index: int) -> None:
-        """Let some rows start anew. Which ones is drawn for the rows of all processes."""
-        batches = self.config.batches
-        if not batches.reset:
-            return
-        shape = (len(self.windows), batches.n_rows)
-        kept = self._seed(DRAW_RESET, index).random(shape) >= batches.reset
-        mask = send(torch.from_numpy(kept[None, :, self.rows, None]), self.workers.device)
-        self.state = State(self.state.h * mask, self.state.c * mask)
-
-    def _samples(self, targets: Tensor, index: int) -> list[Sample] | None:
-        if self.sampler is None:
-            return None
-        return [
-            self.sampler.sample(self._seed(DRAW_SAMPLES, index, direction), follows)
-            for direction, follows in enumerate(targets)
-        ]
-
-    def save(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """What is needed to go on, from all processes; each of them must call it.
-
-        RETURNS (Tuple[Dict[str, Tensor], Dict[str, Any]]): Tensors, and what JSON can hold.
+        RETURNS (checkpoint.Content): Tensors by name, and JSON-serializable values.
         """
         tensors = {f"model.{name}": value for name, value in self.model.state_dict().items()}
         tensors.update(checkpoint.optimizer_tensors(self.optimizers))
         # [n_layers, n_directions, n_rows of all processes, P or H]
         for name, value in vars(self.state).items():
             tensors[f"state.{name}"] = self.workers.gather(value.transpose(0, 2), 0).transpose(0, 2)
-        windows = [windows.order.state() for windows in self.windows]
-        return tensors, {"step": self.step, "windows": windows}
+        orders = [windows.order.state() for windows in self.windows]
+        return tensors, {"step": self.step, "windows": orders}
 
     def restore(self, tensors: dict[str, Tensor], info: dict[str, Any]) -> None:
-        """Go on from what `save` returned, also with another number of processes."""
-        self._forget_recordings()
+        """Resume from what `save` returned. The number of processes may differ.
+
+        tensors (dict[str, Tensor]): Tensors by name.
+        info (dict[str, Any]): The other values.
+        """
+        self._drop_graphs()
         self.model.load_state_dict(checkpoint.subset(tensors, "model."))
         checkpoint.restore_optimizers(self.optimizers, tensors)
         state = checkpoint.subset(tensors, "state.")
-        h, c = (state[name][:, :, self.rows].to(self.workers.device) for name in ("h", "c"))
+        h = state["h"][:, :, self.rows].to(self.workers.device)
+        c = state["c"][:, :, self.rows].to(self.workers.device)
         self.state = State(h.contiguous(), c.contiguous())
         self.step = info["step"]
-        for windows, at in zip(self.windows, info["windows"]):
-            windows.order.restore(at)
+        for windows, order in zip(self.windows, info["windows"]):
+            windows.order.restore(order)
 
+    def apply_gradient(self) -> Tensor:
+        """Clip the gradient, update the weights, and clear the gradient.
 
-def model_precision(precision: str) -> str:
-    """RETURNS (str): The precision that the model is given, which has no "tf32".
+        RETURNS (Tensor): Norm of the gradient before clipping, a scalar.
+        """
+        gradients = [param.grad for param in self.params if param.grad is not None]
+        norm: Tensor = torch.stack([gradient.norm() for gradient in gradients]).norm()
+        scale = self.config.recipe.clip / norm.clamp(min=self.config.recipe.clip)
+        for gradient in gradients:
+            gradient.mul_(scale)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            # a graph requires the gradients to stay in the same memory
+            optimizer.zero_grad(set_to_none=not self.uses_graphs)
+        return norm
 
-    precision (str): "float32", "tf32" or "bfloat16".
-    """
-    return "float32" if precision == "tf32" else precision
+    def _add_graphed(self, window: WindowTensors, index: int) -> Tensor:
+        """Accumulate the gradient of a window, with LSTMs and softmax replayed from a graph."""
+        if self.graphed_losses is None:
+            self.graphed_losses = GraphedLosses(
+                self.model,
+                window,
+                self.active,
+                precision=self.precision,
+                dropout=self.config.training.dropout,
+                factor=self._loss_factor(),
+            )
+            self._seed_dropout(index)  # the warm-up calls of the capture have drawn numbers
+        losses, self.state, d_x = self.graphed_losses(window)
+        torch.autograd.backward(window.x, d_x)
+        return losses
 
+    def _drop_graphs(self) -> None:
+        """Drop the CUDA graphs. New ones are captured in the next step, for its tensors."""
+        self.graphed_losses, self.update_weights = None, self.apply_gradient
+        if self.uses_graphs and self.config.recipe.capturable:
+            self.update_weights = GraphedUpdate(self.apply_gradient, self.workers.device)
 
-@contextmanager
-def matmul_precision(precision: str, device: torch.device) -> Iterator[None]:
-    """Set how torch multiplies float32 matrices in this process until the block ends.
+    def _loss_factor(self) -> float:
+        batches = self.config.batches
+        return self.config.recipe.loss_factor(batches.n_steps) / batches.accumulate
 
-    precision (str): "float32", "tf32" or "bfloat16".
-    device (torch.device): Where the model is.
-    """
-    # tf32 is good enough for what bfloat16 leaves in float32
-    tf32 = precision == "tf32" or (precision == "bfloat16" and device.type == "cuda")
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("high" if tf32 else "highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
+    def _generator(self, purpose: int, *where: int) -> np.random.Generator:
+        return draw_generator(self.config.training.seed, purpose, self.step, *where)
 
+    def _seed_dropout(self, index: int) -> None:
+        if self.config.training.dropout:
+            seed = int(self._generator(DRAW_DROPOUT, index).integers(2**62)) + self.workers.rank
+            seed_random(seed, self.workers.device)
 
-def make_windows(config: PretrainConfig, corpus: Corpus, reverse: bool) -> Windows:
-    """RETURNS (Windows): The windows of one direction, over the rows of all processes."""
-    batches = config.batches
-    seed = (config.training.seed, DRAW_ORDER, int(reverse))
-    order: Order
-    if batches.order == "shuffled":
-        order = Shuffled(corpus, batches.n_rows, seed)
-    else:
-        order = InDocuments(corpus, batches.n_rows, reverse, seed)
-    return Windows(corpus, order, batches.n_steps, reverse)
+    def _reset_states(self, index: int) -> None:
+        """Set the states of some rows to zero. The rows are drawn among those of all processes."""
+        batches = self.config.batches
+        if not batches.reset:
+            return
+        shape = (len(self.windows), batches.n_rows)
+        carried = self._generator(DRAW_RESET, index).random(shape) >= batches.reset
+        mask = send(torch.from_numpy(carried[None, :, self.rows, None]), self.workers.device)
+        self.state = State(self.state.h * mask, self.state.c * mask)
+
+    def _samples(self, targets: Tensor, index: int) -> list[Sample] | None:
+        if self.sampler is None:
+            return None
+        return [
+            self.sampler.sample(self._generator(DRAW_SAMPLES, index, direction), classes)
+            for direction, classes in enumerate(targets)
+        ]

@@ -5,7 +5,7 @@ Loading never runs code.
 """
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,6 @@ from .build import START, build_bilm
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
-# next to them, if the biLM can be trained further or can score text
-HEAD = "lm_head.safetensors"
-VOCAB = "vocab.txt"
 SYSTEM_FILES = (".DS_Store", "._", ".nfs")
 FORMAT = "spacy-elmo"
 VERSION = 1
@@ -86,28 +83,25 @@ def write(
     path: PathLike,
     dtype: torch.dtype | None = None,
     extras: Callable[[Path], None] | None = None,
+    extra_names: Collection[str] = (),
     start: tuple[torch.Tensor, torch.Tensor] | None = None,
 ) -> None:
     """Save a biLM as a directory, atomically.
 
     bilm (BiLM): The model.
     path (Union[str, Path]): The directory. A biLM in it is replaced.
-    dtype (Optional[torch.dtype]): Type of the stored weights, such as float16 for half the size;
-        float32 if None.
-    extras (Optional[Callable[[Path], None]]): Called with the folder that is being written, to add
-        further files.
-    start (Optional[Tuple[Tensor, Tensor]]): The start states `start_h` and `start_c` to write;
-        if None, the start states of the model.
-    RAISES (ValueError): If the directory contains anything but a biLM, or a softmax that would be
-        lost.
+    dtype (Optional[torch.dtype]): Type of the stored weights, e.g. float16 for half
+        the size; float32 if None.
+    extras (Optional[Callable[[Path], None]]): Writes additional files to the folder that it
+        is given, as part of the same directory.
+    extra_names (Collection[str]): Names of these files.
+    start (Optional[Tuple[Tensor, Tensor]]): Start states to write, `start_h` and `start_c`;
+        the start states of the model if None.
+    RAISES (ValueError): If the directory holds anything other than a biLM and files with these
+        names.
     """
     path = link_target(path)
-    check_replaceable(path)
-    if extras is None and (path / HEAD).exists():
-        raise ValueError(
-            f"{path} holds a biLM with its softmax, {HEAD}, which would be lost. Save to another "
-            f"directory, or remove this one first."
-        )
+    check_replaceable(path, extra_names)
     tensors: dict[str, torch.Tensor] = {}
     state = bilm.state_dict()
     state.update(zip(START, start or ()))
@@ -122,27 +116,31 @@ def write(
         write_manifest(folder / CONFIG, config_of(bilm))
 
 
-def check_replaceable(path: Path) -> None:
-    """Check that writing to a path replaces nothing but a biLM in this format.
+def check_replaceable(path: Path, extra_names: Collection[str] = ()) -> None:
+    """Raise a ValueError unless writing to a path removes nothing but a biLM in this format.
 
-    path (Path): The directory to write, which need not exist.
-    RAISES (ValueError): If the path is a file, or a directory with other content.
+    path (Path): The directory, which need not exist.
+    extra_names (Collection[str]): Additional files that are replaced as well.
+    RAISES (ValueError): If the path is a file, or the directory holds anything else.
     """
     if not path.exists():
         return
     found = () if path.is_file() else path.iterdir()
     names = {file.name for file in found if not _is_system_file(file)}
+    others = names - {CONFIG, WEIGHTS}
     ours = False
-    if names - {HEAD, VOCAB} == {CONFIG, WEIGHTS}:
+    if names >= {CONFIG, WEIGHTS} and others <= set(extra_names):
         try:
             text = read_bounded(path / CONFIG, MAX_JSON_BYTES)
             ours = json.loads(text).get("format") == FORMAT
         except (ValueError, AttributeError, RecursionError):
             ours = False
     if path.is_file() or (names and not ours):
+        found_names = f" ({', '.join(sorted(others)[:3])})" if others else ""
         raise ValueError(
-            f"{path} exists and holds something other than a biLM of spacy-elmo, which would be "
-            f"removed. Give a new or empty directory, or the directory of a biLM to replace."
+            f"{path} exists and holds something other than a biLM of spacy-elmo"
+            f"{found_names}, which writing would remove. Give a new or empty directory, or the "
+            f"directory of a biLM to replace."
         )
 
 

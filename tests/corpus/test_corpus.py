@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spacy_elmo.corpus import corpus_cache, corpus_check
+from spacy_elmo.corpus import corpus_check
 from spacy_elmo.corpus.corpus import Corpus
 from spacy_elmo.corpus.corpus_cache import open_corpus
 from spacy_elmo.corpus.readers import TextReader, TextSettings
@@ -43,7 +43,7 @@ def read(patterns, cache, text_settings=LINES):
 
 
 @given(documents)
-def test_sentences_come_back(texts):
+def test_sentences_are_restored(texts):
     corpus = Corpus.from_sentences(texts)
     sentences = [sentence for document in texts for sentence in document if sentence]
     assert list(corpus.sentences()) == sentences
@@ -60,20 +60,20 @@ def test_sentences_come_back(texts):
 
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(documents)
-def test_files_give_what_the_same_sentences_in_memory_give(tmp_path, texts):
+def test_files_and_sentences_in_memory_give_the_same_corpus(tmp_path, texts):
     texts.append([["end"]])
     records = [{"tokens": document} for document in texts]
     path = write(tmp_path / "a.jsonl", "\n".join(map(json.dumps, records)))
     found = read(path, tmp_path / "cache")
-    kept = [[[word for word in s if word.strip()] for s in document] for document in texts]
-    expected = Corpus.from_sentences(kept)
+    non_blank = [[[word for word in s if word.strip()] for s in document] for document in texts]
+    expected = Corpus.from_sentences(non_blank)
     assert found.words == expected.words
     for name in ARRAYS:
         assert getattr(found, name).dtype == getattr(expected, name).dtype
         np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
 
 
-def test_tokens_stay_on_disk(two_files, tmp_path):
+def test_tokens_are_memory_mapped(two_files, tmp_path):
     corpus = read(two_files, tmp_path / "cache")
     assert isinstance(corpus.tokens, np.memmap) and corpus.tokens.dtype == np.int32
     assert isinstance(corpus.starts, np.memmap) and corpus.starts.dtype == np.int64
@@ -83,7 +83,7 @@ def test_tokens_stay_on_disk(two_files, tmp_path):
     assert corpus.documents.tolist() == [0, 2, 3]
 
 
-def test_text_is_read_once(two_files, tmp_path, monkeypatch):
+def test_text_is_tokenized_once(two_files, tmp_path, monkeypatch):
     first = read(two_files, tmp_path / "cache")
     monkeypatch.setattr(TextReader, "chunks", None)
     second = read(str(two_files / "*.txt"), tmp_path / "cache")
@@ -92,7 +92,7 @@ def test_text_is_read_once(two_files, tmp_path, monkeypatch):
     assert {p.name for p in (tmp_path / "cache").iterdir()} == {".lock", first.key}
 
 
-def test_the_key_follows_content_and_settings_and_not_the_place(two_files, tmp_path):
+def test_the_key_depends_on_content_and_settings_and_not_on_the_place(two_files, tmp_path):
     key = read(two_files, tmp_path / "cache").key
     other = shutil.copytree(two_files, tmp_path / "elsewhere")
     assert read(other, tmp_path / "other cache").key == key
@@ -130,14 +130,14 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=list(DAMAGE))
-def test_a_damaged_cache_is_an_error_and_made_again(two_files, tmp_path, damage):
+def test_a_damaged_cache_is_an_error_and_the_text_is_retokenized(two_files, tmp_path, damage):
     whole = read(two_files, tmp_path / "cache")
     folder = tmp_path / "cache" / whole.key
     expected = list(whole.sentences())
     damage(folder)
     with pytest.raises(ValueError, match=str(folder)):
         Corpus.open(folder)
-    with pytest.warns(UserWarning, match="made again"):
+    with pytest.warns(UserWarning, match="Retokenizing the text"):
         again = read(two_files, tmp_path / "cache")
     assert list(again.sentences()) == expected
 
@@ -167,7 +167,7 @@ def settled(folder, monkeypatch):
     assert (folder / "checked.json").is_file()
 
 
-def test_a_cache_is_read_once_to_compare_digests(two_files, tmp_path, monkeypatch):
+def test_digests_are_computed_once(two_files, tmp_path, monkeypatch):
     folder = tmp_path / "cache" / read(two_files, tmp_path / "cache").key
     assert not (folder / "checked.json").exists()  # files so new can change unnoticed
     settled(folder, monkeypatch)
@@ -176,7 +176,7 @@ def test_a_cache_is_read_once_to_compare_digests(two_files, tmp_path, monkeypatc
         raise AssertionError("the files are read again")
 
     with monkeypatch.context() as patch:
-        patch.setattr("spacy_elmo.files.digest.check_file", fail)
+        patch.setattr(corpus_check, "check_file", fail)
         assert Corpus.open(folder).n_tokens == 7
         (folder / "checked.json").write_text("{")
         with pytest.raises(AssertionError, match="read again"):
@@ -185,7 +185,7 @@ def test_a_cache_is_read_once_to_compare_digests(two_files, tmp_path, monkeypatc
 
 
 @pytest.mark.skipif(os.name != "posix", reason="times of changes")
-def test_a_change_that_keeps_size_and_time_is_an_error(two_files, tmp_path, monkeypatch):
+def test_a_change_that_preserves_size_and_time_is_an_error(two_files, tmp_path, monkeypatch):
     folder = tmp_path / "cache" / read(two_files, tmp_path / "cache").key
     settled(folder, monkeypatch)
     path = folder / "tokens.npy"
@@ -198,7 +198,7 @@ def test_a_change_that_keeps_size_and_time_is_an_error(two_files, tmp_path, monk
         Corpus.open(folder)
 
 
-def test_a_copied_cache_is_compared_again(two_files, tmp_path, monkeypatch):
+def test_digests_of_a_copied_cache_are_computed_again(two_files, tmp_path, monkeypatch):
     folder = tmp_path / "cache" / read(two_files, tmp_path / "cache").key
     settled(folder, monkeypatch)
     shutil.copytree(folder, tmp_path / "copy")
@@ -216,7 +216,7 @@ def test_a_cache_without_digests_is_read(two_files, tmp_path):
     assert list(Corpus.open(path.parent).sentences()) == list(corpus.sentences())
 
 
-def test_a_killed_build_leaves_nothing_that_is_mistaken_for_a_corpus(two_files, tmp_path):
+def test_a_killed_process_leaves_no_corpus(two_files, tmp_path):
     code = (
         "import os, sys\n"
         "from spacy_elmo.corpus import corpus_cache\n"
@@ -237,7 +237,7 @@ def test_a_killed_build_leaves_nothing_that_is_mistaken_for_a_corpus(two_files, 
     assert sorted(path.name for path in cache.iterdir()) == [".lock", corpus.key]
 
 
-def test_a_text_that_another_process_reads_is_waited_for(two_files, tmp_path):
+def test_a_process_waits_for_another_that_tokenizes_the_same_text(two_files, tmp_path):
     code = (
         "import sys, time\n"
         "from spacy_elmo.corpus import corpus_cache\n"
@@ -266,7 +266,7 @@ def test_a_text_that_another_process_reads_is_waited_for(two_files, tmp_path):
     assert sorted(path.name for path in cache.iterdir()) == [".lock", ours.result().key]
 
 
-def test_an_error_leaves_nothing(tmp_path):
+def test_an_error_leaves_no_files(tmp_path):
     bad = write(tmp_path / "a.jsonl", '{"tokens": ["a"]}\n{"tokens": "b"}\n')
     with pytest.raises(ValueError, match="line 2"):
         read(bad, tmp_path / "cache")
@@ -274,39 +274,40 @@ def test_an_error_leaves_nothing(tmp_path):
 
 
 def test_a_file_that_changes_while_it_is_read_is_an_error(two_files, tmp_path, monkeypatch):
-    read_all = corpus_cache._read
+    chunks = TextReader.chunks
 
-    def change(paths, *args):
-        read_all(paths, *args)
-        write(paths[0], "more")
+    def change(reader, path, *args):
+        yield from chunks(reader, path, *args)
+        write(path, "more")
 
-    monkeypatch.setattr(corpus_cache, "_read", change)
-    with pytest.raises(ValueError, match="a.txt has changed"):
+    monkeypatch.setattr(TextReader, "chunks", change)
+    with pytest.raises(ValueError, match="a.txt changed while it was read"):
         read(two_files, tmp_path / "cache")
 
 
 @pytest.mark.parametrize(
     "name, content", [("a.txt", "the cat sit\n\nthe end\n"), ("b.txt", "a fox\n")]
 )
-def test_a_change_of_the_same_length_and_time_is_an_error(
+def test_a_change_during_reading_that_preserves_size_and_time_is_an_error(
     two_files, tmp_path, monkeypatch, name, content
 ):
-    read_all = corpus_cache._read
+    chunks = TextReader.chunks
 
-    def change(paths, *args):
-        stat = (two_files / name).stat()
-        write(two_files / name, content)
-        os.utime(two_files / name, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-        assert (two_files / name).stat().st_size == stat.st_size
-        read_all(paths, *args)
+    def change(reader, path, *args):
+        if path.name == name:
+            stat = path.stat()
+            write(path, content)
+            os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+            assert path.stat().st_size == stat.st_size
+        yield from chunks(reader, path, *args)
 
-    monkeypatch.setattr(corpus_cache, "_read", change)
-    with pytest.raises(ValueError, match="changed while it was read; start again"):
+    monkeypatch.setattr(TextReader, "chunks", change)
+    with pytest.raises(ValueError, match="changed while it was read. Run the command again"):
         read(two_files, tmp_path / "cache")
     assert [path.name for path in (tmp_path / "cache").iterdir()] == [".lock"]
 
 
-def test_what_killed_processes_left_of_any_text_is_removed(two_files, tmp_path):
+def test_leftovers_of_killed_processes_are_removed(two_files, tmp_path):
     cache = tmp_path / "cache"
     for name in (f".{'0a' * 16}.abcd1234.part/x", ".film.mkv.part", ".notes.old/x"):
         write(cache / name, "half")
@@ -315,7 +316,7 @@ def test_what_killed_processes_left_of_any_text_is_removed(two_files, tmp_path):
     assert names == {".lock", key, ".film.mkv.part", ".notes.old"}
 
 
-def test_empty_files_are_named_and_left_out(two_files, tmp_path):
+def test_empty_files_give_a_warning_and_are_left_out(two_files, tmp_path):
     for name, text in (("0.txt", ""), ("aa.txt", " \n\n"), ("z.txt", "\ufeff")):
         write(two_files / name, text)
     with pytest.warns(UserWarning, match="holds no words") as caught:
@@ -336,7 +337,7 @@ def test_sentences_must_be_lists_of_words(texts):
         Corpus.from_sentences(texts)
 
 
-def test_numbers_of_words_grow(tmp_path):
+def test_counts_grow_with_the_distinct_words(tmp_path):
     lines = [" ".join(f"w{i * j}" for i in range(100)) for j in range(400)]
     corpus = read(write(tmp_path / "a.txt", "\n".join(lines)), tmp_path / "cache")
     assert list(corpus.sentences()) == [line.split() for line in lines]

@@ -34,12 +34,12 @@ def test_overlap_is_the_fraction_of_words_in_shared_sentences(train, heldout, ex
     assert overlap(corpus(*train), corpus(*heldout)) == expected
 
 
-def test_chunks_of_the_training_text_change_nothing(monkeypatch):
+def test_overlap_does_not_depend_on_the_chunks(monkeypatch):
     monkeypatch.setattr("spacy_elmo.corpus.overlap.CHUNK_SENTENCES", 2)
     assert overlap(corpus(*LONG[:5]), corpus(*LONG[1:6])) == 0.8
 
 
-def test_a_training_warns_when_it_begins(tmp_path):
+def test_training_warns_about_overlap_when_it_starts(tmp_path):
     write_text(tmp_path)
     given = config(tmp_path, model={"n_layers": 1}, training={"epochs": 0.1})
     with warnings.catch_warnings():

@@ -42,9 +42,9 @@ def records(*items):
     return "".join(json.dumps(item) + "\n" for item in items)
 
 
-def test_running_text_is_cut_as_the_component_cuts_it(tmp_path):
+def test_running_text_is_split_like_the_segments_of_the_component(tmp_path):
     text = "\n\n".join(PARAGRAPHS)
-    assert len(text) > 100_000  # several pieces: where they end must not show
+    assert len(text) > 100_000  # several chunks, whose bounds must not matter
     assert read(write(tmp_path / "a.txt", text)) == [segments(text)]
     assert read(write(tmp_path / "b.md", "\ufeff" + text.replace("\n", "\r\n")))[0] == segments(
         text
@@ -53,7 +53,7 @@ def test_running_text_is_cut_as_the_component_cuts_it(tmp_path):
     assert tokens == segments(text)
 
 
-def test_running_text_of_several_batches_stays_one_document(tmp_path):
+def test_running_text_of_several_chunks_is_one_document(tmp_path):
     text = "\n\n".join(PARAGRAPHS * 12)
     assert len(text) > 1_000_000
     (found,) = read(write(tmp_path / "a.txt", text))
@@ -61,7 +61,7 @@ def test_running_text_of_several_batches_stays_one_document(tmp_path):
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
-def test_tokenized_text_has_a_sentence_a_line(tmp_path, ending):
+def test_tokenized_text_has_a_sentence_per_line(tmp_path, ending):
     lines = ["", "The cat .  sat", " \t", "don't  stop", "last"]
     path = write(tmp_path / "a.txt", ending.join(lines))
     assert read(path, LINES) == [[["The", "cat", ".", "sat"], ["don't", "stop"], ["last"]]]
@@ -75,7 +75,7 @@ def test_long_tokenized_text(tmp_path):
     assert read(write(tmp_path / "a.txt.gz", compressed), LINES) == [expected]
 
 
-def test_docs_are_documents_with_their_sentences(tmp_path):
+def test_docs_are_documents_with_their_own_sentences(tmp_path):
     marked = Doc(NLP.vocab, words=["A", ".", "b", "\n", "c"], sent_starts=[1, 0, 0, 0, 1])
     merged = Doc(NLP.vocab, words=["New York", "a\nb", "is", "."])
     docs = [marked, Doc(NLP.vocab), NLP("He went. \n\n She  stayed."), NLP("  "), merged]
@@ -120,14 +120,14 @@ def test_many_records(tmp_path):
     assert found == [[["a", str(i)], ["b"]] for i in range(2500)] + [[["end"]]]
 
 
-def test_long_records_stay_one_document(tmp_path):
+def test_a_long_record_is_one_document(tmp_path):
     text = "\n\n".join(PARAGRAPHS)
     path = write(tmp_path / "a.jsonl", records({"body": text}, {"body": "And so on."}))
     expected = [segments(text), segments("And so on.")]
     assert read(path, TextSettings(text_key="body")) == expected
 
 
-def test_half_characters_are_replaced(tmp_path):
+def test_lone_surrogates_are_replaced(tmp_path):
     path = write(tmp_path / "a.jsonl", r'{"text": "a \ud800 b"}' + "\n" + r'{"tokens": ["\udc00"]}')
     assert read(path) == [[["a", "\ufffd", "b"]], [["\ufffd"]]]
 
@@ -141,11 +141,11 @@ def test_half_characters_are_replaced(tmp_path):
         ('{"txt": "a", "id": 1}', "has 'txt', 'id'; expected"),
         ("{}", "has no keys"),
         ('{"text": null}', "has a NoneType under 'text'"),
-        ('{"tokens": ["a", 1]}', "other things than words"),
-        ('{"tokens": ["a", ["b"]]}', "other things than words"),
+        ('{"tokens": ["a", 1]}', "other values than words"),
+        ('{"tokens": ["a", ["b"]]}', "other values than words"),
     ],
 )
-def test_bad_records_are_named_with_the_line(tmp_path, line, message):
+def test_errors_in_records_name_the_line(tmp_path, line, message):
     path = write(tmp_path / "a.jsonl", '{"text": "a"}\n\n' + line + "\n")
     with pytest.raises(ValueError, match=f"a.jsonl, line 3.*{message}"):
         read(path)
@@ -153,7 +153,7 @@ def test_bad_records_are_named_with_the_line(tmp_path, line, message):
 
 @pytest.mark.parametrize("settings", [TEXT, LINES])
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n"])
-def test_bad_utf8_is_named_with_the_line(tmp_path, settings, ending):
+def test_errors_in_utf8_name_the_line(tmp_path, settings, ending):
     data = (b"a long line of words" + ending) * 9000 + b"caf\xe9 au lait" + ending
     path = write(tmp_path / "a.txt", data)
     with pytest.raises(ValueError, match="a.txt, line 9001: the byte 0xe9 is not UTF-8"):
@@ -161,13 +161,13 @@ def test_bad_utf8_is_named_with_the_line(tmp_path, settings, ending):
 
 
 @pytest.mark.parametrize("text, line", [("a\n", 2), ("\n\n", 3), ("", 1)])
-def test_bad_utf8_after_a_mark_is_named_with_the_line(tmp_path, text, line):
+def test_errors_in_utf8_after_a_byte_order_mark_name_the_line(tmp_path, text, line):
     path = write(tmp_path / "a.txt", b"\xef\xbb\xbf" + text.encode() + b"\xe9")
     with pytest.raises(ValueError, match=f"a.txt, line {line}: the byte 0xe9 is not UTF-8"):
         read(path)
 
 
-def test_bad_utf8_in_records_is_named_with_the_line(tmp_path):
+def test_errors_in_utf8_of_records_name_the_line(tmp_path):
     path = write(tmp_path / "a.jsonl", b'{"text": "a"}\n{"text": "\xff"}')
     with pytest.raises(ValueError, match="a.jsonl, line 2: the byte 0xff is not UTF-8"):
         read(path)
@@ -179,17 +179,17 @@ def test_a_bad_docbin_is_an_error(tmp_path, data):
         read(write(tmp_path / "a.spacy", data))
 
 
-def test_all_bytes_are_reported(tmp_path):
+def test_progress_counts_all_bytes(tmp_path):
     DocBin(docs=[NLP("One.")]).to_disk(tmp_path / "a.spacy")
     write(tmp_path / "b.txt", "\n\n".join(PARAGRAPHS))
     write(tmp_path / "c.jsonl.gz", gzip.compress(records({"text": "Two."}).encode()))
     for path in find_texts(tmp_path):
-        told = []
-        list(TextReader(TEXT).chunks(path, told.append))
-        assert sum(told) == path.stat().st_size
+        n_bytes = []
+        list(TextReader(TEXT).chunks(path, n_bytes.append))
+        assert sum(n_bytes) == path.stat().st_size
 
 
-def test_files_are_found_once_and_sorted(tmp_path):
+def test_files_are_found_once_and_in_order(tmp_path):
     for name in ("b.txt", "a.jsonl.gz", "x/c.txt", "x/y/d.txt", "e.png", ".f.txt", "[g].txt"):
         write(tmp_path / name, "")
 
@@ -214,7 +214,7 @@ def test_files_are_found_once_and_sorted(tmp_path):
         ("directory", r"directory .*directory holds no file that ends in .txt"),
     ],
 )
-def test_patterns_without_files_are_named(tmp_path, pattern, message):
+def test_errors_name_patterns_without_files(tmp_path, pattern, message):
     write(tmp_path / "directory" / "a.png", "")
     with pytest.raises(ValueError, match=message):
         find_texts([write(tmp_path / "a.txt", ""), tmp_path / pattern])

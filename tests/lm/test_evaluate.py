@@ -8,8 +8,8 @@ import torch
 
 from spacy_elmo.corpus.corpus import Corpus
 from spacy_elmo.lm.evaluate import evaluate
+from spacy_elmo.lm.evaluation_windows import EvaluationWindows
 from spacy_elmo.lm.language_model import LanguageModel
-from spacy_elmo.lm.windows import Passage
 from spacy_elmo.runtime.workers import Workers
 
 from ..bilm import plain
@@ -72,7 +72,7 @@ def mean_loss(model, reverse):
     return sum(losses) / len(losses), len(losses)
 
 
-def test_each_word_and_each_end_of_a_sentence_is_counted_once(trainer):
+def test_each_word_and_each_sentence_end_is_counted_once(trainer):
     found = evaluate(trainer.model, HELDOUT, ONE, n_rows=1)
     losses = []
     for perplexity, reverse in ((found.forward, False), (found.backward, True)):
@@ -86,7 +86,7 @@ def test_each_word_and_each_end_of_a_sentence_is_counted_once(trainer):
     assert found.unknown == pytest.approx(3 / n_positions)
 
 
-def test_the_length_of_windows_does_not_matter(trainer, monkeypatch):
+def test_perplexity_does_not_depend_on_the_window_length(trainer, monkeypatch):
     module = importlib.import_module("spacy_elmo.lm.evaluate")
     for n_rows in (1, 5):
         found = []
@@ -97,7 +97,7 @@ def test_the_length_of_windows_does_not_matter(trainer, monkeypatch):
             assert vars(other) == pytest.approx(vars(found[0]), rel=1e-6)
 
 
-def test_rows_change_where_states_start_and_nothing_else(trainer):
+def test_rows_only_change_where_states_start(trainer):
     expected = evaluate(trainer.model, HELDOUT, ONE, n_rows=1)
     for n_rows in (2, 13, 64):
         found = evaluate(trainer.model, HELDOUT, ONE, n_rows=n_rows)
@@ -116,7 +116,7 @@ def test_a_short_text_is_read_in_one_row(trainer, monkeypatch):
 
 @pytest.mark.parametrize("recipe", ["modern", "paper"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
-def test_nothing_stale_is_left_of_earlier_weights(recipe, precision, tmp_path):
+def test_perplexity_follows_every_weight_update(recipe, precision, tmp_path):
     trainer = toy_trainer(TRAIN, recipe={"name": recipe}, training={"precision": precision})
     before = evaluate(trainer.model, HELDOUT, ONE, precision)
     for _ in range(3):
@@ -129,7 +129,7 @@ def test_nothing_stale_is_left_of_earlier_weights(recipe, precision, tmp_path):
         before = found
 
 
-def test_evaluation_changes_nothing(trainer):
+def test_evaluation_does_not_change_the_training(trainer):
     other = toy_trainer(TRAIN, softmax=vars(trainer.config.softmax))
     for _ in range(5):
         other.train_step()
@@ -145,20 +145,20 @@ def test_bfloat16_is_near_float32(trainer):
 
 
 class OneOfSeveral(Workers):
-    """Adds up what the processes would tell each other."""
+    """Sums the values of all processes, which run one after another."""
 
-    told = []
+    values = []
 
     def sum(self, values):
-        self.told.append(values)
-        return torch.stack(self.told).sum(dim=0)
+        self.values.append(values)
+        return torch.stack(self.values).sum(dim=0)
 
 
 @pytest.mark.parametrize("size", [2, 40])
 def test_processes_share_the_rows(trainer, size):
     expected = evaluate(trainer.model, HELDOUT, ONE, n_rows=6)
-    assert len(Passage(HELDOUT, 6, 1).lengths) == 6
-    OneOfSeveral.told = []
+    assert len(EvaluationWindows(HELDOUT, 6, 1).lengths) == 6
+    OneOfSeveral.values = []
     for rank in range(size):
         workers = OneOfSeveral(rank, size, torch.device("cpu"))
         found = evaluate(trainer.model, HELDOUT, workers, n_rows=6)

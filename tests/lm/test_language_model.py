@@ -1,4 +1,4 @@
-"""A biLM with its softmax and vocabulary, written and read again."""
+"""A biLM with its softmax and vocabulary, saved and loaded."""
 
 import json
 
@@ -43,7 +43,7 @@ def head_of(folder):
 
 
 @CUTOFFS
-def test_what_was_saved_comes_back_to_the_bit(cutoffs, tmp_path):
+def test_a_saved_model_is_loaded_bitwise_identical_and_saving_does_not_change_it(cutoffs, tmp_path):
     model = model_of(cutoffs)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     model.save(tmp_path / "model")
@@ -62,7 +62,7 @@ def test_what_was_saved_comes_back_to_the_bit(cutoffs, tmp_path):
 
 
 @CUTOFFS
-def test_the_directory_is_that_of_a_bilm(cutoffs, tmp_path):
+def test_the_directory_loads_as_a_bilm(cutoffs, tmp_path):
     model = model_of(cutoffs)
     model.save(tmp_path / "model")
     bilm = load_bilm(tmp_path / "model")
@@ -94,7 +94,7 @@ def test_every_file_is_checked_against_its_digest(saved, name):
 
 
 @pytest.mark.parametrize("name", [HEAD, "vocab.txt", "model.safetensors"])
-def test_files_of_two_models_are_not_mixed(saved, tmp_path, name):
+def test_files_of_different_models_are_an_error(saved, tmp_path, name):
     model_of(seed=1).save(tmp_path / "other")
     changed = (tmp_path / "other" / name).read_bytes()
     if name == "vocab.txt":
@@ -113,7 +113,7 @@ def test_a_directory_without_digests_is_read(saved):
         assert torch.equal(tensor, expected[name]), name
 
 
-def test_a_model_takes_the_place_of_another(saved):
+def test_saving_replaces_another_language_model(saved):
     other = model_of((8,), seed=1)
     other.save(saved)
     loaded = LanguageModel.load(saved)
@@ -121,8 +121,8 @@ def test_a_model_takes_the_place_of_another(saved):
     assert torch.equal(loaded.head.weight, other.head.weight)
 
 
-def test_a_softmax_is_not_lost_where_a_bilm_without_one_is_saved(saved):
-    with pytest.raises(ValueError, match=f"model holds a biLM with its softmax, {HEAD}, which"):
+def test_saving_a_bilm_does_not_replace_a_language_model(saved):
+    with pytest.raises(ValueError, match=rf"other than a biLM .*\({HEAD}, vocab.txt\), which"):
         save_bilm(model_of((8,), seed=1).bilm, saved)
     assert LanguageModel.load(saved).head is not None
 
@@ -135,7 +135,7 @@ def test_a_directory_without_a_softmax_is_an_error(saved, name):
     assert load_bilm(saved) is not None
 
 
-def test_a_directory_with_nothing_is_an_error(tmp_path):
+def test_a_missing_directory_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="holds no language model"):
         LanguageModel.load(tmp_path / "nothing")
 
@@ -209,16 +209,16 @@ def test_a_vocabulary_of_another_size_is_an_error(saved):
         LanguageModel.load(saved)
 
 
-def test_softmax_and_vocabulary_must_fit():
+def test_softmax_and_vocabulary_must_have_the_same_size():
     bilm = BiLM(BiLMOptions.from_dict(MODEL))
     with pytest.raises(ValueError, match=f"has 5 classes, but the vocabulary {len(VOCAB)} words"):
         LanguageModel(bilm, FullSoftmax(5, 8), VOCAB)
 
 
-def test_the_table_of_words_is_made_in_parts(monkeypatch):
+def test_the_word_table_does_not_depend_on_the_chunks(monkeypatch):
     model = model_of()
     with torch.no_grad():
         expected = model.word_table(VOCAB.words)
-        monkeypatch.setattr("spacy_elmo.lm.language_model.WORDS_AT_ONCE", 7)
+        monkeypatch.setattr("spacy_elmo.lm.language_model.CHUNK_WORDS", 7)
         torch.testing.assert_close(model.word_table(VOCAB.words), expected)
     assert expected.shape == (2 + len(VOCAB), 8)

@@ -62,7 +62,7 @@ def expected_scores(scorer, words):
 
 @pytest.mark.parametrize("start_state", ["warm", "zero"])
 @pytest.mark.parametrize("max_tokens", [3, 8192])
-def test_scores_are_those_of_reading_word_by_word(path, start_state, max_tokens):
+def test_scores_equal_a_word_by_word_computation(path, start_state, max_tokens):
     scorer = LanguageScorer(path, start_state=start_state)
     scores = scorer.score(SENTENCES, max_tokens)
     assert len(scores) == len(SENTENCES)
@@ -73,7 +73,7 @@ def test_scores_are_those_of_reading_word_by_word(path, start_state, max_tokens)
         np.testing.assert_allclose(score.backward, backward, atol=1e-5)
 
 
-def test_a_sentence_is_scored_by_itself(path):
+def test_scores_do_not_depend_on_other_sentences(path):
     scorer = LanguageScorer(path)
     together = scorer.score(SENTENCES)
     for words, expected in zip(SENTENCES, together):
@@ -82,7 +82,7 @@ def test_a_sentence_is_scored_by_itself(path):
         np.testing.assert_allclose(alone.backward, expected.backward, atol=1e-5)
 
 
-def test_few_rows_of_the_softmax_at_once_change_nothing(path, monkeypatch):
+def test_scores_do_not_depend_on_the_chunks_of_the_softmax(path, monkeypatch):
     scorer = LanguageScorer(path)
     expected = scorer.score(SENTENCES)
     monkeypatch.setattr("spacy_elmo.lm.language_scorer.MAX_ELEMENTS", 60)
@@ -90,7 +90,7 @@ def test_few_rows_of_the_softmax_at_once_change_nothing(path, monkeypatch):
         np.testing.assert_allclose(score.forward, other.forward, atol=1e-6)
 
 
-def test_nothing_to_score(path):
+def test_no_sentences_and_empty_sentences_have_scores(path):
     scorer = LanguageScorer(path)
     assert scorer.score([]) == []
     (score,) = scorer.score([[]])
@@ -106,7 +106,7 @@ def test_a_model_of_one_direction_has_no_backward_scores(tmp_path):
 
 
 @pytest.mark.parametrize("index", [0, 2, -1])
-def test_substitutes_are_what_both_sides_agree_on(path, index):
+def test_substitutes_have_the_normalized_product_of_both_directions(path, index):
     scorer, words = LanguageScorer(path), SENTENCES[0]
     place = index % len(words)
     vocab = scorer.model.vocab
@@ -120,14 +120,14 @@ def test_substitutes_are_what_both_sides_agree_on(path, index):
     np.testing.assert_allclose([chance for _, chance in found], chances[order], rtol=1e-4)
 
 
-def test_the_word_that_is_there_plays_no_part(path):
+def test_substitutes_do_not_depend_on_the_word_itself(path):
     scorer, words = LanguageScorer(path), SENTENCES[0]
     other = [*words[:1], "zebra", *words[2:]]
     found, expected = scorer.substitutes(other, 1), scorer.substitutes(words, 1)
     assert [word for word, _ in found] == [word for word, _ in expected]
 
 
-def test_as_many_substitutes_as_there_are(path):
+def test_at_most_the_vocabulary_is_returned_as_substitutes(path):
     scorer = LanguageScorer(path)
     found = scorer.substitutes(["the", "owl"], 1, 10**6)
     assert len(found) == len(scorer.model.vocab) - 3
@@ -136,14 +136,14 @@ def test_as_many_substitutes_as_there_are(path):
 
 
 @pytest.mark.parametrize("n", [-1, 1.5, "2"])
-def test_numbers_of_substitutes_that_cannot_be(path, n):
+def test_a_wrong_number_of_substitutes_is_an_error(path, n):
     scorer = LanguageScorer(path)
     with pytest.raises(ValueError, match="whole number of substitutes"):
         scorer.substitutes(["the", "owl"], 1, n)
     assert scorer.substitutes(["the", "owl"], 1, 0) == []
 
 
-def test_what_cannot_be_scored(path):
+def test_wrong_input_is_an_error(path):
     scorer = LanguageScorer(path)
     with pytest.raises(ValueError, match="list of sentences"):
         scorer.score(words for words in [["the", "owl"]])
@@ -153,7 +153,7 @@ def test_what_cannot_be_scored(path):
         scorer.substitutes("the owl", 1)
 
 
-def test_training_makes_likely_words_likely(tmp_path):
+def test_training_raises_the_scores_of_grammatical_sentences(tmp_path):
     changes = {"recipe": {"learn_rate": 0.02}, "training": {"epochs": 10.0}}
     scorer = LanguageScorer(saved_model(tmp_path / "model", 280, **changes))
     good, bad = scorer.score(["the owl sees the cat .".split(), "cat the sees . owl the".split()])
@@ -182,25 +182,25 @@ def test_bfloat16_is_near_float32(path):
         (lambda path: LanguageScorer(path).substitutes([], 0), "has 0 words"),
     ],
 )
-def test_wrong_arguments_are_sentences(path, call, message):
+def test_wrong_arguments_are_an_error(path, call, message):
     with pytest.raises(ValueError, match=message):
         call(path)
 
 
-def test_the_scorer_is_a_name_of_the_package(path):
+def test_the_scorer_is_exported_by_the_package(path):
     assert spacy_elmo.LanguageScorer is LanguageScorer
 
 
-def _score_anew(scorer):
+def _score_in_child(scorer):
     return scorer.score(SENTENCES)[0].forward, torch.get_num_threads()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forked processes here")
-def test_in_a_forked_process(path):
+def test_scoring_in_a_forked_process(path):
     scorer = LanguageScorer(path)
     with multiprocessing.get_context("fork").Pool(
         1, initializer=torch.set_num_threads, initargs=(2,)
     ) as pool:
-        found, n_threads = pool.apply_async(_score_anew, (scorer,)).get(timeout=60)
+        found, n_threads = pool.apply_async(_score_in_child, (scorer,)).get(timeout=60)
     assert n_threads == 1
     np.testing.assert_allclose(found, scorer.score(SENTENCES)[0].forward, rtol=1e-5)

@@ -35,7 +35,7 @@ def test_probabilities_sum_to_one(cutoffs):
 
 
 @HEADS
-def test_the_loss_and_its_gradients_follow_from_the_probabilities(cutoffs):
+def test_loss_and_gradients_agree_with_the_probabilities(cutoffs):
     head = head_of(cutoffs)
     h, targets = rows()
     inputs = [h, *head.parameters()]
@@ -65,11 +65,11 @@ def test_a_cluster_without_targets_has_a_gradient_of_zero():
 
 
 @HEADS
-def test_a_new_softmax_starts_at_the_frequencies(cutoffs):
+def test_the_bias_is_initialized_from_probabilities(cutoffs):
     probabilities = torch.rand(V, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     probabilities /= probabilities.sum()
     head = head_of(cutoffs)
-    head.start_at(probabilities)
+    head.init_bias(probabilities)
     found = head.log_probs(torch.zeros(1, DIM, dtype=torch.float64))[0].exp()
     torch.testing.assert_close(found, probabilities)
 
@@ -100,7 +100,7 @@ def test_bad_cutoffs_are_an_error(cutoffs):
         make_head(V, DIM, cutoffs)
 
 
-def test_the_kind_follows_from_the_cutoffs():
+def test_the_cutoffs_decide_the_kind_of_softmax():
     assert isinstance(make_head(V, DIM), FullSoftmax)
     head = make_head(V, DIM, [4, 10])
     assert isinstance(head, AdaptiveSoftmax) and head.cutoffs == (4, 10)

@@ -25,7 +25,7 @@ def draws(sampler, n_times):
     return [sampler.draw(shared) for _ in range(n_times)]
 
 
-def test_classes_come_up_as_often_as_the_formula_says():
+def test_classes_are_drawn_with_the_probability_of_the_formula():
     n_times = 20_000
     drawn = [classes[0] for classes, _ in draws(LogUniformSampler(V, 1), n_times)]
     expected = n_times * probabilities(V)
@@ -56,7 +56,7 @@ def test_draws_are_counted_up_to_the_last_new_class():
             assert inverse[n_draws - 1] not in inverse[: n_draws - 1]
 
 
-def test_expected_counts_are_those_of_that_many_draws():
+def test_expected_counts_agree_with_simulated_draws():
     n_draws, n_times = 25, 20_000
     made = generator().choice(V, (n_times, n_draws), p=probabilities(V))
     found = np.array([(made == k).any(axis=1).mean() for k in range(V)])
@@ -65,7 +65,7 @@ def test_expected_counts_are_those_of_that_many_draws():
     np.testing.assert_allclose(expected.exp(), found, atol=0.015)
 
 
-def test_expected_counts_are_near_those_of_the_samples():
+def test_expected_counts_are_close_to_the_samples():
     sampler, n_times = LogUniformSampler(V, 10), 5000
     made = draws(sampler, n_times)
     found = np.bincount(np.concatenate([classes for classes, _ in made])) / n_times
@@ -83,7 +83,7 @@ def test_expected_counts_of_rare_words_are_exact():
     assert sampler.log_expected(torch.tensor([0]), 20_000).item() == 0
 
 
-def test_the_same_generator_draws_the_same():
+def test_equal_generators_draw_the_same_sample():
     sampler = LogUniformSampler(V, 12)
     (first, n_first), (second, n_second) = (sampler.draw(generator(4)) for _ in range(2))
     assert first.tolist() == second.tolist() and n_first == n_second

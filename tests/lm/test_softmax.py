@@ -75,7 +75,7 @@ def numeric_gradient(function, tensors, which, eps=1e-6):
 
 
 @pytest.mark.parametrize("sampled", [False, True])
-def test_gradients_are_those_of_finite_differences(chunks, sampled):
+def test_gradients_agree_with_finite_differences(chunks, sampled):
     # torch's own gradcheck asks for the gradients twice, and they are handed out once
     def loss(h, weight, bias):
         if not sampled:
@@ -89,18 +89,18 @@ def test_gradients_are_those_of_finite_differences(chunks, sampled):
         torch.testing.assert_close(gradient, numeric, atol=1e-8, rtol=1e-6)
 
 
-def test_the_full_softmax_is_torchs(chunks):
+def test_the_full_softmax_agrees_with_torch(chunks):
     assert_same(lambda *x: cross_entropy(*x, TARGETS), lambda *x: plain(*x, TARGETS), inputs())
 
 
-def test_the_sampled_softmax_is_that_among_target_and_samples(chunks):
+def test_the_sampled_softmax_is_over_the_target_and_the_samples(chunks):
     def found(*x):
         return sampled_cross_entropy(*x, TARGETS, SAMPLES, corrections())
 
     assert_same(found, lambda *x: plain_sampled(*x, TARGETS, SAMPLES, corrections()), inputs())
 
 
-def test_sampling_all_classes_alike_is_the_full_softmax(chunks):
+def test_sampling_all_classes_without_correction_is_the_full_softmax(chunks):
     order = torch.randperm(V, generator=torch.Generator().manual_seed(2))
     log_q = torch.zeros(N, dtype=torch.float64), torch.zeros(V, dtype=torch.float64)
 
@@ -110,7 +110,7 @@ def test_sampling_all_classes_alike_is_the_full_softmax(chunks):
     assert_same(found, lambda *x: plain(*x, TARGETS), inputs())
 
 
-def test_almost_all_classes_come_near_the_full_softmax():
+def test_sampling_almost_all_classes_is_close_to_the_full_softmax():
     torch.manual_seed(0)
     n_words, n_samples = 2000, 1990
     h, weight, bias = torch.randn(64, DIM), torch.randn(n_words, DIM), torch.randn(n_words)
@@ -175,7 +175,7 @@ def test_no_rows_have_no_loss():
 
 
 @pytest.mark.parametrize("sampled", [False, True])
-def test_without_gradients_the_loss_is_the_same_and_nothing_else_is_made(sampled, monkeypatch):
+def test_without_gradients_only_the_loss_is_computed(sampled, monkeypatch):
     def loss():
         if sampled:
             return sampled_cross_entropy(*tensors, TARGETS, SAMPLES, corrections())

@@ -14,7 +14,7 @@ def corpus_of(*lines):
     return Corpus.from_sentences([[line.split() for line in lines]])
 
 
-def test_frequent_words_first_and_then_those_that_come_first():
+def test_words_are_sorted_by_frequency_and_first_appearance():
     vocab = Vocab.count(Corpus.from_sentences(TEXT))
     assert vocab.words == [START, END, UNKNOWN, "a", "c", "b", "d"]
     assert vocab.counts.tolist() == [2, 2, 0, 3, 2, 1, 1]
@@ -22,7 +22,7 @@ def test_frequent_words_first_and_then_those_that_come_first():
     assert len(vocab) == 7
 
 
-def test_rare_words_are_unknown():
+def test_rare_words_are_left_out():
     corpus = Corpus.from_sentences(TEXT)
     for vocab in (Vocab.count(corpus, min_count=2), Vocab.count(corpus, max_size=5)):
         assert vocab.words == [START, END, UNKNOWN, "a", "c"]
@@ -51,7 +51,7 @@ def test_boundary_words_in_text_are_no_boundaries():
 
 
 @pytest.mark.parametrize("word", ["New York", "a\nb", "\u3000", "!!!MAXTERMID", "\ud800", "a\x85"])
-def test_what_is_no_line_of_a_file_is_unknown(word, tmp_path):
+def test_words_that_cannot_be_a_line_are_left_out(word, tmp_path):
     vocab = Vocab.count(Corpus.from_sentences([[[word, "the"]]]))
     assert vocab.words == [START, END, UNKNOWN, "the"]
     assert vocab.counts.tolist() == [1, 1, 1, 1]
@@ -59,7 +59,7 @@ def test_what_is_no_line_of_a_file_is_unknown(word, tmp_path):
     assert Vocab.from_file(tmp_path / "vocab.txt").words == vocab.words
 
 
-def test_counted_words_can_be_counted_on_other_text():
+def test_words_are_counted_on_another_corpus():
     vocab = Vocab.count(corpus_of("a b", "a"))
     other = vocab.count_on(corpus_of("c b b", "b", "d"))
     assert other.words == vocab.words
@@ -67,7 +67,7 @@ def test_counted_words_can_be_counted_on_other_text():
     assert vocab.counts.tolist() == [2, 2, 0, 2, 1]
 
 
-def test_a_vocabulary_without_words_is_an_error():
+def test_wrong_limits_and_an_empty_vocabulary_are_an_error():
     with pytest.raises(ValueError, match="Lower 'min_count'"):
         Vocab.count(corpus_of("a b"), min_count=2)
     with pytest.raises(ValueError, match="at least 4"):
@@ -76,7 +76,7 @@ def test_a_vocabulary_without_words_is_an_error():
         Vocab.count(corpus_of("a b"), min_count=0)
 
 
-def test_files_hold_one_word_a_line(tmp_path):
+def test_files_hold_one_word_per_line(tmp_path):
     path = tmp_path / "vocab.txt"
     Vocab.count(corpus_of("é a")).to_file(path)
     assert path.read_bytes() == "<S>\n</S>\n<UNK>\né\na\n".encode()
@@ -89,7 +89,7 @@ def read(tmp_path, data):
 
 
 @pytest.mark.parametrize("ending", [b"\n", b"\r\n", b"\n\n\n"])
-def test_special_words_may_stand_anywhere(tmp_path, ending):
+def test_special_words_may_be_on_any_line(tmp_path, ending):
     data = b"the\n</S>\n!!!MAXTERMID\n  a \n<UNK>\n<S>" + ending
     vocab = read(tmp_path, b"\xef\xbb\xbf" + data)
     assert vocab.words == ["the", END, "a", UNKNOWN, START]
@@ -108,12 +108,12 @@ def test_special_words_may_stand_anywhere(tmp_path, ending):
         (b"<S>\n</S>\n<UNK>\ncaf\xe9\n", r"vocab.txt, line 4: the byte 0xe9 is not UTF-8"),
     ],
 )
-def test_bad_files_are_named_with_the_line(tmp_path, data, message):
+def test_errors_in_files_name_the_line(tmp_path, data, message):
     with pytest.raises(ValueError, match=message):
         read(tmp_path, data)
 
 
 @pytest.mark.parametrize("entries", [[START, END, "a"], [START, END, UNKNOWN, "a", "a"]])
-def test_lists_of_words_are_checked(entries):
+def test_missing_and_repeated_words_are_an_error(entries):
     with pytest.raises(ValueError, match="The vocabulary"):
         Vocab(entries)

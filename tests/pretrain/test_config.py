@@ -1,4 +1,4 @@
-"""The settings of a pretraining: what is wrong is named with its block."""
+"""The pretraining config: error messages, defaults and shipped configs."""
 
 import json
 from pathlib import Path
@@ -101,7 +101,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("block, settings, message", WRONG)
-def test_a_wrong_setting_is_named(block, settings, message):
+def test_a_wrong_setting_is_an_error(block, settings, message):
     with pytest.raises(ValueError, match=message):
         read(block, **settings)
 
@@ -124,7 +124,7 @@ def test_init_has_a_path_and_nothing_else(init, message):
 
 
 @pytest.mark.parametrize("part", ["train", "heldout"])
-def test_text_must_be_given(part):
+def test_the_text_must_be_set(part):
     blocks = values()
     del blocks["text"][part]
     with pytest.raises(ValueError, match=rf"\[text\] {part} is not set"):
@@ -141,7 +141,7 @@ def test_a_new_model_needs_its_sizes():
         PretrainConfig.from_dict(blocks)
 
 
-def test_either_a_new_model_or_one_to_go_on_from():
+def test_either_model_or_init_must_be_set():
     blocks = values()
     del blocks["model"]
     with pytest.raises(ValueError, match=r"either a \[model\] block .* or an \[init\] block"):
@@ -151,7 +151,7 @@ def test_either_a_new_model_or_one_to_go_on_from():
     assert PretrainConfig.from_dict(found.to_dict()) == found
 
 
-def test_what_is_not_given_has_its_default():
+def test_missing_settings_have_their_defaults():
     blocks = {
         "paths": {"anything": 1},
         "text": {"train": "a.txt", "heldout": ["b.txt", "c.txt"]},
@@ -163,13 +163,13 @@ def test_what_is_not_given_has_its_default():
     assert found.recipe == Modern()
     assert found.training.epochs == 1.0 and found.training.precision == "float32"
     assert found.model.n_layers == 2
-    assert blocks["text"]["train"] == "a.txt"  # what was given is left as it was
+    assert blocks["text"]["train"] == "a.txt"  # the argument is not changed
 
 
 @pytest.mark.parametrize(
     "recipe", [{"name": "modern", "warmup": 0}, {"name": "paper", "clip": 1, "learn_rate": 0.5}]
 )
-def test_settings_survive_json(recipe):
+def test_settings_round_trip_through_json(recipe):
     blocks = values(
         recipe=recipe,
         softmax={"kind": "adaptive", "cutoffs": [8, 16]},
@@ -191,14 +191,14 @@ def shipped(name, **paths):
 
 
 @pytest.mark.parametrize("name", ["small", "base", "original"])
-def test_shipped_configs_need_nothing_but_text(name):
+def test_shipped_configs_only_need_text(name):
     found = PretrainConfig.from_dict(shipped(name, train="train", heldout="heldout"))
     assert found.text.train == ["train"] and found.text.heldout == ["heldout"]
     with pytest.raises(ValueError, match=r"\[text\] train is not set.*--paths.train"):
         PretrainConfig.from_dict(shipped(name))
 
 
-def test_the_original_config_is_the_originals():
+def test_the_original_config_has_the_published_size():
     found = PretrainConfig.from_dict(shipped("original", train="train", heldout="heldout"))
     assert found.recipe == Paper()
     assert found.batches.n_rows * found.batches.n_steps == 7680

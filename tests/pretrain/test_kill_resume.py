@@ -1,4 +1,4 @@
-"""Trainings killed at any moment and begun again come to the same end, to the bit."""
+"""Trainings that are killed at any moment and resumed are bitwise identical to whole ones."""
 
 import os
 import random
@@ -48,7 +48,7 @@ def run_until_killed(command, folder, moment):
 
 
 @pytest.mark.parametrize("softmax", SOFTMAXES)
-def test_a_killed_command_goes_on_to_the_bit(softmax, tmp_path):
+def test_a_killed_command_resumes_bitwise_identical(softmax, tmp_path):
     write_text(tmp_path)
     given = settings(tmp_path, softmax, epochs=4.0, eval_every=30, checkpoint_every=3)
     Config(given.to_dict()).to_disk(tmp_path / "config.cfg")
@@ -74,7 +74,7 @@ def test_a_killed_command_goes_on_to_the_bit(softmax, tmp_path):
 
 
 def exit_code(target):
-    """Of a child process that does something."""
+    """The exit code of a child process that calls a function."""
     child = os.fork()
     if not child:
         try:
@@ -89,7 +89,7 @@ def exit_code(target):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A training with two looks and the names of all that it has put in place, in order."""
+    """A training with two evaluations, and the names of its files in the order of their writing."""
     folder = tmp_path_factory.mktemp("whole")
     write_text(folder, 30)
     given = settings(folder, "sampled", eval_every=4, checkpoint_every=3)
@@ -110,7 +110,7 @@ def whole(tmp_path_factory):
 
 
 def die_at(count, after):
-    """Die at a renaming, before or after it, as by SIGKILL: nothing is tidied up."""
+    """Die before or after a renaming, as by SIGKILL, without tidying up."""
     replace, done = os.replace, []
 
     def deadly(old, new):
@@ -128,22 +128,22 @@ def die_at(count, after):
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("name", ["config.json", "log.jsonl", "curves.png", "model-last"])
-def test_death_around_the_writing_of(name, after, whole, tmp_path):
+def test_death_before_or_after_the_writing_of(name, after, whole, tmp_path):
     given, expected, names = whole
-    assert_recovery(given, expected, tmp_path / "out", names.index(name) + 1, after)
+    assert_recovery(given, expected, tmp_path / "out", names.index(name) + 1, after=after)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("kind", ["model-best", ".safetensors"])
-def test_death_around_each_of(kind, after, whole, tmp_path):
+def test_death_before_or_after_each_of(kind, after, whole, tmp_path):
     given, expected, names = whole
     found = [n for n, name in enumerate(names, start=1) if kind in name]
     assert len(found) > 1
     for n in found:
-        assert_recovery(given, expected, tmp_path / str(n), n, after)
+        assert_recovery(given, expected, tmp_path / str(n), n, after=after)
 
 
-def assert_recovery(given, expected, output, count, after):
+def assert_recovery(given, expected, output, count, *, after):
     def doomed():
         die_at(count, after)
         pretraining(given, output).run()

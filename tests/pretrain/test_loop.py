@@ -19,7 +19,7 @@ from . import toys
 from .toys import ONE, config, pretraining, tensors, write_text
 
 STEP_KEYS = {"step", "seconds", "loss", "norm", "rate", "words_per_second"}
-LOOK_KEYS = {"step", "seconds", "words", "forward", "backward", "geometric", "arithmetic"}
+EVALUATION_KEYS = {"step", "seconds", "words", "forward", "backward", "geometric", "arithmetic"}
 
 
 def settings(folder, **changes):
@@ -29,7 +29,7 @@ def settings(folder, **changes):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A training of 28 steps that has been looked at after 10, 20 and 28."""
+    """A training of 28 steps with evaluations after 10, 20 and 28."""
     folder = tmp_path_factory.mktemp("finished")
     write_text(folder)
     training = pretraining(settings(folder), folder / "out")
@@ -37,15 +37,16 @@ def finished(tmp_path_factory):
     return folder, training, training.run()
 
 
-def test_the_log_has_a_row_for_each_look_and_the_steps_before(finished):
+def test_the_log_has_a_row_for_each_evaluation_and_the_steps_before(finished):
     folder, training, last = finished
     rows = read(folder / "out")
     assert [json.loads(line) for line in (folder / "out" / "log.jsonl").open()] == rows
     assert [row["step"] for row in rows] == [10, 10, 20, 20, 28, 28]
-    for steps, look in zip(rows[::2], rows[1::2]):
-        assert set(steps) == STEP_KEYS and set(look) == LOOK_KEYS
-        assert look["words"] == 20 * look["step"]
-        assert look["geometric"] == pytest.approx((look["forward"] * look["backward"]) ** 0.5)
+    for steps, evaluation in zip(rows[::2], rows[1::2]):
+        assert set(steps) == STEP_KEYS and set(evaluation) == EVALUATION_KEYS
+        assert evaluation["words"] == 20 * evaluation["step"]
+        squared = evaluation["forward"] * evaluation["backward"]
+        assert evaluation["geometric"] == pytest.approx(squared**0.5)
     assert (last.forward, last.backward) == (rows[-1]["forward"], rows[-1]["backward"])
     seconds = [row["seconds"] for row in rows]
     assert seconds == sorted(seconds)
@@ -54,7 +55,7 @@ def test_the_log_has_a_row_for_each_look_and_the_steps_before(finished):
     ]
 
 
-def test_long_stretches_are_logged_in_between(folder):
+def test_steps_between_evaluations_are_logged(folder):
     changes = {"training": {"epochs": 4.0, "eval_every": 1000}}
     training = pretraining(settings(folder, **changes), folder / "out")
     training.run()
@@ -75,7 +76,7 @@ def test_the_directory_holds_models_curves_config_and_two_checkpoints(finished):
     assert json.loads((folder / "out" / "config.json").read_text()) == training.config.to_dict()
 
 
-def test_the_last_model_is_that_of_the_last_step(finished):
+def test_the_last_model_has_the_weights_of_the_last_step(finished):
     folder, training, last = finished
     model = LanguageModel.load(folder / "out" / "model-last")
     for name, tensor in training.trainer.model.named_parameters():
@@ -84,28 +85,28 @@ def test_the_last_model_is_that_of_the_last_step(finished):
     assert load_bilm(folder / "out" / "model-last").options == training.config.model.to_options()
 
 
-def test_the_best_model_is_that_of_the_best_look(folder, monkeypatch):
-    looks = iter([9.0, 7.0, 8.0])
-    monkeypatch.setattr(loop, "evaluate", lambda *_: Perplexity(next(looks), 7.5, 1, 0.0))
-    look = pretraining(settings(folder), folder / "out").run()
-    assert look is not None and look.forward == 8
+def test_the_best_model_has_the_weights_of_the_best_evaluation(folder, monkeypatch):
+    perplexities = iter([9.0, 7.0, 8.0])
+    monkeypatch.setattr(loop, "evaluate", lambda *_: Perplexity(next(perplexities), 7.5, 1, 0.0))
+    last = pretraining(settings(folder), folder / "out").run()
+    assert last is not None and last.forward == 8
     at_20, at_28 = (checkpoint.read(path)[0] for path in checkpoint.find(folder / "out"))
-    for kept, name in ((at_20, "model-best"), (at_28, "model-last")):
+    for tensors_then, name in ((at_20, "model-best"), (at_28, "model-last")):
         weight = LanguageModel.load(folder / "out" / name).head.weight
-        assert torch.equal(weight, kept["model.head.weight"])
+        assert torch.equal(weight, tensors_then["model.head.weight"])
 
 
-def test_it_stops_when_it_gets_no_better(folder):
+def test_it_stops_when_the_patience_is_used_up(folder):
     still = {"name": "paper", "learn_rate": 1e-30}
     changes = {"recipe": still, "training": {"patience": 2, "eval_every": 3}}
-    look = pretraining(settings(folder, **changes), folder / "out").run()
-    # the first look is the best, and two follow
+    last = pretraining(settings(folder, **changes), folder / "out").run()
+    # the first evaluation is the best, and two follow
     assert [row["step"] for row in read(folder / "out") if "forward" in row] == [3, 6, 9]
-    assert look is not None and (folder / "out" / "model-last").is_dir()
+    assert last is not None and (folder / "out" / "model-last").is_dir()
     assert pretraining(settings(folder, **changes), folder / "out").run() is None
 
 
-def test_it_stops_when_its_time_is_over(folder):
+def test_it_stops_at_the_time_limit(folder):
     changes = {"training": {"max_minutes": 1e-9}}
     assert pretraining(settings(folder, **changes), folder / "out").run() is not None
     assert [row["step"] for row in read(folder / "out")] == [1, 1]
@@ -119,7 +120,7 @@ def contents(folder):
     return {path: path.read_bytes() for path in files if path.name != CHECKED_FILE}
 
 
-def test_a_finished_training_is_left_alone(finished):
+def test_a_finished_training_is_not_changed(finished):
     folder, training, _ = finished
     before = contents(folder)
     assert pretraining(training.config, folder / "out").run() is None
@@ -135,51 +136,51 @@ def test_a_finished_training_is_left_alone(finished):
         ({"model": {"n_layers": 2}}, r"\[model\] n_layers = 1\. "),
     ],
 )
-def test_other_settings_are_refused(finished, changes, message):
+def test_other_settings_are_an_error(finished, changes, message):
     folder, _, _ = finished
     before = contents(folder)
-    with pytest.raises(ValueError, match=f"was begun with other settings: {message}"):
+    with pytest.raises(ValueError, match=f"was started with other settings: {message}"):
         pretraining(settings(folder, **changes), folder / "out")
     assert contents(folder) == before
 
 
-def test_other_directories_are_refused(folder):
+def test_other_directories_are_an_error(folder):
     (folder / "notes").mkdir()
     (folder / "notes" / "diary.txt").write_text("dear diary")
-    with pytest.raises(ValueError, match="notes holds 'diary.txt', but no pretraining to go on"):
+    with pytest.raises(ValueError, match="notes holds 'diary.txt', but no training to resume"):
         pretraining(settings(folder), folder / "notes")
     assert [path.name for path in (folder / "notes").iterdir()] == ["diary.txt"]
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"text": 1}', '{"format": "other"}'])
-def test_other_config_files_are_refused(folder, text):
+def test_damaged_config_files_are_an_error(folder, text):
     (folder / "out").mkdir()
     (folder / "out" / "config.json").write_text(text)
-    with pytest.raises(ValueError, match="damaged|begun with other settings"):
+    with pytest.raises(ValueError, match="damaged|started with other settings"):
         pretraining(settings(folder), folder / "out")
 
 
-def test_tensorboard_is_named_where_it_is_missing(folder, monkeypatch):
+def test_missing_tensorboard_is_an_error(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(ImportError, match="pip install tensorboard"):
         pretraining(settings(folder, training={"tensorboard": True}), folder / "out")
 
 
-def test_tensorboard_is_told_what_is_logged(folder, monkeypatch):
-    told, module = [], types.ModuleType("torch.utils.tensorboard")
+def test_all_log_rows_are_written_to_tensorboard(folder, monkeypatch):
+    written, module = [], types.ModuleType("torch.utils.tensorboard")
 
     class SummaryWriter:
         def __init__(self, path, purge_step):
-            told.append((path, purge_step))
+            written.append((path, purge_step))
 
         def add_scalar(self, name, value, step):
-            told.append((name, value, step))
+            written.append((name, value, step))
 
         def flush(self):
             pass
 
         def close(self):
-            told.append("closed")
+            written.append("closed")
 
     module.SummaryWriter = SummaryWriter
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
@@ -190,10 +191,10 @@ def test_tensorboard_is_told_what_is_logged(folder, monkeypatch):
         for name, value in row.items()
         if name != "step"
     ]
-    assert told == [(str(folder / "out" / "tensorboard"), 1), *expected, "closed"]
+    assert written == [(str(folder / "out" / "tensorboard"), 1), *expected, "closed"]
 
 
-def test_a_vocabulary_can_be_given(folder):
+def test_the_vocabulary_can_be_a_file(folder):
     (folder / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nthe\n.\ncat\n")
     given = settings(folder, vocab={"file": str(folder / "vocab.txt")})
     pretraining(given, folder / "out").run()
@@ -201,15 +202,15 @@ def test_a_vocabulary_can_be_given(folder):
     assert model.vocab.words == ["<S>", "</S>", "<UNK>", "the", ".", "cat"]
 
 
-def going_on(folder, model, **changes):
+def init_from(folder, model, **changes):
     blocks = toys.values(folder, **changes)
     del blocks["model"]
     return toys.PretrainConfig.from_dict({**blocks, "init": {"path": str(model)}})
 
 
-def test_a_model_is_gone_on_from_with_its_softmax(finished, folder):
+def test_a_pretrained_model_keeps_its_softmax(finished, folder):
     model = finished[0] / "out" / "model-last"
-    training = pretraining(going_on(folder, model), folder / "out")
+    training = pretraining(init_from(folder, model), folder / "out")
     for name, tensor in finished[1].trainer.model.named_parameters():
         assert torch.equal(training.trainer.model.get_parameter(name), tensor), name
     training.run()
@@ -217,44 +218,44 @@ def test_a_model_is_gone_on_from_with_its_softmax(finished, folder):
     assert not torch.equal(last.head.weight, LanguageModel.load(model).head.weight)
 
 
-def test_other_words_get_a_new_softmax(finished, folder):
+def test_other_words_get_a_new_softmax_with_a_warning(finished, folder):
     (folder / "train-99.txt").write_text("an unheard word\n")
     model = finished[0] / "out" / "model-last"
-    with pytest.warns(UserWarning, match="a new one is trained. To keep it, give .*vocab.txt"):
-        training = pretraining(going_on(folder, model), folder / "out")
+    with pytest.warns(UserWarning, match="A new softmax is trained. .* set .*vocab.txt"):
+        training = pretraining(init_from(folder, model), folder / "out")
     assert "unheard" in training.trainer.model.vocab.words
     for name, tensor in training.trainer.model.bilm.state_dict().items():
         assert torch.equal(tensor, tensors(model)[f"model.safetensors/{name}"]), name
 
 
-def test_the_old_words_keep_the_old_softmax(finished, folder):
+def test_the_vocabulary_of_a_pretrained_model_keeps_its_softmax(finished, folder):
     (folder / "train-99.txt").write_text("an unheard word\n")
     model = finished[0] / "out" / "model-last"
     vocab = {"file": str(model / "vocab.txt")}
-    training = pretraining(going_on(folder, model, vocab=vocab), folder / "out")
+    training = pretraining(init_from(folder, model, vocab=vocab), folder / "out")
     expected = LanguageModel.load(model).head.weight
     assert torch.equal(training.trainer.model.head.weight, expected)
 
 
-def test_a_damaged_softmax_is_not_passed_over(finished, folder):
+def test_a_damaged_pretrained_softmax_is_an_error(finished, folder):
     model = shutil.copytree(finished[0] / "out" / "model-last", folder / "model")
     (model / "lm_head.safetensors").write_bytes(b"half")
     with pytest.raises(ValueError, match="lm_head.safetensors is not a complete safetensors file"):
-        pretraining(going_on(folder, model), folder / "out")
+        pretraining(init_from(folder, model), folder / "out")
 
 
-def test_a_vocabulary_in_another_order_is_told(folder):
+def test_a_vocabulary_that_is_not_sorted_gives_a_warning(folder):
     words = sorted(toys.WHO + toys.HOW + toys.DOES) + ["the", "."]
     (folder / "vocab.txt").write_text("\n".join(["<S>", "</S>", "<UNK>", *words]) + "\n")
     vocab = {"file": str(folder / "vocab.txt")}
     adaptive = {"kind": "adaptive", "cutoffs": [8]}
-    with pytest.warns(UserWarning, match="not in the order of their frequency"):
+    with pytest.warns(UserWarning, match="not sorted by frequency"):
         pretraining(settings(folder, vocab=vocab, softmax=adaptive), folder / "out")
 
 
-def test_a_model_with_clusters_can_be_gone_on_from_with_samples(folder):
+def test_a_model_with_clusters_can_be_trained_with_samples(folder):
     adaptive = settings(folder, softmax={"kind": "adaptive", "cutoffs": [8, 16]})
     pretraining(adaptive, folder / "first").run()
     sampled = {"kind": "sampled", "n_samples": 8}
-    given = going_on(folder, folder / "first" / "model-last", softmax=sampled)
+    given = init_from(folder, folder / "first" / "model-last", softmax=sampled)
     assert pretraining(given, folder / "second").run() is not None

@@ -1,4 +1,4 @@
-"""Muon: what it makes of matrices, and that it is torch's."""
+"""Muon: the orthogonalization, and agreement with torch."""
 
 import copy
 
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from spacy_elmo.pretrain.muon import Muon, orthogonal
+from spacy_elmo.pretrain.muon import Muon, orthogonalize
 
 SIZES = [(8, 8), (40, 6), (6, 40), (3, 12, 5), (2, 2, 5, 12), (1, 7), (7, 1)]
 
@@ -17,34 +17,34 @@ SIZES = [(8, 8), (40, 6), (6, 40), (3, 12, 5), (2, 2, 5, 12), (1, 7), (7, 1)]
 def test_singular_values_become_about_one(size):
     torch.manual_seed(0)
     x = torch.randn(size)
-    values = torch.linalg.svdvals(orthogonal(x))
+    values = torch.linalg.svdvals(orthogonalize(x))
     assert values.shape == (*size[:-2], min(size[-2:]))
     assert values.min() > 0.6 and values.max() < 1.3
 
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 1000), st.floats(-6, 6))
-def test_directions_are_kept_and_the_scale_does_not_matter(seed, exponent):
+def test_singular_vectors_are_preserved_and_the_scale_does_not_matter(seed, exponent):
     x = torch.randn(12, 5, generator=torch.Generator().manual_seed(seed))
     u, _, v = torch.linalg.svd(x, full_matrices=False)
-    found = orthogonal(x * 10.0**exponent)
+    found = orthogonalize(x * 10.0**exponent)
     # in the singular vectors of x it is diagonal
     inner = u.t() @ found @ v.t()
     torch.testing.assert_close(inner, torch.diag(inner.diag()), atol=1e-3, rtol=0)
-    torch.testing.assert_close(found, orthogonal(x), atol=1e-3, rtol=0)
+    torch.testing.assert_close(found, orthogonalize(x), atol=1e-3, rtol=0)
 
 
-def test_a_stack_is_treated_matrix_by_matrix():
+def test_each_matrix_of_a_stack_is_orthogonalized_by_itself():
     x = torch.randn(2, 3, 9, 4)
-    found = orthogonal(x)
+    found = orthogonalize(x)
     for row, expected in zip(found, x):
         for one, other in zip(row, expected):
-            assert torch.equal(one, orthogonal(other))
+            assert torch.equal(one, orthogonalize(other))
 
 
 @pytest.mark.parametrize("x", [torch.zeros(4, 3), torch.zeros(2, 3, 4), torch.ones(6, 6)])
 def test_matrices_without_full_rank_stay_finite(x):
-    found = orthogonal(x)
+    found = orthogonalize(x)
     assert found.isfinite().all() and torch.linalg.matrix_norm(found, 2).max() < 1.3
 
 
@@ -58,7 +58,7 @@ def set_gradient(param, step):
 
 
 @pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this torch has no Muon")
-def test_equals_torchs_matrix_by_matrix():
+def test_updates_agree_with_torch():
     stack = weights()
     optimizer = Muon([stack], lr=0.01, momentum=0.9, weight_decay=0.1)
     single = [nn.Parameter(matrix.detach().clone()) for matrix in stack]
@@ -75,7 +75,7 @@ def test_equals_torchs_matrix_by_matrix():
     torch.testing.assert_close(stack.detach(), torch.stack(single).detach(), atol=1e-3, rtol=0)
 
 
-def test_goes_on_from_its_state():
+def test_resumes_from_its_state():
     param = weights()
     optimizer = Muon([param], lr=0.01)
     for step in range(3):
@@ -91,16 +91,16 @@ def test_goes_on_from_its_state():
     assert torch.equal(same, param)
 
 
-def test_without_a_gradient_nothing_changes():
+def test_weights_without_a_gradient_are_not_updated():
     param = weights()
     before = param.detach().clone()
     Muon([param], lr=0.01).step()
     assert torch.equal(param.detach(), before)
 
 
-def test_parts_of_a_weight_are_matrices_of_their_own():
+def test_concatenated_matrices_are_updated_separately():
     whole, parts = weights(), [nn.Parameter(part.clone()) for part in weights()[0].chunk(4)]
-    together = Muon([{"params": [whole], "n_parts": 4}], lr=0.1)
+    together = Muon([{"params": [whole], "n_matrices": 4}], lr=0.1)
     apart = Muon(parts, lr=0.1)
     for step in range(3):
         set_gradient(whole, step)

@@ -1,65 +1,65 @@
-"""The directory of a training: who may write to it, and what is tidied up."""
+"""The output directory of a training: its lock, its checks, and what is tidied up."""
 
 import subprocess
 import sys
 
 import pytest
 
-from spacy_elmo.pretrain.output import check_output, taken, tidy
+from spacy_elmo.pretrain.output import check_output, locked_output, tidy
 
 from .toys import config, pretraining, write_text
 
 HOLD = """
 import sys
 from pathlib import Path
-from spacy_elmo.pretrain.output import taken
-with taken(Path(sys.argv[1])):
-    print("taken", flush=True)
+from spacy_elmo.pretrain.output import locked_output
+with locked_output(Path(sys.argv[1])):
+    print("locked", flush=True)
     sys.stdin.read()
 """
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no locks of this kind")
-def test_one_process_at_a_time(tmp_path):
+def test_one_process_at_a_time_locks_the_directory(tmp_path):
     command = [sys.executable, "-c", HOLD, str(tmp_path / "out")]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other:
-        assert other.stdout.readline() == "taken\n"
+        assert other.stdout.readline() == "locked\n"
         with pytest.raises(ValueError, match="Another process is training"):
-            taken(tmp_path / "out").__enter__()
+            locked_output(tmp_path / "out").__enter__()
         other.kill()
-    with taken(tmp_path / "out"):
+    with locked_output(tmp_path / "out"):
         pass
-    with taken(tmp_path / "out"):
+    with locked_output(tmp_path / "out"):
         pass
     check_output(tmp_path / "out", config(tmp_path))
 
 
-def test_parts_of_killed_processes_are_removed(tmp_path):
+def test_temporary_files_of_killed_processes_are_removed(tmp_path):
     checkpoints = tmp_path / "checkpoints"
     checkpoints.mkdir()
     for path in (checkpoints / ".000000030.safetensors.x1.part", tmp_path / ".log.jsonl.y.part"):
         path.write_bytes(b"half")
     (tmp_path / ".model-last.z.part").mkdir()
-    kept = [checkpoints / "000000020.safetensors", tmp_path / "log.jsonl", tmp_path / ".hidden"]
-    for path in kept:
+    others = [checkpoints / "000000020.safetensors", tmp_path / "log.jsonl", tmp_path / ".hidden"]
+    for path in others:
         path.write_bytes(b"whole")
     tidy(tmp_path)
     found = [path for path in tmp_path.rglob("*") if path.is_file()]
-    assert sorted(found) == sorted(kept)
+    assert sorted(found) == sorted(others)
 
 
-def test_what_others_hide_is_left_alone(tmp_path):
+def test_hidden_files_of_other_programs_stay(tmp_path):
     output = tmp_path / "out"
     (output / ".notes.old").mkdir(parents=True)
     (output / "notes").mkdir()
     names = (".film.mkv.part", ".bashrc.old", ".lock", ".DS_Store", ".notes.old/a")
     for name in names:
         (output / name).write_text(name)
-    with taken(output):
+    with locked_output(output):
         pass
     assert all((output / name).read_text() == name for name in names)
-    with pytest.raises(ValueError, match="holds 'notes', but no pretraining"):
+    with pytest.raises(ValueError, match="holds 'notes', but no training to resume"):
         check_output(output, config(tmp_path))
     (output / "notes").rmdir()
     check_output(output, config(tmp_path))
@@ -77,7 +77,7 @@ def test_a_model_that_was_about_to_be_replaced_is_put_back(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["model-best", "model-last"]
 
 
-def test_a_stray_file_is_told_before_training_and_not_after(tmp_path):
+def test_a_stray_file_is_an_error_before_the_training(tmp_path):
     write_text(tmp_path)
     given = config(tmp_path, model={"n_layers": 1})
     pretraining(given, tmp_path / "out").run()

@@ -17,7 +17,7 @@ from spacy_elmo.lm.lm_head import FullSoftmax
 from spacy_elmo.lm.sampler import LogUniformSampler
 from spacy_elmo.lm.softmax import sampled_cross_entropy
 from spacy_elmo.lm.vocab import Vocab
-from spacy_elmo.lm.windows import FIRST_WORD
+from spacy_elmo.lm.word_codes import FIRST_WORD
 from spacy_elmo.pretrain.config import PretrainConfig
 from spacy_elmo.pretrain.start import make_model
 from spacy_elmo.pretrain.trainer import Trainer
@@ -82,7 +82,7 @@ def load_initial(reference, folder: Path, vocab: Vocab) -> LanguageModel:
     return LanguageModel(bilm, head, vocab)
 
 
-def test_the_papers_recipe_gives_the_originals_losses_norms_and_weights(
+def test_the_paper_recipe_gives_the_original_losses_norms_and_weights(
     reference, fixtures, tmp_path
 ):
     vocab = Vocab.from_file(fixtures / "train" / "vocab.txt")
@@ -126,7 +126,7 @@ def test_the_papers_recipe_gives_the_originals_losses_norms_and_weights(
     np.testing.assert_allclose(head["bias"], final["softmax/b"], atol=1e-6)
 
 
-def test_the_originals_toy_corpus_is_learned(fixtures):
+def test_the_toy_corpus_of_the_original_is_learned(fixtures):
     """The original's own test: a perplexity below 20 after 300 steps."""
     vocab = Vocab.from_file(fixtures / "train" / "vocab.txt")
     sentences = [line.split() for line in (fixtures / "train" / "data.txt").open()]
@@ -170,7 +170,7 @@ def code_of(trainer: Trainer, target: int) -> int:
 
 
 @pytest.mark.parametrize("draw", range(3))
-def test_expected_counts_of_the_sampler_are_the_originals(reference, draw):
+def test_expected_counts_of_the_sampler_agree_with_the_original(reference, draw):
     ids = reference[f"samp{draw}/ids"]
     sampler = LogUniformSampler(1000, 64)
     expected = reference[f"samp{draw}/se"]
@@ -191,7 +191,7 @@ def fitting_draws(sampler: LogUniformSampler, ids, expected) -> int:
     return len(ids) + int(np.argmin(errors))
 
 
-def test_sampled_softmax_is_the_originals(reference):
+def test_the_sampled_softmax_agrees_with_the_original(reference):
     given = {k[3:]: torch.from_numpy(v) for k, v in reference.items() if k.startswith("ss/")}
     for row, expected in enumerate(given["loss"]):
         corrections = given["te"][row].log(), given["se"].log()

@@ -1,4 +1,4 @@
-"""Trainings that are asked to stop by a signal."""
+"""Trainings that are stopped by a signal."""
 
 import os
 import re
@@ -34,13 +34,13 @@ def stop(folder, number, n_rows):
     assert "Traceback" not in text
     found = re.search("Stopped at step ([0-9]+) with the checkpoint out/checkpoints/([0-9]+)", text)
     assert found is not None, text
-    kept = checkpoint.latest(folder / "out")
+    latest = checkpoint.latest(folder / "out")
     step = int(found[1])
-    assert int(found[2]) == int(kept.stem) == step == checkpoint.read(kept)[1]["step"]
+    assert int(found[2]) == int(latest.stem) == step == checkpoint.read(latest)[1]["step"]
     return step
 
 
-def test_signals_write_a_checkpoint_and_the_same_command_goes_on(folder):
+def test_signals_write_a_checkpoint_and_the_same_command_resumes(folder):
     changes = {
         "batches": {"n_rows": 8},
         "training": {"epochs": 4.0, "eval_every": 10, "dropout": 0.1},
@@ -52,19 +52,19 @@ def test_signals_write_a_checkpoint_and_the_same_command_goes_on(folder):
     pretraining(settings(folder, **changes), folder / "whole").run()
     assert_same_training(folder / "out", folder / "whole")
     rows = read(folder / "out")
-    looks = [row["step"] for row in rows if "forward" in row]
-    assert looks == [10, 20, 30, 40, 50, 55]
+    evaluated = [row["step"] for row in rows if "forward" in row]
+    assert evaluated == [10, 20, 30, 40, 50, 55]
     losses = [row["step"] for row in rows if "loss" in row]
-    assert losses == sorted({*steps, *looks})
+    assert losses == sorted({*steps, *evaluated})
 
 
-def test_signals_are_as_before_when_it_is_over(folder):
+def test_signal_handlers_are_restored(folder):
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     pretraining(settings(folder), folder / "out").run()
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_a_signal_in_the_last_step_does_not_undo_the_end(folder, monkeypatch):
+def test_a_signal_in_the_last_step_does_not_stop_the_end(folder, monkeypatch):
     def change(trainer, result):
         os.kill(os.getpid(), signal.SIGTERM)
         return result

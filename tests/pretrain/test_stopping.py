@@ -1,13 +1,15 @@
-"""Trainings that go wrong, and how they go on from a checkpoint."""
+"""Trainings that end early, and how they resume from a checkpoint."""
 
 import math
 import shutil
+import types
 from pathlib import Path
 
 import pytest
 import torch
 
-from spacy_elmo.pretrain import checkpoint
+from spacy_elmo.lm.evaluate import evaluate
+from spacy_elmo.pretrain import checkpoint, loop
 from spacy_elmo.pretrain.log import Log, read
 from spacy_elmo.pretrain.loop import Pretraining
 from spacy_elmo.pretrain.trainer import StepResult, Trainer
@@ -21,16 +23,11 @@ def settings(folder, **changes):
 
 
 class Lost(Exception):
-    """Whatever ends a run without asking it."""
-
-
-def lose(training, step):
-    if training.trainer.step >= step:
-        raise Lost
+    """What ends a training without a signal."""
 
 
 def lose_at(monkeypatch, step, change=None):
-    """End the run at a step, or change what its steps give."""
+    """End the training at a step, or change the results of its steps."""
     train_step = Trainer.train_step
 
     def replaced(self):
@@ -52,7 +49,7 @@ def lose_at(monkeypatch, step, change=None):
         (50.0, 25, "The loss of step 25 exploded: 50. .*: .*000000020.safetensors.*learn_rate"),
     ],
 )
-def test_a_wrong_loss_ends_the_training(folder, monkeypatch, loss, step, message):
+def test_a_wrong_loss_is_an_error(folder, monkeypatch, loss, step, message):
     def change(trainer, result):
         return StepResult(torch.full((2,), loss), result.norm)
 
@@ -64,13 +61,13 @@ def test_a_wrong_loss_ends_the_training(folder, monkeypatch, loss, step, message
     assert all(row["step"] < step for row in read(folder / "out"))
 
 
-def test_a_loss_that_explodes_by_itself(folder):
+def test_an_exploding_loss_is_an_error(folder):
     training = pretraining(settings(folder, recipe={"learn_rate": 1e4}), folder / "out")
     with pytest.raises(ValueError, match="The loss of step [0-9]+ exploded: .* checkpoint: none"):
         training.run()
 
 
-def test_a_checkpoint_is_good_if_the_weights_are(folder, monkeypatch):
+def test_checkpoints_hold_finite_weights(folder, monkeypatch):
     def change(trainer, result):
         # as where the loss is finite and its gradient is not
         with torch.no_grad():
@@ -116,14 +113,14 @@ def log_of(output):
     return [{key: row.get(key) for key in keys} for row in read(output)]
 
 
-def test_it_goes_on_to_the_bit(lost):
+def test_a_resumed_training_is_bitwise_identical(lost):
     given, output, whole = lost
     assert pretraining(given, output).run() is not None
     assert_same_training(output, whole)
     assert log_of(output) == log_of(whole)
 
 
-def test_the_log_has_no_step_twice(lost):
+def test_each_step_is_logged_once(lost):
     given, output, whole = lost
     with (output / "log.jsonl").open("a") as file:
         # written after the checkpoint, the last row not to its end
@@ -133,7 +130,7 @@ def test_the_log_has_no_step_twice(lost):
     assert [row["step"] for row in read(output)] == [6, 10, 10, 12, 18, 20, 20, 24, 28, 28]
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(lost):
+def test_a_damaged_checkpoint_is_an_error_and_the_previous_one_resumes(lost):
     given, output, whole = lost
     for damage in (b"", b"other bytes", checkpoint.latest(output).read_bytes()[:-100]):
         checkpoint.latest(output).write_bytes(damage)
@@ -144,7 +141,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(lost):
     assert_same_training(output, whole)
 
 
-def test_what_a_killed_run_left_beside_is_no_checkpoint(lost):
+def test_leftovers_of_a_killed_training_are_no_checkpoint(lost):
     given, output, whole = lost
     for name in (".000000030.safetensors.x1.part", "000000030.safetensors.part", "note.txt"):
         (output / "checkpoints" / name).write_bytes(b"half")
@@ -153,7 +150,7 @@ def test_what_a_killed_run_left_beside_is_no_checkpoint(lost):
     assert_same_training(output, whole)
 
 
-def test_time_goes_on_where_it_was(lost):
+def test_the_time_of_earlier_runs_counts(lost):
     given, output, _ = lost
     before = checkpoint.read(checkpoint.latest(output))[1]["seconds"]
     training = pretraining(given, output)
@@ -162,46 +159,56 @@ def test_time_goes_on_where_it_was(lost):
     assert read(output)[-1]["seconds"] > before
 
 
-def test_patience_goes_on_where_it_was(folder, monkeypatch):
+def test_evaluations_of_earlier_runs_count_for_the_patience(folder, monkeypatch):
     still = {"name": "paper", "learn_rate": 1e-30}
     changes = {"recipe": still, "training": {"patience": 3, "eval_every": 3}}
     with monkeypatch.context() as patched, pytest.raises(Lost):
         lose_at(patched, 8)
         pretraining(settings(folder, **changes), folder / "out").run()
     pretraining(settings(folder, **changes), folder / "out").run()
-    looks = [row["step"] for row in read(folder / "out") if "forward" in row]
-    assert looks == [3, 6, 9, 12]
+    evaluated = [row["step"] for row in read(folder / "out") if "forward" in row]
+    assert evaluated == [3, 6, 9, 12]
 
 
-def test_other_text_is_not_gone_on_with(folder, monkeypatch):
+def test_checkpoints_of_earlier_versions_resume(lost):
+    given, output, whole = lost
+    path = checkpoint.latest(output)
+    tensors, info = checkpoint.read(path)
+    info["looks_since_best"] = info.pop("evals_since_best")
+    checkpoint.write(output, int(path.stem), tensors, info)
+    pretraining(given, output).run()
+    assert_same_training(output, whole)
+
+
+def test_another_training_text_is_an_error(folder, monkeypatch):
     lose_at(monkeypatch, 11)
     with pytest.raises(Lost):
         pretraining(settings(folder), folder / "out").run()
     with (folder / "train-00.txt").open("a") as file:
         file.write("an unheard word .\n")
-    with pytest.raises(ValueError, match="begun with another training text"):
+    with pytest.raises(ValueError, match="started with another training text"):
         pretraining(settings(folder), folder / "out")
 
 
-def test_other_held_out_text_and_vocabularies_are_not_gone_on_with(folder, monkeypatch):
+def test_another_held_out_text_or_vocabulary_is_an_error(folder, monkeypatch):
     (folder / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nthe\n.\ncat\n")
     given = settings(folder, vocab={"file": str(folder / "vocab.txt")})
     with monkeypatch.context() as patched, pytest.raises(Lost):
         lose_at(patched, 11)
         pretraining(given, folder / "out").run()
     (folder / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nthe\n.\nhen\n")
-    with pytest.raises(ValueError, match="begun with another vocabulary"):
+    with pytest.raises(ValueError, match="started with another vocabulary"):
         pretraining(given, folder / "out")
     (folder / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nthe\n.\ncat\n")
     text = (folder / "heldout.txt").read_text()
     (folder / "heldout.txt").write_text(text + "an unheard word .\n")
-    with pytest.raises(ValueError, match="begun with another held-out text"):
+    with pytest.raises(ValueError, match="started with another held-out text"):
         pretraining(given, folder / "out")
     (folder / "heldout.txt").write_text(text)
     assert pretraining(given, folder / "out").run() is not None
 
 
-def test_settings_that_decide_of_no_weight_may_change(lost):
+def test_settings_that_do_not_change_the_weights_may_change(lost):
     given, output, whole = lost
     moved = output.parent / "moved"
     moved.mkdir()
@@ -220,7 +227,7 @@ def test_settings_that_decide_of_no_weight_may_change(lost):
     assert_same_training(output, whole)
 
 
-def test_more_time_goes_on(folder):
+def test_a_higher_time_limit_resumes_the_training(folder):
     short = settings(folder, training={"max_minutes": 1e-9})
     assert pretraining(short, folder / "out").run() is not None
     assert pretraining(short, folder / "out").run() is None
@@ -229,32 +236,36 @@ def test_more_time_goes_on(folder):
     assert [row["step"] for row in rows if "forward" in row] == [1, 10, 20, 28]
 
 
-def test_a_run_that_was_killed_after_its_time_ends_as_others_do(folder, monkeypatch):
-    # the time ends during the look at step 10, and the process after the checkpoint of that step
+def test_a_training_that_is_killed_after_its_time_limit_ends_regularly(folder, monkeypatch):
+    # the time limit is reached in the evaluation at step 10, and the process is killed after the
+    # checkpoint of this step
     clock = {"seconds": 0.0}
     monkeypatch.setattr(Pretraining, "seconds", property(lambda self: clock["seconds"]))
-    look = Pretraining._look
 
-    def slow_look(self):
-        found = look(self)
+    def slow_evaluate(*args):
         clock["seconds"] = 61.0
-        return found
+        return evaluate(*args)
+
+    def write_and_die(*args):
+        checkpoint.write(*args)
+        raise Lost
 
     given = settings(folder, training={"max_minutes": 1.0})
     with monkeypatch.context() as patched, pytest.raises(Lost):
-        patched.setattr(Pretraining, "_look", slow_look)
-        patched.setattr(Pretraining, "_stop_if_asked", lambda self: lose(self, 10))
+        patched.setattr(loop, "evaluate", slow_evaluate)
+        module = types.SimpleNamespace(**{**vars(checkpoint), "write": write_and_die})
+        patched.setattr(loop, "checkpoint", module)
         pretraining(given, folder / "out").run()
     assert not (folder / "out" / "model-last").exists()
     training = pretraining(given, folder / "out")
-    assert training.trainer.share_of_time > 1
+    assert training.trainer.time_fraction > 1
     assert training.run() is not None
     assert training.trainer.step == 11
     assert (folder / "out" / "model-last").is_dir()
     assert pretraining(given, folder / "out").run() is None
 
 
-def test_learning_rates_follow_the_time(folder, monkeypatch):
+def test_learning_rates_follow_the_elapsed_time(folder, monkeypatch):
     seconds = iter([0.0, *(60.0 * n for n in range(1, 100))])
     monkeypatch.setattr(Pretraining, "seconds", property(lambda self: self.clock))
 
@@ -273,15 +284,15 @@ def test_learning_rates_follow_the_time(folder, monkeypatch):
     assert [row["rate"] for row in rows] == [rates(0.8)[0], rates(1.0)[0]]
 
 
-def test_only_the_last_checkpoints_are_kept(tmp_path):
+def test_old_checkpoints_are_removed(tmp_path):
     for step in (5, 10, 15, 1_000_000_000, 20):
         checkpoint.write(tmp_path, step, {"x": torch.zeros(1)}, {"step": step})
-    kept = [path.name for path in checkpoint.find(tmp_path)]
-    assert len(kept) == checkpoint.KEPT
-    assert "000000020.safetensors" in kept
+    names = [path.name for path in checkpoint.find(tmp_path)]
+    assert len(names) == checkpoint.MAX_CHECKPOINTS
+    assert "000000020.safetensors" in names
 
 
-def test_the_log_keeps_rows_up_to_a_step(tmp_path):
+def test_rows_after_the_resumed_step_are_dropped(tmp_path):
     log = Log(tmp_path, 0)
     for step in (1, 2, 2, 3):
         log.add(step=step, loss=0.1 * step)
@@ -289,7 +300,7 @@ def test_the_log_keeps_rows_up_to_a_step(tmp_path):
     assert [row["step"] for row in read(tmp_path)] == [1, 2, 2]
 
 
-def test_a_checkpoint_of_another_version_says_so(tmp_path, monkeypatch):
+def test_a_checkpoint_of_another_version_is_an_error(tmp_path, monkeypatch):
     path = checkpoint.write(tmp_path, 1, {"x": torch.zeros(1)}, {})
     monkeypatch.setattr(checkpoint, "FORMAT", checkpoint.FORMAT + 1)
     with pytest.raises(ValueError, match="written by another version .* in a new directory"):

@@ -1,11 +1,12 @@
-"""Steps of training: what is learned, and what a step does with gradients and states."""
+"""Training steps: what is learned, and how a step changes gradients and states."""
 
 import pytest
 import torch
 
 from spacy_elmo.corpus.corpus import Corpus
 from spacy_elmo.lm.evaluate import evaluate
-from spacy_elmo.pretrain.trainer import Trainer, matmul_precision, model_precision
+from spacy_elmo.pretrain.precision import matmul_precision, model_precision
+from spacy_elmo.pretrain.trainer import Trainer
 from spacy_elmo.runtime.workers import Workers
 
 from .toys import ONE, assert_same, config, documents, sentences, toy_trainer
@@ -45,7 +46,7 @@ def perplexity_after(n_steps, softmax, recipe, **sizes):
     return evaluate(trainer.model, corpus, ONE).geometric
 
 
-def test_a_few_sentences_are_learned_by_heart():
+def test_a_few_sentences_are_memorized():
     paper = perplexity_after(160, MANY_SAMPLES, {"name": "paper"})
     # the original gets below 20 in 300 steps; guessing by frequency gives 17 here
     assert paper < 15
@@ -57,7 +58,7 @@ def test_all_kinds_of_softmax_learn(softmax):
     assert perplexity_after(120, softmax, {"learn_rate": 0.02}, n_layers=1) < 14
 
 
-def test_only_the_modern_recipe_starts_at_the_frequencies():
+def test_only_the_modern_recipe_initializes_the_bias_from_frequencies():
     corpus = Corpus.from_sentences([[["a", "a", "b"]]])
     biases = {
         name: toy_trainer(corpus, recipe={"name": name}).model.head.bias.detach()
@@ -73,7 +74,7 @@ def gradients(trainer):
     return {name: x.grad.clone() for name, x in trainer.model.named_parameters()}
 
 
-def test_the_gradient_of_accumulated_windows_is_their_mean():
+def test_gradients_of_accumulated_windows_are_averaged():
     one = toy_trainer(CORPUS, batches={"reset": 0.0})
     both = toy_trainer(CORPUS, batches={"reset": 0.0, "accumulate": 2})
     parts, losses = [], []
@@ -85,16 +86,16 @@ def test_the_gradient_of_accumulated_windows_is_their_mean():
     for name, found in gradients(both).items():
         mean = (parts[0][name] + parts[1][name]) / 2
         torch.testing.assert_close(found, mean, atol=1e-7, rtol=1e-5)
-    again = toy_trainer(CORPUS, batches={"reset": 0.0, "accumulate": 2})
-    assert torch.equal(again.train_step().losses, torch.stack(losses).mean(dim=0))
-    assert again.positions_per_step == 2 * one.positions_per_step
+    restored = toy_trainer(CORPUS, batches={"reset": 0.0, "accumulate": 2})
+    assert torch.equal(restored.train_step().losses, torch.stack(losses).mean(dim=0))
+    assert restored.positions_per_step == 2 * one.positions_per_step
 
 
-def test_the_papers_gradient_is_that_of_the_loss_times_the_steps():
+def test_the_paper_recipe_multiplies_the_loss_with_the_steps():
     found = {}
     for name in ("modern", "paper"):
         trainer = toy_trainer(CORPUS, recipe={"name": name})
-        # only the modern one starts at the frequencies
+        # only the modern recipe initializes the bias from frequencies
         torch.nn.init.zeros_(trainer.model.head.bias)
         trainer.add_gradient([windows.next() for windows in trainer.windows])
         found[name] = gradients(trainer)
@@ -112,20 +113,24 @@ def test_gradients_are_clipped_over_all_weights(clip):
     assert norm.item() != pytest.approx(clip)
 
 
-def test_states_carry_over_and_some_rows_start_anew():
+def test_states_carry_over_except_for_rows_that_are_reset():
     trainer = toy_trainer(CORPUS, batches={"n_rows": 200, "reset": 0.25})
     trainer.train_step()
-    carried = trainer.state
-    trainer._reset_states(0)
-    zero = (trainer.state.h == 0).all(dim=3).all(dim=0)
-    assert torch.equal((trainer.state.c == 0).all(dim=3).all(dim=0), zero)
-    assert torch.equal(trainer.state.h[:, ~zero], carried.h[:, ~zero])
+    carried, seen = trainer.state, []
+    trainer.model.register_forward_pre_hook(
+        lambda module, args, kwargs: seen.append(kwargs["state"]), with_kwargs=True
+    )
+    trainer.train_step()
+    (state,) = seen
+    zero = (state.h == 0).all(dim=3).all(dim=0)
+    assert torch.equal((state.c == 0).all(dim=3).all(dim=0), zero)
+    assert torch.equal(state.h[:, ~zero], carried.h[:, ~zero])
     for rows in zero:
         assert 0.15 < rows.float().mean() < 0.35
     assert not torch.equal(zero[0], zero[1])
 
 
-def test_training_goes_on_from_what_was_saved():
+def test_a_restored_trainer_is_bitwise_identical():
     changes = {
         "softmax": {"kind": "sampled", "n_samples": 12},
         "batches": {"reset": 0.3, "accumulate": 2},
@@ -137,16 +142,16 @@ def test_training_goes_on_from_what_was_saved():
             trainer.train_step()
         tensors, info = trainer.save()
         tensors = {name: value.clone() for name, value in tensors.items()}
-        again = toy_trainer(CORPUS, **changes, recipe={"name": name})
-        again.restore(tensors, info)
+        restored = toy_trainer(CORPUS, **changes, recipe={"name": name})
+        restored.restore(tensors, info)
         for _ in range(3):
-            step, other = trainer.train_step(), again.train_step()
+            step, other = trainer.train_step(), restored.train_step()
             assert torch.equal(step.losses, other.losses) and torch.equal(step.norm, other.norm)
-        assert_same(again.save()[0], trainer.save()[0])
-        assert again.save()[1] == trainer.save()[1]
+        assert_same(restored.save()[0], trainer.save()[0])
+        assert restored.save()[1] == trainer.save()[1]
 
 
-def test_the_seed_decides_everything():
+def test_the_seed_decides_all_randomness():
     losses = {
         (seed, time): toy_trainer(CORPUS, training={"seed": seed, "dropout": 0.1})
         .train_step()
@@ -157,7 +162,7 @@ def test_the_seed_decides_everything():
     assert losses[0, 0] == losses[0, 1] != losses[1, 0] == losses[1, 1]
 
 
-def test_rows_must_be_shared_evenly():
+def test_processes_must_share_the_rows_evenly():
     model = toy_trainer(CORPUS).model
     three = Workers(0, 3, torch.device("cpu"))
     with pytest.raises(ValueError, match=r"\[batches\] n_rows is 4, which 3 processes cannot"):
@@ -165,7 +170,7 @@ def test_rows_must_be_shared_evenly():
 
 
 @pytest.mark.parametrize("precision, expected", [("tf32", "high"), ("float32", "highest")])
-def test_the_precision_of_a_training_ends_with_it(precision, expected):
+def test_the_precision_of_matmuls_is_restored(precision, expected):
     before = torch.get_float32_matmul_precision()
     with pytest.raises(KeyError), matmul_precision(precision, torch.device("cpu")):
         assert torch.get_float32_matmul_precision() == expected

@@ -1,4 +1,4 @@
-"""What was pretrained is used: in a pipeline, in the original format, and to go on from."""
+"""Pretrained weights in a pipeline, in the original format, and as the start of a training."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def pipeline(path):
     return nlp
 
 
-def test_it_initializes_a_pipeline(trained):
+def test_pretrained_weights_initialize_a_pipeline(trained):
     path = trained / "out" / "model-best"
     layers = pipeline(path)(TEXT)._.elmo
     assert layers.shape == (3, 7, 16)
@@ -42,14 +42,14 @@ def test_it_initializes_a_pipeline(trained):
     np.testing.assert_allclose(layers, expected, atol=1e-6)
 
 
-def test_it_is_written_in_the_original_format(trained, tmp_path):
+def test_pretrained_weights_are_written_in_the_original_format(trained, tmp_path):
     path = trained / "out" / "model-best"
     save_bilm(load_bilm(path), tmp_path / "weights.hdf5")
     found, expected = (pipeline(p)(TEXT)._.elmo for p in (tmp_path / "weights.hdf5", path))
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_other_text_is_learned_from_imported_weights(trained, tmp_path):
+def test_imported_weights_are_trained_on_other_text(trained, tmp_path):
     save_bilm(load_bilm(trained / "out" / "model-best"), tmp_path / "weights.hdf5")
     lines = [" ".join(reversed(words)) + "\n" for words in toys.sentences(60, seed=5)]
     (tmp_path / "domain.txt").write_text("".join(lines))
@@ -66,7 +66,7 @@ def test_other_text_is_learned_from_imported_weights(trained, tmp_path):
         # a new softmax over the imported weights
         assert param.equal(dict(training.trainer.model.bilm.named_parameters())[name]), name
     training.run()
-    looks = [row["geometric"] for row in read(tmp_path / "tuned") if "geometric" in row]
-    assert looks[-1] < 0.85 * looks[0]
+    perplexities = [row["geometric"] for row in read(tmp_path / "tuned") if "geometric" in row]
+    assert perplexities[-1] < 0.85 * perplexities[0]
     assert make_model(given, training.corpus).bilm.options == bilm.options
     assert load_bilm(tmp_path / "tuned" / "model-last").options == bilm.options

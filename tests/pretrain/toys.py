@@ -1,4 +1,4 @@
-"""Made-up text and the smallest trainings on it, for the tests of pretraining."""
+"""Generated text and small trainings on it, for the tests of pretraining."""
 
 import copy
 from pathlib import Path
@@ -32,7 +32,7 @@ WHERE = ["near the pond", "by the mill", "at dusk", "in the barn"]
 
 
 def sentences(n: int, seed: int = 0) -> list[list[str]]:
-    """Sentences of a small grammar: some words can be foretold, others cannot."""
+    """Sentences of a small grammar, in which some words can be predicted and others cannot."""
     draw = np.random.default_rng(seed)
     made = []
     for _ in range(n):
@@ -105,7 +105,7 @@ def assert_same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor
 
 
 def assert_same_training(found: Path, expected: Path) -> None:
-    """The last checkpoint and both models, to the bit."""
+    """Assert that the last checkpoint and both models are bitwise identical."""
     last, other = checkpoint.latest(found), checkpoint.latest(expected)
     assert last is not None and other is not None and last.name == other.name
     (read, info), (other_read, other_info) = checkpoint.read(last), checkpoint.read(other)

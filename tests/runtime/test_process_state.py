@@ -18,7 +18,7 @@ import torch
 
 from spacy_elmo import ElmoEmbedder, LanguageScorer, load_bilm, save_bilm
 from spacy_elmo.files.atomic import atomic_directory, atomic_file
-from spacy_elmo.pretrain.signals import noted_signals
+from spacy_elmo.pretrain.signals import handle_stop_signals
 
 from ..pipelines import TAGGED, examples, pipeline
 from ..pretrain.toys import config, pretraining, write_text
@@ -182,7 +182,7 @@ def test_signals_are_left_alone_in_another_thread():
 
     def run():
         try:
-            with noted_signals(failed.append):
+            with handle_stop_signals(failed.append):
                 pass
         except ValueError as error:
             failed.append(error)

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from spacy_elmo.corpus.corpus import Corpus
 from spacy_elmo.lm.vocab import Vocab
-from spacy_elmo.lm.windows import AFTER, BEFORE, FIRST_WORD, InDocuments, Shuffled, Windows
-from spacy_elmo.pretrain.trainer import make_windows
+from spacy_elmo.lm.word_codes import AFTER, BEFORE, FIRST_WORD
+from spacy_elmo.pretrain.windows import InDocuments, Shuffled, Windows, make_windows
 
-from ..pretrain.toys import config, documents
+from .toys import config, documents
 
 DIRECTIONS = pytest.mark.parametrize("reverse", [False, True])
 shapes = st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=5), min_size=1, max_size=6)
@@ -20,7 +20,7 @@ counts = st.integers(1, 6)
 
 
 class InTurn(Shuffled):
-    """One sentence after the other, whichever row asks."""
+    """The sentences in order, without shuffling."""
 
     def _shuffle(self, passes):
         self.passes, self.taken = passes, 0
@@ -36,7 +36,7 @@ def corpus_of(shape):
 
 
 def codes_of(corpus, sentence, reverse):
-    """All that is read of a sentence, and what follows it at last."""
+    """The codes of a sentence with its boundaries, in the order of reading."""
     words = np.arange(corpus.starts[sentence], corpus.starts[sentence + 1]) + FIRST_WORD
     codes = [BEFORE, *words.tolist(), AFTER]
     return codes[::-1] if reverse else codes
@@ -60,7 +60,7 @@ def streams(windows, n_windows):
 
 
 def sentences_in(corpus, stream, reverse):
-    """The sentences that a row has begun; each must be read from its start to its end."""
+    """The sentences of a row, each read from its start to its end."""
     by_first = {pairs_of(corpus, s, reverse)[0]: s for s in range(corpus.n_sentences)}
     found, at = [], 0
     while at < len(stream):
@@ -91,7 +91,7 @@ def test_the_worked_example():
 @DIRECTIONS
 @settings(max_examples=60)
 @given(shape=shapes, n_steps=counts, seed=st.integers(0, 99))
-def test_a_pass_reads_each_position_once(reverse, shape, n_steps, seed):
+def test_an_epoch_reads_each_position_once(reverse, shape, n_steps, seed):
     corpus = corpus_of(shape)
     n = corpus.n_positions
     windows = Windows(corpus, Shuffled(corpus, 1, (seed,)), n_steps, reverse)
@@ -103,18 +103,18 @@ def test_a_pass_reads_each_position_once(reverse, shape, n_steps, seed):
 @DIRECTIONS
 @settings(max_examples=60)
 @given(shape=shapes, n_rows=counts, n_steps=counts, n_windows=st.integers(1, 30))
-def test_rows_share_the_passes(reverse, shape, n_rows, n_steps, n_windows):
+def test_rows_share_an_epoch(reverse, shape, n_rows, n_steps, n_windows):
     corpus = corpus_of(shape)
     windows = Windows(corpus, Shuffled(corpus, n_rows, (3,)), n_steps, reverse)
     rows = streams(windows, n_windows)
     assert {len(row) for row in rows} == {n_steps * n_windows}
-    begun = [s for row in rows for s in sentences_in(corpus, row, reverse)]
-    # none is begun again before all of them have been
-    times = np.bincount(begun, minlength=corpus.n_sentences)
+    started = [s for row in rows for s in sentences_in(corpus, row, reverse)]
+    # no sentence is read twice before all are read
+    times = np.bincount(started, minlength=corpus.n_sentences)
     assert times.max() - times.min() <= 1
 
 
-def test_passes_and_directions_have_orders_of_their_own():
+def test_epochs_and_directions_have_different_orders():
     corpus = corpus_of([[1] * 40])
     settings = config(batches={"n_rows": 1, "n_steps": 80, "order": "shuffled"})
     found = []
@@ -131,7 +131,7 @@ def test_passes_and_directions_have_orders_of_their_own():
 @pytest.mark.parametrize("order", ["documents", "shuffled"])
 @settings(max_examples=25)
 @given(shape=shapes, n_rows=counts, n_steps=counts, before=st.integers(0, 12))
-def test_windows_go_on_from_a_state(reverse, order, shape, n_rows, n_steps, before):
+def test_windows_resume_from_a_state(reverse, order, shape, n_rows, n_steps, before):
     corpus = corpus_of(shape)
     settings = config(batches={"n_rows": n_rows, "n_steps": n_steps, "order": order})
     windows = make_windows(settings, corpus, reverse)
@@ -139,16 +139,16 @@ def test_windows_go_on_from_a_state(reverse, order, shape, n_rows, n_steps, befo
         windows.next()
     state = json.loads(json.dumps(windows.order.state()))
     expected = streams(windows, 10)
-    again = make_windows(settings, corpus, reverse)
-    again.order.restore(state)
-    assert streams(again, 10) == expected
-    assert again.order.state() == windows.order.state()
+    resumed = make_windows(settings, corpus, reverse)
+    resumed.order.restore(state)
+    assert streams(resumed, 10) == expected
+    assert resumed.order.state() == windows.order.state()
 
 
 @DIRECTIONS
 @settings(max_examples=60)
 @given(shape=shapes, n_rows=counts, n_steps=counts)
-def test_rows_read_on_in_documents(reverse, shape, n_rows, n_steps):
+def test_rows_read_documents_to_their_end(reverse, shape, n_rows, n_steps):
     corpus = corpus_of(shape)
     order = InDocuments(corpus, n_rows, reverse, (5,))
     windows = Windows(corpus, order, n_steps, reverse)
@@ -165,7 +165,7 @@ def test_rows_read_on_in_documents(reverse, shape, n_rows, n_steps):
 @DIRECTIONS
 @settings(max_examples=100)
 @given(shape=shapes, n_rows=st.integers(1, 12))
-def test_stretches_of_rows_divide_the_text_evenly(reverse, shape, n_rows):
+def test_rows_divide_the_text_evenly(reverse, shape, n_rows):
     corpus = corpus_of(shape)
     order = InDocuments(corpus, n_rows, reverse, (5,))
     firsts = np.searchsorted(order.begins, order.at)
@@ -186,7 +186,7 @@ def test_stretches_of_rows_divide_the_text_evenly(reverse, shape, n_rows):
 
 
 @DIRECTIONS
-def test_rows_of_equal_sentences_read_different_ones(reverse):
+def test_rows_start_at_different_sentences(reverse):
     for n_rows in (2, 3, 6, 7, 49):
         order = InDocuments(corpus_of([[2] * n_rows]), n_rows, reverse, (0,))
         assert sorted(order.next(1)[0][:, 0]) == list(range(n_rows))
