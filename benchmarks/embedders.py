@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from spacy_elmo.bilm import BiLM, BiLMOptions, WordBatch
-from spacy_elmo.lstm.packing import pack
+from spacy_elmo.bilm.packed_words import pack_words
 
 # roberta-base
 WIDTH, DEPTH, HEADS, FEED_FORWARD, PIECES = 768, 12, 12, 3072, 50_265
@@ -37,12 +37,12 @@ class TorchLSTMs(nn.Module):
         table = torch.cat([tokens.boundaries(), tokens(batch.words)])
         options = self.bilm.options
         found = table.new_empty(options.n_reported, len(batch.ids), options.width)
-        for sentences in batch.parts(max_tokens):
+        for sentences in batch.chunks(max_tokens):
             positions = batch.tokens_of(sentences)
-            packing = pack(batch.ids[positions], batch.lengths[sentences])
-            n_running = torch.tensor(packing.active)
+            packed = pack_words(batch.ids[positions], batch.lengths[sentences])
+            n_running = torch.tensor(packed.packing.active)
             directions = []
-            for rows, places, layers in zip(packing.inputs, packing.outputs, self.lstms):
+            for rows, places, layers in zip(packed.inputs, packed.outputs, self.lstms):
                 x = table[rows.to(table.device)]
                 outputs = [x]
                 for index, lstm in enumerate(layers):

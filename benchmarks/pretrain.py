@@ -36,7 +36,7 @@ from spacy_elmo.lm.language_model import LanguageModel
 from spacy_elmo.lm.lm_head import make_head
 from spacy_elmo.lm.sampler import LogUniformSampler, Sample
 from spacy_elmo.lm.vocab import SPECIAL, Vocab
-from spacy_elmo.lstm.cuda_graphs import record
+from spacy_elmo.lstm.cuda_graphs import capture
 from spacy_elmo.pretrain.config import Precision
 from spacy_elmo.pretrain.cuda_graph_losses import RecordedLosses, can_record
 from spacy_elmo.pretrain.recipes import Modern
@@ -196,7 +196,7 @@ class Bench:
         }
         replay = matrix_products(runs["ours"])
         on_gpu = self.device.type == "cuda"
-        products = record(replay, self.device) if on_gpu else replay
+        products = capture(replay, self.device) if on_gpu else replay
         if can_record(self.model, Workers(0, 1, self.device)):
             runs["ours"] = self.recorded_step
         runs["products"] = lambda: (products(), torch.cuda.synchronize() if on_gpu else None)

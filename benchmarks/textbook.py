@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from spacy_elmo.bilm import BiLM
+from spacy_elmo.bilm.packed_words import END, N_BOUNDARIES, START
 from spacy_elmo.lm.language_model import LanguageModel
-from spacy_elmo.lstm.packing import END, N_BOUNDARIES, START
 
 Corrections = tuple[Tensor, Tensor]
 # sentences padded together, after sorting by length: more waste more on the longest of them

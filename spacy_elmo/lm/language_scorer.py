@@ -13,9 +13,11 @@ import torch
 from torch import Tensor
 
 from ..bilm.batch import WordBatch
-from ..bilm.bilm import MAX_TOKENS, PRECISIONS, START_STATES, WARM, State
+from ..bilm.bilm import MAX_TOKENS
+from ..bilm.packed_words import pack_words
+from ..bilm.run_settings import WARM, check_precision, check_start_state
 from ..files.paths import PathLike
-from ..lstm.packing import pack
+from ..lstm.packing import elements_of
 from ..runtime.torch_scope import own_torch_settings
 from .language_model import LanguageModel
 from .vocab import SPECIAL
@@ -66,12 +68,8 @@ class LanguageScorer:
         start_state: str = WARM,
         precision: str = "float32",
     ) -> None:
-        for name, value, known in (
-            ("start_state", start_state, START_STATES),
-            ("precision", precision, tuple(PRECISIONS)),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(known)}.")
+        check_start_state(start_state)
+        check_precision(precision)
         if gpu_id >= torch.cuda.device_count():
             raise ValueError(
                 f"gpu_id is {gpu_id}, but torch {torch.__version__} finds "
@@ -103,7 +101,7 @@ class LanguageScorer:
         found = np.empty((n_directions, ends[-1] if len(ends) else 0), dtype=np.float32)
         for part, top, rows in self._run(batch, max_tokens):
             lengths = batch.lengths[part]
-            where = np.repeat((ends - batch.lengths - 1)[part], lengths + 1) + _within(lengths + 1)
+            where = elements_of(batch.lengths + 1, part)
             words = ids[batch.tokens_of(part)]
             after_last, first = np.cumsum(lengths), np.cumsum(lengths) - lengths
             targets = (
@@ -172,20 +170,15 @@ class LanguageScorer:
         model = self.model
         bilm, table = model.bilm, model.word_table(batch.words)
         n_directions = bilm.options.n_directions
-        for part in batch.parts(max_tokens):
+        for part in batch.chunks(max_tokens):
             lengths = batch.lengths[part]
-            packing = pack(batch.ids[batch.tokens_of(part)], lengths)
-            x = model.look_up(table, packing.inputs[:n_directions].to(model.device))
-            state = _start(model, self.start_state, len(part))
-            top, _ = model.outputs(x, packing.active, state, self.precision)
-            # what is read at step t is in the rows from offsets[t] on, longest sentence first
-            offsets = np.concatenate([[0], np.cumsum(packing.active)])
-            rank = np.empty_like(lengths)
-            rank[packing.order.numpy()] = np.arange(len(lengths))
-            within, rank = _within(lengths + 1), np.repeat(rank, lengths + 1)
-            steps = (within, np.repeat(lengths, lengths + 1) - within)
-            rows = [torch.from_numpy(offsets[step] + rank).to(model.device) for step in steps]
-            yield part, top, rows
+            packed = pack_words(batch.ids[batch.tokens_of(part)], lengths)
+            x = model.look_up(table, packed.inputs[:n_directions].to(model.device))
+            state = bilm.start_state(self.start_state, len(part))
+            top, _ = model.outputs(x, packed.packing.active, state, self.precision)
+            # a sentence of n words has n + 1 predictions, the first at step 0 in each direction
+            rows = packed.packing.element_rows(lengths + 1)
+            yield part, top, [torch.from_numpy(own).to(model.device) for own in rows]
 
     def _of_targets(self, h: Tensor, targets: np.ndarray) -> np.ndarray:
         """Log-probabilities of the targets [N] after outputs [N, P], some rows at a time."""
@@ -205,17 +198,3 @@ def _not_finite(sentence: Sequence[str]) -> ValueError:
         f"The language model gives probabilities that are not finite (NaN or zero) for the "
         f"sentence {text!r:.200}. Its weights are damaged or its training broke down: load others."
     )
-
-
-def _start(model: LanguageModel, start_state: str, n_rows: int) -> State:
-    """The state that each of some sentences starts from."""
-    zero = model.bilm.zero_state(n_rows)
-    if start_state != WARM:
-        return zero
-    h, c = model.bilm.start_h, model.bilm.start_c
-    return State(h.unsqueeze(2).expand_as(zero.h), c.unsqueeze(2).expand_as(zero.c))
-
-
-def _within(lengths: np.ndarray) -> np.ndarray:
-    """Positions within stretches of these lengths, one stretch after the other."""
-    return np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)

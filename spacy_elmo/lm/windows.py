@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ..corpus.corpus import Corpus
+from ..lstm.packing import elements_of, longest_first, pack, positions_within
 
 BEFORE, AFTER, FIRST_WORD = 0, 1, 2
 
@@ -61,9 +62,8 @@ class Shuffled:
                 position, left, room = position + taken, left - taken, room - taken
             self.rows[row] = (sentence, position, left)
         sentences, positions, lengths = np.array(parts, dtype=np.int64).T
-        within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
         shape = (self.n_rows, n_steps)
-        positions = np.repeat(positions, lengths) + within
+        positions = np.repeat(positions, lengths) + positions_within(lengths)
         return np.repeat(sentences, lengths).reshape(shape), positions.reshape(shape)
 
     def _take(self) -> int:
@@ -101,9 +101,7 @@ class InDocuments:
     def __init__(self, corpus: Corpus, n_rows: int, reverse: bool, seed: tuple[int, ...]) -> None:
         lengths = np.diff(corpus.documents)
         shuffled = np.random.default_rng(list(seed)).permutation(len(lengths))
-        first, n = np.asarray(corpus.documents)[shuffled], lengths[shuffled]
-        within = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
-        self.order = np.repeat(first, n) + within
+        self.order = elements_of(lengths, shuffled)
         if reverse:
             self.order = self.order[::-1]
         # where each sentence of the order begins and ends among all positions
@@ -196,7 +194,7 @@ class Passage:
         cuts = -(-np.arange(n_rows + 1) * corpus.n_positions // n_rows)  # rounded up
         bounds = np.unique(self.before[np.searchsorted(self.before, cuts)])
         lengths = np.diff(bounds)
-        descending = np.argsort(-lengths, kind="stable")
+        descending = longest_first(lengths)
         self.starts, self.lengths = bounds[:-1][descending], lengths[descending]
 
     def share(self, index: int, n_shares: int) -> None:
@@ -209,13 +207,11 @@ class Passage:
         codes read and following, packed by steps, int64 [2, n_positions]."""
         longest = int(self.lengths[0]) if len(self.lengths) else 0
         for begin in range(0, longest, self.n_steps):
-            steps = np.arange(begin, min(begin + self.n_steps, longest))
-            active = (self.lengths[None, :] > steps[:, None]).sum(axis=1)
-            row = np.concatenate([np.arange(n) for n in active])
-            step = np.repeat(steps, active)
+            packing = pack(np.clip(self.lengths - begin, 0, self.n_steps))
+            row, step = packing.row_sequences(), begin + packing.row_steps()
             both = [self._read(row, step, reverse) for reverse in (False, True)]
             read, follows = (np.stack(pair) for pair in zip(*both))
-            yield active.tolist(), read, follows
+            yield packing.active, read, follows
 
     def _read(self, row: np.ndarray, step: np.ndarray, reverse: bool) -> Window:
         place = self.lengths[row] - 1 - step if reverse else step

@@ -11,10 +11,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from ..bilm.bilm import State
+from ..bilm.layers import State
 from ..lm.language_model import LanguageModel
 from ..lm.sampler import Sample
-from ..lstm.cuda_graphs import record
+from ..lstm.cuda_graphs import capture
 from ..runtime.workers import Workers
 
 
@@ -66,7 +66,7 @@ class RecordedLosses:
         for param, gradient in self.gradients:
             param.grad = gradient
         self._fill(x, targets, state, samples)
-        self.replay = record(self._run, x.device)
+        self.replay = capture(self._run, x.device)
         for param, there in zip(params, before):
             param.grad = there
 
@@ -121,7 +121,7 @@ class RecordedUpdate:
             self.called = True
             return self.change()
         if self.replay is None:
-            self.replay = record(self._run, self.device, n_rehearsals=0)
+            self.replay = capture(self._run, self.device, n_warmup=0)
         self.replay()
         return self.told.clone()
 

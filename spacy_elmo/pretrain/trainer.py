@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..bilm.bilm import State
+from ..bilm.layers import State
 from ..bilm.token_embedder import Spelling
 from ..corpus.corpus import Corpus
 from ..lm.language_model import LanguageModel, codes_to_ids

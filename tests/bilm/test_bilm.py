@@ -85,9 +85,9 @@ def test_warm_and_zero_start_differ_at_the_start_of_a_sentence():
 
 
 def test_unknown_settings():
-    with pytest.raises(ValueError, match="'cold'; it must be 'warm' or 'zero'"):
+    with pytest.raises(ValueError, match="start_state is 'cold'; it must be one of warm, zero"):
         run(SENTENCES, start_state="cold")
-    with pytest.raises(ValueError, match="'float16'; it must be one of float32, bfloat16"):
+    with pytest.raises(ValueError, match="precision is 'float16'; it must be one of float32"):
         run(SENTENCES, precision="float16")
 
 

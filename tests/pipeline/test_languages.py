@@ -149,7 +149,7 @@ def test_a_field_of_another_type_is_refused(name, value, tmp_path):
     save_bilm(bilm, tmp_path / name)
     (file,) = [*tmp_path.rglob("*.json")]
     file.write_text(json.dumps({**json.loads(file.read_text("utf8")), "languages": value}))
-    with pytest.raises(ValueError, match="must be a list of codes"):
+    with pytest.raises(ValueError, match="must be a list of language codes"):
         load_bilm(tmp_path / name)
 
 
