@@ -30,7 +30,7 @@ from typing import Any
 import numpy as np
 import torch
 from common import best_times, machine, make_words, plot
-from embedders import RobertaBase, TorchLSTMs, draw_pieces
+from embedders import RobertaBase, TorchLSTMs, draw_subwords
 from textbook import TextbookBiLM
 
 from spacy_elmo.bilm import BiLM, BiLMOptions, WordBatch
@@ -131,7 +131,7 @@ class Bench:
         batch = WordBatch.from_sentences(sentences)
         fewer = sentences[:MAX_SENTENCES]
         small = WordBatch.from_sentences(fewer)
-        pieces = draw_pieces(small.lengths, self.device)
+        pieces = draw_subwords(small.lengths, self.device)
         self._check(fewer, small)
         replay = products(self.bilm, batch, self.dtype, self.max_tokens)
         runs: dict[str, Callable[[], object]] = {

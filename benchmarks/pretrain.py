@@ -28,7 +28,7 @@ import torch
 from common import best_times, machine, make_words, plot
 from textbook import TextbookLosses
 from torch import Tensor, nn
-from yardsticks import TorchLSTM, kinds_of_lstm_weights, matrix_products
+from yardsticks import TorchLSTM, kinds_of_lstm_weights, matmuls_only
 
 from spacy_elmo.bilm import BiLM, BiLMOptions
 from spacy_elmo.bilm.token_embedder import Spelling
@@ -194,7 +194,7 @@ class Bench:
             "textbook": lambda: self.step(self.with_textbook, self.optimizers),
             "nn.LSTM": lambda: self.step(self.with_torch_lstm, self.other_optimizers),
         }
-        replay = matrix_products(runs["ours"])
+        replay = matmuls_only(runs["ours"])
         on_gpu = self.device.type == "cuda"
         products = capture(replay, self.device) if on_gpu else replay
         if can_record(self.model, Workers(0, 1, self.device)):

@@ -4,6 +4,7 @@ Text enters as a `WordBatch`. Large batches are split into chunks within a token
 sentences of a chunk are packed without padding.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -25,7 +26,7 @@ from .options import BiLMOptions
 from .packed_words import PackedWords, pack_words
 from .run_settings import WARM, check_start_state, matmul_dtype
 from .token_embedder import TokenEmbedder
-from .warm_start import compute_warm_start
+from .warm_start import WARM_UP_TEXT, compute_warm_start
 from .weight_watch import WeightWatch
 
 MAX_TOKENS = 8192
@@ -96,23 +97,25 @@ class BiLM(nn.Module):
         self._prepare()
         return self._watch.version
 
-    def warm_up(self) -> "BiLM":
-        """Set the "warm" start states from the weights, see `warm_start`.
+    def warm_up(self, text: Sequence[str] = WARM_UP_TEXT) -> "BiLM":
+        """Set the "warm" start states from the weights, see `compute_warm_start`.
 
+        text (Sequence[str]): Tokenized sentences, space-separated.
         RETURNS (BiLM): The model itself.
         """
-        h, c = self.warm_start()
+        h, c = self.warm_start(text)
         self.start_h.copy_(h)
         self.start_c.copy_(c)
         return self
 
-    def warm_start(self) -> tuple[Tensor, Tensor]:
-        """Compute the "warm" start states, see `compute_warm_start`, without setting them.
+    def warm_start(self, text: Sequence[str] = WARM_UP_TEXT) -> tuple[Tensor, Tensor]:
+        """Compute the "warm" start states without setting them, see `compute_warm_start`.
 
+        text (Sequence[str]): Tokenized sentences, space-separated.
         RETURNS (Tuple[Tensor, Tensor]): The states [n_layers, n_directions, P] and the cells
             [n_layers, n_directions, H].
         """
-        return compute_warm_start(self)
+        return compute_warm_start(self, text)
 
     @own_torch_settings()
     def forward(
