@@ -54,12 +54,21 @@ class ByteCharacters:
         room = self.max_characters - 2
         spelled = [word.encode("utf8", "ignore")[:room] for word in words]
         flat = np.frombuffer(b"".join(spelled), dtype=np.uint8)
-        return _rows(flat, [len(word) for word in spelled], room, BOW_CHAR, EOW_CHAR, PAD_CHAR)
+        return self._rows(flat, [len(word) for word in spelled])
 
     def boundaries(self) -> tuple[np.ndarray, np.ndarray]:
         """RETURNS (Tuple[ndarray, ndarray]): Like `encode`, for the two boundary words."""
-        flat = np.array([BOS_CHAR, EOS_CHAR])
-        return _rows(flat, [1, 1], self.max_characters - 2, BOW_CHAR, EOW_CHAR, PAD_CHAR)
+        return self._rows(np.array([BOS_CHAR, EOS_CHAR]), [1, 1])
+
+    def _rows(self, flat: np.ndarray, lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        return _rows(
+            flat,
+            lengths,
+            room=self.max_characters - 2,
+            start=BOW_CHAR,
+            end=EOW_CHAR,
+            pad=PAD_CHAR,
+        )
 
 
 class LexiconCharacters:
@@ -99,28 +108,14 @@ class LexiconCharacters:
         return self._rows(np.array([self._ids["<bos>"], self._ids["<eos>"]]), [1, 1])
 
     def _rows(self, flat: np.ndarray, lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        start, end, pad = self._ids["<eow>"], self._ids["<bow>"], self._ids["<pad>"]
-        return _rows(flat, lengths, self.max_characters - 2, start, end, pad)
-
-
-def _rows(
-    flat: np.ndarray, lengths: list[int], room: int, start: int, end: int, pad: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pad words to rows of equal length.
-
-    flat (ndarray): Ids of the characters of all words, word after word.
-    lengths (List[int]): Characters of each word, at most `room`.
-    room (int): Positions of a row between the start and the end of the word.
-    start, end, pad (int): Ids that open a word, close it and fill the row.
-    RETURNS (Tuple[ndarray, ndarray]): Ids [n_words, room + 2], and the positions of each word
-        before the padding [n_words]; both int64.
-    """
-    n_chars = np.asarray(lengths, dtype=np.int64)
-    ids = np.full((len(lengths), room + 2), pad, dtype=np.int64)
-    ids[:, 0] = start
-    ids[:, 1:-1][np.arange(room) < n_chars[:, None]] = flat
-    ids[np.arange(len(lengths)), n_chars + 1] = end
-    return ids, n_chars + 2
+        return _rows(
+            flat,
+            lengths,
+            room=self.max_characters - 2,
+            start=self._ids["<eow>"],
+            end=self._ids["<bow>"],
+            pad=self._ids["<pad>"],
+        )
 
 
 class WordLexicon:
@@ -157,3 +152,23 @@ class WordLexicon:
     def boundaries(self) -> np.ndarray:
         """RETURNS (ndarray): The rows of the two boundary words, int64 [2]."""
         return np.array([self._ids[self.start], self._ids[self.end]])
+
+
+def _rows(
+    flat: np.ndarray, lengths: list[int], *, room: int, start: int, end: int, pad: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pad words to rows of equal length.
+
+    flat (ndarray): Ids of the characters of all words, word after word.
+    lengths (List[int]): Characters of each word, at most `room`.
+    room (int): Positions of a row between the start and the end of the word.
+    start, end, pad (int): Ids that open a word, close it and fill the row.
+    RETURNS (Tuple[ndarray, ndarray]): Ids [n_words, room + 2], and the positions of each word
+        before the padding [n_words]; both int64.
+    """
+    n_chars = np.asarray(lengths, dtype=np.int64)
+    ids = np.full((len(lengths), room + 2), pad, dtype=np.int64)
+    ids[:, 0] = start
+    ids[:, 1:-1][np.arange(room) < n_chars[:, None]] = flat
+    ids[np.arange(len(lengths)), n_chars + 1] = end
+    return ids, n_chars + 2

@@ -68,7 +68,7 @@ def run_layers(
     for index, layer in enumerate(layers):
         if dropout:
             x = nn.functional.dropout(x, dropout)
-        output, h, c = layer(x, active, state.h[index], state.c[index], dtype)
+        output, h, c = layer(x, active, state.h[index], state.c[index], dtype=dtype)
         x = output + x if index and skip_connections else output
         outputs.append(x)
         end_h.append(h)

@@ -94,10 +94,10 @@ class WordCache:
         assert self._vectors is not None
         words = list(self._rows)
         half = len(words) // 2
-        kept = [word for word in words[:half] if word in wanted] + words[half:]
-        rows = self._rows_tensor([self._rows[word] for word in kept])
-        self._vectors[: len(kept)] = self._vectors[rows]
-        self._rows = {word: row for row, word in enumerate(kept)}
+        retained = [word for word in words[:half] if word in wanted] + words[half:]
+        rows = self._rows_tensor([self._rows[word] for word in retained])
+        self._vectors[: len(retained)] = self._vectors[rows]
+        self._rows = {word: row for row, word in enumerate(retained)}
 
     def _rows_tensor(self, rows: list[int]) -> Tensor:
         assert self._vectors is not None

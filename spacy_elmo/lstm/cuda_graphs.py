@@ -208,7 +208,9 @@ class GraphedSteps:
                 row = rows.stop
                 if replayed and captured:
                     n = steps[0]
-                    self._replay(x[:, rows], h[:, :n], c[:, :n], steps, outputs[:, rows])
+                    self._replay(
+                        x[:, rows], h[:, :n], c[:, :n], steps=steps, outputs=outputs[:, rows]
+                    )
                 else:
                     run(
                         x[:, rows],
@@ -236,7 +238,7 @@ class GraphedSteps:
 
     def _capture(self, n_rows: int) -> Callable[[], None]:
         if self.pool is None:
-            # graphs are replayed one after the other and keep nothing between replays
+            # replays never overlap, and no graph uses memory of the pool between replays
             self.pool = torch.cuda.graph_pool_handle()
         return capture(lambda: self._run(n_rows), self.h.device, pool=self.pool)
 
@@ -253,7 +255,9 @@ class GraphedSteps:
             outputs=self.outputs[:, rows],
         )
 
-    def _replay(self, x: Tensor, h: Tensor, c: Tensor, steps: list[int], outputs: Tensor) -> None:
+    def _replay(
+        self, x: Tensor, h: Tensor, c: Tensor, *, steps: list[int], outputs: Tensor
+    ) -> None:
         n_rows = steps[0]
         self.h[:, :n_rows].copy_(h)
         self.c[:, :n_rows].copy_(c)

@@ -18,15 +18,15 @@ State = tuple[Tensor, Tensor]
 def features(cnn: CharCNN, ids: Sequence[int]) -> Tensor:
     """Return the features of one word from each filter at all positions."""
     chars = cnn.embedding[list(ids)]
-    parts = []
+    peaks = []
     for weight, bias in zip(cnn.filters, cnn.biases):
         width = weight.shape[1]
         outputs = [
             (weight * chars[start : start + width]).sum(dim=(1, 2)) + bias
             for start in range(len(ids) - width + 1)
         ]
-        parts.append(cnn.activation(torch.stack(outputs)).max(dim=0).values)
-    x = torch.cat(parts)
+        peaks.append(cnn.activation(torch.stack(outputs)).max(dim=0).values)
+    x = torch.cat(peaks)
     for highway in cnn.highways:
         dim = highway.dim
         both = highway.weight @ x + highway.bias

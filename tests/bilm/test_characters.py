@@ -36,10 +36,10 @@ def test_padding_of_a_word_is_not_the_id_of_padded_words():
 
 
 @pytest.mark.parametrize(
-    "word, kept", [("日本", [230, 151, 165, 230]), ("abcé", [97, 98, 99, 195])]
+    "word, expected", [("日本", [230, 151, 165, 230]), ("abcé", [97, 98, 99, 195])]
 )
-def test_long_words_are_truncated_to_bytes_even_within_a_character(word, kept):
-    assert row(word, 6) == ([258, *kept, 259], 6)
+def test_long_words_are_truncated_to_bytes_even_within_a_character(word, expected):
+    assert row(word, 6) == ([258, *expected, 259], 6)
 
 
 def test_word_that_just_fits():

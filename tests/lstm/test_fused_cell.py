@@ -46,7 +46,11 @@ def test_cell(saves, bounds, dtype):
         # rows of one step, at which fewer sequences run than at the first
         sums = random(D, ROWS, 4 * WIDTH, dtype=dtype)[:, 9 : 9 + N]
         cells = random(D, N + 3, WIDTH, seed=1)
-        saved = SavedActivations(*(random(D, ROWS, width) for width in (4 * WIDTH, WIDTH, WIDTH)))
+        saved = SavedActivations(
+            gates=random(D, ROWS, 4 * WIDTH),
+            cell=random(D, ROWS, WIDTH),
+            tanh_cell=random(D, ROWS, WIDTH),
+        )
         rows = slice(9, 9 + N)
         out = ops.cell(sums, cells[:, :N], saved.rows(rows) if saves else None)
         return out, cells, saved.gates, saved.cell, saved.tanh_cell
@@ -79,14 +83,16 @@ def test_backward_pass_of_the_cell(bounds, dtype):
 
     def run(ops):
         saved = SavedActivations(
-            random(D, ROWS, 4 * WIDTH).sigmoid(),
-            random(D, ROWS, WIDTH, seed=1).clamp(-0.4, 0.4),
-            random(D, ROWS, WIDTH, seed=2).tanh(),
+            gates=random(D, ROWS, 4 * WIDTH).sigmoid(),
+            cell=random(D, ROWS, WIDTH, seed=1).clamp(-0.4, 0.4),
+            tanh_cell=random(D, ROWS, WIDTH, seed=2).tanh(),
         )
         d_y, d_cell = random(D, N, WIDTH, dtype=dtype, seed=3), random(D, N + 3, WIDTH, seed=4)
         before = random(D, N + 3, WIDTH, seed=5)[:, :N]
         d_gates = random(D, ROWS, 4 * WIDTH, dtype=dtype, seed=6)
-        ops.cell_backward(d_y, d_cell[:, :N], before, saved.rows(rows), d_gates[:, rows])
+        ops.cell_backward(
+            d_y, d_cell[:, :N], before=before, saved=saved.rows(rows), d_gates=d_gates[:, rows]
+        )
         d_gates[:, : rows.start] = d_gates[:, rows.stop :] = 0
         return d_cell, d_gates, ops.bias_gradient(d_gates)
 
@@ -138,7 +144,7 @@ def test_a_layer_and_its_gradients(monkeypatch, active, projects):
         with torch.no_grad():
             predicted = layer(x, active, h, c)
         trained = layer(x, active, h, c)
-        sum((part * random(*part.shape, seed=3)).sum() for part in trained).backward()
+        sum((found * random(*found.shape, seed=3)).sum() for found in trained).backward()
         return *predicted, *trained, x.grad, *(param.grad for param in layer.parameters())
 
     for is_fused in (True, False):

@@ -49,7 +49,9 @@ def plain_round(row):
 @pytest.mark.parametrize("n_rows", [1, 4, 65])
 def test_products_equal_products_of_quantized_values(implementation, n, m, n_rows):
     weight, x = random(n, m).double(), random(n_rows, m, seed=1).double()
-    rounded = [torch.tensor([plain_round(row) for row in part.tolist()]) for part in (x, weight)]
+    rounded = [
+        torch.tensor([plain_round(row) for row in matrix.tolist()]) for matrix in (x, weight)
+    ]
     found = times(weight.float(), x.float())
     # values halfway between two integers may be rounded to either
     torch.testing.assert_close(found, (rounded[0] @ rounded[1].t()).float(), rtol=1e-3, atol=0.03)

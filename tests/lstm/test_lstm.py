@@ -191,7 +191,7 @@ def test_bfloat16_keeps_outputs_and_states_in_float32():
     x, h, c = (tensor.float() for tensor in inputs(layer, RAGGED))
     with torch.no_grad():
         exact = layer(x, RAGGED, h, c)
-        found = layer(x, RAGGED, h, c, torch.bfloat16)
+        found = layer(x, RAGGED, h, c, dtype=torch.bfloat16)
     for one, other in zip(found, exact):
         assert one.dtype == torch.float32
         assert 0 < (one - other).norm() / other.norm() < 0.02
@@ -202,7 +202,7 @@ def test_bfloat16_gradients_are_close():
     x, h, c = (tensor.float() for tensor in inputs(layer, RAGGED))
     found = []
     for dtype in (torch.float32, torch.bfloat16):
-        outputs, _, _ = layer(x, RAGGED, h, c, dtype)
+        outputs, _, _ = layer(x, RAGGED, h, c, dtype=dtype)
         found.append(torch.autograd.grad(outputs.sum(), list(layer.parameters())))
     for exact, one in zip(*found):
         assert one.dtype == torch.float32

@@ -143,11 +143,11 @@ def test_training_depends_on_the_seed_and_not_on_the_random_state(tmp_path):
 def test_files_have_the_permissions_of_the_umask(mask, tmp_path):
     before = os.umask(mask)
     try:
-        with atomic_file(tmp_path / "file") as part:
-            part.write_text("text")
-        with atomic_directory(tmp_path / "folder") as part:
-            (part / "file").write_text("text")
-            (part / "file").chmod(0o600)
+        with atomic_file(tmp_path / "file") as path:
+            path.write_text("text")
+        with atomic_directory(tmp_path / "folder") as path:
+            (path / "file").write_text("text")
+            (path / "file").chmod(0o600)
     finally:
         os.umask(before)
     modes = {
@@ -169,8 +169,8 @@ def test_writing_files_does_not_change_the_umask(tmp_path):
     thread.start()
     try:
         for n in range(50):
-            with atomic_file(tmp_path / str(n)) as part:
-                part.write_text("text")
+            with atomic_file(tmp_path / str(n)) as path:
+                path.write_text("text")
     finally:
         done.set()
         thread.join()

@@ -63,10 +63,10 @@ def test_two_processes_give_the_weights_and_states_of_one_process(trained):
     found, expected = (checkpoint.find(folder / name) for name in ("out", "alone"))
     assert [path.name for path in found] == [path.name for path in expected]
     for path, other in zip(found, expected):
-        (kept, info), (other_kept, other_info) = checkpoint.read(path), checkpoint.read(other)
-        assert_near(kept, other_kept)
+        (state, info), (other_state, other_info) = checkpoint.read(path), checkpoint.read(other)
+        assert_near(state, other_state)
         assert info["windows"] == other_info["windows"]
-        assert kept["state.h"].shape[2] == 8
+        assert state["state.h"].shape[2] == 8
 
 
 @needs_gloo
