@@ -30,12 +30,14 @@ from typing import Any
 import numpy as np
 import torch
 from common import best_times, machine, make_words, plot
-from embedders import RobertaBase, TorchLSTMs, draw_pieces
+from embedders import RobertaBase, TorchLSTMs, draw_subwords
 from textbook import TextbookBiLM
 
 from spacy_elmo.bilm import BiLM, BiLMOptions, WordBatch
-from spacy_elmo.bilm.bilm import MAX_TOKENS, PRECISIONS
-from spacy_elmo.lstm.cuda_graphs import record
+from spacy_elmo.bilm.bilm import MAX_TOKENS
+from spacy_elmo.bilm.packed_words import N_BOUNDARIES
+from spacy_elmo.bilm.run_settings import PRECISIONS
+from spacy_elmo.lstm.cuda_graphs import capture
 from spacy_elmo.lstm.packing import pack
 from spacy_elmo.lstm.recurrence import gate_rows, split_steps
 
@@ -69,8 +71,8 @@ def products(
     bilm: BiLM, batch: WordBatch, dtype: torch.dtype, max_tokens: int
 ) -> Callable[[], None]:
     """The LSTMs' matrix products on random numbers, as the biLM does them."""
-    parts = [batch.lengths[part] for part in batch.parts(max_tokens)]
-    layouts = [pack(np.zeros(lengths.sum(), np.int64), lengths).active for lengths in parts]
+    parts = [batch.lengths[part] for part in batch.chunks(max_tokens)]
+    layouts = [pack(lengths + N_BOUNDARIES).active for lengths in parts]
     dim, hidden = bilm.options.projection_dim, bilm.options.hidden_dim
     n_rows = max(map(sum, layouts))
     front = (bilm.options.n_directions, n_rows)
@@ -96,7 +98,7 @@ def products(
 
     if bilm.device.type != "cuda":
         return run
-    replay = record(run, bilm.device)
+    replay = capture(run, bilm.device)
 
     def play(kept: object = run) -> None:  # what the recording reads
         replay()
@@ -129,7 +131,7 @@ class Bench:
         batch = WordBatch.from_sentences(sentences)
         fewer = sentences[:MAX_SENTENCES]
         small = WordBatch.from_sentences(fewer)
-        pieces = draw_pieces(small.lengths, self.device)
+        pieces = draw_subwords(small.lengths, self.device)
         self._check(fewer, small)
         replay = products(self.bilm, batch, self.dtype, self.max_tokens)
         runs: dict[str, Callable[[], object]] = {

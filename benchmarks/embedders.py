@@ -1,4 +1,4 @@
-"""Other ways to embed sentences, to compare the biLM with."""
+"""Baselines for embedding sentences."""
 
 import math
 from collections.abc import Sequence
@@ -10,20 +10,19 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from spacy_elmo.bilm import BiLM, BiLMOptions, WordBatch
-from spacy_elmo.lstm.packing import pack
+from spacy_elmo.bilm.packed_words import pack_words
 
-# roberta-base
-WIDTH, DEPTH, HEADS, FEED_FORWARD, PIECES = 768, 12, 12, 3072, 50_265
-PIECES_PER_WORD = 1.3  # of English prose
+# sizes of roberta-base
+WIDTH, DEPTH, HEADS, FEED_FORWARD, N_SUBWORDS = 768, 12, 12, 3072, 50_265
+SUBWORDS_PER_WORD = 1.3  # in English prose
 N_SPECIAL = 2
 
 
 class TorchLSTMs(nn.Module):
-    """The biLM with `torch.nn.LSTM(proj_size=...)` for its layers, which does not clip. The
-    words' vectors and the layout of the batch are ours.
+    """Our biLM with `torch.nn.LSTM(proj_size=...)`, which does not clip, as layers.
 
-    bilm (BiLM): The words' vectors and the sizes.
-    dtype (torch.dtype): Type of the layers.
+    bilm (BiLM): The token layer and the sizes.
+    dtype (torch.dtype): Dtype of the layers.
     """
 
     def __init__(self, bilm: BiLM, dtype: torch.dtype) -> None:
@@ -37,12 +36,12 @@ class TorchLSTMs(nn.Module):
         table = torch.cat([tokens.boundaries(), tokens(batch.words)])
         options = self.bilm.options
         found = table.new_empty(options.n_reported, len(batch.ids), options.width)
-        for sentences in batch.parts(max_tokens):
+        for sentences in batch.chunks(max_tokens):
             positions = batch.tokens_of(sentences)
-            packing = pack(batch.ids[positions], batch.lengths[sentences])
-            n_running = torch.tensor(packing.active)
+            packed = pack_words(batch.ids[positions], batch.lengths[sentences])
+            n_running = torch.tensor(packed.packing.active)
             directions = []
-            for rows, places, layers in zip(packing.inputs, packing.outputs, self.lstms):
+            for rows, places, layers in zip(packed.inputs, packed.outputs, self.lstms):
                 x = table[rows.to(table.device)]
                 outputs = [x]
                 for index, lstm in enumerate(layers):
@@ -55,7 +54,7 @@ class TorchLSTMs(nn.Module):
 
 
 def make_lstms(options: BiLMOptions) -> nn.ModuleList:
-    """RETURNS (nn.ModuleList): For each direction torch's LSTMs, one for each layer."""
+    """RETURNS (nn.ModuleList): A `torch.nn.LSTM` for each direction and layer."""
     dim, hidden = options.projection_dim, options.hidden_dim
     return nn.ModuleList(
         nn.ModuleList(nn.LSTM(dim, hidden, proj_size=dim) for _ in range(options.n_layers))
@@ -64,10 +63,9 @@ def make_lstms(options: BiLMOptions) -> nn.ModuleList:
 
 
 class RobertaBase(nn.Module):
-    """A transformer encoder of the size of roberta-base, on pieces drawn at random: as many
-    for each sentence as its words would have.
+    """A transformer encoder of the size of roberta-base with random weights.
 
-    dtype (torch.dtype): Type of the layers.
+    dtype (torch.dtype): Dtype of the layers.
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -75,26 +73,32 @@ class RobertaBase(nn.Module):
         layer = nn.TransformerEncoderLayer(
             WIDTH, HEADS, FEED_FORWARD, activation="gelu", batch_first=True
         )
-        self.pieces = nn.Embedding(PIECES, WIDTH)
+        self.embedding = nn.Embedding(N_SUBWORDS, WIDTH)
         self.encoder = nn.TransformerEncoder(layer, DEPTH)
         self.to(dtype).eval().requires_grad_(False)
 
     def forward(self, batches: Sequence[Tensor]) -> list[Tensor]:
-        """Pieces of sentences, each batch [B, T] and padded with -1; RETURNS [B, T, 768]."""
+        """Encode batches of subword ids [B, T], padded with -1, to vectors [B, T, 768]."""
         return [
-            self.encoder(self.pieces(batch.clamp(min=0)), src_key_padding_mask=batch < 0)
+            self.encoder(self.embedding(batch.clamp(min=0)), src_key_padding_mask=batch < 0)
             for batch in batches
         ]
 
 
-def draw_pieces(lengths: np.ndarray, device: torch.device) -> list[Tensor]:
-    """RETURNS (List[Tensor]): Batches of random pieces for sentences of so many words, of
-    similar length."""
-    n_pieces = [math.ceil(PIECES_PER_WORD * n) + N_SPECIAL for n in sorted(lengths, reverse=True)]
+def draw_subwords(lengths: np.ndarray, device: torch.device) -> list[Tensor]:
+    """Draw random subword ids, as many for each sentence as its words would typically have.
+
+    lengths (ndarray): Words of each sentence.
+    device (torch.device): Device of the batches.
+    RETURNS (List[Tensor]): Batches of sentences of similar length [B, T], padded with -1.
+    """
+    n_subwords = [
+        math.ceil(SUBWORDS_PER_WORD * n) + N_SPECIAL for n in sorted(lengths, reverse=True)
+    ]
     batches = []
-    for start in range(0, len(n_pieces), BATCH_SENTENCES):
-        part = n_pieces[start : start + BATCH_SENTENCES]
-        pieces = torch.randint(PIECES, (len(part), part[0]))
-        pieces[torch.arange(part[0]) >= torch.tensor(part)[:, None]] = -1
-        batches.append(pieces.to(device))
+    for start in range(0, len(n_subwords), BATCH_SENTENCES):
+        counts = n_subwords[start : start + BATCH_SENTENCES]
+        subwords = torch.randint(N_SUBWORDS, (len(counts), counts[0]))
+        subwords[torch.arange(counts[0]) >= torch.tensor(counts)[:, None]] = -1
+        batches.append(subwords.to(device))
     return batches

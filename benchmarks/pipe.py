@@ -25,7 +25,7 @@ from spacy.tokens import Doc
 from spacy.training import Example
 
 from spacy_elmo.bilm import BiLM, WordBatch
-from spacy_elmo.bilm.bilm import PRECISIONS
+from spacy_elmo.bilm.run_settings import PRECISIONS
 from spacy_elmo.pipeline.elmo import Elmo
 
 SENTENCES_PER_DOC = 20

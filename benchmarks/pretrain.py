@@ -28,7 +28,7 @@ import torch
 from common import best_times, machine, make_words, plot
 from textbook import TextbookLosses
 from torch import Tensor, nn
-from yardsticks import TorchLSTM, kinds_of_lstm_weights, matrix_products
+from yardsticks import TorchLSTM, kinds_of_lstm_weights, matmuls_only
 
 from spacy_elmo.bilm import BiLM, BiLMOptions
 from spacy_elmo.bilm.token_embedder import Spelling
@@ -36,7 +36,7 @@ from spacy_elmo.lm.language_model import LanguageModel
 from spacy_elmo.lm.lm_head import make_head
 from spacy_elmo.lm.sampler import LogUniformSampler, Sample
 from spacy_elmo.lm.vocab import SPECIAL, Vocab
-from spacy_elmo.lstm.cuda_graphs import record
+from spacy_elmo.lstm.cuda_graphs import capture
 from spacy_elmo.pretrain.config import Precision
 from spacy_elmo.pretrain.cuda_graph_losses import GraphedLosses, WindowTensors, can_capture
 from spacy_elmo.pretrain.precision import matmul_precision, model_precision
@@ -200,9 +200,9 @@ class Bench:
             "textbook": lambda: self.step(self.with_textbook, self.optimizers),
             "nn.LSTM": lambda: self.step(self.with_torch_lstm, self.other_optimizers),
         }
-        replay = matrix_products(runs["ours"])
+        replay = matmuls_only(runs["ours"])
         on_gpu = self.device.type == "cuda"
-        products = record(replay, self.device) if on_gpu else replay
+        products = capture(replay, self.device) if on_gpu else replay
         if can_capture(self.model, Workers(0, 1, self.device)):
             runs["ours"] = self.recorded_step
         runs["products"] = lambda: (products(), torch.cuda.synchronize() if on_gpu else None)

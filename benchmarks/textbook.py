@@ -1,8 +1,8 @@
-"""The biLM as its formulas read, to compare ours with.
+"""A baseline biLM that follows the formulas directly.
 
-The char-CNN over every token at all positions of characters, sentences padded to the longest
-of a batch, one direction after the other, a Python loop over the steps with all products
-inside. The weights are those of our model, so the results must be the same.
+It runs the char-CNN on every token at all character positions, pads sentences to the longest of a
+batch, runs one direction after the other, and computes all matrix products in a Python loop over
+the steps. It shares the weights of our model, so the results must be equal.
 """
 
 from collections.abc import Sequence
@@ -11,31 +11,31 @@ import torch
 from torch import Tensor, nn
 
 from spacy_elmo.bilm import BiLM
+from spacy_elmo.bilm.packed_words import END, N_BOUNDARIES, START
 from spacy_elmo.lm.language_model import LanguageModel
-from spacy_elmo.lstm.packing import END, N_BOUNDARIES, START
 
 Corrections = tuple[Tensor, Tensor]
-# sentences padded together, after sorting by length: more waste more on the longest of them
+# sentences of a padded batch, sorted by length; larger batches waste more on padding
 BATCH_SENTENCES = 32
 
 
 class TextbookBiLM:
-    """The layers of sentences.
+    """The layers of sentences from the textbook formulas.
 
-    bilm (BiLM): The weights; of a biLM with characters and projections.
-    dtype (torch.dtype): Type of the matrix products, by autocast.
+    bilm (BiLM): The weights; a biLM with character input and projections.
+    dtype (torch.dtype): Dtype of the matrix products under autocast.
     """
 
     def __init__(self, bilm: BiLM, dtype: torch.dtype) -> None:
         self.bilm, self.dtype = bilm, dtype
 
     def __call__(self, sentences: Sequence[Sequence[str]]) -> Tensor:
-        """RETURNS (Tensor): All layers [n_layers + 1, n_tokens, 2 * P], as `BiLM.forward`."""
+        """RETURNS (Tensor): All layers [n_layers + 1, n_tokens, 2 * P], like `BiLM.forward`."""
         order = sorted(range(len(sentences)), key=lambda k: -len(sentences[k]))
         found: list[Tensor | None] = [None] * len(sentences)
         for start in range(0, len(order), BATCH_SENTENCES):
-            part = order[start : start + BATCH_SENTENCES]
-            for k, layers in zip(part, self._batch([sentences[k] for k in part])):
+            batch = order[start : start + BATCH_SENTENCES]
+            for k, layers in zip(batch, self._batch([sentences[k] for k in batch])):
                 found[k] = layers
         return torch.cat([layers for layers in found if layers is not None], dim=1)
 
@@ -45,14 +45,14 @@ class TextbookBiLM:
         lengths = torch.tensor([len(sentence) + N_BOUNDARIES for sentence in sentences])
         spelling = bilm.tokens.spell([word for sentence in sentences for word in sentence])
         assert spelling.chars is not None
-        # [T, B], any word where a sentence is over
+        # [T, B], any word after the end of a sentence
         words = torch.full((int(lengths.max()), len(sentences)), START)
         row = N_BOUNDARIES
         for b, sentence in enumerate(sentences):
             words[1 : len(sentence) + 1, b] = torch.arange(row, row + len(sentence))
             words[len(sentence) + 1, b] = END
             row += len(sentence)
-        # the steps as the backward direction takes them, and back
+        # the steps in the order of the backward direction; the same indices restore the order
         steps = torch.arange(len(words))[:, None]
         reverse = torch.where(steps < lengths, lengths - 1 - steps, steps)
         chars = torch.from_numpy(spelling.chars)[words].long().to(bilm.device)
@@ -60,13 +60,13 @@ class TextbookBiLM:
         with autocast(bilm, self.dtype):
             x = self.embed(chars)
             forward = torch.stack(self.layers(x, 0))
-            turned = torch.stack(self.layers(_reorder(x, reverse), 1))
-        backward = torch.stack([_reorder(layer, reverse) for layer in turned])
+            reversed_layers = torch.stack(self.layers(_reorder(x, reverse), 1))
+        backward = torch.stack([_reorder(layer, reverse) for layer in reversed_layers])
         both = torch.cat([forward, backward], dim=3).float()
         return [both[:, 1 : length - 1, b] for b, length in enumerate(lengths.tolist())]
 
     def embed(self, chars: Tensor) -> Tensor:
-        """Characters of words [..., C]; RETURNS their vectors [..., P]."""
+        """Return the vectors [..., P] of words given as characters [..., C]."""
         cnn, projection = self.bilm.tokens.char_cnn, self.bilm.tokens.projection
         assert cnn is not None and projection is not None
         # [N, E, C]
@@ -82,8 +82,12 @@ class TextbookBiLM:
         return vectors.view(*chars.shape[:-1], -1)
 
     def layers(self, x: Tensor, d: int) -> list[Tensor]:
-        """One direction, over the words in its own order [T, B, P], from the biLM's start states
-        (zeros before `warm_up`); RETURNS the words and the outputs of each layer."""
+        """Run one direction from the biLM's start states, which are zeros before `warm_up`.
+
+        x (Tensor): Token vectors in the order of the direction [T, B, P].
+        d (int): The direction.
+        RETURNS (List[Tensor]): The token vectors and the outputs of each layer [T, B, P].
+        """
         found = [x]
         for index, layer in enumerate(self.bilm.layers):
             h = self.bilm.start_h[index, d].expand(x.shape[1], -1)
@@ -104,11 +108,13 @@ class TextbookBiLM:
 
 
 class TextbookLosses:
-    """Those of a language model: the biLM as above under autograd, with or without a table of
-    the distinct words, and the sampled softmax as one large matrix of logits.
+    """Losses of a language model, with `TextbookBiLM` under autograd.
 
-    model (LanguageModel): The weights, which get the gradients.
-    dtype (torch.dtype): Type of the matrix products, by autocast.
+    Token vectors come from the char-CNN or from a table of the distinct words. The sampled softmax
+    is one large matrix of logits.
+
+    model (LanguageModel): The weights, which receive the gradients.
+    dtype (torch.dtype): Dtype of the matrix products under autocast.
     """
 
     def __init__(self, model: LanguageModel, dtype: torch.dtype) -> None:
@@ -122,8 +128,15 @@ class TextbookLosses:
         corrections: list[Corrections],
         table: Tensor | None = None,
     ) -> Tensor:
-        """words: characters [D, T, B, C], or places in the table [D, T, B] if there is one;
-        targets [D, T * B], samples [S], table [n, P]; RETURNS mean losses [D]."""
+        """Return the mean loss of each direction.
+
+        words (Tensor): Characters [D, T, B, C], or rows of the table [D, T, B].
+        targets (Tensor): Target classes [D, T * B].
+        samples (Tensor): Sampled classes [S].
+        corrections (List[Tuple[Tensor, Tensor]]): Log expected counts of targets and samples.
+        table (Optional[Tensor]): Vectors of the distinct words [n, P].
+        RETURNS (Tensor): Mean losses [D].
+        """
         found = []
         with autocast(self.bilm.bilm, self.bilm.dtype):
             for d, (rows, follows) in enumerate(zip(words, targets)):
@@ -143,11 +156,11 @@ class TextbookLosses:
 
 
 def autocast(bilm: BiLM, dtype: torch.dtype) -> torch.autocast:
-    """RETURNS (autocast): Products in bfloat16, if that is the type."""
+    """RETURNS (autocast): Autocast to bfloat16 if that is the dtype, otherwise disabled."""
     half = dtype == torch.bfloat16
     return torch.autocast(bilm.device.type, torch.bfloat16, enabled=half)
 
 
 def _reorder(x: Tensor, steps: Tensor) -> Tensor:
-    """[T, B, P], each column by its own order of the steps [T, B]."""
+    """Reorder the steps of each column of x [T, B, P] by indices [T, B]."""
     return x.gather(0, steps[:, :, None].expand(-1, -1, x.shape[2]))

@@ -1,7 +1,7 @@
-"""Other ways to take a training step, to compare ours with.
+"""Baselines for a training step.
 
-`TorchLSTM` is ours with torch's own LSTM in it. `matrix_products` is what is left of a step
-when there is nothing but its matrix products. `textbook` has the formulas.
+`TorchLSTM` replaces our LSTM layers by `torch.nn.LSTM`. `matmuls_only` replays nothing but the
+matrix products of a step, a lower bound of its time. `textbook` follows the formulas directly.
 """
 
 from collections.abc import Callable
@@ -16,14 +16,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from spacy_elmo.lm.language_model import LanguageModel, Params
 from spacy_elmo.lm.softmax import sampled_cross_entropy
 
-PRODUCTS = ("mm", "addmm", "bmm", "baddbmm", "mv", "_linear_pointwise", "convolution", "linear")
+MATMULS = ("mm", "addmm", "bmm", "baddbmm", "mv", "_linear_pointwise", "convolution", "linear")
 
 
 class TorchLSTM(nn.Module):
-    """`torch.nn.LSTM(proj_size=...)` for the layers, and ours for all else. It cannot clip.
+    """Our language model with `torch.nn.LSTM(proj_size=...)`, which does not clip, as layers.
 
-    model (LanguageModel): The words' vectors and the softmax.
-    dtype (torch.dtype): Type of the matrix products.
+    model (LanguageModel): The token layer and the softmax.
+    dtype (torch.dtype): Dtype of the matrix products.
     """
 
     def __init__(self, model: LanguageModel, dtype: torch.dtype) -> None:
@@ -39,8 +39,15 @@ class TorchLSTM(nn.Module):
         samples: Tensor,
         corrections: list[Corrections],
     ) -> Tensor:
-        """Vectors of words [n, P], which each position reads [D, T, B], targets [D, T * B],
-        samples [S]; RETURNS mean losses [D]."""
+        """Return the mean loss of each direction.
+
+        table (Tensor): Vectors of the distinct words [n, P].
+        places (Tensor): Row of the table at each position [D, T, B].
+        targets (Tensor): Target classes [D, T * B].
+        samples (Tensor): Sampled classes [S].
+        corrections (List[Tuple[Tensor, Tensor]]): Log expected counts of targets and samples.
+        RETURNS (Tensor): Mean losses [D].
+        """
         found = []
         weight, bias = self.model.head.weight, self.model.head.bias
         half = self.dtype == torch.bfloat16
@@ -57,8 +64,8 @@ class TorchLSTM(nn.Module):
 
 
 def kinds_of_lstm_weights(module: nn.Module) -> tuple[Params, Params, Params]:
-    """RETURNS (Tuple[List[nn.Parameter], ...]): Weights of torch's LSTMs as
-    `LanguageModel.parameter_groups` has them: biases, projections, and those of the gates."""
+    """RETURNS (Tuple[List[nn.Parameter], ...]): Params of `torch.nn.LSTM`s, grouped as by
+    `LanguageModel.parameter_groups`: biases, projections, and gate weights."""
     others: Params = []
     matrices: Params = []
     gates: Params = []
@@ -75,15 +82,15 @@ class _Recorder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__.rstrip("_")
-        if name in PRODUCTS:
+        if name in MATMULS:
             detached = [x.detach() if isinstance(x, Tensor) else x for x in args]
             self.calls.append((func, detached, kwargs or {}))
         return func(*args, **(kwargs or {}))
 
 
-def matrix_products(step: Callable[[], object]) -> Callable[[], None]:
-    """RETURNS (Callable[[], None]): The matrix products that a step makes, forward and
-    backward, of the same shapes and in their order, and nothing else."""
+def matmuls_only(step: Callable[[], object]) -> Callable[[], None]:
+    """RETURNS (Callable[[], None]): Replays the matrix products of a step, forward and backward,
+    with the same shapes and in the same order."""
     with _Recorder() as recorder:
         step()
 

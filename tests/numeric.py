@@ -1,10 +1,16 @@
-"""Gradients without a backward pass, to compare with."""
+"""Numerical gradients, a reference for backward passes."""
 
 import numpy as np
 
 
 def numeric(function, array, step=1e-5):
-    """The gradient of a scalar function by central differences."""
+    """Return the gradient of a scalar function by central differences.
+
+    function (Callable): Maps an array to a number.
+    array (ndarray): Where to differentiate, floats of any shape.
+    step (float): Half the distance between two evaluations.
+    RETURNS (ndarray): The gradient, in the shape of the array.
+    """
     gradient = np.zeros_like(array)
     for index in np.ndindex(array.shape):
         values = []

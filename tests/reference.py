@@ -1,8 +1,7 @@
-"""A biLM in plain, slow numpy, written from the formulas and sharing no code with ours.
+"""A reference biLM in NumPy and float64, written from the formulas without code of the package.
 
-Words are spelled over all positions, sentences and directions run one at a time and one
-step at a time, in float64. The readers are compared with it; `tests.weights.writers`
-puts its weights in the files of each format.
+Filters run over all positions, and sentences and directions run separately, step by step. The
+weight readers are compared with it. `tests.weights.writers` writes its weights in each format.
 """
 
 from collections.abc import Sequence
@@ -16,27 +15,27 @@ Array = Any  # an ndarray of float32 for weights, of float64 for results
 
 @dataclass
 class Cell:
-    """One LSTM of one direction. Rows of `kernel` are the input, then the state before
-    it; its columns are the input gate, the candidate, the forget gate, the output gate."""
+    """The LSTM of one layer and direction. The rows of `kernel` are the input, then the state; its
+    columns are the input gate, the candidate, the forget gate and the output gate."""
 
     kernel: Array  # [P + P, 4H]
-    bias: Array  # [4H], to which the forget gate's 1 is still to be added
+    bias: Array  # [4H], without the 1 of the forget gate
     projection: Array | None  # [H, P]
 
 
 @dataclass
 class Highway:
-    """Multiplied from the right: x @ W."""
+    """A highway layer; weights multiply from the right, x @ W."""
 
     transform: Array  # [F, F]
     transform_bias: Array
-    gate: Array  # [F, F], of the transformed value
+    gate: Array  # [F, F], gates the transformed value
     gate_bias: Array
 
 
 @dataclass
 class Reference:
-    """All weights and switches."""
+    """Weights and switches of the biLM."""
 
     cells: list[list[Cell]]  # by direction and layer
     chars: Array | None = None  # [n_chars, E]
@@ -50,7 +49,7 @@ class Reference:
     skip: bool = True
 
     def token(self, char_ids: Sequence[int] = (), word_id: int = 0) -> Array:
-        """RETURNS (ndarray): The vector [P] of a word."""
+        """RETURNS (ndarray): The vector of a word [P]."""
         features = [] if self.words is None else [self.words[word_id].astype(np.float64)]
         if self.chars is not None:
             features.append(self._spelled(char_ids))
@@ -77,9 +76,9 @@ class Reference:
         return x
 
     def layers(self, tokens: Sequence[Array]) -> Array:
-        """All layers of a sentence.
+        """Return all layers of a sentence.
 
-        tokens (Sequence[ndarray]): Vectors of its words and of the two boundary words.
+        tokens (Sequence[ndarray]): Vectors of its words [P], between the two boundary words.
         RETURNS (ndarray): [n_layers + 1, n_words, n_directions * P].
         """
         sides = []
@@ -137,7 +136,7 @@ def random_reference(
     state_projection: bool = True,
     **switches: Any,
 ) -> Reference:
-    """Weights so large that clips of 3 are active now and then."""
+    """RETURNS (Reference): Random weights, large enough for the bounds of 3 to be reached."""
     rng = np.random.default_rng(seed)
 
     def normal(*shape: int, std: float = 1.0) -> Array:
@@ -177,12 +176,12 @@ def random_reference(
 
 
 def spell_bytes(word: str, n_positions: int = 50) -> list[int]:
-    """Raw ids of a word: its bytes between 258 and 259, then 260."""
+    """RETURNS (List[int]): Ids of a word: its bytes between 258 and 259, then 260."""
     return _row(list(word.encode("utf8"))[: n_positions - 2], 258, 259, 260, n_positions)
 
 
 def byte_sentence(reference: Reference, words: Sequence[str], n_positions: int = 50) -> Array:
-    """RETURNS (ndarray): The layers of a sentence by a model over bytes."""
+    """RETURNS (ndarray): The layers of a sentence from a model with byte input."""
     start, end = (_row([char], 258, 259, 260, n_positions) for char in (256, 257))
     rows = [start, *(spell_bytes(word, n_positions) for word in words), end]
     return reference.layers([reference.token(row) for row in rows])
@@ -191,8 +190,8 @@ def byte_sentence(reference: Reference, words: Sequence[str], n_positions: int =
 def word_sentence(
     reference: Reference, words: Sequence[str], ids: dict[str, int], special: Sequence[str]
 ) -> Array:
-    """RETURNS (ndarray): The layers of a sentence by a model over word ids; `special`
-    are the unknown word and those before and after a sentence."""
+    """RETURNS (ndarray): The layers of a sentence from a model with word input; `special` are the
+    unknown word and the two boundary words."""
     unknown, start, end = (ids[name] for name in special)
     rows = [start, *(ids.get(word, unknown) for word in words), end]
     return reference.layers([reference.token(word_id=row) for row in rows])
@@ -205,15 +204,15 @@ def many_langs_sentence(
     word_ids: dict[str, int],
     n_positions: int = 50,
 ) -> Array:
-    """RETURNS (ndarray): The layers of a sentence by a model of ELMoForManyLangs; an
-    empty dictionary stands for a part that the model lacks."""
+    """RETURNS (ndarray): The layers of a sentence from a model of ELMoForManyLangs; an empty
+    dictionary for an input that the model does not have."""
     tokens = []
     for word in ["<bos>", *(word[: n_positions - 2] for word in words), "<eos>"]:
         row: list[int] = []
         if chars:
             ids = [chars.get(c, chars["<oov>"]) for c in word]
             ids = [chars[word]] if word in ("<bos>", "<eos>") else ids
-            # that software opens a word with <eow> and closes it with <bow>
+            # ELMoForManyLangs opens a word with <eow> and closes it with <bow>
             row = _row(ids, chars["<eow>"], chars["<bow>"], chars["<pad>"], n_positions)
         tokens.append(reference.token(row, word_ids.get(word, word_ids.get("<oov>", 0))))
     return reference.layers(tokens)

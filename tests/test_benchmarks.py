@@ -49,7 +49,7 @@ def test_torchs_lstm_reads_all_words(benchmark):
 
 def test_pieces_of_a_transformer(benchmark):
     lengths = WordBatch.from_sentences(RAGGED).lengths
-    batches = benchmark("embedders").draw_pieces(lengths, torch.device("cpu"))
+    batches = benchmark("embedders").draw_subwords(lengths, torch.device("cpu"))
     assert sum(map(len, batches)) == len(RAGGED)
     n_pieces = sum(int((batch >= 0).sum()) for batch in batches)
     assert 1.3 * lengths.sum() <= n_pieces - 2 * len(RAGGED) <= 1.3 * lengths.sum() + len(RAGGED)

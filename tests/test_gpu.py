@@ -14,7 +14,7 @@ from spacy_elmo.bilm import WordBatch
 from spacy_elmo.corpus.corpus import Corpus
 from spacy_elmo.lm.evaluate import evaluate
 from spacy_elmo.lstm import lstm
-from spacy_elmo.lstm.cuda_graphs import record
+from spacy_elmo.lstm.cuda_graphs import capture
 from spacy_elmo.pretrain.cuda_graph_losses import GraphedUpdate
 from spacy_elmo.pretrain.loop import Pretraining
 from spacy_elmo.pretrain.start import make_model
@@ -81,9 +81,9 @@ def test_recorded_steps_give_what_the_loop_gives(monkeypatch, precision, changes
         )
         with torch.no_grad():
             found = [bilm(batch, precision=precision, max_tokens=2000) for _ in range(2)]
-            assert all(layer.recorded for layer in bilm.layers)
+            assert all(layer.cuda_graphs for layer in bilm.layers)
             with monkeypatch.context() as patch:
-                patch.setattr(lstm, "can_record", lambda device: False)
+                patch.setattr(lstm, "can_capture", lambda device: False)
                 expected = bilm(batch, precision=precision, max_tokens=2000)
         tolerance = 1e-4 if precision == "float32" else 0.1
         for layers in found:
@@ -106,7 +106,7 @@ def test_recorded_steps_follow_the_weights_the_device_and_the_precision():
             torch.testing.assert_close(bilm(batch).cpu(), expected, rtol=0.1, atol=0.1)
         finally:
             torch.set_float32_matmul_precision("highest")
-        assert len(bilm.layers[0].recorded) == 2
+        assert len(bilm.layers[0].cuda_graphs) == 2
         torch.testing.assert_close(bilm(batch).cpu(), expected, rtol=1e-4, atol=1e-5)
 
 
@@ -135,7 +135,7 @@ def test_on_another_stream_and_while_something_else_is_recorded():
             for part, wanted in zip(layer(x, [3] * 4, h, c), out):
                 wanted.copy_(part)
 
-        record(run, torch.device("cuda", 0))()
+        capture(run, torch.device("cuda", 0))()
         for part, wanted in zip(out, expected):
             torch.testing.assert_close(part, wanted, rtol=1e-4, atol=1e-5)
 

@@ -1,7 +1,8 @@
-"""The bidirectional language model in plain torch: no spaCy, no thinc."""
+"""The ELMo network in PyTorch. It needs neither spaCy nor thinc."""
 
 from .batch import WordBatch
-from .bilm import BiLM, State
+from .bilm import BiLM
+from .layers import State
 from .options import BiLMOptions
 
 __all__ = ["BiLM", "BiLMOptions", "State", "WordBatch"]

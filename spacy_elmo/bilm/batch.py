@@ -1,26 +1,24 @@
-"""Sentences as distinct words and ids, and their division by a token budget.
-
-Owns the one form in which text enters the biLM. It does not know of Docs.
-"""
+"""Sentences as distinct words and ids, the form in which text enters the biLM."""
 
 from collections.abc import Iterator, Sequence, Sized
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..lstm.packing import N_BOUNDARIES
-from ..runtime.ragged import concatenated_ranges
+from ..lstm.packing import longest_first
+from ..runtime.ragged import elements_of
+from .packed_words import N_BOUNDARIES
 
 NO_TOKENS = "Each sentence must be a list of strings"
 
 
 @dataclass(frozen=True)
 class WordBatch:
-    """Sentences, one after the other.
+    """Tokens of sentences, sentence after sentence.
 
     words (List[str]): The distinct words.
     ids (ndarray): Index into `words` of each token, int64 [n_tokens]; -2 and -1 are the
-        words that stand before and after a sentence.
+        boundary words before and after a sentence.
     lengths (ndarray): Tokens in each sentence, int64 [n_sentences].
     """
 
@@ -32,18 +30,18 @@ class WordBatch:
     def from_sentences(
         cls, sentences: Sequence[Sequence[str]], boundaries: Sequence[str] = ()
     ) -> "WordBatch":
-        """Number the words of tokenized sentences.
+        """Number the distinct words of tokenized sentences.
 
         sentences (Sequence[Sequence[str]]): The tokens of each sentence.
-        boundaries (Sequence[str]): Two tokens that stand for the words before and after
-            a sentence, e.g. "<S>" and "</S>"; without them such tokens are spelled.
+        boundaries (Sequence[str]): Two tokens to read as the boundary words, e.g. "<S>" and
+            "</S>". Without them, such tokens are spelled like other words.
         RETURNS (WordBatch): The batch.
-        RAISES (ValueError): If this is not a list of lists of strings.
+        RAISES (ValueError): If `sentences` is not a list of lists of strings.
         """
         if isinstance(sentences, str) or not isinstance(sentences, Sized):
             raise ValueError(
-                f"Expected a list of sentences, but a {type(sentences).__name__} was found. Make a "
-                f"list of it, list(sentences); a stream is for `ElmoEmbedder.embed_sentences`."
+                f"Expected a list of sentences, but found a {type(sentences).__name__}. Convert it "
+                f"by list(sentences), or pass a stream to `ElmoEmbedder.embed_sentences`."
             )
         for sentence in sentences:
             if isinstance(sentence, str):
@@ -53,7 +51,7 @@ class WordBatch:
                 )
             if not isinstance(sentence, Sized):
                 raise ValueError(
-                    f"{NO_TOKENS}, but a {type(sentence).__name__} was found. Make lists of them."
+                    f"{NO_TOKENS}, but found a {type(sentence).__name__}. Convert it to a list."
                 )
         index = {token: i - N_BOUNDARIES for i, token in enumerate(boundaries)}
         n_special = len(index)
@@ -70,19 +68,19 @@ class WordBatch:
         for word in words:
             if not isinstance(word, str):
                 raise ValueError(
-                    f"{NO_TOKENS}: {str(word)[:30]!r} is a {type(word).__name__}. Of a Doc, give "
+                    f"{NO_TOKENS}: {str(word)[:30]!r} is a {type(word).__name__}. For a Doc, pass "
                     f"[token.text for token in doc]."
                 )
         return cls(words, np.array(ids, dtype=np.int64), np.array(lengths, dtype=np.int64))
 
-    def parts(self, max_tokens: int) -> Iterator[np.ndarray]:
-        """Divide the sentences into runs of similar length within a budget.
+    def chunks(self, max_tokens: int) -> Iterator[np.ndarray]:
+        """Split the sentences, longest first, into chunks within a token budget.
 
-        max_tokens (int): Tokens of a part at the most, boundary words included. A
-            sentence that is longer is a part of its own.
-        YIELDS (ndarray): Indices of the sentences in a part.
+        max_tokens (int): Tokens of a chunk, at most, including boundary words. A longer sentence
+            is a chunk of its own.
+        YIELDS (ndarray): Indices of the sentences of a chunk, by descending length, int64.
         """
-        order = np.argsort(-self.lengths, kind="stable")
+        order = longest_first(self.lengths)
         ends = np.cumsum(self.lengths[order] + N_BOUNDARIES)
         start = done = 0
         while start < len(order):
@@ -92,6 +90,9 @@ class WordBatch:
             start, done = stop, int(ends[stop - 1])
 
     def tokens_of(self, sentences: np.ndarray) -> np.ndarray:
-        """RETURNS (ndarray): Positions of the tokens of some sentences, in their order."""
-        starts = np.cumsum(self.lengths) - self.lengths
-        return concatenated_ranges(starts[sentences], self.lengths[sentences])
+        """Return the indices of the tokens of some sentences.
+
+        sentences (ndarray): Indices of the sentences, int64.
+        RETURNS (ndarray): Indices of their tokens, in the order of `sentences`, int64.
+        """
+        return elements_of(self.lengths, sentences)

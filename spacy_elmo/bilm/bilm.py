@@ -1,78 +1,60 @@
-"""The biLM: token vectors, then layers of LSTMs in both directions.
+"""The biLM in PyTorch: token vectors, then layers of forward and backward LSTMs.
 
-Owns how layers are stacked, where a sentence's states start, and how a large batch
-is cut to a token budget. Words come in as a `WordBatch`; files, Docs and gradients
-of tasks are other modules' business.
+Text enters as a `WordBatch`. Large batches are split into chunks within a token budget, and the
+sentences of a chunk are packed without padding.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..lstm.cell import Bounds
-from ..lstm.cuda_graphs import widen
-from ..lstm.int8 import warn_of_slow_int8
+from ..lstm.cuda_graphs import pad_steps
 from ..lstm.lstm import LSTMLayer
-from ..lstm.matmul import round_rows, warn_of_slow_bfloat16
-from ..lstm.packing import Packing, pack
+from ..lstm.matmul import round_rows
+from ..lstm.packing import PadSteps, longest_first
 from ..runtime.devices import send
-from ..runtime.fork_guard import run_alone_after_fork
+from ..runtime.fork_guard import use_one_thread_after_fork
 from ..runtime.torch_scope import own_torch_settings, warn_of_reduced_float32
 from .batch import WordBatch
 from .characters import LexiconCharacters, WordLexicon
 from .finite import check_finite
+from .layers import State, make_layer, run_layers, run_packed_words
 from .options import BiLMOptions
+from .packed_words import PackedWords, pack_words
+from .run_settings import WARM, check_start_state, matmul_dtype
 from .token_embedder import TokenEmbedder
+from .warm_start import WARM_UP_TEXT, compute_warm_start
 from .weight_watch import WeightWatch
 
-WARM, ZERO = "warm", "zero"
-START_STATES = (WARM, ZERO)
-PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "int8": torch.int8}
 MAX_TOKENS = 8192
-
-# A few plain sentences that the states are run in on; see `BiLM.warm_up`.
-WARM_UP_TEXT = (
-    "It was late when they came back , and nobody said a word .",
-    "The people of the town had heard of it .",
-    "What is the matter ?",
-    "There was nothing more to be done that day .",
-)
-WARM_UP_ROUNDS = 3
-
-
-@dataclass(frozen=True)
-class State:
-    """Memory of each layer, direction and batch row.
-
-    h (Tensor): Outputs [n_layers, n_directions, n_rows, P].
-    c (Tensor): Cells [n_layers, n_directions, n_rows, H].
-    """
-
-    h: Tensor
-    c: Tensor
 
 
 @dataclass(frozen=True)
 class Mix:
-    """Layer weights that came with a model: raw (before the softmax) and the scale."""
+    """A scalar mix that was saved with a model.
+
+    weights (Tuple[float, ...]): Weight of each layer before the softmax.
+    gamma (float): Scale of the weighted sum.
+    """
 
     weights: tuple[float, ...]
     gamma: float
 
 
 class BiLM(nn.Module):
-    """A bidirectional language model over words (Peters et al. 2018).
+    """A bidirectional language model over words.
 
-    Layer 0 is the token vector once for each direction, layer l the output of the
-    l-th forward and backward LSTM side by side.
+    Layer 0 is the token vector, repeated for each direction. Layer l is the output of the l-th
+    forward LSTM concatenated with the output of the l-th backward LSTM.
 
     options (BiLMOptions): Sizes and switches.
-    characters (Optional[LexiconCharacters]): The alphabet of a model that has one.
-    words (Optional[WordLexicon]): The vocabulary of a model with word input.
+    characters (Optional[LexiconCharacters]): The character lexicon, for models that have one.
+    words (Optional[WordLexicon]): The vocabulary, for models with word input.
+    REFERENCE: Peters et al. 2018, "Deep contextualized word representations", section 3.
     """
 
     def __init__(
@@ -81,11 +63,11 @@ class BiLM(nn.Module):
         characters: LexiconCharacters | None = None,
         words: WordLexicon | None = None,
     ) -> None:
-        run_alone_after_fork()
+        use_one_thread_after_fork()
         super().__init__()
         self.options = options
         self.mixes: list[Mix] = []
-        self.languages: tuple[str, ...] = ()  # of the text it was trained on, if they are known
+        self.languages: tuple[str, ...] = ()  # of the training text; empty if unknown
         self._watch = WeightWatch()
         self.tokens = TokenEmbedder(options, characters, words)
         self.layers = nn.ModuleList(make_layer(options) for _ in range(options.n_layers))
@@ -98,7 +80,8 @@ class BiLM(nn.Module):
         )
         self.start_h: Tensor
         self.start_c: Tensor
-        self.register_load_state_dict_post_hook(_drop_caches)
+        register_hook: Any = self.register_load_state_dict_post_hook
+        register_hook(_drop_caches)
 
     @property
     def device(self) -> torch.device:
@@ -110,41 +93,30 @@ class BiLM(nn.Module):
 
     @property
     def weights_version(self) -> int:
-        """RETURNS (int): Another number after each change of the weights that is noticed; see
-        `drop_caches`. No other biLM of the process has the same."""
+        """RETURNS (int): A number that changes with each detected change of the weights, see
+        `drop_caches`. It is unique among all biLMs of the process."""
         self._prepare()
         return self._watch.version
 
-    def drop_caches(self) -> None:
-        """Drop what was derived from the weights. Called wherever they change. Changes that torch
-        counts are noticed before the next forward pass, and so are others (`param.data[...] = `)
-        on a CPU if they change most values of a tensor."""
-        self._drop_derived()
-        self._watch.accept(self._weights())
+    def warm_up(self, text: Sequence[str] = WARM_UP_TEXT) -> "BiLM":
+        """Set the "warm" start states from the weights, see `compute_warm_start`.
 
-    def _drop_derived(self) -> None:
-        self.tokens.drop_caches()
-        for layer in self.layers:
-            assert isinstance(layer, LSTMLayer)
-            layer.drop_caches()
-
-    def _weights(self) -> list[Tensor]:
-        return [*self.parameters(), *self.buffers()]
-
-    def _prepare(self) -> None:
-        """To be called before anything is run."""
-        run_alone_after_fork()
-        if self._watch.changed(self._weights()):
-            self.drop_caches()
-
-    def requires_grad_(self, requires_grad: bool = True) -> "BiLM":
-        self._drop_derived()
-        super().requires_grad_(requires_grad)
+        text (Sequence[str]): Tokenized sentences, space-separated.
+        RETURNS (BiLM): The model itself.
+        """
+        h, c = self.warm_start(text)
+        self.start_h.copy_(h)
+        self.start_c.copy_(c)
         return self
 
-    def _apply(self, fn, recurse=True):  # type: ignore[no-untyped-def]
-        self._drop_derived()  # moved to another device or type
-        return super()._apply(fn, recurse)
+    def warm_start(self, text: Sequence[str] = WARM_UP_TEXT) -> tuple[Tensor, Tensor]:
+        """Compute the "warm" start states without setting them, see `compute_warm_start`.
+
+        text (Sequence[str]): Tokenized sentences, space-separated.
+        RETURNS (Tuple[Tensor, Tensor]): The states [n_layers, n_directions, P] and the cells
+            [n_layers, n_directions, H].
+        """
+        return compute_warm_start(self, text)
 
     @own_torch_settings()
     def forward(
@@ -155,44 +127,47 @@ class BiLM(nn.Module):
         precision: str = "float32",
         max_tokens: int = MAX_TOKENS,
     ) -> Tensor:
-        """All layers of all tokens. A sentence's vectors do not depend on the others.
+        """Return all layers of all tokens. The vectors of a sentence do not depend on the others.
 
         batch (WordBatch): The sentences.
-        start_state (str): "warm", the states that `warm_up` left, or "zero".
-        precision (str): "float32", or, for the LSTMs' matrix products, "bfloat16", or "int8" on
-            a CPU and without gradients.
-        max_tokens (int): Tokens run at once; bounds the memory beside the output. On a GPU
-            they may be filled up to twice as many.
-        RETURNS (Tensor): float32 [n_layers + 1, n_tokens, width], the tokens in the
-            order of the batch.
-        RAISES (ValueError): If a vector is not finite and no gradients are recorded.
+        start_state (str): "warm", the states set by `warm_up`, or "zero".
+        precision (str): Precision of the LSTMs' matrix products: "float32", "bfloat16", or "int8"
+            on a CPU without gradients.
+        max_tokens (int): Tokens of a chunk; bounds the memory besides the output. On a GPU, a
+            chunk may be padded to up to twice as many.
+        RETURNS (Tensor): float32 [n_layers + 1, n_tokens, width], the tokens in the order of the
+            batch.
+        RAISES (ValueError): If a setting is unknown, or if a vector is not finite and no
+            gradients are recorded.
         """
         options = self.options
         layers = self.start_h.new_empty(options.n_reported, len(batch.ids), options.width)
         if not len(batch.ids):
             return layers
-        start, dtype = self._start(start_state), self._dtype(precision)
+        check_start_state(start_state)
+        dtype = self._matmul_dtype(precision)
         if dtype == torch.float32:
             warn_of_reduced_float32(self.device)
         self._prepare()
-        table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
-        parts: list[Tensor] = []
+        table = self._token_table(batch)
+        chunks: list[Tensor] = []
         positions: list[Tensor] = []
         sums: list[Tensor] = []
-        widening = self._widening(dtype)
-        for sentences in batch.parts(max_tokens):
+        pad = self._step_padding(dtype)
+        for sentences in batch.chunks(max_tokens):
             tokens = batch.tokens_of(sentences)
-            packing = pack(batch.ids[tokens], batch.lengths[sentences], widening)
-            part, _ = self._run(table, packing, start, dtype)
-            where = send(torch.from_numpy(tokens), self.device)
+            packed = pack_words(batch.ids[tokens], batch.lengths[sentences], pad)
+            start = self.start_state(start_state, packed.packing.active[0])
+            chunk, _ = self._run_packed(table, packed, start, dtype)
+            chunk_tokens = send(torch.from_numpy(tokens), self.device)
             if torch.is_grad_enabled():
-                parts.append(part)
-                positions.append(where)
+                chunks.append(chunk)
+                positions.append(chunk_tokens)
             else:
-                layers[:, where] = part
-                sums.append(part.sum())
-        if parts:
-            layers = layers.index_copy(1, torch.cat(positions), torch.cat(parts, dim=1))
+                layers[:, chunk_tokens] = chunk
+                sums.append(chunk.sum())
+        if chunks:
+            layers = layers.index_copy(1, torch.cat(positions), torch.cat(chunks, dim=1))
         check_finite(sums, layers, batch)
         return layers
 
@@ -200,113 +175,36 @@ class BiLM(nn.Module):
     def carry(
         self, batch: WordBatch, state: State | None = None, *, precision: str = "float32"
     ) -> tuple[Tensor, State]:
-        """As `forward`, but sentence k starts from row k of the given states.
+        """Return all layers like `forward`, with sentence k starting from row k of the states.
 
-        The original implementations keep their states so between batches. Here it
-        serves to compare with them: vectors depend on all that went before.
+        The original implementations carry states from batch to batch in this way, so vectors
+        depend on all preceding text. This method serves to compare with them.
 
         batch (WordBatch): The sentences.
-        state (Optional[State]): States with at least as many rows, zeros if None.
+        state (Optional[State]): States with at least as many rows as sentences; None for zeros.
         precision (str): As for `forward`.
-        RETURNS (Tuple[Tensor, State]): The layers, and the states after each
-            sentence; rows beyond the batch are as they were.
+        RETURNS (Tuple[Tensor, State]): The layers, and the states after each sentence. Rows
+            beyond the batch are unchanged.
+        RAISES (ValueError): If the precision is unknown, or if a vector is not finite and no
+            gradients are recorded.
         """
-        n_rows = len(batch.lengths)
         self._prepare()
         if state is None:
-            state = self.zero_state(n_rows)
-        table = torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
-        packing = pack(batch.ids, batch.lengths)
-        dtype = self._dtype(precision)
-        order = packing.order.to(self.device)
-        layers, end = self._run(table, packing, (state.h[:, :, order], state.c[:, :, order]), dtype)
+            state = self.zero_state(len(batch.lengths))
+        dtype = self._matmul_dtype(precision)
+        order = longest_first(batch.lengths)
+        tokens = batch.tokens_of(order)
+        packed = pack_words(batch.ids[tokens], batch.lengths[order])
+        rows = torch.from_numpy(order).to(self.device)
+        start = State(state.h[:, :, rows], state.c[:, :, rows])
+        found, end = self._run_packed(self._token_table(batch), packed, start, dtype)
+        layers = found.new_empty(found.shape).index_copy(
+            1, torch.from_numpy(tokens).to(self.device), found
+        )
         if not torch.is_grad_enabled():
             check_finite([layers.sum()], layers, batch)
-        return layers, State(
-            state.h.index_copy(2, order, end.h), state.c.index_copy(2, order, end.c)
-        )
-
-    def warm_up(self) -> "BiLM":
-        """Set the "warm" start states from the weights, see `warm_start`.
-
-        RETURNS (BiLM): The model itself.
-        """
-        h, c = self.warm_start()
-        self.start_h.copy_(h)
-        self.start_c.copy_(c)
-        return self
-
-    @torch.no_grad()
-    def warm_start(self, text: Sequence[str] = WARM_UP_TEXT) -> tuple[Tensor, Tensor]:
-        """Compute the "warm" start states from the weights.
-
-        In training the states of one sentence carry over to the next, so zeros are
-        a start the model has never seen. A few sentences are run through several
-        times and the mean of the states after them is kept as a constant.
-
-        text (Sequence[str]): Tokenized sentences, space-separated.
-        RETURNS (Tuple[Tensor, Tensor]): The states [n_layers, n_directions, P] and the cells
-            [n_layers, n_directions, H].
-        """
-        batch = WordBatch.from_sentences([sentence.split() for sentence in text])
-        state: State | None = None
-        for _ in range(WARM_UP_ROUNDS):
-            _, state = self.carry(batch, state)
-        assert state is not None
-        return state.h.mean(dim=2), state.c.mean(dim=2)
-
-    def _start(self, start_state: str) -> tuple[Tensor, Tensor]:
-        if start_state == WARM:
-            return self.start_h, self.start_c
-        if start_state == ZERO:
-            return torch.zeros_like(self.start_h), torch.zeros_like(self.start_c)
-        raise ValueError(f"The start state is {start_state!r}; it must be '{WARM}' or '{ZERO}'.")
-
-    def _widening(self, dtype: torch.dtype) -> Callable[[np.ndarray], np.ndarray] | None:
-        """Return how to fill the steps of a batch up to a few numbers of rows, if at all: to those
-        that CUDA graphs are recorded for, or to those that the CPU keeps compiled code for."""
-        layer = self.layers[0]
-        assert isinstance(layer, LSTMLayer)
-        if torch.is_grad_enabled():
-            return None
-        if self.device.type == "cpu":
-            return round_rows
-        if not layer.is_recorded():
-            return None
-        return partial(widen, most=layer.recorded_rows(dtype))
-
-    def _dtype(self, precision: str) -> torch.dtype:
-        """The type of the matrix products."""
-        if precision not in PRECISIONS:
-            raise ValueError(
-                f"The precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}."
-            )
-        dtype = PRECISIONS[precision]
-        if dtype == torch.bfloat16:
-            warn_of_slow_bfloat16(self.device.type)
-        if dtype == torch.int8:
-            if self.device.type != "cpu":
-                raise ValueError(
-                    f"The precision is int8, which is for CPUs, but the biLM is on "
-                    f"{self.device}. Set precision to bfloat16."
-                )
-            warn_of_slow_int8()
-        return dtype or self.start_h.dtype
-
-    def _run(
-        self, table: Tensor, packing: Packing, start: tuple[Tensor, Tensor], dtype: torch.dtype
-    ) -> tuple[Tensor, State]:
-        """Run the layers over one packed batch and gather the tokens' rows."""
-        n_rows = packing.active[0] if packing.active else 0
-        n_directions = self.options.n_directions
-        h, c = start
-        if h.dim() == 3:  # one state for all sentences
-            h, c = (x.unsqueeze(2).expand(-1, -1, n_rows, -1) for x in start)
-        rows = send(packing.outputs[:n_directions], self.device)
-        # [n_directions, R, P]
-        x = table[send(packing.inputs[:n_directions], self.device)]
-        layers, end = self._run_layers(x, packing.active, State(h, c), dtype)
-        return torch.stack([_gather(layer, rows) for layer in (x, *layers)]), end
+        end_h = state.h.index_copy(2, rows, end.h)
+        return layers, State(end_h, state.c.index_copy(2, rows, end.c))
 
     @own_torch_settings()
     def run_layers(
@@ -317,66 +215,120 @@ class BiLM(nn.Module):
         precision: str = "float32",
         dropout: float = 0.0,
     ) -> tuple[list[Tensor], State]:
-        """Run the LSTM layers, one on the other, over packed rows.
+        """Run the stacked LSTM layers on packed rows.
 
         x (Tensor): Token vectors [n_directions, R, P], step after step.
         active (List[int]): Sentences running at each step, descending; they sum to R.
-        state (State): States before the first step, a row for each sentence.
+        state (State): States before the first step, one row for each sentence.
         precision (str): As for `forward`.
-        dropout (float): Share of each layer's inputs to drop; the residual connection
-            adds the inputs as they were dropped.
-        RETURNS (Tuple[List[Tensor], State]): The outputs of each layer
-            [n_directions, R, P], and the states after each sentence's own last step.
+        dropout (float): Fraction of each layer's inputs to drop. Skip connections add the inputs
+            after dropout.
+        RETURNS (Tuple[List[Tensor], State]): The outputs of each layer [n_directions, R, P], and
+            the states after each sentence's last step.
+        RAISES (ValueError): If the precision is unknown.
         """
         self._prepare()
-        return self._run_layers(x, active, state, self._dtype(precision), dropout)
+        return run_layers(
+            self.layers,
+            x,
+            active,
+            state,
+            dtype=self._matmul_dtype(precision),
+            skip_connections=self.options.skip_connections,
+            dropout=dropout,
+        )
 
-    def _run_layers(
-        self,
-        x: Tensor,
-        active: list[int],
-        state: State,
-        dtype: torch.dtype,
-        dropout: float = 0.0,
-    ) -> tuple[list[Tensor], State]:
-        layers: list[Tensor] = []
-        end: list[tuple[Tensor, Tensor]] = []
-        for index, layer in enumerate(self.layers):
-            if dropout:
-                x = nn.functional.dropout(x, dropout)
-            output, h, c = layer(x, active, state.h[index], state.c[index], dtype)
-            # the sum is the layer's output; the state carried on is without it
-            x = output + x if index and self.options.skip_connections else output
-            layers.append(x)
-            end.append((h, c))
-        return layers, State(torch.stack([h for h, _ in end]), torch.stack([c for _, c in end]))
+    def start_state(self, start_state: str, n_rows: int) -> State:
+        """Return the same start state for a number of batch rows.
+
+        start_state (str): "warm", the states set by `warm_up`, or "zero".
+        n_rows (int): Number of rows.
+        RETURNS (State): The states.
+        RAISES (ValueError): If the start state is unknown.
+        """
+        check_start_state(start_state)
+        if start_state != WARM:
+            return self.zero_state(n_rows)
+        return State(
+            self.start_h.unsqueeze(2).expand(-1, -1, n_rows, -1),
+            self.start_c.unsqueeze(2).expand(-1, -1, n_rows, -1),
+        )
 
     def zero_state(self, n_rows: int) -> State:
-        """RETURNS (State): Zeros for a number of rows."""
+        """RETURNS (State): Zeros for a number of batch rows."""
         start = (*self.start_h.shape[:2], n_rows)
         return State(
             self.start_h.new_zeros(*start, self.options.projection_dim),
             self.start_c.new_zeros(*start, self.options.hidden_dim),
         )
 
+    def drop_caches(self) -> None:
+        """Drop everything derived from the weights. Call this when the weights have changed.
 
-def make_layer(options: BiLMOptions) -> LSTMLayer:
-    """RETURNS (LSTMLayer): A layer of the biLM with random weights."""
-    projects = options.state_projection
-    return LSTMLayer(
-        options.n_directions,
-        options.projection_dim,
-        options.hidden_dim,
-        projects,
-        Bounds(options.cell_clip, options.proj_clip if projects else None),
-        records=True,
-    )
+        Changes that autograd counts are detected before the next forward pass. On a CPU, other
+        changes (`param.data[...] = `) are also detected if they change most values of a tensor.
+        """
+        self._drop_derived()
+        self._watch.accept(self._weights())
+
+    def requires_grad_(self, requires_grad: bool = True) -> "BiLM":
+        self._drop_derived()
+        super().requires_grad_(requires_grad)
+        return self
+
+    def _apply(self, *args: Any, **kwargs: Any) -> "BiLM":
+        self._drop_derived()  # called to move the weights to another device or dtype
+        apply: Any = super()._apply
+        apply(*args, **kwargs)
+        return self
+
+    def _prepare(self) -> None:
+        """Handle a fork and changed weights. Called before anything runs."""
+        use_one_thread_after_fork()
+        if self._watch.changed(self._weights()):
+            self.drop_caches()
+
+    def _weights(self) -> list[Tensor]:
+        return [*self.parameters(), *self.buffers()]
+
+    def _drop_derived(self) -> None:
+        self.tokens.drop_caches()
+        for layer in self.layers:
+            assert isinstance(layer, LSTMLayer)
+            layer.drop_caches()
+
+    def _matmul_dtype(self, precision: str) -> torch.dtype:
+        return matmul_dtype(precision, self.device) or self.start_h.dtype
+
+    def _step_padding(self, dtype: torch.dtype) -> PadSteps | None:
+        """RETURNS (Optional[Callable]): Pads steps to a few numbers of rows, if at all: those that
+        CUDA graphs are captured for, or those that the CPU compiles code for."""
+        layer = self.layers[0]
+        assert isinstance(layer, LSTMLayer)
+        if torch.is_grad_enabled():
+            return None
+        if self.device.type == "cpu":
+            return round_rows
+        if not layer.replays_cuda_graphs():
+            return None
+        return partial(pad_steps, max_rows=layer.max_graph_rows(dtype))
+
+    def _token_table(self, batch: WordBatch) -> Tensor:
+        """RETURNS (Tensor): Vectors of the boundary words and the distinct words [2 + n, P]."""
+        return torch.cat([self.tokens.boundaries(), self.tokens(batch.words)])
+
+    def _run_packed(
+        self, table: Tensor, packed: PackedWords, start: State, dtype: torch.dtype
+    ) -> tuple[Tensor, State]:
+        return run_packed_words(
+            self.layers,
+            table,
+            packed,
+            start,
+            dtype=dtype,
+            skip_connections=self.options.skip_connections,
+        )
 
 
-def _drop_caches(bilm: BiLM, incompatible: object) -> None:
+def _drop_caches(bilm: BiLM, incompatible_keys: object) -> None:
     bilm.drop_caches()
-
-
-def _gather(x: Tensor, rows: Tensor) -> Tensor:
-    """Rows of each direction side by side: [D, R, P] to [n_tokens, D * P]."""
-    return torch.cat([x[direction, index] for direction, index in enumerate(rows)], dim=1)

@@ -1,9 +1,6 @@
-"""Convolutions over the characters of a word, and the highway layers after them.
+"""The character CNN: convolutions over the characters of a word, then highway layers."""
 
-Owns the arithmetic from character ids to word features. It does not know where the
-ids come from, nor what the features are projected to.
-"""
-
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -14,23 +11,23 @@ from ..runtime.devices import send
 from .init_weights import normal_
 from .options import BiLMOptions
 
-# of similar length
-WORDS_PER_BUCKET = 256
-# a GPU gains more from few launches than from short words: as many as outputs of the widest
-# filter fit
+WORDS_PER_BUCKET = 256  # words of similar length that are convolved together
+# On a GPU, few launches save more time than short words: buckets are as large as the outputs of
+# the largest filter allow.
 MAX_OUTPUTS_ON_GPU = 2**27
 NEARLY_0 = 1e-30
 
 
 class CharCNN(nn.Module):
-    """Character ids to features, [n_words, C] -> [n_words, F].
+    """Map character ids to word features, [n_words, C] -> [n_words, F].
 
-    For each filter: convolve over all C positions, take the maximum over the
-    positions, then the activation (Peters et al. 2018; Kim et al. 2015). Words are
-    taken in buckets of similar length and positions that hold nothing but padding
-    are computed once instead of up to C times, which changes no result.
+    Each filter is convolved over all C positions, followed by the maximum over the positions and
+    the activation. Words are processed in buckets of similar length. Positions of padding alone
+    have the same output, which is computed once instead of up to C times.
 
     options (BiLMOptions): The sizes.
+    REFERENCE: Kim et al. 2016, "Character-aware neural language models"; Peters et al. 2018, where
+        the activation follows the maximum.
     """
 
     def __init__(self, options: BiLMOptions) -> None:
@@ -50,7 +47,7 @@ class CharCNN(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Initialise as the original training code does."""
+        """Initialize the weights as the original training code."""
         nn.init.uniform_(self.embedding, -1.0, 1.0)
         for weight, bias in zip(self.filters, self.biases):
             if self.activation is torch.relu:
@@ -60,10 +57,10 @@ class CharCNN(nn.Module):
             nn.init.zeros_(bias)
 
     def forward(self, ids: Tensor, n_used: Tensor) -> Tensor:
-        """Encode words.
+        """Return the features of words.
 
         ids (Tensor): Character ids, int64 [n_words, C].
-        n_used (Tensor): Positions before the padding, int64 [n_words], on the CPU.
+        n_used (Tensor): Positions of each word before the padding, int64 [n_words], on the CPU.
         RETURNS (Tensor): Features [n_words, F].
         """
         if not len(ids):
@@ -72,16 +69,15 @@ class CharCNN(nn.Module):
         order = send(by_length, ids.device)
         size = WORDS_PER_BUCKET
         if ids.is_cuda:
-            of_word = ids.shape[1] * max(len(bias) for bias in self.biases)
-            size = max(size, MAX_OUTPUTS_ON_GPU // of_word)
-        parts: list[Tensor] = []
-        for rows, used in zip(order.split(size), n_used[by_length].split(size)):
-            # the longest word, and one window of padding alone, for its value takes part in
-            # the maximum
+            word_outputs = ids.shape[1] * max(len(bias) for bias in self.biases)
+            size = max(size, MAX_OUTPUTS_ON_GPU // word_outputs)
+        buckets: list[Tensor] = []
+        for rows, used in zip(torch.split(order, size), torch.split(n_used[by_length], size)):
+            # the longest word and one window of padding alone, whose output counts for the maximum
             n_positions = min(ids.shape[1], int(used[-1]) + max(self.widths))
-            parts.append(self._convolve(ids[rows, :n_positions]))
-        unsorted = parts[0].new_empty(len(ids), parts[0].shape[1])
-        features = unsorted.index_copy(0, order, torch.cat(parts))
+            buckets.append(self._convolve(ids[rows, :n_positions]))
+        unsorted = buckets[0].new_empty(len(ids), buckets[0].shape[1])
+        features = unsorted.index_copy(0, order, torch.cat(buckets))
         for highway in self.highways:
             features = highway(features)
         return features
@@ -92,12 +88,12 @@ class CharCNN(nn.Module):
         chars = nn.functional.embedding(ids, self.embedding).view(n_words, n_positions * dim)
         outputs = []
         for width, weight, bias in zip(self.widths, self.filters, self.biases):
-            # [n_words * (n_positions - width + 1), width * dim]: copied for one product, since
-            # torch makes one for each word of windows that overlap
+            # [n_words * (n_positions - width + 1), width * dim]; the copy allows one GEMM, while
+            # PyTorch runs one for each word on overlapping windows
             windows = chars.unfold(1, width * dim, dim).reshape(-1, width * dim)
-            products = windows @ weight.view(len(weight), -1).t()
-            # the activation is monotonic and comes after the maximum: fewer of them
-            peaks = _Peak.apply(products.view(n_words, -1, len(weight)))
+            convolved = windows @ weight.view(len(weight), -1).t()
+            # the activation is monotonic, so it is applied to the maxima only
+            peaks = _peak(convolved.view(n_words, -1, len(weight)))
             outputs.append(self.activation(peaks + bias))
         return torch.cat(outputs, dim=1)
 
@@ -105,9 +101,9 @@ class CharCNN(nn.Module):
 class _Peak(torch.autograd.Function):
     """The maximum over dimension 1 of [n_words, n_positions, n].
 
-    As torch's `amax`, positions with the same maximum share its gradient. Torch's own
-    backward takes longer than the convolution: comparing and counting in whole numbers is
-    slow on the CPU.
+    Positions with equal maxima share the gradient evenly, as in `torch.amax`. The backward pass of
+    `torch.amax` takes longer than the convolution, because it compares and counts in integers,
+    which is slow on a CPU.
     """
 
     @staticmethod
@@ -120,18 +116,24 @@ class _Peak(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, d_peak: Tensor) -> Tensor:
         x, peak = ctx.saved_tensors
-        # 1 where x - peak is not below 0
+        # 1 where x equals the peak, else 0
         one = d_peak.new_ones(()).expand_as(x)
         at_peak: Tensor = torch.ops.aten.threshold_backward(one, x - peak, -NEARLY_0)
         share = d_peak.unsqueeze(1) / at_peak.sum(dim=1, keepdim=True)
         return at_peak.mul_(share)
 
 
-class Highway(nn.Module):
-    """y = g * relu(T x + t) + (1 - g) * x with g = sigmoid(G x + b).
+_peak: Callable[[Tensor], Tensor] = _Peak.apply
 
-    `weight` [2 * dim, dim] holds T above G. The original calls G "carry" although
-    it gates the transformed value.
+
+class Highway(nn.Module):
+    """A highway layer: y = g * relu(T x + t) + (1 - g) * x with g = sigmoid(G x + b).
+
+    `weight` [2 * dim, dim] is T stacked on G, `bias` is t followed by b. The original code calls
+    G "carry", although it gates the transformed value.
+
+    dim (int): Width of input and output.
+    REFERENCE: Srivastava et al. 2015, "Highway networks", equation 3.
     """
 
     def __init__(self, dim: int) -> None:
@@ -148,7 +150,7 @@ class Highway(nn.Module):
             self.bias[self.dim :] = -2.0  # start by passing the input through
 
     def forward(self, x: Tensor) -> Tensor:
-        # under autocast the product is in half precision, the rest is not
+        # under autocast, only the matrix product is in half precision
         both = nn.functional.linear(x, self.weight, self.bias).to(x.dtype)
-        transformed, gate = both.split(self.dim, dim=1)
+        transformed, gate = both.chunk(2, dim=1)
         return torch.lerp(x, torch.relu(transformed), torch.sigmoid(gate))

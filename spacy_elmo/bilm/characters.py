@@ -1,8 +1,7 @@
-"""Words as rows of character ids, for byte models and for lexicon models.
+"""Words as rows of character ids or as rows of a word table.
 
-Ids here are raw: 0-255 are bytes. Other implementations shift them by one to keep
-0 for padded words; batches are packed here, no word is ever padding, and the extra
-zero row of the table is not needed.
+Byte ids are 0 to 255. Other implementations add 1 to all ids and reserve 0 for padded words.
+Batches are packed here, so there are no padded words and no row for them.
 """
 
 from collections.abc import Sequence
@@ -14,55 +13,73 @@ BOS_CHAR, EOS_CHAR, BOW_CHAR, EOW_CHAR, PAD_CHAR = 256, 257, 258, 259, 260
 
 
 class Characters(Protocol):
-    """What the char-CNN needs to know of an alphabet."""
+    """A character encoding for the char-CNN.
+
+    max_characters (int): Positions C of a row, including the start and the end of the word.
+    """
 
     max_characters: int
 
-    def encode(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]: ...
+    def encode(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Encode words as rows of character ids.
 
-    def boundaries(self) -> tuple[np.ndarray, np.ndarray]: ...
+        words (Sequence[str]): The words.
+        RETURNS (Tuple[ndarray, ndarray]): Ids [n_words, C], and the positions of each word before
+            the padding [n_words]; both int64.
+        """
+
+    def boundaries(self) -> tuple[np.ndarray, np.ndarray]:
+        """RETURNS (Tuple[ndarray, ndarray]): Like `encode`, for the two boundary words."""
 
 
 class ByteCharacters:
     """UTF-8 bytes, as in the original ELMo.
 
-    max_characters (int): Positions C of a row, the word's two boundaries included.
+    max_characters (int): Positions C of a row, including the start and the end of the word.
     """
 
     def __init__(self, max_characters: int) -> None:
         self.max_characters = max_characters
 
     def encode(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Spell words as rows of ids.
+        """Encode words as rows of byte ids.
 
-        The first C - 2 bytes of a word count, even where that cuts a character in
-        two: models were trained so. What UTF-8 cannot encode (lone surrogates) is
-        left out.
+        A word is truncated to its first C - 2 bytes, possibly within a character, as in the
+        training of the original models. Lone surrogates, which UTF-8 cannot encode, are skipped.
 
         words (Sequence[str]): The words.
-        RETURNS (Tuple[ndarray, ndarray]): Ids [n_words, C] and the positions used
-            by each word, its two boundaries included, [n_words]; both int64.
+        RETURNS (Tuple[ndarray, ndarray]): Ids [n_words, C], and the positions of each word before
+            the padding [n_words]; both int64.
         """
         room = self.max_characters - 2
         spelled = [word.encode("utf8", "ignore")[:room] for word in words]
         flat = np.frombuffer(b"".join(spelled), dtype=np.uint8)
-        return _rows(flat, [len(word) for word in spelled], room, BOW_CHAR, EOW_CHAR, PAD_CHAR)
+        return self._rows(flat, [len(word) for word in spelled])
 
     def boundaries(self) -> tuple[np.ndarray, np.ndarray]:
-        """RETURNS (Tuple[ndarray, ndarray]): As `encode`, for the words that stand
-        before and after a sentence."""
-        flat = np.array([BOS_CHAR, EOS_CHAR])
-        return _rows(flat, [1, 1], self.max_characters - 2, BOW_CHAR, EOW_CHAR, PAD_CHAR)
+        """RETURNS (Tuple[ndarray, ndarray]): Like `encode`, for the two boundary words."""
+        return self._rows(np.array([BOS_CHAR, EOS_CHAR]), [1, 1])
+
+    def _rows(self, flat: np.ndarray, lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
+        return _rows(
+            flat,
+            lengths,
+            room=self.max_characters - 2,
+            start=BOW_CHAR,
+            end=EOW_CHAR,
+            pad=PAD_CHAR,
+        )
 
 
 class LexiconCharacters:
-    """Unicode characters with a list of known ones, as in ELMoForManyLangs.
+    """Unicode characters of a lexicon, as in ELMoForManyLangs.
 
-    That software swaps the ids of word start and word end, and its models were
-    trained so: `<eow>` opens a word and `<bow>` closes it.
+    ELMoForManyLangs swaps the ids of word start and word end, also in training: `<eow>` opens a
+    word and `<bow>` closes it.
 
     characters (Sequence[str]): The known characters in the order of their ids.
-    max_characters (int): Positions C of a row, the word's two boundaries included.
+    max_characters (int): Positions C of a row, including the start and the end of the word.
+    RAISES (ValueError): If a special character is missing.
     """
 
     SPECIAL = ("<bos>", "<eos>", "<oov>", "<pad>", "<bow>", "<eow>")
@@ -75,11 +92,11 @@ class LexiconCharacters:
         if missing:
             raise ValueError(
                 f"The character lexicon lacks {', '.join(missing)}. "
-                f"It must list {', '.join(self.SPECIAL)} beside the characters."
+                f"It must contain {', '.join(self.SPECIAL)}."
             )
 
     def encode(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """As `ByteCharacters.encode`; unknown characters become `<oov>`."""
+        """Encode words like `ByteCharacters.encode`. Unknown characters become `<oov>`."""
         room = self.max_characters - 2
         spelled = [word[:room] for word in words]
         oov = self._ids["<oov>"]
@@ -87,34 +104,29 @@ class LexiconCharacters:
         return self._rows(flat, [len(word) for word in spelled])
 
     def boundaries(self) -> tuple[np.ndarray, np.ndarray]:
-        """As `ByteCharacters.boundaries`."""
+        """RETURNS (Tuple[ndarray, ndarray]): Like `encode`, for the two boundary words."""
         return self._rows(np.array([self._ids["<bos>"], self._ids["<eos>"]]), [1, 1])
 
     def _rows(self, flat: np.ndarray, lengths: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        start, end, pad = self._ids["<eow>"], self._ids["<bow>"], self._ids["<pad>"]
-        return _rows(flat, lengths, self.max_characters - 2, start, end, pad)
-
-
-def _rows(
-    flat: np.ndarray, lengths: list[int], room: int, start: int, end: int, pad: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Lay the characters of all words, one after the other, out as padded rows."""
-    n_chars = np.asarray(lengths, dtype=np.int64)
-    ids = np.full((len(lengths), room + 2), pad, dtype=np.int64)
-    ids[:, 0] = start
-    ids[:, 1:-1][np.arange(room) < n_chars[:, None]] = flat
-    ids[np.arange(len(lengths)), n_chars + 1] = end
-    return ids, n_chars + 2
+        return _rows(
+            flat,
+            lengths,
+            room=self.max_characters - 2,
+            start=self._ids["<eow>"],
+            end=self._ids["<bow>"],
+            pad=self._ids["<pad>"],
+        )
 
 
 class WordLexicon:
-    """The words of a word table and where the special ones are.
+    """The vocabulary of a word table.
 
     words (Sequence[str]): The known words in the order of their rows.
-    unknown, start, end (str): The row for unknown words and those for the words
-        that stand before and after a sentence.
-    max_characters (int): Longer words are looked up by their first C - 2
-        characters; 0 for no limit.
+    unknown, start, end (str): The entries for unknown words and for the boundary words before and
+        after a sentence.
+    max_characters (int): C; longer words are looked up by their first C - 2 characters. 0 for no
+        limit.
+    RAISES (ValueError): If one of the three entries is missing.
     """
 
     def __init__(
@@ -128,7 +140,7 @@ class WordLexicon:
         if missing:
             raise ValueError(
                 f"The vocabulary of {len(self.words)} words lacks {', '.join(missing)}. "
-                f"A model with word input needs {start}, {end} and {unknown} in it."
+                f"It must contain {start}, {end} and {unknown}."
             )
 
     def encode(self, words: Sequence[str]) -> np.ndarray:
@@ -140,3 +152,23 @@ class WordLexicon:
     def boundaries(self) -> np.ndarray:
         """RETURNS (ndarray): The rows of the two boundary words, int64 [2]."""
         return np.array([self._ids[self.start], self._ids[self.end]])
+
+
+def _rows(
+    flat: np.ndarray, lengths: list[int], *, room: int, start: int, end: int, pad: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pad words to rows of equal length.
+
+    flat (ndarray): Ids of the characters of all words, word after word.
+    lengths (List[int]): Characters of each word, at most `room`.
+    room (int): Positions of a row between the start and the end of the word.
+    start, end, pad (int): Ids that open a word, close it and fill the row.
+    RETURNS (Tuple[ndarray, ndarray]): Ids [n_words, room + 2], and the positions of each word
+        before the padding [n_words]; both int64.
+    """
+    n_chars = np.asarray(lengths, dtype=np.int64)
+    ids = np.full((len(lengths), room + 2), pad, dtype=np.int64)
+    ids[:, 0] = start
+    ids[:, 1:-1][np.arange(room) < n_chars[:, None]] = flat
+    ids[np.arange(len(lengths)), n_chars + 1] = end
+    return ids, n_chars + 2

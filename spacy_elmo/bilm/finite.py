@@ -1,4 +1,4 @@
-"""Vectors that are not finite, found by their sums and told by the words that they belong to."""
+"""A check for vectors that are not finite, which reports the first affected word."""
 
 import numpy as np
 import torch
@@ -10,17 +10,21 @@ SHOWN_WORDS = 8
 
 
 def check_finite(sums: list[Tensor], layers: Tensor, batch: WordBatch) -> None:
-    """Raise a ValueError if a vector holds NaN or infinity.
+    """Check that all vectors are finite.
 
-    sums (List[Tensor]): Scalars that are finite only if all vectors are, which costs one pass
-        over values that are in the cache, and one synchronization on a GPU.
-    layers (Tensor): The vectors [n_layers, n_tokens, width], looked at if a sum is not finite.
+    Checking sums takes one pass over values that are still in the processor's cache, and one
+    synchronization on a GPU.
+
+    sums (List[Tensor]): Sums of the vectors, scalars. A finite sum proves that the vectors are
+        finite. `layers` is read only if a sum is not finite.
+    layers (Tensor): The vectors [n_layers, n_tokens, width].
     batch (WordBatch): The sentences of the tokens.
-    RAISES (ValueError): Names the word and the sentence of the first such vector.
+    RAISES (ValueError): If a vector contains NaN or infinity. The message names the first such
+        word and its sentence.
     """
     if not sums or bool(torch.isfinite(torch.stack(sums)).all()):
         return
-    # finite values can have an infinite sum
+    # the sum of finite values can be infinite
     wrong = np.flatnonzero((~torch.isfinite(layers)).any(dim=2).any(dim=0).cpu().numpy())
     if not len(wrong):
         return
@@ -33,7 +37,7 @@ def check_finite(sums: list[Tensor], layers: Tensor, batch: WordBatch) -> None:
     raise ValueError(
         f"The biLM gives vectors that are not finite (NaN or infinity) for {len(wrong):,} of "
         f"{len(batch.ids):,} tokens, first for {_word(batch, first)!r} in '{text}'. Its weights "
-        f"are damaged or its training broke down: load the weights again, or others."
+        f"are damaged or its training diverged: load the weights again, or load others."
     )
 
 

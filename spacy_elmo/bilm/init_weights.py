@@ -1,14 +1,16 @@
-"""How weights start."""
+"""Initialization of weights."""
 
 from torch import Tensor, nn
 
 
 def normal_(weight: Tensor, std: float) -> None:
-    """`nn.init.normal_`, but nothing where weights have only a shape: on torch's meta device it
-    would import torch's compiler, which takes seconds.
+    """Fill a weight from a normal distribution with mean 0.
 
-    weight (Tensor): Is filled.
-    std (float): Standard deviation; the mean is 0.
+    On the meta device this does nothing: `nn.init.normal_` would import PyTorch's compiler there,
+    which takes seconds.
+
+    weight (Tensor): Filled in place.
+    std (float): Standard deviation.
     """
     if not weight.is_meta:
         nn.init.normal_(weight, std=std)

@@ -1,4 +1,4 @@
-"""Languages of the text that a biLM was trained on."""
+"""Languages of the text on which a biLM was trained."""
 
 import warnings
 from typing import Any
@@ -7,23 +7,25 @@ ANY = "xx"  # spaCy's code for any language
 
 
 def languages_of(values: Any) -> tuple[str, ...]:
-    """Return languages as a configuration file holds them.
+    """Check the languages of a configuration file.
 
-    values (Any): A list of codes of languages.
-    RETURNS (Tuple[str, ...]): The codes.
-    RAISES (TypeError): If this is no list of strings.
+    values (Any): A list of language codes.
+    RETURNS (Tuple[str, ...]): The language codes.
+    RAISES (TypeError): If `values` is not a list of strings.
     """
     if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise TypeError(f"'languages' is {values!r}; it must be a list of codes such as \"en\"")
+        raise TypeError(
+            f"'languages' is {values!r}; it must be a list of language codes such as \"en\""
+        )
     return tuple(values)
 
 
 def warn_of_language(languages: tuple[str, ...], lang: str, reader: str) -> None:
-    """Warn if a biLM runs on text in a language that it was not trained on.
+    """Warn if a biLM reads text in a language on which it was not trained.
 
-    languages (Tuple[str, ...]): Languages of the biLM; with none recorded nothing is known.
-    lang (str): Language of the text; empty if it is not known.
-    reader (str): What the language of the text comes from.
+    languages (Tuple[str, ...]): Languages of the biLM; empty if unknown.
+    lang (str): Language of the text; empty if unknown.
+    reader (str): Source of `lang`, for the message, e.g. "the language of the pipeline".
     """
     if not languages or not lang or lang in languages or ANY in languages:
         return

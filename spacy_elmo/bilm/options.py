@@ -1,8 +1,6 @@
-"""The sizes and switches of a biLM, whatever file they came from.
+"""Sizes and switches of a biLM, checked against each other.
 
-This module owns the meaning of each option and checks that they agree with each
-other. It knows nothing of files: the readers in `spacy_elmo.weights` translate
-their formats into `BiLMOptions`.
+The readers in `spacy_elmo.weights` convert the options of their formats to `BiLMOptions`.
 """
 
 from dataclasses import asdict, dataclass, fields
@@ -15,27 +13,28 @@ N_BYTE_CHARACTERS = 261  # 256 bytes and five special characters
 
 @dataclass(frozen=True)
 class BiLMOptions:
-    """Everything that fixes the shapes and the arithmetic of a biLM.
+    """Options that determine the shapes and the computation of a biLM.
 
-    hidden_dim (int): Size H of the LSTM's memory cell.
-    projection_dim (int): Size P of the token vectors and of the LSTM's output.
+    hidden_dim (int): Width H of the LSTM's memory cell.
+    projection_dim (int): Width P of the token vectors and of the LSTM's output.
     n_layers (int): Number of LSTM layers.
-    filters (Tuple[Tuple[int, int], ...]): Width and count of each convolution
-        over the characters; empty for a model without character input.
+    filters (Tuple[Tuple[int, int], ...]): Width and number of filters of each convolution over
+        the characters; empty for a model without character input.
     char_unit (str): "bytes" (UTF-8, a fixed table) or "characters" (a lexicon).
     n_characters (int): Rows of the character table.
     char_dim (int): Width of a character vector.
-    max_characters (int): Positions of a word, its two boundaries included.
+    max_characters (int): Positions of a word, including its start and its end.
     activation (str): "relu" or "tanh", applied after the convolutions.
     n_highway (int): Number of highway layers after the convolutions.
-    n_words (int): Rows of the word table, 0 for a model without word input.
-    word_dim (int): Width of a word vector, 0 for a model without word input.
+    n_words (int): Rows of the word table; 0 for a model without word input.
+    word_dim (int): Width of a word vector; 0 for a model without word input.
     token_projection (bool): Whether a linear layer maps the features to P.
     state_projection (bool): Whether the LSTM's output is projected from H to P.
-    cell_clip (Optional[float]): Bound of the memory cell, None for no bound.
-    proj_clip (Optional[float]): Bound of the projected output, None for no bound.
-    skip_connections (bool): Whether layers from the second on add their input.
+    cell_clip (Optional[float]): Bound of the memory cell; None to not clip.
+    proj_clip (Optional[float]): Bound of the projected output; None to not clip.
+    skip_connections (bool): Whether each layer from the second on adds its input to its output.
     bidirectional (bool): Whether there is a backward language model as well.
+    RAISES (ValueError): If an option is out of range, or if two options contradict each other.
     """
 
     hidden_dim: int
@@ -78,7 +77,7 @@ class BiLMOptions:
             bool(self.filters) or self.word_dim > 0,
             "filters",
             self.filters,
-            "at least one [width, count] pair, because the model has no word vectors either",
+            "at least one [width, count] pair, as the model has no word vectors",
         )
         if self.filters:
             _require(self.char_dim >= 1, "char_dim", self.char_dim, "at least 1")
@@ -112,12 +111,12 @@ class BiLMOptions:
 
     @property
     def n_filters(self) -> int:
-        """Number F of convolution outputs."""
+        """Number F of filters."""
         return sum(count for _, count in self.filters)
 
     @property
     def n_features(self) -> int:
-        """Width of a word's features before the projection."""
+        """Width of a word's features before the token projection."""
         return self.n_filters + self.word_dim
 
     @property
@@ -126,23 +125,28 @@ class BiLMOptions:
 
     @property
     def width(self) -> int:
-        """Width of one reported layer: 2P, or P for a one-directional model."""
+        """Width of a reported layer: 2P, or P for a unidirectional model."""
         return self.n_directions * self.projection_dim
 
     @property
     def n_reported(self) -> int:
-        """Number of reported layers: the token layer and each LSTM layer."""
+        """Number of reported layers: the token layer and the LSTM layers."""
         return self.n_layers + 1
 
     def to_dict(self) -> dict[str, Any]:
-        """RETURNS (Dict[str, Any]): The options as JSON can hold them."""
+        """RETURNS (Dict[str, Any]): The options as JSON values."""
         values = asdict(self)
         values["filters"] = [list(pair) for pair in self.filters]
         return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "BiLMOptions":
-        """Read what `to_dict` made; unknown names are an error."""
+        """Read the options that `to_dict` returned.
+
+        values (Dict[str, Any]): The options.
+        RETURNS (BiLMOptions): The options.
+        RAISES (ValueError): If a name is unknown or an option is invalid.
+        """
         unknown = sorted(set(values) - {field.name for field in fields(cls)})
         if unknown:
             raise ValueError(

@@ -1,38 +1,40 @@
-"""Distinct words to token vectors, the biLM's layer 0.
+"""The token layer of the biLM: distinct words to vectors, by char-CNN and word table.
 
-Owns how characters and word tables are joined and projected, and the word cache.
-It does not know of sentences: the caller gathers the vectors it needs.
+Each distinct word is encoded once. The caller gathers the vectors of the tokens.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..lstm.packing import N_BOUNDARIES
 from ..runtime.devices import send
 from .char_cnn import CharCNN
 from .characters import ByteCharacters, Characters, LexiconCharacters, WordLexicon
 from .init_weights import normal_
 from .options import BYTES, BiLMOptions
+from .packed_words import N_BOUNDARIES
 from .word_cache import WordCache
 
 CACHED_WORDS = 50_000
-SPELLED_AT_ONCE = 2**16
+ENCODE_CHUNK = 2**16  # words that are converted to character ids at once
+
+Lexicon = TypeVar("Lexicon", LexiconCharacters, WordLexicon)
 
 
 class TokenEmbedder(nn.Module):
-    """Words to vectors of width P.
+    """Map words to vectors of width P.
 
-    The features of a word are its row of the word table, its char-CNN output, or
-    both side by side in this order; a linear layer maps them to P.
+    The features of a word are its row of the word table, its char-CNN output, or both
+    concatenated in this order. A linear layer projects them to P.
 
     options (BiLMOptions): The sizes.
-    characters (Optional[LexiconCharacters]): The alphabet of a model that has one.
-    words (Optional[WordLexicon]): The vocabulary of a model with word input.
+    characters (Optional[LexiconCharacters]): The character lexicon, for models that have one.
+    words (Optional[WordLexicon]): The vocabulary, for models with word input.
+    RAISES (ValueError): If a lexicon is missing or does not fit its table.
     """
 
     def __init__(
@@ -54,10 +56,10 @@ class TokenEmbedder(nn.Module):
             self.characters = (
                 ByteCharacters(options.max_characters)
                 if options.char_unit == BYTES
-                else _checked("character", characters, options.n_characters)
+                else _check_lexicon(characters, "character", options.n_characters)
             )
         if options.word_dim:
-            self.words = _checked("word", words, options.n_words)
+            self.words = _check_lexicon(words, "word", options.n_words)
             self.word_embedding = nn.Parameter(
                 torch.empty(options.n_words, options.word_dim, dtype=torch.float32)
             )
@@ -78,9 +80,9 @@ class TokenEmbedder(nn.Module):
         return next(self.parameters()).device
 
     def forward(self, words: Sequence[str]) -> Tensor:
-        """Vectors of words, from the cache where no gradient is wanted.
+        """Return the vectors of words, through the cache if gradients are disabled.
 
-        words (Sequence[str]): The words, each once.
+        words (Sequence[str]): Distinct words.
         RETURNS (Tensor): Vectors [n_words, P].
         """
         if torch.is_grad_enabled():
@@ -88,7 +90,7 @@ class TokenEmbedder(nn.Module):
         return self.cache.get(words, self._embed)
 
     def boundaries(self) -> Tensor:
-        """RETURNS (Tensor): Vectors [2, P] of the words before and after a sentence."""
+        """RETURNS (Tensor): Vectors of the boundary words before and after a sentence [2, P]."""
         if torch.is_grad_enabled():
             return self._embed_boundaries()
         if self._boundaries is None:
@@ -96,27 +98,34 @@ class TokenEmbedder(nn.Module):
         return self._boundaries
 
     def drop_caches(self) -> None:
-        """Forget the vectors that were kept: the weights have changed."""
+        """Drop the cached vectors. Call this when the weights have changed."""
         self.cache.clear()
         self._boundaries = None
 
     def spell(self, words: Sequence[str]) -> "Spelling":
-        """RETURNS (Spelling): What is looked up for words, those around a sentence first."""
+        """Return the table rows of words.
+
+        words (Sequence[str]): The words.
+        RETURNS (Spelling): Rows of the two boundary words, then of the words.
+        """
         chars = n_used = ids = None
         if self.characters is not None:
-            parts = [self.characters.boundaries()]
-            for start in range(0, len(words), SPELLED_AT_ONCE):
-                parts.append(self.characters.encode(words[start : start + SPELLED_AT_ONCE]))
-                # a table of all words of a large text is kept: less memory, where ids fit
-                parts[-2:] = ((_small(chars), n) for chars, n in parts[-2:])
-            chars, n_used = (np.concatenate(arrays) for arrays in zip(*parts))
-            chars = _small(chars)
+            encoded = [self.characters.boundaries()]
+            for start in range(0, len(words), ENCODE_CHUNK):
+                encoded.append(self.characters.encode(words[start : start + ENCODE_CHUNK]))
+            # the rows of all words of a large corpus stay in memory, so small integers are used
+            chars = _small(np.concatenate([_small(rows) for rows, _ in encoded]))
+            n_used = np.concatenate([n for _, n in encoded])
         if self.words is not None:
             ids = np.concatenate([self.words.boundaries(), self.words.encode(words)])
         return Spelling(chars, n_used, ids)
 
     def embed(self, spelling: "Spelling") -> Tensor:
-        """RETURNS (Tensor): Vectors [n_words, P], not from the cache."""
+        """Return the vectors of words, bypassing the cache.
+
+        spelling (Spelling): Table rows of the words.
+        RETURNS (Tensor): Vectors [n_words, P].
+        """
         features: list[Tensor] = []
         if self.word_embedding is not None:
             ids = send(_tensor(spelling.ids), self.device).long()
@@ -136,16 +145,23 @@ class TokenEmbedder(nn.Module):
 
 @dataclass(frozen=True)
 class Spelling:
-    """Rows of character ids [n_words, C] with the positions used in each [n_words], and
-    rows of the word table [n_words]; None where the model has no such input."""
+    """Table rows of words; None for an input that the model does not have.
+
+    chars (Optional[ndarray]): Character ids [n_words, C].
+    n_used (Optional[ndarray]): Positions of each word before the padding [n_words].
+    ids (Optional[ndarray]): Rows of the word table [n_words].
+    """
 
     chars: np.ndarray | None
     n_used: np.ndarray | None
     ids: np.ndarray | None
 
     def __getitem__(self, rows: Any) -> "Spelling":
-        parts = (self.chars, self.n_used, self.ids)
-        return Spelling(*(None if part is None else part[rows] for part in parts))
+        return Spelling(
+            chars=None if self.chars is None else self.chars[rows],
+            n_used=None if self.n_used is None else self.n_used[rows],
+            ids=None if self.ids is None else self.ids[rows],
+        )
 
 
 def _small(ids: np.ndarray) -> np.ndarray:
@@ -158,10 +174,16 @@ def _tensor(array: np.ndarray | None) -> Tensor:
     return torch.from_numpy(array)
 
 
-def _checked(kind, lexicon, n_rows):  # type: ignore[no-untyped-def]
-    """The lexicon, if it is there and fits its table."""
-    entries = None if lexicon is None else getattr(lexicon, f"{kind}s")
-    if entries is None or len(entries) != n_rows:
-        found = "none was given" if entries is None else f"the list holds {len(entries)}"
-        raise ValueError(f"This biLM has a table of {n_rows} {kind}s, but {found}.")
-    return lexicon
+def _check_lexicon(lexicon: Lexicon | None, kind: str, n_rows: int) -> Lexicon:
+    """Return the lexicon if it has an entry for each row of its table.
+
+    RAISES (ValueError): If the lexicon is missing or has another size.
+    """
+    if lexicon is not None:
+        n_entries = len(lexicon.words if isinstance(lexicon, WordLexicon) else lexicon.characters)
+        if n_entries == n_rows:
+            return lexicon
+        found = f"the list holds {n_entries}"
+    else:
+        found = "none was given"
+    raise ValueError(f"This biLM has a table of {n_rows} {kind}s, but {found}.")

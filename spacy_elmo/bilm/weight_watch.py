@@ -1,12 +1,13 @@
-"""Notice that the weights of a module have changed, whoever changed them.
+"""Detection of changes of a module's weights.
 
-torch counts in-place changes of a tensor, and a tensor that is replaced has another address.
-Changes past autograd (`param.data.mul_(2)`) are counted nowhere: on a CPU they are noticed by a
-few values of each tensor, which takes some 10 microseconds. On a GPU that would wait for the work
-in progress, so only the counts are compared there.
+PyTorch counts the in-place changes of a tensor, and a replaced tensor has another address.
+Changes through `.data` (`param.data.mul_(2)`) are not counted. On a CPU they are detected by
+comparing a few values of each tensor, which takes about 10 microseconds. On a GPU that would wait
+for the work in progress, so only counts and addresses are compared.
 """
 
 from itertools import count
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,9 +18,9 @@ _numbers = count(1)
 
 
 class WeightWatch:
-    """The state of some tensors when they were last looked at. Copies know of none.
+    """The state of some tensors at the last call of `accept`. Copies start without a state.
 
-    version (int): Another number after each change, unique in the process.
+    version (int): Changes with each call of `accept`; unique in the process.
     """
 
     def __init__(self) -> None:
@@ -28,17 +29,17 @@ class WeightWatch:
         self._sampled: list[Tensor] = []
         self._values = b""
 
-    def __reduce__(self):  # type: ignore[no-untyped-def]
+    def __reduce__(self) -> tuple[Any, ...]:
         return WeightWatch, ()
 
     def changed(self, tensors: list[Tensor]) -> bool:
-        """RETURNS (bool): Whether the tensors differ from those of the last `accept`."""
+        """RETURNS (bool): Whether the tensors differ from the tensors at the last `accept`."""
         return self._counts != _counts(tensors) or self._values != _values(self._sampled)
 
     def accept(self, tensors: list[Tensor]) -> None:
-        """Take a new version: the state that the tensors are in now.
+        """Record the current state of the tensors as a new version.
 
-        tensors (List[Tensor]): Parameters and buffers, each of any shape and type.
+        tensors (List[Tensor]): Parameters and buffers, of any shape and dtype.
         """
         self.version = next(_numbers)
         self._counts = _counts(tensors)
@@ -53,7 +54,7 @@ def _counts(tensors: list[Tensor]) -> list[tuple[int, int]]:
 
 
 def _sample(tensor: Tensor) -> Tensor:
-    """RETURNS (Tensor): A view of up to `N_SAMPLED` values, evenly over the memory."""
+    """RETURNS (Tensor): A view of up to `N_SAMPLED` values, evenly spaced in memory."""
     values = tensor.detach()
     size = values.untyped_storage().nbytes() // values.element_size() - values.storage_offset()
     n = min(N_SAMPLED, values.numel(), size)

@@ -1,21 +1,18 @@
-"""A bounded memory of word vectors, so that a word's characters are read once.
-
-Owns which words are kept and which make room. It does not know how a vector is
-computed; the token embedder asks for what is missing and empties the cache when
-its weights change.
-"""
+"""A bounded cache of word vectors, so that the characters of a word are encoded once."""
 
 from collections.abc import Callable, Sequence
 from threading import Lock
+from typing import Any
 
 import torch
 from torch import Tensor
 
 
 class WordCache:
-    """Vectors of the most recently used words.
+    """Vectors of the most recently used words. Copies start empty.
 
-    capacity (int): Words kept at the most. Half of them make room when it is full.
+    capacity (int): Words in the cache, at most. A full cache evicts the half that was used least
+        recently.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -24,7 +21,7 @@ class WordCache:
         self.misses = 0
         self._rows: dict[str, int] = {}
         self._vectors: Tensor | None = None
-        self._lock = Lock()  # a server may run one pipeline in several threads
+        self._lock = Lock()  # a server may call one pipeline from several threads
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -32,20 +29,21 @@ class WordCache:
     def __deepcopy__(self, memo: object) -> "WordCache":
         return WordCache(self.capacity)
 
-    def __reduce__(self):  # type: ignore[no-untyped-def]
+    def __reduce__(self) -> tuple[Any, ...]:
         return WordCache, (self.capacity,)
 
     def clear(self) -> None:
+        """Drop all vectors."""
         with self._lock:
             self._rows = {}
             self._vectors = None
             self.hits = self.misses = 0
 
     def get(self, words: Sequence[str], compute: Callable[[list[str]], Tensor]) -> Tensor:
-        """Vectors of distinct words.
+        """Return the vectors of words.
 
-        words (Sequence[str]): The words, each once.
-        compute (Callable): Gives the vectors [n, dim] of words not kept yet.
+        words (Sequence[str]): Distinct words.
+        compute (Callable): Computes the vectors [n, dim] of words that are not in the cache.
         RETURNS (Tensor): Vectors [n_words, dim], a copy.
         """
         with self._lock:
@@ -56,7 +54,7 @@ class WordCache:
         self.misses += len(missing)
         self.hits += len(words) - len(missing)
         if not words or len(words) > self.capacity // 2:
-            # nothing to keep, or too much beside what is there: leave the cache as it is
+            # so many words would evict most of the cache: bypass it
             return compute(list(words))
         if missing:
             self._add(missing, compute(missing), words)
@@ -65,7 +63,7 @@ class WordCache:
         return self._vectors.index_select(0, rows)
 
     def _touch(self, word: str) -> int:
-        # a dict keeps insertion order: re-inserting makes the word the latest
+        # a dict keeps insertion order: reinsertion marks the word as the most recent
         row = self._rows[word] = self._rows.pop(word)
         return row
 
@@ -85,21 +83,21 @@ class WordCache:
         self._rows.update(zip(words, range(used, needed)))
 
     def _make_writable(self) -> None:
-        """What was made in torch.inference_mode cannot be changed outside of it."""
+        """Replace an inference tensor, which cannot be changed outside of inference mode."""
         vectors = self._vectors
         if vectors is None or torch.is_inference_mode_enabled() or not vectors.is_inference():
             return
         self._vectors = vectors.clone()
 
     def _make_room(self, wanted: set[str]) -> None:
-        """Keep the later half, and what the caller is about to read."""
+        """Evict the least recently used half, except the words that the caller reads next."""
         assert self._vectors is not None
         words = list(self._rows)
         half = len(words) // 2
-        kept = [word for word in words[:half] if word in wanted] + words[half:]
-        rows = self._rows_tensor([self._rows[word] for word in kept])
-        self._vectors[: len(kept)] = self._vectors[rows]
-        self._rows = {word: row for row, word in enumerate(kept)}
+        retained = [word for word in words[:half] if word in wanted] + words[half:]
+        rows = self._rows_tensor([self._rows[word] for word in retained])
+        self._vectors[: len(retained)] = self._vectors[rows]
+        self._rows = {word: row for row, word in enumerate(retained)}
 
     def _rows_tensor(self, rows: list[int]) -> Tensor:
         assert self._vectors is not None

@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from ..bilm.batch import WordBatch
-from ..bilm.bilm import PRECISIONS, START_STATES, State
+from ..bilm.layers import State
+from ..bilm.run_settings import START_STATES, check_precision, check_start_state
 from ..files.paths import PathLike
 from ..runtime.devices import device_of_gpu_id
 from ..weights import load_bilm
@@ -50,15 +51,8 @@ class ElmoEmbedder:
         start_state: str = "warm",
         precision: str = "float32",
     ) -> None:
-        if start_state not in (*START_STATES, CARRY):
-            raise ValueError(
-                f"start_state is {start_state!r}; it must be one of "
-                f"{', '.join((*START_STATES, CARRY))}."
-            )
-        if precision not in PRECISIONS:
-            raise ValueError(
-                f"precision is {precision!r}; it must be one of {', '.join(PRECISIONS)}."
-            )
+        check_start_state(start_state, (*START_STATES, CARRY))
+        check_precision(precision)
         if weight_file is None and options_file is not None:
             raise ValueError(
                 f"options_file is {options_file}, but weight_file is missing. Give both or "

@@ -7,7 +7,8 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from ..bilm.bilm import BiLM, State
+from ..bilm.bilm import BiLM
+from ..bilm.layers import State
 from ..bilm.token_embedder import Spelling
 from ..files.paths import PathLike
 from ..files.tensor_file import TensorFile

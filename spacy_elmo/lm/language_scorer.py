@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from ..bilm.batch import WordBatch
-from ..bilm.bilm import MAX_TOKENS, PRECISIONS, START_STATES, WARM, State
+from ..bilm.bilm import MAX_TOKENS
+from ..bilm.packed_words import pack_words
+from ..bilm.run_settings import WARM, check_precision, check_start_state
 from ..files.paths import PathLike
-from ..lstm.packing import pack
 from ..runtime.devices import device_of_gpu_id
-from ..runtime.ragged import concatenated_ranges
+from ..runtime.ragged import elements_of
 from ..runtime.torch_scope import own_torch_settings
 from .language_model import LanguageModel
 from .vocab import SPECIAL
@@ -70,12 +71,8 @@ class LanguageScorer:
         start_state: str = WARM,
         precision: str = "float32",
     ) -> None:
-        for name, value, known in (
-            ("start_state", start_state, START_STATES),
-            ("precision", precision, tuple(PRECISIONS)),
-        ):
-            if value not in known:
-                raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(known)}.")
+        check_start_state(start_state)
+        check_precision(precision)
         device = device_of_gpu_id(gpu_id, "gpu_id", "Use -1 for the CPU.")
         self.model = LanguageModel.load(path)
         self.model.to(device)
@@ -106,7 +103,7 @@ class LanguageScorer:
         scores = np.empty((n_directions, ends[-1] if len(ends) else 0), dtype=np.float32)
         for selected, top, rows in self._run(batch, max_tokens):
             lengths = batch.lengths[selected]
-            where = concatenated_ranges(starts[selected], lengths + 1)
+            where = elements_of(batch.lengths + 1, selected)
             words = ids[batch.tokens_of(selected)]
             targets = (
                 np.insert(words, np.cumsum(lengths), vocab.end),
@@ -173,21 +170,16 @@ class LanguageScorer:
             order of the text.
         """
         model = self.model
-        table = model.word_table(words.words)
-        n_directions = model.bilm.options.n_directions
-        for selected in words.parts(max_tokens):
+        bilm, table = model.bilm, model.word_table(words.words)
+        n_directions = bilm.options.n_directions
+        for selected in words.chunks(max_tokens):
             lengths = words.lengths[selected]
-            packing = pack(words.ids[words.tokens_of(selected)], lengths)
-            x = model.look_up(table, packing.inputs[:n_directions].to(model.device))
-            state = _start(model, self.start_state, len(selected))
-            top, _ = model.outputs(x, packing.active, state, self.precision)
-            # the boundary word that a sentence starts with is read in the first step, whose rows
-            # are the sentences from the longest to the shortest
-            first_rows = np.argsort(packing.order.numpy())
-            forward, backward = packing.outputs.numpy()
-            forward = np.insert(forward, np.cumsum(lengths) - lengths, first_rows)
-            backward = np.insert(backward, np.cumsum(lengths), first_rows)
-            rows = torch.from_numpy(np.stack([forward, backward])).to(model.device)
+            packed = pack_words(words.ids[words.tokens_of(selected)], lengths)
+            x = model.look_up(table, packed.inputs[:n_directions].to(model.device))
+            state = bilm.start_state(self.start_state, len(selected))
+            top, _ = model.outputs(x, packed.packing.active, state, self.precision)
+            # a sentence of n words has n + 1 predictions, the first at step 0 in each direction
+            rows = torch.from_numpy(packed.packing.element_rows(lengths + 1)).to(model.device)
             yield selected, top, (rows[0], rows[1])
 
     def _target_log_probs(self, h: Tensor, targets: np.ndarray) -> np.ndarray:
@@ -208,12 +200,3 @@ def _not_finite(sentence: Sequence[str]) -> ValueError:
         f"The language model gives probabilities that are not finite (NaN or zero) for the "
         f"sentence {text!r:.200}. Its weights are damaged or its training diverged: load others."
     )
-
-
-def _start(model: LanguageModel, start_state: str, n_rows: int) -> State:
-    """Return the start state of `n_rows` sentences."""
-    zero = model.bilm.zero_state(n_rows)
-    if start_state != WARM:
-        return zero
-    h, c = model.bilm.start_h, model.bilm.start_c
-    return State(h.unsqueeze(2).expand_as(zero.h), c.unsqueeze(2).expand_as(zero.c))

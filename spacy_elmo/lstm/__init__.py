@@ -1,0 +1,1 @@
+"""The LSTM engine: layers with projection and clipping on packed sequences."""

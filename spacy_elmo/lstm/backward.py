@@ -1,28 +1,34 @@
-"""The LSTM layer's backward pass, written by hand.
+"""An autograd function for the LSTM layer with a hand-written backward pass.
 
-Autograd over the time loop would form each weight's gradient once per step. Here
-the loop only carries the gradient of the state back, and the weights' gradients
-are a few large products after it.
+Autograd through the loop over steps would compute a gradient of each weight at each step. Here
+the loop propagates only the gradient of the states, and a few large GEMMs after the loop compute
+the gradients of the weights.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .cell import Bounds, Tape
-from .matmul import BatchedGradients, BatchedProducts, PackedGradients, PackedProducts, part_of
-from .recurrence import run, run_back
+from .cell import Bounds, SavedActivations
+from .matmul import (
+    BatchedBackwardMatmul,
+    BatchedMatmul,
+    MkldnnBackwardMatmul,
+    MkldnnMatmul,
+    select_directions,
+)
+from .recurrence import run, run_backward
 
 
 class LSTMFunction(torch.autograd.Function):
     """`recurrence.run` with gradients for the inputs, the states and all weights.
 
-    All tensors have a direction axis. With `packed`, each direction is run by itself
-    with packed weights, else all of them together. What lies exactly on a bound counts
-    as clipped and passes no gradient.
+    All tensors have a leading direction axis. With `use_mkldnn`, the directions run one after
+    the other with packed weights, otherwise all at once. A value that equals its bound counts as
+    clipped and receives no gradient.
     """
 
     @staticmethod
@@ -38,71 +44,88 @@ class LSTMFunction(torch.autograd.Function):
         active: list[int],
         bounds: Bounds,
         dtype: torch.dtype,
-        packed: bool = False,
+        use_mkldnn: bool = False,
     ) -> tuple[Tensor, Tensor, Tensor]:
         weights = input_weight, state_weight, bias, projection
-        make_products = PackedProducts if packed else BatchedProducts
-        end_h, end_c = (s.clone(memory_format=torch.contiguous_format) for s in (h, c))
+        make_matmul = MkldnnMatmul if use_mkldnn else BatchedMatmul
+        end_h = h.clone(memory_format=torch.contiguous_format)
+        end_c = c.clone(memory_format=torch.contiguous_format)
         outputs = torch.empty_like(x, memory_format=torch.contiguous_format)
-        tapes: list[Tensor] = []
-        for part in _parts(len(bias), packed):
-            tape = Tape(
+        activations: list[Tensor] = []
+        for d in _direction_indices(len(bias), use_mkldnn):
+            saved = SavedActivations(
                 gates=c.new_empty(0),
-                cell=c.new_empty(*x[part].shape[:-1], c.shape[2]),
-                tanh_cell=c.new_empty(*x[part].shape[:-1], c.shape[2]),
+                cell=c.new_empty(*x[d].shape[:-1], c.shape[2]),
+                tanh_cell=c.new_empty(*x[d].shape[:-1], c.shape[2]),
             )
-            products = make_products(part_of(weights, part), dtype)
-            run(x[part], end_h[part], end_c[part], products, active, bounds, outputs[part], tape)
-            tapes.extend(vars(tape).values())
-        ctx.save_for_backward(x, h, c, outputs, *weights, *tapes)
-        ctx.settings = active, bounds, dtype, packed
+            run(
+                x[d],
+                end_h[d],
+                end_c[d],
+                matmul=make_matmul(select_directions(weights, d), dtype),
+                active=active,
+                bounds=bounds,
+                outputs=outputs[d],
+                saved=saved,
+            )
+            activations += [saved.gates, saved.cell, saved.tanh_cell]
+        ctx.save_for_backward(x, h, c, outputs, *weights, *activations)
+        ctx.settings = active, bounds, dtype, use_mkldnn
         return outputs, end_h, end_c
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, d_out: Tensor, d_h: Tensor, d_c: Tensor) -> Any:
-        x, h, c, outputs, *saved = ctx.saved_tensors
-        weights, tapes = tuple(saved[:4]), saved[4:]
-        active, bounds, dtype, packed = ctx.settings
-        make_gradients = PackedGradients if packed else BatchedGradients
-        d_h, d_c = (d.clone(memory_format=torch.contiguous_format) for d in (d_h, d_c))
+        x, h, c, outputs, *others = ctx.saved_tensors
+        weights, activations = tuple(others[:4]), others[4:]
+        active, bounds, dtype, use_mkldnn = ctx.settings
+        make_matmul = MkldnnBackwardMatmul if use_mkldnn else BatchedBackwardMatmul
+        d_h = d_h.clone(memory_format=torch.contiguous_format)
+        d_c = d_c.clone(memory_format=torch.contiguous_format)
         d_x, dim = torch.empty_like(x), x.shape[2]
         d_input_weight, d_state_weight, d_bias = (torch.empty_like(w) for w in weights[:3])
         d_projection = None if weights[3] is None else torch.empty_like(weights[3])
-        # what the gates were made of
-        joint = torch.cat([x, _before(outputs, h, active)], dim=2).to(dtype)
-        for n, part in enumerate(_parts(len(weights[2]), packed)):
-            tape = Tape(*tapes[3 * n : 3 * n + 3])
-            gradients = make_gradients(part_of(weights, part), dtype)
-            d_gates = torch.empty_like(tape.gates, dtype=dtype)
-            d_projected = torch.empty_like(outputs[part], dtype=dtype)
-            d_bias[part] = run_back(
-                (d_out[part], d_h[part], d_c[part]),
-                (d_gates, d_projected),
-                c[part],
-                outputs[part],
-                tape,
-                gradients,
-                active,
-                bounds,
+        # inputs and states, which the input and state weights multiply [D, R, 2P]
+        joint = torch.cat([x, _states_before(outputs, h, active)], dim=2).to(dtype)
+        for n, d in enumerate(_direction_indices(len(weights[2]), use_mkldnn)):
+            gates, cell, tanh_cell = activations[3 * n : 3 * n + 3]
+            matmul = make_matmul(select_directions(weights, d), dtype)
+            d_gates = torch.empty_like(gates, dtype=dtype)
+            d_projected = torch.empty_like(outputs[d], dtype=dtype)
+            d_bias[d] = run_backward(
+                d_out[d],
+                d_h[d],
+                d_c[d],
+                matmul=matmul,
+                active=active,
+                bounds=bounds,
+                start_cell=c[d],
+                outputs=outputs[d],
+                saved=SavedActivations(gates=gates, cell=cell, tanh_cell=tanh_cell),
+                d_gates=d_gates,
+                d_projected=d_projected,
             )
-            d_x[part] = gradients.inputs(d_gates)
-            d_joint = torch.matmul(d_gates.mT, joint[part])
-            d_input_weight[part], d_state_weight[part] = d_joint.split(dim, dim=-1)
+            d_x[d] = matmul.inputs(d_gates)
+            d_joint = torch.matmul(d_gates.mT, joint[d])
+            d_input_weight[d], d_state_weight[d] = d_joint[..., :dim], d_joint[..., dim:]
             if d_projection is not None:
-                o = tape.gates.split(c.shape[2], dim=-1)[2]
-                d_projection[part] = torch.matmul(d_projected.mT, (tape.tanh_cell * o).to(dtype))
+                o = gates.chunk(4, dim=-1)[2]
+                d_projection[d] = torch.matmul(d_projected.mT, (tanh_cell * o).to(dtype))
         d_weights = d_input_weight, d_state_weight, d_bias, d_projection
         return (d_x, d_h, d_c, *d_weights, None, None, None, None)
 
 
-def _parts(n_directions: int, packed: bool) -> Sequence[Any]:
-    """Indices of what is run at once: each direction, or all of them."""
-    return range(n_directions) if packed else [slice(None)]
+# positional arguments as for `LSTMFunction.forward`
+lstm_function: Callable[..., tuple[Tensor, Tensor, Tensor]] = LSTMFunction.apply
 
 
-def _before(outputs: Tensor, h: Tensor, active: list[int]) -> Tensor:
-    """The state that each row started from [D, R, P]."""
+def _direction_indices(n_directions: int, one_by_one: bool) -> Sequence[Any]:
+    """RETURNS (Sequence[Union[int, slice]]): Indices of the directions that run at once."""
+    return range(n_directions) if one_by_one else [slice(None)]
+
+
+def _states_before(outputs: Tensor, h: Tensor, active: list[int]) -> Tensor:
+    """RETURNS (Tensor): The state before each row's step [D, R, P]."""
     before = torch.empty_like(outputs)
     before[:, : active[0]] = h[:, : active[0]]
     row = 0

@@ -1,7 +1,8 @@
-"""The elementwise arithmetic of an LSTM step: gates, cell, clips, and the way back.
+"""Elementwise operations of an LSTM step, forward and backward, in PyTorch operators.
 
-Owns the formulas, on torch's operators. It works on one direction or on several side by
-side, on the rows of one step, and leaves the matrix products and the loop to others.
+They compute the gates, the memory cell and the clipped output of one step, for one direction or
+for several directions at once. Matrix products are in `matmul`, the loop over steps is in
+`recurrence`.
 """
 
 from dataclasses import dataclass
@@ -13,87 +14,116 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Bounds:
-    """Where the memory cell and the projected output are clipped, if they are."""
+    """Bounds at which values are clipped; None to not clip.
+
+    cell (Optional[float]): Bound of the memory cell.
+    output (Optional[float]): Bound of the projected output.
+    """
 
     cell: float | None
     output: float | None
 
 
 @dataclass
-class Tape:
-    """What the backward pass needs of the forward pass; R packed rows, or those of a step."""
+class SavedActivations:
+    """Activations of the forward pass that the backward pass needs, for R packed rows.
 
-    gates: Tensor  # [..., R, 4H] input, forget, output gate and candidate, after activation
-    cell: Tensor  # [..., R, H] after clipping
-    tanh_cell: Tensor  # [..., R, H]
+    gates (Tensor): Input, forget and output gate and candidate, after activation [..., R, 4H].
+    cell (Tensor): Memory cells after clipping [..., R, H].
+    tanh_cell (Tensor): tanh of the clipped cells [..., R, H].
+    """
 
-    def rows(self, rows: slice) -> "Tape":
-        return Tape(*(part[..., rows, :] for part in vars(self).values()))
+    gates: Tensor
+    cell: Tensor
+    tanh_cell: Tensor
+
+    def rows(self, rows: slice) -> "SavedActivations":
+        """RETURNS (SavedActivations): Views of some rows."""
+        return SavedActivations(
+            gates=self.gates[..., rows, :],
+            cell=self.cell[..., rows, :],
+            tanh_cell=self.tanh_cell[..., rows, :],
+        )
 
 
-class Arithmetic(Protocol):
-    """What a step does between the products, on n rows."""
+class CellOps(Protocol):
+    """Elementwise operations between the matrix products of a step, on n rows."""
 
-    def cell(self, sums: Tensor, cell: Tensor, tape: Tape | None) -> Tensor:
-        """Gates and cell; what lies on the tape is written.
+    def cell(self, sums: Tensor, cell: Tensor, saved: SavedActivations | None) -> Tensor:
+        """Compute the gates, update the cells and return the output before projection.
 
-        sums (Tensor): Sums for the gates [..., n, 4H], which may be overwritten.
-        cell (Tensor): Cells [..., n, H], which become those after the step.
-        RETURNS (Tensor): What is projected [..., n, H].
+        sums (Tensor): Gates before activation [..., n, 4H]; may be overwritten.
+        cell (Tensor): Cells [..., n, H], updated in place.
+        saved (Optional[SavedActivations]): Written for the backward pass; None at inference.
+        RETURNS (Tensor): Output before projection [..., n, H].
         """
 
     def output(self, projected: Tensor, state: Tensor, outputs: Tensor) -> None:
-        """Clip [..., n, P] and write it to the state and the outputs."""
+        """Clip the projected output [..., n, P] and write it to `state` and to `outputs`."""
 
-    def output_back(
+    def output_backward(
         self, d_state: Tensor, d_out: Tensor, outputs: Tensor, d_projected: Tensor
     ) -> None:
-        """From gradients of the state and the output [..., n, P] to that of what was clipped,
-        which is written."""
+        """Backward pass of `output`; all tensors are [..., n, P].
 
-    def cell_back(
-        self, d_y: Tensor, d_cell: Tensor, before: Tensor, tape: Tape, d_gates: Tensor
-    ) -> None:
-        """The way back of `cell`.
-
-        d_y (Tensor): Gradient of what is projected [..., n, H].
-        d_cell (Tensor): Of the cells after the step, becomes that of those before it.
-        before (Tensor): Cells before the step [..., n, H].
-        d_gates (Tensor): Written: gradient of the sums [..., n, 4H].
+        d_state (Tensor): Gradient of the state.
+        d_out (Tensor): Gradient of the outputs.
+        outputs (Tensor): Outputs of the forward pass.
+        d_projected (Tensor): Written: gradient of the projected output before clipping.
         """
 
-    def bias(self, d_gates: Tensor) -> Tensor:
-        """The gradient of the bias [..., 4H], when all steps are done, from what `cell_back`
-        has written."""
+    def cell_backward(
+        self,
+        d_y: Tensor,
+        d_cell: Tensor,
+        before: Tensor,
+        saved: SavedActivations,
+        d_gates: Tensor,
+    ) -> None:
+        """Backward pass of `cell`.
+
+        d_y (Tensor): Gradient of the output before projection [..., n, H].
+        d_cell (Tensor): Gradient of the cells after the step [..., n, H]; overwritten by the
+            gradient of the cells before the step.
+        before (Tensor): Cells before the step [..., n, H].
+        saved (SavedActivations): Activations of the step.
+        d_gates (Tensor): Written: gradient of the gates before activation [..., n, 4H].
+        """
+
+    def bias_gradient(self, d_gates: Tensor) -> Tensor:
+        """Return the gradient of the bias [..., 4H] after the last call of `cell_backward`.
+
+        d_gates (Tensor): Gradient of the gates before activation, all rows [..., R, 4H].
+        """
 
 
-class PlainArithmetic:
-    """By torch's operators.
+class TorchCellOps:
+    """`CellOps` in PyTorch operators.
 
-    bounds (Bounds): Where to clip.
+    bounds (Bounds): Bounds at which to clip.
     """
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        # the gates' gradient of one step, where the products have another type than the weights
+        # float32 gradient of one step's gates, if the matrix products have another dtype
         self.scratch: Tensor | None = None
         self.d_bias: Tensor | None = None
 
-    def cell(self, sums: Tensor, cell: Tensor, tape: Tape | None) -> Tensor:
+    def cell(self, sums: Tensor, cell: Tensor, saved: SavedActivations | None) -> Tensor:
         hidden = cell.shape[-1]
-        gates = sums if tape is None else tape.gates
+        gates = sums if saved is None else saved.gates
         if sums.dtype != cell.dtype:
-            gates = sums = sums.to(cell.dtype) if tape is None else gates.copy_(sums)
+            gates = sums = sums.to(cell.dtype) if saved is None else gates.copy_(sums)
         torch.sigmoid(sums[..., : 3 * hidden], out=gates[..., : 3 * hidden])
-        i, f, o, g = gates.split(hidden, dim=-1)
+        i, f, o, g = gates.chunk(4, dim=-1)
         tanh(sums[..., 3 * hidden :], g)
         cell.mul_(f).addcmul_(i, g)
         if self.bounds.cell is not None:
             cell.clamp_(-self.bounds.cell, self.bounds.cell)
-        if tape is None:
+        if saved is None:
             return tanh(cell, torch.empty_like(cell)) * o
-        tape.cell.copy_(cell)
-        return tanh(cell, tape.tanh_cell) * o
+        saved.cell.copy_(cell)
+        return tanh(cell, saved.tanh_cell) * o
 
     def output(self, projected: Tensor, state: Tensor, outputs: Tensor) -> None:
         projected = projected.to(state.dtype)
@@ -102,64 +132,69 @@ class PlainArithmetic:
         state.copy_(projected)
         outputs.copy_(projected)
 
-    def output_back(
+    def output_backward(
         self, d_state: Tensor, d_out: Tensor, outputs: Tensor, d_projected: Tensor
     ) -> None:
         d_y = d_state + d_out
         if self.bounds.output is not None:
-            _through_clip(d_y, outputs, self.bounds.output, out=d_y)
+            _clip_backward(d_y, outputs, self.bounds.output, out=d_y)
         d_projected.copy_(d_y)
 
-    def cell_back(
-        self, d_y: Tensor, d_cell: Tensor, before: Tensor, tape: Tape, d_gates: Tensor
+    def cell_backward(
+        self,
+        d_y: Tensor,
+        d_cell: Tensor,
+        before: Tensor,
+        saved: SavedActivations,
+        d_gates: Tensor,
     ) -> None:
         n, hidden = d_cell.shape[-2:]
-        i, f, o, g = tape.gates.split(hidden, dim=-1)
-        # [..., n, 4H] in the type of the weights
-        d = d_gates if d_gates.dtype == d_cell.dtype else self._scratch_rows(tape.gates, n)
-        d_i, d_f, d_o, d_g = d.split(hidden, dim=-1)
-        torch.mul(d_y, tape.tanh_cell, out=d_o)
-        d_cell += torch.ops.aten.tanh_backward(d_y * o, tape.tanh_cell)
+        i, f, o, g = saved.gates.chunk(4, dim=-1)
+        # [..., n, 4H] in the dtype of the weights
+        d = d_gates if d_gates.dtype == d_cell.dtype else self._scratch_rows(saved.gates, n)
+        d_i, d_f, d_o, d_g = d.chunk(4, dim=-1)
+        torch.mul(d_y, saved.tanh_cell, out=d_o)
+        d_cell += torch.ops.aten.tanh_backward(d_y * o, saved.tanh_cell)
         if self.bounds.cell is not None:
-            _through_clip(d_cell, tape.cell, self.bounds.cell, out=d_cell)
+            _clip_backward(d_cell, saved.cell, self.bounds.cell, out=d_cell)
         torch.mul(d_cell, g, out=d_i)
         torch.mul(d_cell, before, out=d_f)
         torch.mul(d_cell, i, out=d_g)
         d_cell *= f
-        d_sigmoids, sigmoids = d[..., : 3 * hidden], tape.gates[..., : 3 * hidden]
+        d_sigmoids, sigmoids = d[..., : 3 * hidden], saved.gates[..., : 3 * hidden]
         torch.ops.aten.sigmoid_backward.grad_input(d_sigmoids, sigmoids, grad_input=d_sigmoids)
         torch.ops.aten.tanh_backward.grad_input(d_g, g, grad_input=d_g)
-        of_step = d.sum(dim=-2)
-        self.d_bias = of_step if self.d_bias is None else self.d_bias.add_(of_step)
+        d_bias = d.sum(dim=-2)
+        self.d_bias = d_bias if self.d_bias is None else self.d_bias.add_(d_bias)
         if d is not d_gates:
             d_gates.copy_(d)
+
+    def bias_gradient(self, d_gates: Tensor) -> Tensor:
+        return d_gates.sum(dim=-2) if self.d_bias is None else self.d_bias
 
     def _scratch_rows(self, gates: Tensor, n: int) -> Tensor:
         if self.scratch is None or self.scratch.shape[-2] < n:
             self.scratch = torch.empty_like(gates)
         return self.scratch[..., :n, :]
 
-    def bias(self, d_gates: Tensor) -> Tensor:
-        return d_gates.sum(dim=-2) if self.d_bias is None else self.d_bias
 
+class SigmoidCellOps(TorchCellOps):
+    """`TorchCellOps` at inference, in half as many operations.
 
-class SigmoidArithmetic(PlainArithmetic):
-    """As `PlainArithmetic` where there is no tape, in half as many operations.
-
-    As tanh x = 2 sigmoid(2x) - 1, all gates are one sigmoid where the sums for the candidate g
-    come twice as large. Cells are held twice as large as well, and what is returned is half of
-    the output, for a projection that is twice as large:
+    Because tanh x = 2 sigmoid(2x) - 1, one sigmoid computes all gates if the sums of the
+    candidate g are doubled. The cells are doubled as well. The returned output is halved, for a
+    projection whose weights are doubled:
 
         2c' = f 2c + 4i sigmoid(2g) - 2i
         o tanh(c') / 2 = o (sigmoid(2c') - 1/2)
 
-    To double and to halve is exact. `products.doubled` are the weights for it.
+    Doubling and halving are exact in floating point. `matmul.double_weights` prepares the weights.
     """
 
-    def cell(self, sums: Tensor, cell: Tensor, tape: Tape | None) -> Tensor:
-        assert tape is None
+    def cell(self, sums: Tensor, cell: Tensor, saved: SavedActivations | None) -> Tensor:
+        assert saved is None
         gates = sums.to(cell.dtype).sigmoid_()
-        i, f, o, g = gates.split(cell.shape[-1], dim=-1)
+        i, f, o, g = gates.chunk(4, dim=-1)
         cell.mul_(f).addcmul_(i, g, value=4).sub_(i, alpha=2)
         if self.bounds.cell is not None:
             cell.clamp_(-2 * self.bounds.cell, 2 * self.bounds.cell)
@@ -167,13 +202,15 @@ class SigmoidArithmetic(PlainArithmetic):
 
 
 def tanh(x: Tensor, out: Tensor) -> Tensor:
-    """tanh x = 2 sigmoid(2x) - 1, to 1e-7. On the CPU torch computes the sigmoid
-    several times as fast as the tanh."""
+    """Compute tanh x = 2 sigmoid(2x) - 1, exact to 1e-7.
+
+    On the CPU, PyTorch computes the sigmoid several times as fast as tanh.
+    """
     if x.is_cuda:
         return torch.tanh(x, out=out)
     return torch.mul(x, 2, out=out).sigmoid_().mul_(2).sub_(1)
 
 
-def _through_clip(gradient: Tensor, clipped: Tensor, bound: float, out: Tensor) -> None:
-    """Write the gradient where a clipped value lies within its bound, else zero."""
+def _clip_backward(gradient: Tensor, clipped: Tensor, bound: float, out: Tensor) -> None:
+    """Write the gradient where the clipped value lies within its bound, and 0 elsewhere."""
     torch.ops.aten.hardtanh_backward.grad_input(gradient, clipped, -bound, bound, grad_input=out)

@@ -1,9 +1,9 @@
-"""Steps of an LSTM layer on a GPU, recorded as CUDA graphs and played again.
+"""Steps of an LSTM layer on a GPU, captured and replayed as CUDA graphs.
 
-A step is a handful of small operations, and for few rows the GPU is done with them before its
-host has launched the next. Some steps at a time are recorded for a number of rows and then
-launched as a whole. Rows and steps of a batch are filled up to what is recorded: the sentences
-that are there do not see it.
+A step launches a few small kernels. With few rows, the GPU finishes them before the host has
+launched the next ones. A CUDA graph of `STEPS_PER_GRAPH` steps is therefore captured for each of
+a few row counts, and launched as a whole. The rows and steps of a batch are padded to the captured
+sizes. Padding does not change the results of the sequences.
 """
 
 import warnings
@@ -17,76 +17,76 @@ import torch
 from torch import Tensor
 
 from .cell import Bounds
-from .matmul import Products
+from .matmul import Matmul
 from .recurrence import run
 
-N_STEPS = 4  # of a recording
-# What the gates of a recording may take. More rows keep a GPU busy without one; fewer do where
-# it multiplies float32 as it is, many times slower.
-GATE_BYTES, GATE_BYTES_OF_FLOAT32 = 2**27, 2**25
-SMALL = 64  # up to here a product takes as long for any number of rows
-# before a recording: libraries prepare themselves at the first calls
-N_REHEARSALS = 3
+STEPS_PER_GRAPH = 4
+# Memory for the gates of a graph. More rows keep a GPU busy without a graph. Float32 without
+# TF32 is many times slower, so fewer rows keep the GPU busy.
+GATE_BYTES, FLOAT32_GATE_BYTES = 2**27, 2**25
+SMALL_ROWS = 64  # up to here, a GEMM takes equally long for any number of rows
+N_WARMUP = 3  # calls before the capture, in which libraries initialize themselves
+
+# PyTorch captures one graph at a time in a process
+_capturing = RLock()
 
 
-# torch records one graph at a time in a process
-_recording = RLock()
-
-
-def record(
+def capture(
     run: Callable[[], object],
     device: torch.device,
-    n_rehearsals: int = N_REHEARSALS,
+    n_warmup: int = N_WARMUP,
     pool: Any = None,
 ) -> Callable[[], None]:
-    """Record what a function does on a GPU.
+    """Capture the GPU work of a function in a CUDA graph.
 
-    n_rehearsals (int): Calls before that of the recording.
-    pool (Any): Where the recording has its memory, by `torch.cuda.graph_pool_handle`; None for
-        a place of its own.
-    RETURNS (Callable[[], None]): Does it again, in the same memory, without the function. The
-        tensors from before that it reads and writes must be kept for as long.
+    run (Callable[[], object]): The function.
+    device (torch.device): The GPU.
+    n_warmup (int): Calls before the call that is captured.
+    pool (Any): Memory pool from `torch.cuda.graph_pool_handle`; None for a private pool.
+    RETURNS (Callable[[], None]): Replays the work in the same memory without calling `run`. The
+        caller must keep the tensors that `run` reads and writes alive.
     """
-    with _recording, torch.cuda.device(device):
+    with _capturing, torch.cuda.device(device):
         stream, current = _stream(device), torch.cuda.current_stream()
         stream.wait_stream(current)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.stream(stream):
-                for _ in range(n_rehearsals):
+                for _ in range(n_warmup):
                     run()
             current.wait_stream(stream)
-            # other threads may go on with what they do on the GPU
+            # thread_local: other threads may continue to use the GPU
             with torch.cuda.graph(
                 graph, pool=pool, stream=stream, capture_error_mode="thread_local"
             ):
                 run()
         finally:
-            torch.cuda.set_stream(current)  # where it failed, torch does not go back
+            torch.cuda.set_stream(current)  # PyTorch does not restore it after an error
     return graph.replay
 
 
 @cache
 def _stream(device: torch.device) -> torch.cuda.Stream:
-    """One of its own for each device: torch's own for recordings is on the first one used."""
-    return torch.cuda.Stream(device)
+    """A stream for each device: PyTorch's own capture stream is on the first device used."""
+    make_stream: Callable[[torch.device], torch.cuda.Stream] = torch.cuda.Stream
+    return make_stream(device)
 
 
-def can_record(device: torch.device) -> bool:
-    """RETURNS (bool): Whether steps can be recorded and played now, on a device."""
+def can_capture(device: torch.device) -> bool:
+    """RETURNS (bool): Whether steps can be captured and replayed on a device at this moment."""
     if device.type != "cuda" or torch.cuda.is_current_stream_capturing():
         return False
-    # what is recorded has one place for its states: work on other streams would be in its way
+    # all graphs share one buffer for their states, which another stream could overwrite
     on_default = torch.cuda.current_stream(device) == torch.cuda.default_stream(device)
     return on_default and graphs_work(device)
 
 
 @cache
 def graphs_work(device: torch.device) -> bool:
-    """RETURNS (bool): Whether a device records without doing, and plays what was recorded."""
+    """RETURNS (bool): Whether a capture only records the work, and a replay runs it."""
     x = torch.zeros(1, dtype=torch.float32, device=device)
     try:
-        replay = record(lambda: x.add_(1), device, n_rehearsals=0)
+        replay = capture(lambda: x.add_(1), device, n_warmup=0)
     except RuntimeError:
         return False
     before = float(x)
@@ -95,136 +95,178 @@ def graphs_work(device: torch.device) -> bool:
 
 
 def max_rows(n_directions: int, hidden_dim: int, dtype: torch.dtype) -> int:
-    """RETURNS (int): Most rows of a step that are recorded for, a power of two."""
+    """Return the largest number of rows of a captured step, a power of two.
+
+    n_directions (int): Directions of the layer.
+    hidden_dim (int): Width H of the cell.
+    dtype (torch.dtype): Dtype of the matrix products.
+    RETURNS (int): The number of rows.
+    """
     slow = dtype == torch.float32 and torch.backends.cuda.matmul.fp32_precision != "tf32"
-    n_bytes = GATE_BYTES_OF_FLOAT32 if slow else GATE_BYTES
-    row = n_directions * N_STEPS * 4 * hidden_dim * dtype.itemsize
+    n_bytes = FLOAT32_GATE_BYTES if slow else GATE_BYTES
+    row = n_directions * STEPS_PER_GRAPH * 4 * hidden_dim * dtype.itemsize
     return int(2 ** np.floor(np.log2(max(1, n_bytes // row))))
 
 
 def round_up(n_rows: np.ndarray) -> np.ndarray:
-    """RETURNS (ndarray): Numbers of rows that are recorded for: powers of two, and from
-    `SMALL` on three between two of these."""
-    exponent = np.ceil(np.log2(n_rows)).astype(np.int64)
-    step = 2 ** np.where(n_rows <= SMALL, exponent, np.maximum(exponent - 3, 0))
-    return -(-n_rows // step) * step
+    """Round numbers of rows up to captured sizes.
 
-
-def widen(active: np.ndarray, most: int) -> np.ndarray:
-    """Fill the steps of a batch up to what is recorded.
-
-    active (ndarray): Rows of each step, descending.
-    most (int): Of a step with more rows nothing is recorded.
-    RETURNS (ndarray): No fewer rows and steps: from the first step with at most so many rows
-        on, `N_STEPS` steps at a time have the same number.
+    n_rows (ndarray): Numbers of rows, int64.
+    RETURNS (ndarray): Powers of two, and above `SMALL_ROWS` also three sizes between two
+        successive powers, int64.
     """
-    first = int(np.searchsorted(-active, -most))
-    rest = active[first::N_STEPS]
-    return np.concatenate([active[:first], np.repeat(round_up(rest), N_STEPS)])
+    exponent = np.ceil(np.log2(n_rows)).astype(np.int64)
+    step = 2 ** np.where(n_rows <= SMALL_ROWS, exponent, np.maximum(exponent - 3, 0))
+    rounded: np.ndarray = -(-n_rows // step) * step
+    return rounded
 
 
-def stretches(active: list[int], most: int) -> Iterator[tuple[bool, list[int]]]:
-    """Divide steps by whether they are recorded.
+def pad_steps(active: np.ndarray, max_rows: int) -> np.ndarray:
+    """Pad the steps of a batch to captured sizes.
+
+    active (ndarray): Rows of each step, descending, int64 [n_steps].
+    max_rows (int): Steps with more rows are not captured and not padded.
+    RETURNS (ndarray): At least as many rows and steps, int64. From the first step with at most
+        `max_rows` rows on, each group of `STEPS_PER_GRAPH` steps has one number of rows.
+    """
+    first = int(np.searchsorted(-active, -max_rows))
+    rest = active[first::STEPS_PER_GRAPH]
+    return np.concatenate([active[:first], np.repeat(round_up(rest), STEPS_PER_GRAPH)])
+
+
+def group_steps(active: list[int], max_rows: int) -> Iterator[tuple[bool, list[int]]]:
+    """Group consecutive steps by whether they are replayed from CUDA graphs.
 
     active (List[int]): Rows of each step, descending.
-    most (int): Of a step with more rows nothing is recorded.
-    YIELDS (Tuple[bool, List[int]]): Whether the next steps are, and their rows; of recorded
-        steps, `N_STEPS` at a time have the same number.
+    max_rows (int): Steps with more rows are not captured.
+    YIELDS (Tuple[bool, List[int]]): Whether the steps are replayed, and the rows of each step.
+        Replayed steps come in groups of `STEPS_PER_GRAPH` with the same number of rows.
     """
     sizes = round_up(np.array(active, dtype=np.int64)).tolist() if active else []
-    start, recorded = 0, False
+    start, replayed = 0, False
     step = 0
     while step < len(active):
         n = active[step]
-        whole = step + N_STEPS <= len(active) and active[step + N_STEPS - 1] == n
-        fits = whole and n <= most and n == sizes[step]
-        if fits != recorded:
+        next_graph = step + STEPS_PER_GRAPH
+        fills_graph = next_graph <= len(active) and active[next_graph - 1] == n
+        fits = fills_graph and n <= max_rows and n == sizes[step]
+        if fits != replayed:
             if step > start:
-                yield recorded, active[start:step]
-            start, recorded = step, fits
-        step += N_STEPS if fits else 1
+                yield replayed, active[start:step]
+            start, replayed = step, fits
+        step = next_graph if fits else step + 1
     if step > start:
-        yield recorded, active[start:step]
+        yield replayed, active[start:step]
 
 
-class RecordedSteps:
-    """Steps of a layer, each number of rows recorded when it is first met.
+class GraphedSteps:
+    """Steps of a layer as CUDA graphs. The graph of a row count is captured at its first use.
 
-    products (Products): The weights, of all directions.
-    bounds (Bounds): Where to clip.
-    h, c (Tensor): States as they are given later, [D, n, P] and [D, n, H], for their sizes.
-    most (int): Rows of a step at the most, by `max_rows`.
+    matmul (Matmul): The weights of all directions.
+    bounds (Bounds): Bounds at which to clip.
+    h, c (Tensor): Example states [D, n, P] and [D, n, H], for their widths, dtype and device.
+    max_rows (int): Largest number of rows of a captured step, from `max_rows`.
     """
 
-    def __init__(self, products: Products, bounds: Bounds, h: Tensor, c: Tensor, most: int) -> None:
-        self.products, self.bounds, self.most = products, bounds, most
+    def __init__(
+        self, matmul: Matmul, bounds: Bounds, *, h: Tensor, c: Tensor, max_rows: int
+    ) -> None:
+        self.matmul, self.bounds = matmul, bounds
         n_directions, _, dim = h.shape
-        # also written outside of inference_mode
+        # normal tensors, which can also be written outside of inference mode
         with torch.inference_mode(False):
-            self.h, self.c = (
-                torch.zeros(n_directions, most, state.shape[2], dtype=h.dtype, device=h.device)
-                for state in (h, c)
-            )
-            self.x, self.outputs = (h.new_zeros(n_directions, N_STEPS * most, dim) for _ in "xy")
+            self.h = h.new_zeros(n_directions, max_rows, dim)
+            self.c = c.new_zeros(n_directions, max_rows, c.shape[2], dtype=h.dtype)
+            self.x = h.new_zeros(n_directions, STEPS_PER_GRAPH * max_rows, dim)
+            self.outputs = h.new_zeros(n_directions, STEPS_PER_GRAPH * max_rows, dim)
         self.replays: dict[int, Callable[[], None]] = {}
         self.pool: Any = None
-        self._lock = Lock()  # a server may run one pipeline in several threads
+        self._lock = Lock()  # a server may call one pipeline from several threads
 
     def __call__(
         self,
         x: Tensor,
         h: Tensor,
         c: Tensor,
-        parts: Sequence[tuple[bool, list[int]]],
+        *,
+        groups: Sequence[tuple[bool, list[int]]],
         outputs: Tensor,
     ) -> None:
-        """As `recurrence.run`, with the steps as `stretches` divides them."""
+        """Run the steps of a packed batch, like `recurrence.run`.
+
+        x (Tensor): Inputs [D, R, P].
+        h, c (Tensor): States before the first step; overwritten by the last states.
+        groups (Sequence[Tuple[bool, List[int]]]): The steps, from `group_steps`.
+        outputs (Tensor): Written: outputs [D, R, P].
+        """
         with self._lock:
-            # before states lie where recordings read and write
-            can_play = self._prepare({n for recorded, ns in parts if recorded for n in ns})
+            # capture first: a capture overwrites the buffers
+            captured = self._capture_all({n for replayed, ns in groups if replayed for n in ns})
             row = 0
-            for recorded, steps in parts:
+            for replayed, steps in groups:
                 rows = slice(row, row + sum(steps))
                 row = rows.stop
-                if recorded and can_play:
+                if replayed and captured:
                     n = steps[0]
-                    self._play(x[:, rows], h[:, :n], c[:, :n], steps, outputs[:, rows])
+                    self._replay(
+                        x[:, rows], h[:, :n], c[:, :n], steps=steps, outputs=outputs[:, rows]
+                    )
                 else:
-                    run(x[:, rows], h, c, self.products, steps, self.bounds, outputs[:, rows])
+                    run(
+                        x[:, rows],
+                        h,
+                        c,
+                        matmul=self.matmul,
+                        active=steps,
+                        bounds=self.bounds,
+                        outputs=outputs[:, rows],
+                    )
 
-    def _prepare(self, sizes: set[int]) -> bool:
-        """RETURNS (bool): Whether there are recordings for all these numbers of rows."""
+    def _capture_all(self, sizes: set[int]) -> bool:
+        """RETURNS (bool): Whether there is a graph for each of these numbers of rows."""
         try:
             for n in sizes - set(self.replays):
-                self.replays[n] = self._record(n)
+                self.replays[n] = self._capture(n)
         except RuntimeError as error:
             warnings.warn(
-                f"The steps of the biLM could not be recorded ({error}): they are launched one "
-                f"by one, which is slower.",
+                f"The LSTM steps could not be captured as CUDA graphs ({error}): their kernels "
+                f"are launched one by one, which is slower.",
                 stacklevel=2,
             )
             return False
         return True
 
-    def _play(self, x: Tensor, h: Tensor, c: Tensor, steps: list[int], outputs: Tensor) -> None:
+    def _capture(self, n_rows: int) -> Callable[[], None]:
+        if self.pool is None:
+            # replays never overlap, and no graph uses memory of the pool between replays
+            self.pool = torch.cuda.graph_pool_handle()
+        return capture(lambda: self._run(n_rows), self.h.device, pool=self.pool)
+
+    def _run(self, n_rows: int) -> None:
+        """Run the steps of one graph on the buffers."""
+        rows = slice(STEPS_PER_GRAPH * n_rows)
+        run(
+            self.x[:, rows],
+            self.h[:, :n_rows],
+            self.c[:, :n_rows],
+            matmul=self.matmul,
+            active=[n_rows] * STEPS_PER_GRAPH,
+            bounds=self.bounds,
+            outputs=self.outputs[:, rows],
+        )
+
+    def _replay(
+        self, x: Tensor, h: Tensor, c: Tensor, *, steps: list[int], outputs: Tensor
+    ) -> None:
         n_rows = steps[0]
         self.h[:, :n_rows].copy_(h)
         self.c[:, :n_rows].copy_(c)
-        sizes = [n * N_STEPS for n in steps[::N_STEPS]]
-        for n, given, wanted in zip(sizes, x.split(sizes, dim=1), outputs.split(sizes, dim=1)):
-            self.x[:, :n].copy_(given)
-            self.replays[n // N_STEPS]()
-            wanted.copy_(self.outputs[:, :n])
+        sizes = [n * STEPS_PER_GRAPH for n in steps[::STEPS_PER_GRAPH]]
+        graph_inputs = x.split_with_sizes(sizes, dim=1)
+        graph_outputs = outputs.split_with_sizes(sizes, dim=1)
+        for n, graph_x, graph_out in zip(sizes, graph_inputs, graph_outputs):
+            self.x[:, :n].copy_(graph_x)
+            self.replays[n // STEPS_PER_GRAPH]()
+            graph_out.copy_(self.outputs[:, :n])
         h.copy_(self.h[:, :n_rows])
         c.copy_(self.c[:, :n_rows])
-
-    def _record(self, n_rows: int) -> Callable[[], None]:
-        if self.pool is None:
-            # all play one after the other and leave nothing there that another needs
-            self.pool = torch.cuda.graph_pool_handle()
-        return record(lambda: self._run(n_rows), self.h.device, pool=self.pool)
-
-    def _run(self, n_rows: int) -> None:
-        rows, state = slice(N_STEPS * n_rows), slice(n_rows)
-        parts = self.x[:, rows], self.h[:, state], self.c[:, state]
-        run(*parts, self.products, [n_rows] * N_STEPS, self.bounds, self.outputs[:, rows])

@@ -1,10 +1,10 @@
-"""The matrix products of an LSTM layer in integers of 8 bits, forward on a CPU.
+"""Matrix products of an LSTM layer with int8 weights and activations, for inference on a CPU.
 
-Owns how numbers are rounded: each row of a weight and each row that is multiplied has a scale
-of its own, its largest magnitude / 127. Sums of integers are exact, so that here, too, the
-vectors of a sentence do not depend on those beside it. The operators of oneDNN are private to
-torch and need a processor with instructions for such products (VNNI, AMX): they are tried out,
-and without them the same integers are multiplied in float32.
+Quantization is symmetric and dynamic: each row of a weight and each row of activations has its
+own scale, its largest magnitude / 127. Integer sums are exact, so the vectors of a sequence do
+not depend on the rest of the batch. The oneDNN operators are private to PyTorch and need a
+processor with int8 dot products (VNNI, AMX). They are probed, and without them the same integers
+are multiplied in float32.
 """
 
 import warnings
@@ -16,51 +16,49 @@ from torch import Tensor
 from .matmul import TYPICAL_ROWS, Weights, pad_rows
 
 LARGEST = 127
-# the operators are fast for rows without a sign alone
-ZERO_POINT = 128
-TINY = 1e-30  # a row of zeros has a scale, too
+ZERO_POINT = 128  # the operators are fast for unsigned activations only
+TINY = 1e-30  # bounds the scale of a row of zeros
 
 
-class Int8Products:
-    """One direction. Results have the type of the weights.
+class Int8Matmul:
+    """One direction. Results have the dtype of the weights.
 
     weights (Weights): Without a direction axis.
-    doubled (bool): Whether the weights are those for `SigmoidArithmetic`.
+    doubled (bool): Whether the weights are doubled for `SigmoidCellOps`.
     """
 
     def __init__(self, weights: Weights, doubled: bool = False) -> None:
         input_weight, state_weight, bias, projection = weights
         self.doubled = doubled
-        self.input_weight, self.state_weight = (
-            RoundedWeight(input_weight),
-            RoundedWeight(state_weight),
-        )
+        self.input_weight = QuantizedWeight(input_weight)
+        self.state_weight = QuantizedWeight(state_weight)
         self.bias = bias
         self.projects = projection is not None
-        self.projection = None if projection is None else RoundedWeight(projection)
+        self.projection = None if projection is None else QuantizedWeight(projection)
 
     def inputs(self, x: Tensor) -> Tensor:
-        product, scales = self.input_weight.times(x)
+        product, scales = self.input_weight.matmul(x)
         return torch.addcmul(self.bias, product, scales)
 
     def add_state(self, sums: Tensor, h: Tensor) -> Tensor:
-        return sums.addcmul_(*self.state_weight.times(h))
+        product, scales = self.state_weight.matmul(h)
+        return sums.addcmul_(product, scales)
 
     def project(self, out: Tensor) -> Tensor:
         if self.projection is None:
             return out
-        product, scales = self.projection.times(out)
+        product, scales = self.projection.matmul(out)
         return product.mul_(scales)
 
 
-class RoundedWeight:
-    """A weight in integers.
+class QuantizedWeight:
+    """A weight in int8 with one scale for each row.
 
     weight (Tensor): [n, m].
     """
 
     def __init__(self, weight: Tensor) -> None:
-        rounded, scales = _round(weight)
+        rounded, scales = _quantize(weight)
         self.scales = scales.flatten()
         self.zeros = torch.zeros(len(weight), dtype=torch.int64, device="cpu")
         self.packed: Tensor | None = None
@@ -69,27 +67,28 @@ class RoundedWeight:
         else:
             self.rounded = rounded.to(weight.dtype)
 
-    def times(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """RETURNS (Tuple[Tensor, Tensor]): What of rows [r, m] becomes x W^T [r, n] when it is
-        multiplied with the second, a scale for each row [r, 1]."""
-        rounded, scales = _round(x)
+    def matmul(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Multiply rows by the transposed weight.
+
+        x (Tensor): Rows [r, m].
+        RETURNS (Tuple[Tensor, Tensor]): Products [r, n] and scales [r, 1], whose product is
+            x W^T. The caller multiplies by the scales in the next elementwise operation.
+        """
+        rounded, scales = _quantize(x)
         if self.packed is None:
             product = torch.nn.functional.linear(rounded.to(x.dtype), self.rounded)
             return product.mul_(self.scales), scales
         return _linear(rounded, self.packed, self.scales, self.zeros), scales
 
 
-def _round(x: Tensor) -> tuple[Tensor, Tensor]:
-    """RETURNS (Tuple[Tensor, Tensor]): Whole numbers from -127 to 127, int8, and what each row
-    of them is to be multiplied with."""
-    scales = x.abs().amax(dim=-1, keepdim=True).clamp_(min=TINY).div_(LARGEST)
-    return torch.mul(x, scales.reciprocal()).round_().to(torch.int8), scales
-
-
 @cache
 def int8_works() -> bool:
-    """RETURNS (bool): Whether torch multiplies integers of 8 bits here, and exactly: some
-    processors add products of pairs in 16 bits, which do not hold the largest."""
+    """Probe the private oneDNN operators.
+
+    Some processors add the products of pairs in 16 bits, which overflows for large values.
+
+    RETURNS (bool): Whether PyTorch multiplies int8 matrices exactly on this machine.
+    """
     generator = torch.Generator("cpu").manual_seed(0)
     x, weight = (
         torch.randint(
@@ -110,14 +109,24 @@ def int8_works() -> bool:
 
 @cache
 def warn_of_slow_int8() -> None:
-    """Say once that integers are multiplied in float32 here."""
+    """Warn once if int8 matrices are multiplied in float32 on this machine."""
     if not int8_works():
         warnings.warn(
-            "The precision is int8, for which this processor or this build of torch has no "
-            "products: they are made in float32, with no gain. Set precision to float32, or to "
-            "bfloat16 where the processor has instructions for that.",
+            "The precision is int8, but this processor or this build of PyTorch has no int8 "
+            "matrix products: they are computed in float32, without a speedup. Set precision to "
+            "float32, or to bfloat16 if the processor has bfloat16 instructions.",
             stacklevel=2,
         )
+
+
+def _quantize(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Round each row to integers from -127 to 127.
+
+    x (Tensor): [n, m].
+    RETURNS (Tuple[Tensor, Tensor]): Integers, int8 [n, m], and the scale of each row [n, 1].
+    """
+    scales = x.abs().amax(dim=-1, keepdim=True).clamp_(min=TINY).div_(LARGEST)
+    return torch.mul(x, scales.reciprocal()).round_().to(torch.int8), scales
 
 
 def _pack(rounded: Tensor) -> Tensor:
@@ -126,10 +135,21 @@ def _pack(rounded: Tensor) -> Tensor:
 
 
 def _linear(rounded: Tensor, packed: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
-    # + 128 of a signed byte turns its first bit
+    # flipping the sign bit of a signed byte adds 128
     unsigned = rounded.view(torch.uint8).bitwise_xor(ZERO_POINT)
-    of_x, of_weight, of_output = (1.0, ZERO_POINT), (packed, scales, zeros), (1.0, 0, torch.float32)
     product: Tensor = torch.ops.onednn.qlinear_pointwise(
-        pad_rows(unsigned), *of_x, *of_weight, None, *of_output, "none", [], ""
+        pad_rows(unsigned),
+        1.0,  # scale of the activations, applied by the caller
+        ZERO_POINT,  # zero point of the activations
+        packed,
+        scales,  # scales of the weight
+        zeros,  # zero points of the weight
+        None,  # bias
+        1.0,  # scale of the output
+        0,  # zero point of the output
+        torch.float32,  # dtype of the output
+        "none",  # fused operation
+        [],  # arguments of the fused operation
+        "",  # algorithm of the fused operation
     )
     return product[: len(rounded)]

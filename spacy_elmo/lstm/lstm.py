@@ -1,8 +1,8 @@
-"""One layer of the biLM: an LSTM with projection and clipping, both directions.
+"""An LSTM layer with projection and clipping, in one or both directions, on packed rows.
 
-Owns the parameters and the choice of how to run them: with gradients, recorded, or with
-packed weights. It works on packed rows (see `packing`) and knows nothing of words or
-of other layers.
+The layer chooses how it runs. With gradients it calls `backward.lstm_function`. At inference it
+replays CUDA graphs on a GPU, and multiplies by packed or quantized weights on a CPU. See `packing`
+for the layout of the rows.
 """
 
 from typing import Any
@@ -10,51 +10,54 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .backward import LSTMFunction
+from .backward import lstm_function
 from .cell import Bounds
-from .cuda_graphs import RecordedSteps, can_record, max_rows, stretches
-from .int8 import Int8Products
+from .cuda_graphs import GraphedSteps, can_capture, group_steps, max_rows
+from .int8 import Int8Matmul
 from .matmul import (
-    BatchedProducts,
-    LoneProducts,
-    PackedProducts,
-    Products,
+    BatchedMatmul,
+    Matmul,
+    MkldnnMatmul,
+    SingleSequenceMatmul,
     Weights,
-    doubled,
-    packing_works,
-    part_of,
+    double_weights,
+    mkldnn_works,
+    select_directions,
 )
 from .recurrence import run
 
-PartProducts = list[tuple[int | slice, Products]]
-"""Products of a direction, or of all."""
+DirectionMatmuls = list[tuple[int | slice, Matmul]]
+"""Indices of the direction axis, each with the matrix products of these directions."""
 
-# A lone sentence reads the weights of a step once, so packing is of no use to it, and its time
-# goes into calls of operators: both directions share them, while their weights of a step stay in
-# the processor's cache together.
-LONE_BYTES = 2**24
+# A single sequence reads the weights once per step, so packed weights bring nothing, and operator
+# calls take most of the time. Both directions then share their calls, as long as the weights of a
+# step of both fit into the processor's cache.
+SINGLE_SEQUENCE_BYTES = 2**24
 
 
 class LSTMLayer(nn.Module):
-    """Both directions of an LSTM layer with projection.
+    """All directions of an LSTM layer with projection.
 
-    Per step, with h and c the state before it (Sak et al. 2014):
+    For each step, with h and c the states before it:
 
-        i, f, o = sigmoid(W x + U h + b)  (the forget gate's bias 1 higher)
+        i, f, o = sigmoid(W x + U h + b)  (1 is added to the bias of f)
         g = tanh(W x + U h + b)
         c = clip(f * c + i * g, cell_clip)
         h = clip(V (o * tanh(c)), proj_clip)
 
-    Rows of the weights stand in the order i, f, o, g. The stored bias is without
-    the 1 of the forget gate, as in the original weight files.
+    The rows of the weights are in the order i, f, o, g. The stored bias is without the 1 of the
+    forget gate, as in the original weight files.
 
     n_directions (int): Directions D, 1 or 2.
     dim (int): Width P of inputs and outputs.
     hidden_dim (int): Width H of the cell.
-    projects (bool): Whether there is V; without it, H must be P.
-    bounds (Bounds): Where to clip.
-    records (bool): Whether a GPU runs it from recordings, where no gradient is wanted: for
-        weights that are used many times as they are.
+    projects (bool): Whether there is a projection V; without it, H must equal P.
+    bounds (Bounds): Bounds at which to clip.
+    use_cuda_graphs (bool): Whether to replay CUDA graphs on a GPU while the weights are frozen.
+        For weights that rarely change.
+    REFERENCE: Sak et al. 2014, "Long short-term memory based recurrent neural network
+        architectures for large vocabulary speech recognition" (LSTMP, here without peephole
+        connections); Jozefowicz et al. 2015 for the bias of the forget gate.
     """
 
     def __init__(
@@ -62,24 +65,26 @@ class LSTMLayer(nn.Module):
         n_directions: int,
         dim: int,
         hidden_dim: int,
+        *,
         projects: bool,
         bounds: Bounds,
-        records: bool = False,
+        use_cuda_graphs: bool = False,
     ) -> None:
         super().__init__()
         n, hidden = n_directions, hidden_dim
-        self.hidden_dim, self.bounds, self.records = hidden_dim, bounds, records
+        self.hidden_dim, self.bounds, self.use_cuda_graphs = hidden_dim, bounds, use_cuda_graphs
         self.input_weight = nn.Parameter(torch.empty(n, 4 * hidden, dim, dtype=torch.float32))
         self.state_weight = nn.Parameter(torch.empty(n, 4 * hidden, dim, dtype=torch.float32))
         self.bias = nn.Parameter(torch.empty(n, 4 * hidden, dtype=torch.float32))
         self.projection: nn.Parameter | None = None
         if projects:
             self.projection = nn.Parameter(torch.empty(n, dim, hidden, dtype=torch.float32))
-        self.packed, self.recorded = Kept(), Kept()
+        self.packed_weights, self.cuda_graphs = DerivedWeightCache(), DerivedWeightCache()
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Glorot-uniform on the joint input and state matrix, as the original."""
+        """Initialize the weights as the original training code: Glorot-uniform on the joint
+        input and state matrix, and zero biases."""
         _, rows, dim = self.input_weight.shape
         limit = (6.0 / (2 * dim + rows)) ** 0.5
         nn.init.uniform_(self.input_weight, -limit, limit)
@@ -97,110 +102,127 @@ class LSTMLayer(nn.Module):
         c: Tensor,
         dtype: torch.dtype | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Run over a packed batch.
+        """Run the layer on a packed batch.
 
         x (Tensor): Inputs [D, R, P].
-        active (List[int]): Sentences running at each step; they sum to R.
-        h, c (Tensor): States before the first step, [D, n_sentences, P] and
-            [D, n_sentences, H]; left unchanged.
-        dtype (Optional[torch.dtype]): Type of the matrix products, int8 only on a CPU and
-            without gradients; states and elementwise arithmetic keep the type of the weights.
-        RETURNS (Tuple[Tensor, Tensor, Tensor]): Outputs [D, R, P] and the states
-            after each sentence's own last step.
+        active (List[int]): Sequences running at each step; they sum to R.
+        h, c (Tensor): States before the first step, [D, n_sequences, P] and
+            [D, n_sequences, H]; left unchanged.
+        dtype (Optional[torch.dtype]): Dtype of the matrix products; None for the dtype of the
+            weights. int8 on a CPU and without gradients only. States and elementwise operations
+            keep the dtype of the weights.
+        RETURNS (Tuple[Tensor, Tensor, Tensor]): Outputs [D, R, P], and the states after each
+            sequence's last step.
+        RAISES (ValueError): If the dtype is int8 and gradients are required.
         """
         dtype = dtype or self.bias.dtype
         if torch.is_grad_enabled() and (x.requires_grad or self.bias.requires_grad):
             if dtype == torch.int8:
                 raise ValueError(
-                    "There are no gradients in int8. Set precision to float32 or bfloat16, or "
-                    "keep the weights of the biLM as they are: requires_grad_(False)."
+                    "The precision is int8, which has no gradients, but gradients are required. "
+                    "Set precision to float32 or bfloat16, or freeze the weights: "
+                    "requires_grad_(False)."
                 )
-            settings = active, self.bounds, dtype, self._packs(dtype)
-            return LSTMFunction.apply(x, h, c, *self._weights(), *settings)
-        h, c = (state.clone(memory_format=torch.contiguous_format) for state in (h, c))
+            return lstm_function(
+                x, h, c, *self._weights(), active, self.bounds, dtype, self._uses_mkldnn(dtype)
+            )
+        h = h.clone(memory_format=torch.contiguous_format)
+        c = c.clone(memory_format=torch.contiguous_format)
         outputs = torch.empty_like(x, memory_format=torch.contiguous_format)
-        if self.is_recorded():
-            parts = list(stretches(active, self.recorded_rows(dtype)))
-            if any(recorded for recorded, _ in parts):
-                self._record(h, c, dtype)(x, h, c, parts, outputs)
+        if self.replays_cuda_graphs():
+            groups = list(group_steps(active, self.max_graph_rows(dtype)))
+            if any(replayed for replayed, _ in groups):
+                self._graphed_steps(h, c, dtype)(x, h, c, groups=groups, outputs=outputs)
                 return outputs, h, c
-        for part, products in self.products(dtype, h.shape[1]):
-            run(x[part], h[part], c[part], products, active, self.bounds, outputs[part])
+        for d, matmul in self.matmuls(dtype, h.shape[1]):
+            run(
+                x[d],
+                h[d],
+                c[d],
+                matmul=matmul,
+                active=active,
+                bounds=self.bounds,
+                outputs=outputs[d],
+            )
         return outputs, h, c
 
-    def drop_caches(self) -> None:
-        """Forget what was derived from the weights: they have changed."""
-        self.packed.clear()
-        self.recorded.clear()
+    def matmuls(self, dtype: torch.dtype, n_sequences: int) -> DirectionMatmuls:
+        """Return the matrix products for inference on a batch; packed weights are cached.
 
-    def is_recorded(self) -> bool:
-        """RETURNS (bool): Whether steps are recorded here and now."""
-        return self.records and not self.bias.requires_grad and can_record(self.bias.device)
+        dtype (torch.dtype): Dtype of the products; int8 on a CPU only.
+        n_sequences (int): Sequences of the batch.
+        RETURNS (List[Tuple[Union[int, slice], Matmul]]): For each direction, or for all.
+        """
+        if dtype != torch.int8 and not self._uses_mkldnn(dtype):
+            return [(slice(None), BatchedMatmul(self._weights(), dtype))]
+        single = n_sequences == 1 and dtype == torch.float32 and self._suits_single_sequences()
+        packed: DirectionMatmuls | None = self.packed_weights.get((dtype, single))
+        if packed is None:
+            packed = self.packed_weights[dtype, single] = self._pack_weights(dtype, single)
+        return packed
 
-    def recorded_rows(self, dtype: torch.dtype) -> int:
-        """RETURNS (int): Most rows of a step that is recorded; see `graphs.widen`."""
+    def replays_cuda_graphs(self) -> bool:
+        """RETURNS (bool): Whether inference replays CUDA graphs at this moment."""
+        frozen = not self.bias.requires_grad
+        return self.use_cuda_graphs and frozen and can_capture(self.bias.device)
+
+    def max_graph_rows(self, dtype: torch.dtype) -> int:
+        """RETURNS (int): Largest number of rows of a captured step; see `cuda_graphs.pad_steps`."""
         return max_rows(len(self.bias), self.hidden_dim, dtype)
 
+    def drop_caches(self) -> None:
+        """Drop packed weights and CUDA graphs. Call this when the weights have changed."""
+        self.packed_weights.clear()
+        self.cuda_graphs.clear()
+
     @torch.no_grad()
-    def _record(self, h: Tensor, c: Tensor, dtype: torch.dtype) -> RecordedSteps:
-        # a recording multiplies in what it was made in
+    def _graphed_steps(self, h: Tensor, c: Tensor, dtype: torch.dtype) -> GraphedSteps:
+        # a graph keeps the float32 precision it was captured with
         key = dtype, torch.backends.cuda.matmul.fp32_precision
-        recorded: RecordedSteps | None = self.recorded.get(key)
-        if recorded is None:
-            products = BatchedProducts(self._weights(), dtype)
-            recorded = RecordedSteps(products, self.bounds, h, c, self.recorded_rows(dtype))
-            self.recorded[key] = recorded
-        return recorded
+        graphed: GraphedSteps | None = self.cuda_graphs.get(key)
+        if graphed is None:
+            matmul = BatchedMatmul(self._weights(), dtype)
+            most = self.max_graph_rows(dtype)
+            graphed = GraphedSteps(matmul, self.bounds, h=h, c=c, max_rows=most)
+            self.cuda_graphs[key] = graphed
+        return graphed
+
+    @torch.no_grad()
+    def _pack_weights(self, dtype: torch.dtype, single: bool) -> DirectionMatmuls:
+        weights = self._weights()
+        if single:
+            return [(slice(None), SingleSequenceMatmul(weights, dtype))]
+        projects = self.projection is not None
+        if projects:
+            weights = double_weights(weights)
+        directions = [select_directions(weights, d) for d in range(len(self.bias))]
+        if dtype == torch.int8:
+            return [(d, Int8Matmul(own, projects)) for d, own in enumerate(directions)]
+        return [(d, MkldnnMatmul(own, dtype, projects)) for d, own in enumerate(directions)]
 
     def _weights(self) -> Weights:
         bias = self.bias.clone()
         bias[:, self.hidden_dim : 2 * self.hidden_dim] += 1.0
         return self.input_weight, self.state_weight, bias, self.projection
 
-    def _packs(self, dtype: torch.dtype) -> bool:
+    def _uses_mkldnn(self, dtype: torch.dtype) -> bool:
         on_cpu = self.bias.device.type == "cpu" and self.bias.dtype == torch.float32
-        return on_cpu and packing_works(dtype)
+        return on_cpu and mkldnn_works(dtype)
 
-    def products(self, dtype: torch.dtype, n_sentences: int) -> PartProducts:
-        """What multiplies for some sentences where no gradient is wanted; packed weights are
-        kept until the weights change.
-
-        dtype (torch.dtype): Type to multiply in; int8 on a CPU.
-        n_sentences (int): Sentences of the batch.
-        RETURNS (List[Tuple[Union[int, slice], Products]]): For a direction, or for all.
-        """
-        if dtype != torch.int8 and not self._packs(dtype):
-            return [(slice(None), BatchedProducts(self._weights(), dtype))]
-        lone = n_sentences == 1 and dtype == torch.float32 and self._suits_lone_sentences()
-        packed: PartProducts | None = self.packed.get((dtype, lone))
-        if packed is None:
-            packed = self.packed[dtype, lone] = self._pack(dtype, lone)
-        return packed
-
-    @torch.no_grad()
-    def _pack(self, dtype: torch.dtype, lone: bool) -> PartProducts:
-        weights = self._weights()
-        if lone:
-            return [(slice(None), LoneProducts(weights, dtype))]
-        projects = self.projection is not None
-        if projects:
-            weights = doubled(weights)
-        parts = [part_of(weights, d) for d in range(len(self.bias))]
-        if dtype == torch.int8:
-            return [(d, Int8Products(part, projects)) for d, part in enumerate(parts)]
-        return [(d, PackedProducts(part, dtype, projects)) for d, part in enumerate(parts)]
-
-    def _suits_lone_sentences(self) -> bool:
+    def _suits_single_sequences(self) -> bool:
         if self.projection is None:
             return False
-        return self.state_weight.nbytes + self.projection.nbytes <= LONE_BYTES
+        return self.state_weight.nbytes + self.projection.nbytes <= SINGLE_SEQUENCE_BYTES
 
 
-class Kept(dict[Any, Any]):
-    """What follows from the weights, by the settings that it was made for. Copies start empty."""
+class DerivedWeightCache(dict[Any, Any]):
+    """Packed weights or CUDA graphs of a layer, by the settings they were derived for.
 
-    def __deepcopy__(self, memo: object) -> "Kept":
-        return Kept()
+    The layer drops them when its weights change. Copies start empty.
+    """
 
-    def __reduce__(self):  # type: ignore[no-untyped-def]
-        return Kept, ()
+    def __deepcopy__(self, memo: object) -> "DerivedWeightCache":
+        return DerivedWeightCache()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return DerivedWeightCache, ()

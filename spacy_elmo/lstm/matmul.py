@@ -1,9 +1,8 @@
-"""The matrix products of an LSTM layer, on whatever does them best.
+"""Matrix products of an LSTM layer, forward and backward, in one back end for each device.
 
-Owns the layout of the weights for the products, forward and backward. There are two:
-all directions in one batched product, for GPUs, and one direction with weights packed
-by oneDNN, for the CPU, which is up to twice as fast. Packing goes through private
-operators of torch: they are tried out before they are used.
+The batched back end multiplies all directions in one `torch.bmm`, which suits GPUs. The oneDNN
+back end multiplies one direction by weights that oneDNN has packed, which is up to twice as fast
+on a CPU. It needs private operators of PyTorch, which are probed before they are used.
 """
 
 import warnings
@@ -15,51 +14,54 @@ import torch
 from torch import Tensor
 
 Weights = tuple[Tensor, Tensor, Tensor, Tensor | None]
-"""Input weight [..., 4H, P], state weight [..., 4H, P], bias [..., 4H] with the 1 of the
+"""Input weight [..., 4H, P], state weight [..., 4H, P], bias [..., 4H] with 1 added for the
 forget gate, projection [..., P, H] or None; with or without a leading direction axis."""
 
-TYPICAL_ROWS = 64  # only a hint for oneDNN: any number of rows may follow
+TYPICAL_ROWS = 64  # a hint for oneDNN; any number of rows is allowed
 
 
-class Products(Protocol):
-    """What the recurrence multiplies. Results may have the type of the products.
+class Matmul(Protocol):
+    """Matrix products of the forward pass. Results may have the dtype of the products.
 
-    projects (bool): Whether `project` multiplies, or passes on what it is given.
-    doubled (bool): Whether the weights are those for `SigmoidArithmetic`.
+    projects (bool): Whether `project` multiplies; otherwise it returns its argument.
+    doubled (bool): Whether the weights are doubled for `SigmoidCellOps`.
     """
 
     projects: bool
     doubled: bool
 
     def inputs(self, x: Tensor) -> Tensor:
-        """[..., n, P] to what it adds to the gates [..., n, 4H], bias included."""
+        """Return the contribution of inputs [..., n, P] to the gates [..., n, 4H], with bias."""
 
     def add_state(self, sums: Tensor, h: Tensor) -> Tensor:
-        """The sums with the products of [..., n, P] added, in place or anew."""
+        """Add the contribution of states [..., n, P] to sums [..., n, 4H], possibly in place."""
 
     def project(self, out: Tensor) -> Tensor:
-        """[..., n, H] to [..., n, P]."""
+        """Project outputs [..., n, H] to [..., n, P]."""
 
 
-class GradientProducts(Protocol):
-    """What the way back multiplies. Results may have the type of the products, but for those of
-    `inputs`, which have that of the weights."""
+class BackwardMatmul(Protocol):
+    """Matrix products of the backward pass.
+
+    Results of `inputs` have the dtype of the weights, the others may have the dtype of the
+    products.
+    """
 
     def inputs(self, d_gates: Tensor) -> Tensor:
-        """[..., n, 4H] to [..., n, P]."""
+        """Map gradients of the gates [..., n, 4H] to gradients of the inputs [..., n, P]."""
 
     def state(self, d_gates: Tensor) -> Tensor:
-        """[..., n, 4H] to [..., n, P]."""
+        """Map gradients of the gates [..., n, 4H] to gradients of the states [..., n, P]."""
 
     def projected(self, d_projected: Tensor) -> Tensor:
-        """[..., n, P] to [..., n, H]."""
+        """Map the gradient of outputs [..., n, P] through the projection, to [..., n, H]."""
 
 
-class BatchedProducts:
-    """All directions together, by batched products.
+class BatchedMatmul:
+    """All directions at once, by batched matrix products.
 
     weights (Weights): With a direction axis.
-    dtype (torch.dtype): Type to multiply in.
+    dtype (torch.dtype): Dtype of the products.
     """
 
     doubled = False
@@ -85,29 +87,31 @@ class BatchedProducts:
         return torch.bmm(out.to(self.dtype), self.projection)
 
 
-class LoneProducts(BatchedProducts):
-    """`BatchedProducts` for a lone sentence on a CPU, which reads its way through the weights
-    at each step: they are kept in the order that it reads them in.
+class SingleSequenceMatmul(BatchedMatmul):
+    """`BatchedMatmul` for a single sequence on a CPU.
+
+    Each step is a matrix-vector product, bound by memory bandwidth. The weights are stored in
+    the order in which it reads them.
 
     weights (Weights): With a direction axis and a projection.
-    dtype (torch.dtype): Type to multiply in.
+    dtype (torch.dtype): Dtype of the products.
     """
 
     doubled = True
 
     def __init__(self, weights: Weights, dtype: torch.dtype) -> None:
-        super().__init__(doubled(weights), dtype)
+        super().__init__(double_weights(weights), dtype)
         self.input_weight = self.input_weight.contiguous()
         self.state_weight = self.state_weight.contiguous()
         assert self.projection is not None
         self.projection = self.projection.contiguous()
 
 
-class BatchedGradients:
-    """The way back of `BatchedProducts`.
+class BatchedBackwardMatmul:
+    """Backward pass of `BatchedMatmul`.
 
     weights (Weights): With a direction axis.
-    dtype (torch.dtype): Type to multiply in, that of the gradients given.
+    dtype (torch.dtype): Dtype of the products and of the gradients that are passed in.
     """
 
     def __init__(self, weights: Weights, dtype: torch.dtype) -> None:
@@ -129,12 +133,12 @@ class BatchedGradients:
         return torch.bmm(d_projected, self.projection)
 
 
-class PackedProducts:
-    """One direction on the CPU, with weights that oneDNN has packed.
+class MkldnnMatmul:
+    """One direction on a CPU, with weights packed by oneDNN (formerly MKL-DNN).
 
     weights (Weights): Without a direction axis.
-    dtype (torch.dtype): Type to multiply in, float32 or bfloat16.
-    doubled (bool): Whether the weights are those for `SigmoidArithmetic`.
+    dtype (torch.dtype): Dtype of the products, float32 or bfloat16.
+    doubled (bool): Whether the weights are doubled for `SigmoidCellOps`.
     """
 
     def __init__(self, weights: Weights, dtype: torch.dtype, doubled: bool = False) -> None:
@@ -159,11 +163,11 @@ class PackedProducts:
         return _linear(out.to(self.dtype), self.projection).float()
 
 
-class PackedGradients:
-    """The way back of `PackedProducts`.
+class MkldnnBackwardMatmul:
+    """Backward pass of `MkldnnMatmul`.
 
     weights (Weights): Without a direction axis.
-    dtype (torch.dtype): Type to multiply in, that of the gradients given.
+    dtype (torch.dtype): Dtype of the products and of the gradients that are passed in.
     """
 
     def __init__(self, weights: Weights, dtype: torch.dtype) -> None:
@@ -184,20 +188,23 @@ class PackedGradients:
         return _linear(d_projected, self.projection).float()
 
 
-def part_of(weights: Weights, part: Any) -> Weights:
-    """RETURNS (Weights): Those of a direction, or of a slice of the directions."""
+def select_directions(weights: Weights, index: Any) -> Weights:
+    """Return the weights of one direction or of a slice of the directions.
+
+    weights (Weights): With a direction axis.
+    index (Union[int, slice]): Index of the direction axis.
+    RETURNS (Weights): Views.
+    """
     input_weight, state_weight, bias, projection = weights
-    return (
-        *(input_weight[part], state_weight[part], bias[part]),
-        None if projection is None else projection[part],
-    )
+    selected = None if projection is None else projection[index]
+    return input_weight[index], state_weight[index], bias[index], selected
 
 
-def doubled(weights: Weights) -> Weights:
-    """RETURNS (Weights): Those for `SigmoidArithmetic`: what makes the candidate and the
-    projection twice as large.
+def double_weights(weights: Weights) -> Weights:
+    """Double the weights of the candidate and of the projection, for `SigmoidCellOps`.
 
     weights (Weights): With a projection.
+    RETURNS (Weights): New tensors.
     """
     input_weight, state_weight, bias, projection = weights
     assert projection is not None
@@ -208,9 +215,13 @@ def doubled(weights: Weights) -> Weights:
 
 
 @cache
-def packing_works(dtype: torch.dtype) -> bool:
-    """RETURNS (bool): Whether this build of torch packs weights of a type, and the
-    products with them are right."""
+def mkldnn_works(dtype: torch.dtype) -> bool:
+    """Probe the private oneDNN operators.
+
+    dtype (torch.dtype): Dtype of the products.
+    RETURNS (bool): Whether this build of PyTorch packs weights of the dtype and multiplies by
+        them correctly.
+    """
     generator = torch.Generator("cpu").manual_seed(0)
     x, weight, bias = (
         torch.rand(*shape, generator=generator, dtype=torch.float32, device="cpu")
@@ -221,25 +232,30 @@ def packing_works(dtype: torch.dtype) -> bool:
         packed = _pack(weight.to(dtype))
         biases = bias.to(dtype).expand(3, 16).contiguous()
         x = x.to(dtype)
-        got = torch.stack([_linear(x, packed, biases[0]), _linear_add(x, biases, packed)]).float()
+        found = torch.stack([_linear(x, packed, biases[0]), _linear_add(x, biases, packed)])
+        found = found.float()
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
     tolerance = 1e-5 if dtype == torch.float32 else 0.05
-    return bool(torch.allclose(got, expected.expand_as(got), atol=tolerance))
+    return bool(torch.allclose(found, expected.expand_as(found), atol=tolerance))
 
 
 @cache
 def warn_of_slow_bfloat16(device_type: str) -> None:
-    """Say once that a processor without instructions for bfloat16 imitates them: products
-    then take some twenty times as long as in float32."""
+    """Warn once if the processor has no bfloat16 instructions.
+
+    Emulated bfloat16 GEMMs take about twenty times as long as float32 GEMMs.
+
+    device_type (str): Type of the device that runs the products, "cpu" or "cuda".
+    """
     try:
         fast = device_type != "cpu" or torch.ops.mkldnn._is_mkldnn_bf16_supported()
     except (AttributeError, RuntimeError):  # a private operator
         fast = True
     if not fast:
         warnings.warn(
-            "The precision is bfloat16, for which this processor has no instructions: float32 is "
-            "many times faster here. Set precision to float32.",
+            "The precision is bfloat16, but this processor has no bfloat16 instructions: float32 "
+            "is many times faster here. Set precision to float32.",
             stacklevel=2,
         )
 

@@ -1,84 +1,88 @@
-"""How sentences of different lengths share a batch without padding.
+"""Layout of sequences of different lengths in one batch without padding.
 
-Sentences are sorted by length, longest first, and their words laid out step by
-step: all first words, then all second words, and so on. Sentences that end leave
-the batch, so step t is a run of `active[t]` consecutive rows. The backward
-direction reads every sentence from its end and has the same layout.
+Sequences are sorted by length, longest first, and laid out step by step: all first elements,
+then all second elements, and so on. A sequence leaves the batch when it ends, so step t occupies
+`active[t]` consecutive rows. This is the layout of `torch.nn.utils.rnn.PackedSequence`, where
+`active` is called `batch_sizes`. The backward direction reads each sequence from its end and has
+the same layout.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from ..runtime.ragged import positions_within
 
-N_BOUNDARIES = 2
-START, END = 0, 1  # rows of the boundary words in a table of token vectors
+PadSteps = Callable[[np.ndarray], np.ndarray]
+"""Map the rows of each step, int64 [n_steps], to at least as many rows and steps."""
 
 
 @dataclass(frozen=True)
 class Packing:
-    """Where everything is in a packed batch of R rows.
+    """Rows of a packed batch. Sequence k is the k-th longest.
 
-    order (Tensor): The sentence in each row, longest first, int64 [n_sentences].
-    active (List[int]): Sentences still running at each step, or more, where the layout was
-        widened.
-    inputs (Tensor): Row of the token table for each packed row and direction,
-        int64 [2, R]; rows START and END are the boundary words.
-    outputs (Tensor): Packed row of each word and direction, int64 [2, n_tokens],
-        the words in the order they came in.
+    active (List[int]): Rows of each step, descending: one for each sequence that is still
+        running, or more if the steps are padded.
+    offsets (ndarray): First row of each step, then the number of rows R, int64 [n_steps + 1].
     """
 
-    order: Tensor
     active: list[int]
-    inputs: Tensor
-    outputs: Tensor
+    offsets: np.ndarray
+
+    @property
+    def n_rows(self) -> int:
+        return int(self.offsets[-1])
+
+    def row_sequences(self) -> np.ndarray:
+        """RETURNS (ndarray): The sequence of each row, int64 [R]."""
+        return positions_within(np.array(self.active, dtype=np.int64))
+
+    def row_steps(self) -> np.ndarray:
+        """RETURNS (ndarray): The step of each row, int64 [R]."""
+        return np.repeat(np.arange(len(self.active)), self.active)
+
+    def element_rows(self, lengths: np.ndarray, first_step: int = 0) -> np.ndarray:
+        """Return the row in which each direction reads each element.
+
+        lengths (ndarray): Elements of each sequence, int64 [n_sequences].
+        first_step (int): Step at which a sequence's first element is read.
+        RETURNS (ndarray): Rows of the forward and of the backward direction, int64
+            [2, n_elements], sequence after sequence. Element p of n is read at step
+            `first_step + p` forward and at step `first_step + n - 1 - p` backward.
+        """
+        sequence = np.repeat(np.arange(len(lengths)), lengths)
+        forward = positions_within(lengths)
+        backward = np.repeat(lengths, lengths) - 1 - forward
+        return np.stack(
+            [
+                self.offsets[first_step + forward] + sequence,
+                self.offsets[first_step + backward] + sequence,
+            ]
+        )
 
 
-def pack(
-    ids: np.ndarray,
-    lengths: np.ndarray,
-    widen: Callable[[np.ndarray], np.ndarray] | None = None,
-) -> Packing:
-    """Lay sentences out, a boundary word added at either end.
+def pack(lengths: np.ndarray, pad_steps: PadSteps | None = None) -> Packing:
+    """Lay out sequences step by step.
 
-    ids (ndarray): Word of each token, int64 [n_tokens], sentence after sentence;
-        word k is row k + 2 of the token table, so -2 and -1 are the boundary words.
-    lengths (ndarray): Tokens in each sentence, int64 [n_sentences].
-    widen (Optional[Callable]): Makes of the sentences running at each step, int64 [n_steps],
-        what is laid out: no fewer rows, no fewer steps. What is added reads START.
+    lengths (ndarray): Elements of each sequence, descending, int64 [n_sequences].
+    pad_steps (Optional[Callable]): Pads the rows of the steps, see `cuda_graphs.pad_steps`.
     RETURNS (Packing): The layout.
+    RAISES (ValueError): If the lengths are not descending.
     """
-    order = np.argsort(-lengths, kind="stable")
-    n_steps = lengths[order] + N_BOUNDARIES
-    longest = int(n_steps[0]) if len(n_steps) else 0
-    # n_steps falls, so the sentences that reach step t are those before the first that does not
-    active = np.searchsorted(-n_steps, -np.arange(longest), side="left")
-    if widen is not None:
-        active = widen(active)
-    offsets = np.concatenate([[0], np.cumsum(active)])
+    if (lengths[1:] > lengths[:-1]).any():
+        raise ValueError(
+            f"The lengths are {lengths.tolist()!s:.60}; they must be descending. Sort the "
+            f"sequences by `longest_first` first."
+        )
+    n_steps = int(lengths[0]) if len(lengths) else 0
+    # the sequences that reach step t stand before the first one that does not
+    active = np.searchsorted(-lengths, -np.arange(n_steps), side="left")
+    if pad_steps is not None:
+        active = pad_steps(active)
+    return Packing(active.tolist(), np.concatenate([[0], np.cumsum(active)]))
 
-    rank = np.empty_like(order)
-    rank[order] = np.arange(len(order))
-    token_rank = np.repeat(rank, lengths)
-    token_length = np.repeat(lengths, lengths)
-    position = positions_within(lengths)
-    outputs = np.stack(
-        [offsets[position + 1] + token_rank, offsets[token_length - position] + token_rank]
-    )
 
-    inputs = np.full((2, offsets[-1]), START)
-    last = offsets[n_steps - 1] + np.arange(len(n_steps))
-    inputs[0, last] = END
-    inputs[1, : len(n_steps)] = END
-    for direction in (0, 1):
-        inputs[direction, outputs[direction]] = ids + N_BOUNDARIES
-    return Packing(
-        order=torch.from_numpy(order),
-        active=active.tolist(),
-        inputs=torch.from_numpy(inputs),
-        outputs=torch.from_numpy(outputs),
-    )
+def longest_first(lengths: np.ndarray) -> np.ndarray:
+    """RETURNS (ndarray): Indices that sort sequences by descending length, stable, int64."""
+    return np.argsort(-lengths, kind="stable")

@@ -1,18 +1,14 @@
-"""The time loop of an LSTM layer over packed rows, forward and backward.
-
-Owns which rows run at which step. The arithmetic of a step is `arithmetic`'s, or `fused`'s on
-a GPU, the matrix products are those of `products`.
-"""
+"""The loop over the steps of an LSTM layer on packed rows, forward and backward."""
 
 import torch
 from torch import Tensor
 
-from .cell import Arithmetic, Bounds, PlainArithmetic, SigmoidArithmetic, Tape
-from .fused_cell import FusedArithmetic, is_fusible
-from .matmul import GradientProducts, Products
+from .cell import Bounds, CellOps, SavedActivations, SigmoidCellOps, TorchCellOps
+from .fused_cell import TritonCellOps, is_fusible
+from .matmul import BackwardMatmul, Matmul
 
-# Rows of gates held at once outside of training: enough for products at full speed,
-# and little memory (4H floats a row).
+# Rows whose gates are computed at once at inference. Enough rows for full GEMM speed at little
+# memory: 4H values per row.
 GATE_ROWS, GATE_ROWS_ON_GPU = 512, 8192
 
 
@@ -20,99 +16,111 @@ def run(
     x: Tensor,
     h: Tensor,
     c: Tensor,
-    products: Products,
+    *,
+    matmul: Matmul,
     active: list[int],
     bounds: Bounds,
     outputs: Tensor,
-    tape: Tape | None = None,
+    saved: SavedActivations | None = None,
 ) -> None:
-    """Run over a packed batch.
+    """Run the steps of a packed batch.
 
     x (Tensor): Inputs [..., R, P].
-    h, c (Tensor): States before the first step, [..., n_sentences, P] and
-        [..., n_sentences, H]; become those after each sentence's last step.
-    products (Products): The weights.
-    active (List[int]): Sentences running at each step; they sum to R.
-    bounds (Bounds): Where to clip.
-    outputs (Tensor): [..., R, P], written.
-    tape (Optional[Tape]): Filled for the backward pass, if given.
+    h, c (Tensor): States before the first step, [..., n_sequences, P] and
+        [..., n_sequences, H]; overwritten by the states after each sequence's last step.
+    matmul (Matmul): The weights.
+    active (List[int]): Sequences running at each step; they sum to R.
+    bounds (Bounds): Bounds at which to clip.
+    outputs (Tensor): Written: outputs [..., R, P].
+    saved (Optional[SavedActivations]): Written for the backward pass; None at inference.
     """
-    arithmetic = _arithmetic(c, bounds, products.projects, products.doubled)
-    if products.doubled:
+    ops = _cell_ops(c, bounds, matmul.projects, matmul.doubled)
+    if matmul.doubled:
         c.mul_(2)
     state, cell = h, c
     row = 0
-    for steps in split_steps(active, None if tape is not None else gate_rows(x.device)):
+    for steps in split_steps(active, None if saved is not None else gate_rows(x.device)):
         n_rows = sum(steps)
-        # [..., n_rows, 4H]: what the inputs of these steps add to the gates
-        chunk = products.inputs(x[..., row : row + n_rows, :])
-        if tape is not None:
-            tape.gates = chunk if chunk.dtype == c.dtype else torch.empty_like(chunk, dtype=c.dtype)
-        parts = (x.split(steps, dim=-2) for x in (chunk, outputs[..., row : row + n_rows, :]))
-        for n, gates, output in zip(steps, *parts):
+        # [..., n_rows, 4H]: the contribution of the inputs of these steps to the gates
+        chunk = matmul.inputs(x[..., row : row + n_rows, :])
+        if saved is not None:
+            same_dtype = chunk.dtype == c.dtype
+            saved.gates = chunk if same_dtype else torch.empty_like(chunk, dtype=c.dtype)
+        step_gates = chunk.split_with_sizes(steps, dim=-2)
+        step_outputs = outputs[..., row : row + n_rows, :].split_with_sizes(steps, dim=-2)
+        for n, gates, output in zip(steps, step_gates, step_outputs):
             if n < state.shape[-2]:
                 state, cell = h[..., :n, :], c[..., :n, :]
-            sums = products.add_state(gates, state)
-            of_step = None if tape is None else tape.rows(slice(row, row + n))
-            arithmetic.output(products.project(arithmetic.cell(sums, cell, of_step)), state, output)
+            sums = matmul.add_state(gates, state)
+            saved_step = None if saved is None else saved.rows(slice(row, row + n))
+            ops.output(matmul.project(ops.cell(sums, cell, saved_step)), state, output)
             row += n
-    if products.doubled:
+    if matmul.doubled:
         c.mul_(0.5)
 
 
-def run_back(
-    d_states: tuple[Tensor, Tensor, Tensor],
-    d_rows: tuple[Tensor, Tensor],
-    start_cell: Tensor,
-    outputs: Tensor,
-    tape: Tape,
-    gradients: GradientProducts,
+def run_backward(
+    d_out: Tensor,
+    d_h: Tensor,
+    d_c: Tensor,
+    *,
+    matmul: BackwardMatmul,
     active: list[int],
     bounds: Bounds,
+    start_cell: Tensor,
+    outputs: Tensor,
+    saved: SavedActivations,
+    d_gates: Tensor,
+    d_projected: Tensor,
 ) -> Tensor:
-    """The way back of `run`.
+    """Backward pass of `run`.
 
-    d_states (Tuple[Tensor, Tensor, Tensor]): Gradients of the outputs [..., R, P], and of
-        the states after the last steps, which become those of the states at the start.
-    d_rows (Tuple[Tensor, Tensor]): Written: gradients of the gates before activation
-        [..., R, 4H] and of the projections before clipping [..., R, P].
-    start_cell (Tensor): Cells before the first step [..., n_sentences, H].
+    d_out (Tensor): Gradient of the outputs [..., R, P].
+    d_h, d_c (Tensor): Gradients of the states after the last steps, [..., n_sequences, P] and
+        [..., n_sequences, H]; overwritten by the gradients of the states before the first step.
+    matmul (BackwardMatmul): The weights.
+    active (List[int]): Sequences running at each step; they sum to R.
+    bounds (Bounds): Bounds at which `run` clipped.
+    start_cell (Tensor): Cells before the first step [..., n_sequences, H].
     outputs (Tensor): Outputs of the forward pass [..., R, P].
-    RETURNS (Tensor): The gradient of the bias [..., 4H].
+    saved (SavedActivations): Activations of the forward pass.
+    d_gates (Tensor): Written: gradient of the gates before activation [..., R, 4H].
+    d_projected (Tensor): Written: gradient of the projected outputs before clipping [..., R, P].
+    RETURNS (Tensor): Gradient of the bias [..., 4H].
     """
-    (d_out, d_h, d_c), (d_gates, d_projected) = d_states, d_rows
-    arithmetic = _arithmetic(d_c, bounds)
+    ops = _cell_ops(d_c, bounds)
     end = outputs.shape[-2]
     for step in reversed(range(len(active))):
         n = active[step]
         rows = slice(end - n, end)
         end -= n
-        d_state = d_h[..., :n, :]
-        before = tape.cell[..., end - active[step - 1] :, :] if step else start_cell
-        of_step = d_projected[..., rows, :], d_gates[..., rows, :]
-        arithmetic.output_back(d_state, d_out[..., rows, :], outputs[..., rows, :], of_step[0])
-        d_y = gradients.projected(of_step[0])
-        d_cell, before = d_c[..., :n, :], before[..., :n, :]
-        arithmetic.cell_back(d_y, d_cell, before, tape.rows(rows), of_step[1])
-        d_state.copy_(gradients.state(of_step[1]))
-    return arithmetic.bias(d_gates)
-
-
-def _arithmetic(
-    c: Tensor, bounds: Bounds, projects: bool = False, doubled: bool = False
-) -> Arithmetic:
-    if doubled:
-        return SigmoidArithmetic(bounds)
-    return FusedArithmetic(bounds, projects) if is_fusible(c) else PlainArithmetic(bounds)
+        d_state, d_cell = d_h[..., :n, :], d_c[..., :n, :]
+        before = saved.cell[..., end - active[step - 1] :, :] if step else start_cell
+        step_d_projected, step_d_gates = d_projected[..., rows, :], d_gates[..., rows, :]
+        ops.output_backward(d_state, d_out[..., rows, :], outputs[..., rows, :], step_d_projected)
+        ops.cell_backward(
+            matmul.projected(step_d_projected),
+            d_cell,
+            before=before[..., :n, :],
+            saved=saved.rows(rows),
+            d_gates=step_d_gates,
+        )
+        d_state.copy_(matmul.state(step_d_gates))
+    return ops.bias_gradient(d_gates)
 
 
 def gate_rows(device: torch.device) -> int:
-    """RETURNS (int): Rows of gates that are held at once outside of training."""
+    """RETURNS (int): Rows whose gates are computed at once at inference."""
     return GATE_ROWS_ON_GPU if device.type == "cuda" else GATE_ROWS
 
 
 def split_steps(active: list[int], max_rows: int | None) -> list[list[int]]:
-    """Consecutive steps of at most `max_rows` rows together, at least one step each."""
+    """Split the steps into chunks of at most `max_rows` rows, and of at least one step.
+
+    active (List[int]): Rows of each step.
+    max_rows (Optional[int]): Rows of a chunk; None for one chunk of all steps.
+    RETURNS (List[List[int]]): Rows of each step, for each chunk.
+    """
     if max_rows is None:
         return [active]
     chunks: list[list[int]] = []
@@ -124,3 +132,9 @@ def split_steps(active: list[int], max_rows: int | None) -> list[list[int]]:
         chunks[-1].append(n)
         n_rows += n
     return chunks
+
+
+def _cell_ops(c: Tensor, bounds: Bounds, projects: bool = False, doubled: bool = False) -> CellOps:
+    if doubled:
+        return SigmoidCellOps(bounds)
+    return TritonCellOps(bounds, projects) if is_fusible(c) else TorchCellOps(bounds)

@@ -3,7 +3,8 @@
 from thinc.api import Maxout, Model, chain, with_array
 from thinc.types import Floats2d
 
-from ..bilm.bilm import MAX_TOKENS, PRECISIONS, START_STATES
+from ..bilm.bilm import MAX_TOKENS
+from ..bilm.run_settings import check_precision, check_start_state
 from ..text.segments import Segmenter, make_punct_segments
 from .blas_ops import set_gemm
 from .chunked import chunked_predict
@@ -39,12 +40,8 @@ def build_bilm_v1(
     CREATES (Model[List[Doc], LayerBatch]): The model.
     RAISES (ValueError): If a setting has a value that is not listed here.
     """
-    for name, value, known in (
-        ("start_state", start_state, START_STATES),
-        ("precision", precision, tuple(PRECISIONS)),
-    ):
-        if value not in known:
-            raise ValueError(f"'{name}' is {value!r}; it must be one of {', '.join(known)}.")
+    check_start_state(start_state)
+    check_precision(precision)
     if batch_tokens < 1:
         raise ValueError(f"'batch_tokens' is {batch_tokens}; it must be at least 1.")
     settings = EncoderSettings(

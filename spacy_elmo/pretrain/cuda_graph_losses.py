@@ -12,10 +12,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..bilm.bilm import State
+from ..bilm.layers import State
 from ..lm.language_model import LanguageModel
 from ..lm.sampler import Sample
-from ..lstm.cuda_graphs import record
+from ..lstm.cuda_graphs import capture
 from ..runtime.workers import Workers
 
 
@@ -98,7 +98,7 @@ class GraphedLosses:
         for param, gradient in self.gradients:
             param.grad = gradient
         self._copy_in(window)
-        self.replay = record(self._run, window.x.device)
+        self.replay = capture(self._run, window.x.device)
         for param, grad in zip(params, before):
             param.grad = grad
 
@@ -162,7 +162,7 @@ class GraphedUpdate:
             self.called = True
             return self.update()
         if self.replay is None:
-            self.replay = record(self._run, self.device, n_rehearsals=0)
+            self.replay = capture(self._run, self.device, n_warmup=0)
         self.replay()
         return self.result.clone()
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from ..bilm.bilm import State
+from ..bilm.layers import State
 from ..corpus.corpus import Corpus
 from ..lm.language_model import LanguageModel
 from ..lm.sampler import LogUniformSampler, Sample

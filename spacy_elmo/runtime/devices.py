@@ -5,10 +5,14 @@ from torch import Tensor
 
 
 def send(tensor: Tensor, device: torch.device) -> Tensor:
-    """RETURNS (Tensor): The tensor on a device. A GPU is not waited for: what it has still to
-    do goes on while the next is made ready."""
+    """Copy a tensor to a device, without waiting for the work in progress on a GPU.
+
+    tensor (Tensor): The tensor.
+    device (torch.device): The device.
+    RETURNS (Tensor): The tensor on the device.
+    """
     if device.type == "cuda" and tensor.device.type == "cpu":
-        # from pinned memory, which torch does not give away before it has been read
+        # PyTorch does not reuse the pinned memory before the copy has finished
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
 

@@ -1,4 +1,4 @@
-"""torch after a fork, as with `nlp.pipe(n_process=2)`. Knows nothing of what is run."""
+"""Running PyTorch in a forked process, e.g. in `nlp.pipe(n_process=2)`."""
 
 import os
 
@@ -7,9 +7,11 @@ import torch
 _process = os.getpid()
 
 
-def run_alone_after_fork() -> None:
-    """Use one thread in a forked process: torch's threads do not survive a fork, and waiting
-    for them would never end. To be called before any work in torch."""
+def use_one_thread_after_fork() -> None:
+    """Limit PyTorch to one thread in a forked process. Call this before any work in PyTorch.
+
+    PyTorch's threads do not survive a fork, and waiting for them would deadlock.
+    """
     global _process
     if os.getpid() != _process:
         _process = os.getpid()

@@ -1,23 +1,22 @@
-"""How the process deals with memory that it has freed."""
+"""Settings of the memory allocator."""
 
 import ctypes
 
-# glibc's names of settings (malloc.h), and what they are set to, in bytes
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-KEPT = 2**30
-LARGEST = 2**25  # the most that glibc allows
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt, from glibc's malloc.h
+TRIM_BYTES = 2**30
+MMAP_BYTES = 2**25  # the maximum that glibc allows
 
 
 def keep_freed_memory() -> None:
-    """Keep what a training step frees for the next one.
+    """Keep the memory that a training step frees for the next step.
 
-    This lasts until the process ends, so that only commands call it. By default, large blocks go
-    back to the system at once, and each step faults in new pages one by one, which takes up to a
-    tenth of a step's time. With a C library other than glibc, nothing happens.
+    By default, glibc returns large allocations to the system at once, and the page faults of new
+    ones take up to a tenth of a step's time. The setting lasts until the process ends, so only
+    commands call this function. It has no effect with other C libraries.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return
-    mallopt(M_MMAP_THRESHOLD, LARGEST)
-    mallopt(M_TRIM_THRESHOLD, KEPT)
+    mallopt(M_MMAP_THRESHOLD, MMAP_BYTES)
+    mallopt(M_TRIM_THRESHOLD, TRIM_BYTES)

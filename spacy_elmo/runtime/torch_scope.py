@@ -1,9 +1,9 @@
-"""Scopes in which torch works independently of what the program around has set in it.
+"""Context managers that make PyTorch independent of the settings of the calling program.
 
-Other libraries set a default device, open an autocast context or turn gradients off. Tensors with
-an explicit dtype and device need no scope; it serves code of torch and safetensors that takes
-neither. All settings that a scope changes belong to the current thread. The default dtype belongs
-to the process, so that every dtype is explicit.
+A program may set a default device, open an autocast context or disable gradients. Our tensors
+have an explicit dtype and device; the context managers are for functions of PyTorch and
+safetensors that accept neither. They change settings of the current thread only. The default
+dtype is a setting of the process, which they do not change.
 """
 
 import warnings
@@ -13,21 +13,20 @@ from functools import cache
 
 import torch
 
-from .fork_guard import run_alone_after_fork
+from .fork_guard import use_one_thread_after_fork
 
 CPU = torch.device("cpu")
 DEVICE_TYPES = ("cpu", "cuda")
-EXACT = 1e-5  # relative error that float32 products stay below, and reduced ones do not
+EXACT = 1e-5  # relative error that exact float32 GEMMs stay below and reduced ones exceed
 
 
 @contextmanager
 def own_torch_settings() -> Iterator[None]:
-    """Create new tensors on the CPU unless a device is given, and compute in the given dtypes,
-    until the block ends. Also usable as a decorator.
+    """Create tensors on the CPU by default and disable autocast until the context ends.
 
-    In a forked process, torch is limited to one thread first.
+    Also usable as a decorator. In a forked process, PyTorch is limited to one thread first.
     """
-    run_alone_after_fork()
+    use_one_thread_after_fork()
     with ExitStack() as stack:
         if torch.get_default_device().type != "cpu":
             stack.enter_context(torch.device("cpu"))
@@ -39,9 +38,9 @@ def own_torch_settings() -> Iterator[None]:
 
 @contextmanager
 def gradients_enabled(enabled: bool = True) -> Iterator[None]:
-    """Record operations for a backward pass, or do not, until the block ends.
+    """Enable or disable gradients until the context ends.
 
-    enabled (bool): Whether to record them, also within `torch.inference_mode`.
+    enabled (bool): Whether to enable gradients, also within `torch.inference_mode`.
     """
     with ExitStack() as stack:
         if enabled and torch.is_inference_mode_enabled():
@@ -62,9 +61,9 @@ def own_training_settings() -> Iterator[None]:
 
 @contextmanager
 def own_random_state(device: torch.device = CPU) -> Iterator[None]:
-    """Restore the state of torch's random numbers when the block ends.
+    """Restore the state of PyTorch's random number generators when the context ends.
 
-    device (torch.device): A GPU whose state is restored as well as the CPU's.
+    device (torch.device): A GPU whose generator is restored in addition to the CPU's.
     """
     gpus = [] if device.type == "cpu" else [device.index or 0]
     with torch.random.fork_rng(devices=gpus):
@@ -72,7 +71,7 @@ def own_random_state(device: torch.device = CPU) -> Iterator[None]:
 
 
 def seed_random(seed: int, device: torch.device) -> None:
-    """Seed the default generator of one device, and leave those of the others.
+    """Seed the default random number generator of one device only.
 
     seed (int): The seed.
     device (torch.device): The CPU or a GPU.
@@ -81,13 +80,13 @@ def seed_random(seed: int, device: torch.device) -> None:
         with torch.cuda.device(device):
             torch.cuda.manual_seed(seed)
     else:
-        torch.random.default_generator.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
 
 
 def warn_of_reduced_float32(device: torch.device) -> None:
-    """Warn once if torch is set to multiply float32 matrices in a lower precision.
+    """Warn once if PyTorch is set to multiply float32 matrices in reduced precision.
 
-    device (torch.device): Where the products are computed.
+    device (torch.device): Device of the matrix products.
     """
     backend = torch.backends.cuda if device.type == "cuda" else torch.backends.mkldnn
     _warn_of_reduced_float32(device.type, backend.matmul.fp32_precision)
@@ -106,8 +105,7 @@ def _warn_of_reduced_float32(device_type: str, setting: str) -> None:
 
 
 def _is_exact(device_type: str) -> bool:
-    """Whether float32 products are exact here, which the processor decides together with the
-    setting."""
+    """RETURNS (bool): Whether float32 GEMMs are exact, which depends on setting and processor."""
     generator = torch.Generator("cpu").manual_seed(0)
     x, y = torch.rand(2, 256, 256, generator=generator, dtype=torch.float32, device="cpu")
     expected = x.double() @ y.double()

@@ -1,7 +1,7 @@
-"""The processes that train together, one or many.
+"""Communication between the processes of a distributed training run.
 
-Owns what they tell each other beside the gradients, which DistributedDataParallel
-averages. Started by `torchrun`, which sets the environment that is read here.
+`torchrun` starts the processes and sets the environment variables that are read here. Gradients
+are averaged by DistributedDataParallel, everything else is exchanged through `Workers`.
 """
 
 import os
@@ -17,11 +17,11 @@ from .devices import device_of_gpu_id
 
 @dataclass(frozen=True)
 class Workers:
-    """This process among all.
+    """One process of a training run with one or more processes.
 
-    rank (int): Its number, 0 for the one that writes files.
-    size (int): How many there are.
-    device (torch.device): Where it computes.
+    rank (int): Rank of this process; rank 0 writes the files.
+    size (int): Number of processes.
+    device (torch.device): Device of this process.
     """
 
     rank: int
@@ -30,11 +30,12 @@ class Workers:
 
     @classmethod
     def join(cls, gpu_id: int = -1) -> "Workers":
-        """Meet the other processes, if `torchrun` started some.
+        """Join the process group if `torchrun` started several processes.
 
-        gpu_id (int): GPU to use, -1 for the CPU. Under torchrun each process of a machine
-            takes a GPU of its own, unless this is -1.
-        RETURNS (Workers): This process among them.
+        gpu_id (int): The GPU to use, -1 for the CPU. Under torchrun, each process of a machine
+            uses a separate GPU, unless this is -1.
+        RETURNS (Workers): This process.
+        RAISES (ValueError): If there is no such GPU.
         """
         size = int(os.environ.get("WORLD_SIZE", "1"))
         name, remedy = "--gpu-id", "Use --gpu-id -1 for the CPU."
@@ -48,44 +49,45 @@ class Workers:
             return cls(0, 1, device)
         if not dist.is_initialized():
             backend = "gloo" if device.type == "cpu" else "nccl"
-            # others wait while the first tokenizes the text
+            # the others wait while rank 0 tokenizes the corpus
             dist.init_process_group(backend, timeout=timedelta(days=7))
         return cls(dist.get_rank(), size, device)
 
     def leave(self) -> None:
-        """Part from the others, at the end."""
+        """Leave the process group, at the end of the run."""
         if self.size > 1 and dist.is_initialized():
             dist.destroy_process_group()
 
     def wait(self) -> None:
-        """Wait until all have come here."""
+        """Wait until all processes have called this method."""
         if self.size > 1:
             dist.barrier()
 
     def sum(self, values: Tensor) -> Tensor:
-        """RETURNS (Tensor): The sum over all processes, for each of them."""
+        """RETURNS (Tensor): The sum over all processes, in each process."""
         if self.size > 1:
             values = values.to(self.device)
             dist.all_reduce(values)
         return values
 
     def any(self, value: bool) -> bool:
-        """RETURNS (bool): Whether it is true for one of them."""
+        """RETURNS (bool): Whether the value is true in at least one process."""
         if self.size == 1:
             return value
         found = torch.tensor([value], dtype=torch.float32, device="cpu")
         return bool(self.sum(found).item())
 
     def agree(self, value: int) -> bool:
-        """RETURNS (bool): Whether all of them have the same whole number."""
+        """RETURNS (bool): Whether all processes have the same integer."""
         found = torch.tensor([value], dtype=torch.int64, device=self.device)
         return bool((self.gather(found, 0) == value).all())
 
     def gather(self, tensor: Tensor, dim: int) -> Tensor:
-        """RETURNS (Tensor): The tensors of all processes, one after the other."""
+        """RETURNS (Tensor): The tensors of all processes in the order of their ranks, concatenated
+        along a dimension."""
         if self.size == 1:
             return tensor
         tensor = tensor.contiguous()
-        parts: list[Tensor] = [torch.empty_like(tensor) for _ in range(self.size)]
-        dist.all_gather(parts, tensor)
-        return torch.cat(parts, dim=dim)
+        gathered = [torch.empty_like(tensor) for _ in range(self.size)]
+        dist.all_gather(gathered, tensor)
+        return torch.cat(gathered, dim=dim)

@@ -1,10 +1,13 @@
 """A bidirectional LSTM over the tokens of each sentence."""
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from ..lstm.cell import Bounds
 from ..lstm.lstm import LSTMLayer
+from ..lstm.packing import longest_first, pack
+from ..runtime.ragged import elements_of
 
 N_DIRECTIONS = 2
 
@@ -26,7 +29,9 @@ class TokenEncoder(nn.Module):
         self.dropout = nn.Dropout(dropout)
         if size:
             self.inputs = nn.Linear(width, self.width, dtype=torch.float32)
-            self.lstm = LSTMLayer(N_DIRECTIONS, size, size, False, Bounds(None, None))
+            self.lstm = LSTMLayer(
+                N_DIRECTIONS, size, size, projects=False, bounds=Bounds(None, None)
+            )
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """x (Tensor): Vectors of all tokens [n, D]. lengths (Tensor): Of the stretches that
@@ -34,34 +39,32 @@ class TokenEncoder(nn.Module):
         x = self.dropout(x)
         if not self.size or not len(x):
             return x.new_zeros(0, self.width) if self.size else x
-        rows, active = packing(lengths)
-        rows = rows.to(x.device)
+        rows, tokens, active = _pack(lengths.numpy())
+        rows, tokens = rows.to(x.device), tokens.to(x.device)
         inputs = self.inputs(x).view(len(x), N_DIRECTIONS, self.size)
-        packed = torch.stack([inputs[:, d].index_select(0, rows[d]) for d in range(N_DIRECTIONS)])
+        packed = torch.stack([inputs[:, d].index_select(0, tokens[d]) for d in range(N_DIRECTIONS)])
         # thinc changes weights behind torch's back; these are packed in no time
         self.lstm.drop_caches()
         start = x.new_zeros(N_DIRECTIONS, len(lengths), self.size)
         outputs, _, _ = self.lstm(packed, active, start, start)
-        # from the order of the packing back to that of the text
-        places = rows.argsort(dim=1)
-        sides = [outputs[d].index_select(0, places[d]) for d in range(N_DIRECTIONS)]
-        found: Tensor = self.dropout(torch.cat(sides, dim=1))
+        directions = [outputs[d].index_select(0, rows[d]) for d in range(N_DIRECTIONS)]
+        found: Tensor = self.dropout(torch.cat(directions, dim=1))
         return found
 
 
-def packing(lengths: Tensor) -> tuple[Tensor, list[int]]:
-    """How stretches share a batch without padding: all first tokens, then all second ones,
-    those of long stretches first; the backward direction reads each from its end.
+def _pack(lengths: np.ndarray) -> tuple[Tensor, Tensor, list[int]]:
+    """Pack sentences for both directions.
 
-    lengths (Tensor): Of the stretches, one after the other, int64 [n_stretches].
-    RETURNS (Tuple[Tensor, List[int]]): The token of each packed row, for each direction,
-        int64 [2, n], and the stretches that are running at each step.
+    lengths (ndarray): Tokens of each sentence, int64 [n_sentences].
+    RETURNS (Tuple[Tensor, Tensor, List[int]]): The packed row of each token and the token of each
+        packed row, for each direction, int64 [2, n], and the sentences running at each step.
     """
-    firsts = torch.cumsum(lengths, 0) - lengths
-    lengths, order = lengths.sort(descending=True, stable=True)
-    firsts = firsts[order]
-    steps = torch.arange(int(lengths[0]), dtype=torch.int64, device=lengths.device)
-    running = steps[:, None] < lengths[None, :]
-    forward = (firsts[None, :] + steps[:, None])[running]
-    backward = ((firsts + lengths - 1)[None, :] - steps[:, None])[running]
-    return torch.stack([forward, backward]), running.sum(dim=1).tolist()
+    order = longest_first(lengths)
+    packing = pack(lengths[order])
+    sorted_tokens = elements_of(lengths, order)
+    rows = np.empty((N_DIRECTIONS, packing.n_rows), dtype=np.int64)
+    rows[:, sorted_tokens] = packing.element_rows(lengths[order])
+    tokens = np.empty_like(rows)
+    for direction in range(N_DIRECTIONS):
+        tokens[direction, rows[direction]] = np.arange(packing.n_rows)
+    return torch.from_numpy(rows), torch.from_numpy(tokens), packing.active

@@ -1,4 +1,4 @@
-"""The biLM step by step in plain torch, one word or sentence at a time, for autograd."""
+"""A plain biLM in PyTorch, one word and one step at a time, as a reference for autograd."""
 
 from collections.abc import Sequence
 
@@ -16,17 +16,17 @@ State = tuple[Tensor, Tensor]
 
 
 def features(cnn: CharCNN, ids: Sequence[int]) -> Tensor:
-    """Features of one word, each filter moved over all of its positions."""
+    """Return the features of one word from each filter at all positions."""
     chars = cnn.embedding[list(ids)]
-    parts = []
+    peaks = []
     for weight, bias in zip(cnn.filters, cnn.biases):
         width = weight.shape[1]
         outputs = [
             (weight * chars[start : start + width]).sum(dim=(1, 2)) + bias
             for start in range(len(ids) - width + 1)
         ]
-        parts.append(cnn.activation(torch.stack(outputs)).max(dim=0).values)
-    x = torch.cat(parts)
+        peaks.append(cnn.activation(torch.stack(outputs)).max(dim=0).values)
+    x = torch.cat(peaks)
     for highway in cnn.highways:
         dim = highway.dim
         both = highway.weight @ x + highway.bias
@@ -42,7 +42,7 @@ def token(bilm: BiLM, ids: Sequence[int]) -> Tensor:
 
 
 def step(weights: Weights, bounds: Bounds, x: Tensor, state: State) -> State:
-    """One step of one direction; the bias is with the forget gate's 1."""
+    """Run one step of one direction. The bias includes the 1 of the forget gate."""
     input_weight, state_weight, bias, projection = weights
     h, c = state
     i, f, o, g = (input_weight @ x + state_weight @ h + bias).chunk(4)
@@ -60,7 +60,7 @@ def step(weights: Weights, bounds: Bounds, x: Tensor, state: State) -> State:
 def packed_layer(
     x: Tensor, h: Tensor, c: Tensor, weights: Weights, active: list[int], bounds: Bounds
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """As `lstm.run`, without writing into `h` and `c`."""
+    """Run a layer like `recurrence.run`, without overwriting `h` and `c`."""
     n_directions, n_rows = x.shape[:2]
     outputs: list[list[Tensor | None]] = [[None] * n_rows for _ in range(n_directions)]
     ends: list[list[State]] = []
@@ -84,11 +84,11 @@ def packed_layer(
 def layers(
     bilm: BiLM, sentence: Sequence[str], h: Tensor | None = None, c: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """All layers of one sentence and its end states.
+    """Return all layers of one sentence and the states after it.
 
     h, c (Optional[Tensor]): Start states [n_layers, n_directions, P or H]; zeros if None.
     RETURNS (Tuple[Tensor, Tensor, Tensor]): Layers [n_layers + 1, n_words, width] and
-        the states at the end, shaped as the start states.
+        the states after the sentence, in the shapes of the start states.
     """
     options = bilm.options
     h = torch.zeros_like(bilm.start_h) if h is None else h

@@ -28,14 +28,14 @@ def run(sentences, bilm=BILM, **settings):
 
 @settings(max_examples=30)
 @given(st.lists(st.sampled_from([*SENTENCES, []]), max_size=7), st.integers(1, 60))
-def test_vectors_depend_on_neither_batch_nor_order_nor_budget(sentences, max_tokens):
+def test_vectors_do_not_depend_on_batch_order_or_budget(sentences, max_tokens):
     found = run(sentences, max_tokens=max_tokens)
     expected = [ALONE[tuple(sentence)] for sentence in sentences]
     expected = torch.cat(expected, dim=1) if expected else found
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=1e-5)
 
 
-def test_same_in_training_and_prediction():
+def test_training_and_inference_give_the_same_vectors():
     predicted = run(SENTENCES)
     bilm = tiny_bilm().requires_grad_(True)
     trained = bilm(WordBatch.from_sentences(SENTENCES), max_tokens=20)
@@ -59,7 +59,7 @@ def test_layer_0_is_the_token_vector_twice():
     torch.testing.assert_close(word[0], word[2], rtol=0, atol=0)
 
 
-def test_skip_connection_is_in_the_output_and_not_in_the_state():
+def test_skip_connection_changes_the_output_and_not_the_state():
     batch = WordBatch.from_sentences([["Why", "?"]])
     with torch.no_grad():
         _, state = BILM.carry(batch)
@@ -84,10 +84,10 @@ def test_warm_and_zero_start_differ_at_the_start_of_a_sentence():
     assert (warm[1, 0] - zero[1, 0]).abs().max() > 1e-3
 
 
-def test_unknown_settings():
-    with pytest.raises(ValueError, match="'cold'; it must be 'warm' or 'zero'"):
+def test_unknown_settings_are_an_error():
+    with pytest.raises(ValueError, match="start_state is 'cold'; it must be one of warm, zero"):
         run(SENTENCES, start_state="cold")
-    with pytest.raises(ValueError, match="'float16'; it must be one of float32, bfloat16"):
+    with pytest.raises(ValueError, match="precision is 'float16'; it must be one of float32"):
         run(SENTENCES, precision="float16")
 
 
@@ -100,13 +100,13 @@ def test_bfloat16_is_within_two_percent():
     torch.testing.assert_close(found[0], exact[0])
 
 
-def test_warm_states_move_with_the_weights_into_a_file():
+def test_warm_start_states_are_part_of_the_state_dict():
     other = tiny_bilm(1)
     other.load_state_dict(BILM.state_dict())
     assert torch.equal(other.start_h, BILM.start_h) and other.start_h.abs().max() > 0
 
 
-def test_carry_goes_on_from_the_row_of_the_batch_before():
+def test_carry_starts_each_row_from_its_state():
     first, second = SENTENCES[:2], SENTENCES[2:4]
     with torch.no_grad():
         _, state = BILM.carry(WordBatch.from_sentences(first))
@@ -118,7 +118,7 @@ def test_carry_goes_on_from_the_row_of_the_batch_before():
     torch.testing.assert_close(found, torch.cat(expected, dim=1))
 
 
-def test_carry_leaves_rows_beyond_the_batch_alone():
+def test_carry_leaves_rows_beyond_the_batch_unchanged():
     state = State(torch.randn(2, 2, 4, 6), torch.randn(2, 2, 4, 12))
     before = State(state.h.clone(), state.c.clone())
     with torch.no_grad():
@@ -139,7 +139,7 @@ def test_carry_of_no_sentences_and_of_an_empty_one():
     assert layers.shape == (3, 0, 12) and state.h.abs().max() > 0
 
 
-def test_from_zeros_carry_is_the_zero_start():
+def test_carry_from_zeros_equals_the_zero_start():
     with torch.no_grad():
         layers, _ = BILM.carry(WordBatch.from_sentences(SENTENCES))
     torch.testing.assert_close(layers, run(SENTENCES, start_state="zero"))
@@ -216,7 +216,7 @@ def test_weights_are_read_without_spacy_and_thinc():
     assert python(WEIGHTS_WITHOUT_SPACY) == "True"
 
 
-def test_model_made_in_inference_mode_runs():
+def test_model_constructed_in_inference_mode_runs():
     with torch.inference_mode():
         bilm = tiny_bilm()
         assert torch.isfinite(bilm(WordBatch.from_sentences(SENTENCES))).all()

@@ -37,7 +37,7 @@ def test_equals_a_convolution_over_all_positions(activation, n_highway):
     torch.testing.assert_close(cnn(ids, n_used), expected)
 
 
-def test_gradients_equal_those_of_a_convolution_over_all_positions():
+def test_gradients_equal_a_convolution_over_all_positions():
     cnn = make_cnn()
     ids, n_used = encode(WORDS)
     expected = torch.stack([features(cnn, row.tolist()) for row in ids])
@@ -47,7 +47,7 @@ def test_gradients_equal_those_of_a_convolution_over_all_positions():
         torch.testing.assert_close(one, other)
 
 
-def test_equals_torchs_convolution():
+def test_equals_conv1d():
     cnn = make_cnn(n_highway=0)
     ids, n_used = encode(WORDS)
     chars = cnn.embedding[ids].transpose(1, 2)
@@ -58,7 +58,7 @@ def test_equals_torchs_convolution():
     torch.testing.assert_close(cnn(ids, n_used), torch.cat(expected, dim=1))
 
 
-def test_many_buckets_give_the_words_in_their_order():
+def test_buckets_keep_the_order_of_the_words():
     cnn = make_cnn()
     words = [f"{i}" * (i % 17) for i in range(2 * WORDS_PER_BUCKET + 3)]
     ids, n_used = encode(words)
@@ -73,7 +73,7 @@ def test_no_words():
     assert cnn(ids, n_used).shape == (0, 18)
 
 
-def test_filter_as_wide_as_the_word():
+def test_filter_of_the_width_of_a_word():
     cnn = make_cnn(filters=((1, 2), (6, 3)), max_characters=6)
     ids, n_used = encode(WORDS, 6)
     expected = torch.stack([features(cnn, row.tolist()) for row in ids])
@@ -89,5 +89,5 @@ def test_highway_gate_multiplies_the_transformed_value():
     torch.testing.assert_close(highway(x), torch.tensor([[6.0, 5.0]]))
 
 
-def test_highway_starts_by_passing_its_input():
+def test_highway_initially_passes_its_input():
     assert Highway(3).bias.tolist() == [0.0, 0.0, 0.0, -2.0, -2.0, -2.0]

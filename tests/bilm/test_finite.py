@@ -1,4 +1,4 @@
-"""Vectors that are not finite: an error that names the word, in each way to run a biLM."""
+"""Vectors that are not finite are an error that names the word, however the biLM is run."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ NOT_FINITE = r"vectors that are not finite \(NaN or infinity\)"
 
 
 def overflowing(value=3e38):
-    """A biLM of finite weights that overflow."""
+    """RETURNS (BiLM): A biLM with finite weights whose vectors overflow."""
     bilm = tiny_bilm()
     bilm.tokens.projection.weight.fill_(value)
     return bilm
@@ -37,7 +37,7 @@ def test_overflow_is_an_error(precision, start):
 @pytest.mark.parametrize("layer", [0, 1])
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
 @pytest.mark.parametrize("name", ["bias", "input_weight", "state_weight", "projection"])
-def test_weight_that_is_set_later_is_an_error_where_it_shows(layer, value, name):
+def test_weight_that_is_not_finite_is_an_error_if_it_affects_the_vectors(layer, value, name):
     bilm = tiny_bilm()
     getattr(bilm.layers[layer], name).view(-1)[3] = value
     batch = WordBatch.from_sentences(SENTENCES)
@@ -46,7 +46,7 @@ def test_weight_that_is_set_later_is_an_error_where_it_shows(layer, value, name)
             found = bilm(batch)
         except ValueError as error:
             assert "not finite" in str(error)
-        else:  # an infinite gate can be a gate that is open
+        else:  # an infinite gate may just be an open gate
             assert torch.isfinite(found).all()
 
 
@@ -81,8 +81,8 @@ def test_large_finite_values_are_no_error():
     assert torch.isfinite(layers).all() and not torch.isfinite(layers.sum())
 
 
-def test_every_way_to_run_a_bilm_raises(tmp_path):
-    # as one whose training broke down: what is saved is finite, what comes out is not
+def test_every_public_way_to_run_a_bilm_raises(tmp_path):
+    # as after a diverged training: the saved weights are finite, the vectors are not
     save_bilm(overflowing(), tmp_path / "bilm")
     for start in ("warm", "zero", "carry"):
         with pytest.raises(ValueError, match=NOT_FINITE):
@@ -103,7 +103,7 @@ def test_every_way_to_run_a_bilm_raises(tmp_path):
         nlp("Some text.")
 
 
-def test_gradients_are_recorded_without_the_check():
+def test_no_check_while_gradients_are_recorded():
     batch = WordBatch.from_sentences(SENTENCES)
     layers = overflowing().requires_grad_(True)(batch)
     assert not np.isfinite(layers.detach().numpy()).all()

@@ -32,7 +32,7 @@ def run(bilm: BiLM) -> torch.Tensor:
     st.integers(2, 9),
     st.lists(st.lists(st.sampled_from("abcdefghijkl"), unique=True, max_size=8), max_size=20),
 )
-def test_any_sequence_of_calls_gives_the_right_vectors(capacity, calls):
+def test_any_sequence_of_calls_gives_correct_vectors(capacity, calls):
     cache = WordCache(capacity)
     for words in calls:
         torch.testing.assert_close(cache.get(words, compute), compute(words))
@@ -53,7 +53,7 @@ def test_a_word_is_computed_once():
     assert (cache.hits, cache.misses) == (1, 3)
 
 
-def test_latest_words_stay_when_it_is_full():
+def test_full_cache_evicts_the_least_recently_used_words():
     cache = WordCache(4)
     for word in "abcd":
         cache.get([word], compute)
@@ -64,7 +64,7 @@ def test_latest_words_stay_when_it_is_full():
     assert cache.hits == hits + 2
 
 
-def test_too_many_words_at_once_leave_the_cache_alone():
+def test_too_many_words_at_once_bypass_the_cache():
     cache = WordCache(4)
     cache.get(["a"], compute)
     torch.testing.assert_close(cache.get(list("abcdef"), compute), compute(list("abcdef")))
@@ -80,7 +80,7 @@ def test_result_is_a_copy():
 def test_two_threads_that_miss_the_same_word():
     cache = WordCache(10)
 
-    def compute_beside_another(words):
+    def compute_concurrently(words):
         other = Thread(target=cache.get, args=(words, compute))
         other.start()
         other.join(timeout=0.5)  # as far as it gets
@@ -88,17 +88,17 @@ def test_two_threads_that_miss_the_same_word():
         return compute(words)
 
     threads = []
-    cache.get(["a"], compute_beside_another)
+    cache.get(["a"], compute_concurrently)
     threads[0].join()
     cache.get(["bb"], compute)
     torch.testing.assert_close(cache.get(["a", "bb"], compute), compute(["a", "bb"]))
 
 
-def test_no_words_of_an_empty_cache():
+def test_no_words_and_an_empty_cache():
     assert len(WordCache(10).get([], compute)) == 0
 
 
-def test_copies_and_pickles_travel_empty():
+def test_copies_and_pickles_start_empty():
     cache = WordCache(10)
     cache.get(["a"], compute)
     for other in (copy.deepcopy(cache), pickle.loads(pickle.dumps(cache))):
@@ -117,10 +117,12 @@ def test_frozen_model_uses_the_cache():
 def test_cached_vectors_equal_computed_ones():
     bilm = tiny_bilm()
     run(bilm)
-    torch.testing.assert_close(bilm.tokens(BATCH.words), bilm.tokens._embed(BATCH.words))
+    torch.testing.assert_close(
+        bilm.tokens(BATCH.words), bilm.tokens.embed(bilm.tokens.spell(BATCH.words)[2:])
+    )
 
 
-def test_cache_is_left_alone_where_a_gradient_is_wanted():
+def test_cache_is_bypassed_while_gradients_are_recorded():
     bilm = tiny_bilm().requires_grad_(True)
     bilm(BATCH)
     assert len(bilm.tokens.cache) == 0
@@ -145,17 +147,17 @@ def test_cache_is_dropped(change):
     assert len(bilm.tokens.cache) == 0
 
 
-def test_vectors_after_other_weights_were_loaded():
+def test_vectors_follow_loaded_weights():
     bilm, other = tiny_bilm(), tiny_bilm(1)
     run(bilm)
     bilm.load_state_dict(other.state_dict())
     torch.testing.assert_close(run(bilm), run(other))
 
 
-def test_vectors_made_in_inference_mode_serve_outside_of_it():
+def test_vectors_from_inference_mode_are_used_outside_of_it():
     cache = WordCache(4)
     with torch.inference_mode():
         cache.get(["a", "b"], compute)
-    # new words beside those in the table, and so many that older ones go
+    # new words next to cached words, until older words are evicted
     for words in (["c"], ["b", "d"], ["e", "f"], ["a", "f"]):
         torch.testing.assert_close(cache.get(words, compute), compute(words))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import spacy_elmo
-from spacy_elmo.bilm.bilm import State
+from spacy_elmo.bilm import State
 from spacy_elmo.corpus.corpus import Corpus
 from spacy_elmo.lm.language_scorer import LanguageScorer
 

@@ -1,5 +1,7 @@
-"""Recorded steps. What a recording does is imitated here by doing it anew; `tests/test_gpu.py`
-makes real ones."""
+"""CUDA graphs of LSTM steps, emulated on the CPU by running the steps again.
+
+`tests/test_gpu.py` captures real graphs.
+"""
 
 import copy
 from functools import partial
@@ -11,38 +13,45 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spacy_elmo.bilm import WordBatch
+from spacy_elmo.bilm.packed_words import pack_words
 from spacy_elmo.lstm import cuda_graphs as graphs
 from spacy_elmo.lstm import lstm
 from spacy_elmo.lstm.cell import Bounds
-from spacy_elmo.lstm.cuda_graphs import N_STEPS, RecordedSteps, max_rows, round_up, stretches, widen
+from spacy_elmo.lstm.cuda_graphs import (
+    STEPS_PER_GRAPH,
+    GraphedSteps,
+    group_steps,
+    max_rows,
+    pad_steps,
+    round_up,
+)
 from spacy_elmo.lstm.lstm import LSTMLayer
-from spacy_elmo.lstm.packing import pack
 
 from ..samples import SENTENCES, tiny_bilm
 
 COUNTS = st.lists(st.integers(1, 300), max_size=40).map(lambda found: sorted(found, reverse=True))
 
 
-class Imitated(RecordedSteps):
-    """Its recordings do again what they did."""
+class EmulatedGraphs(GraphedSteps):
+    """Replays run the steps again."""
 
-    def _record(self, n_rows):
+    def _capture(self, n_rows):
         return partial(self._run, n_rows)
 
 
 @pytest.fixture
-def recordable(monkeypatch):
-    """A CPU that takes itself for a GPU with recordings of few rows."""
-    monkeypatch.setattr(lstm, "can_record", lambda device: True)
-    monkeypatch.setattr(lstm, "RecordedSteps", Imitated)
+def graphs_on_cpu(monkeypatch):
+    """Let a CPU count as a GPU with CUDA graphs of few rows."""
+    monkeypatch.setattr(lstm, "can_capture", lambda device: True)
+    monkeypatch.setattr(lstm, "GraphedSteps", EmulatedGraphs)
     monkeypatch.setattr(lstm, "max_rows", lambda *sizes: 4)
 
 
-def test_numbers_of_rows_that_are_recorded():
+def test_rows_are_rounded_up_to_captured_sizes():
     n = np.arange(1, 3000)
     found = round_up(n)
     assert (found >= n).all() and (found[n > 1] < 2 * n[n > 1]).all()
-    large = n > graphs.SMALL
+    large = n > graphs.SMALL_ROWS
     assert (found[large] <= 1.25 * n[large]).all()
     np.testing.assert_array_equal(round_up(found), found)
     assert sorted(set(found[n <= 256].tolist())) == [
@@ -52,60 +61,67 @@ def test_numbers_of_rows_that_are_recorded():
 
 
 @given(COUNTS, st.sampled_from([1, 4, 64, 256]))
-def test_a_widened_layout_has_room_for_all(active, most):
+def test_padded_steps_have_room_for_all_rows(active, most):
     active = np.array(active, dtype=np.int64)
-    found = widen(active, most)
-    assert len(active) <= len(found) < len(active) + N_STEPS
+    found = pad_steps(active, most)
+    assert len(active) <= len(found) < len(active) + STEPS_PER_GRAPH
     assert (found[: len(active)] >= active).all()
     assert (np.diff(found) <= 0).all()
     np.testing.assert_array_equal(found[found > most], active[active > most])
-    # every step of few rows is recorded
+    # every step of few rows is replayed
     assert all(
-        recorded == (steps[0] <= most) for recorded, steps in stretches(found.tolist(), most)
+        replayed == (steps[0] <= most) for replayed, steps in group_steps(found.tolist(), most)
     )
 
 
 @given(COUNTS, st.sampled_from([1, 4, 64]))
-def test_stretches_are_the_steps_in_their_order(active, most):
-    parts = list(stretches(active, most))
-    assert [n for _, steps in parts for n in steps] == active
-    for recorded, steps in parts:
-        if recorded:
-            assert len(steps) % N_STEPS == 0 and max(steps) <= most
-            for start in range(0, len(steps), N_STEPS):
-                assert len(set(steps[start : start + N_STEPS])) == 1
-    kinds = [recorded for recorded, _ in parts]
+def test_groups_contain_all_steps_in_order(active, most):
+    groups = list(group_steps(active, most))
+    assert [n for _, steps in groups for n in steps] == active
+    for replayed, steps in groups:
+        if replayed:
+            assert len(steps) % STEPS_PER_GRAPH == 0 and max(steps) <= most
+            for start in range(0, len(steps), STEPS_PER_GRAPH):
+                assert len(set(steps[start : start + STEPS_PER_GRAPH])) == 1
+    kinds = [replayed for replayed, _ in groups]
     assert all(a != b for a, b in zip(kinds, kinds[1:]))
 
 
-def test_gates_of_a_recording_are_bounded():
-    bounds = {torch.float32: graphs.GATE_BYTES_OF_FLOAT32, torch.bfloat16: graphs.GATE_BYTES}
+def test_gates_of_a_graph_fit_into_their_memory_budget():
+    bounds = {torch.float32: graphs.FLOAT32_GATE_BYTES, torch.bfloat16: graphs.GATE_BYTES}
     for n_directions, hidden, dtype in ((2, 4096, torch.float32), (1, 256, torch.bfloat16)):
         n = max_rows(n_directions, hidden, dtype)
-        n_bytes = n * N_STEPS * n_directions * 4 * hidden * dtype.itemsize
+        n_bytes = n * STEPS_PER_GRAPH * n_directions * 4 * hidden * dtype.itemsize
         assert bounds[dtype] / 2 < n_bytes <= bounds[dtype]
     assert max_rows(2, 2**30, torch.float32) == 1
 
 
-@pytest.mark.parametrize("lengths", [[5], [5, 0, 3], [30, 7, 2, 2, 2, 1], []])
-def test_a_widened_packing_holds_the_same_words_and_boundaries(lengths):
+@pytest.mark.parametrize("lengths", [[5], [5, 3, 0], [30, 7, 2, 2, 2, 1], []])
+def test_padding_does_not_change_the_packed_words(lengths):
     lengths = np.array(lengths, dtype=np.int64)
     ids = np.arange(lengths.sum())
-    plain, wide = pack(ids, lengths), pack(ids, lengths, partial(widen, most=4))
+    plain = pack_words(ids, lengths)
+    padded = pack_words(ids, lengths, partial(pad_steps, max_rows=4))
     for direction in (0, 1):
-        words, found = (p.inputs[direction][p.outputs[direction]] for p in (plain, wide))
+        words, found = (p.inputs[direction][p.outputs[direction]] for p in (plain, padded))
         assert found.tolist() == words.tolist() == (ids + 2).tolist()
-    assert sum(wide.active) == wide.inputs.shape[1]
-    assert wide.order.tolist() == plain.order.tolist()
+    assert sum(padded.packing.active) == padded.inputs.shape[1]
 
 
 @pytest.mark.parametrize("projects", [True, False])
 @pytest.mark.parametrize(
     "active", [[3] * 9, [7, 6, 4, 4, 4, 4, 3, 3, 3, 3, 3, 1, 1, 1, 1], [1], [9, 9, 9, 9, 9], []]
 )
-def test_a_layer_with_recordings_equals_one_without(recordable, active, projects):
+def test_layer_with_cuda_graphs_equals_layer_without(graphs_on_cpu, active, projects):
     torch.manual_seed(0)
-    layer = LSTMLayer(2, 4, 6 if projects else 4, projects, Bounds(0.5, 0.4), records=True)
+    layer = LSTMLayer(
+        2,
+        4,
+        6 if projects else 4,
+        projects=projects,
+        bounds=Bounds(0.5, 0.4),
+        use_cuda_graphs=True,
+    )
     n = max(active, default=0)
     hidden = layer.hidden_dim
     x, h, c = (torch.randn(2, *shape) for shape in ((sum(active), 4), (n, 4), (n, hidden)))
@@ -113,7 +129,7 @@ def test_a_layer_with_recordings_equals_one_without(recordable, active, projects
         given = h.clone(), c.clone()
         found = [layer(x, active, *given) for _ in range(2)][-1]
         torch.testing.assert_close(given, (h, c), rtol=0, atol=0)
-        layer.records = False
+        layer.use_cuda_graphs = False
         expected = layer(x, active, h, c)
     for a, b in zip(found, expected):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
@@ -121,7 +137,7 @@ def test_a_layer_with_recordings_equals_one_without(recordable, active, projects
 
 @pytest.mark.parametrize("changes", [{}, {"skip_connections": False}, {"n_layers": 1}])
 @pytest.mark.parametrize("sentences", [SENTENCES[:1], SENTENCES, [["a"] * 9] * 9, [[], ["b"]], []])
-def test_vectors_of_a_widened_batch(recordable, sentences, changes):
+def test_vectors_of_a_padded_batch(graphs_on_cpu, sentences, changes):
     bilm = tiny_bilm(**changes)
     batch = WordBatch.from_sentences(sentences)
     expected = bilm.requires_grad_(True)(batch).detach()
@@ -131,7 +147,7 @@ def test_vectors_of_a_widened_batch(recordable, sentences, changes):
         torch.testing.assert_close(bilm(batch, max_tokens=8), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_carried_states_are_those_of_each_sentences_end(recordable):
+def test_carried_states_are_the_states_after_each_sentence(graphs_on_cpu):
     bilm = tiny_bilm()
     batch = WordBatch.from_sentences([["a"] * 9, ["b", "c"], ["d"] * 9])
     plain = copy.deepcopy(bilm).requires_grad_(True)
@@ -143,18 +159,18 @@ def test_carried_states_are_those_of_each_sentences_end(recordable):
     torch.testing.assert_close(end.c, expected_end.c.detach(), rtol=1e-5, atol=1e-6)
 
 
-def test_recordings_are_dropped_with_the_weights_they_are_of(recordable):
+def test_graphs_are_dropped_when_the_weights_change(graphs_on_cpu):
     bilm = tiny_bilm()
     batch = WordBatch.from_sentences(SENTENCES)
     with torch.no_grad():
         bilm(batch)
-        assert all(layer.recorded for layer in bilm.layers)
-        assert not any(layer.recorded for layer in copy.deepcopy(bilm).layers)
+        assert all(layer.cuda_graphs for layer in bilm.layers)
+        assert not any(layer.cuda_graphs for layer in copy.deepcopy(bilm).layers)
         bilm.layers[0].bias.add_(1.0)
         torch.testing.assert_close(bilm(batch), copy.deepcopy(bilm)(batch))
 
 
-def test_recordings_made_in_inference_mode_serve_outside_of_it(recordable):
+def test_graphs_captured_in_inference_mode_are_replayed_outside_of_it(graphs_on_cpu):
     bilm = tiny_bilm()
     batch = WordBatch.from_sentences(SENTENCES)
     with torch.inference_mode():
@@ -164,26 +180,28 @@ def test_recordings_made_in_inference_mode_serve_outside_of_it(recordable):
     torch.testing.assert_close(bilm(batch), expected.clone())  # frozen
 
 
-def test_no_recordings_on_a_cpu():
-    assert not graphs.can_record(torch.device("cpu"))
+def test_no_capture_on_a_cpu():
+    assert not graphs.can_capture(torch.device("cpu"))
 
 
-def test_what_is_trained_is_not_recorded(recordable):
+def test_trainable_weights_are_not_captured(graphs_on_cpu):
     bilm = tiny_bilm().requires_grad_(True)
     with torch.no_grad():
         bilm(WordBatch.from_sentences(SENTENCES))
-    assert not any(layer.recorded for layer in bilm.layers)
+    assert not any(layer.cuda_graphs for layer in bilm.layers)
 
 
-def test_nothing_is_kept_where_nothing_is_recorded(recordable):
+def test_steps_of_other_sizes_are_not_captured(graphs_on_cpu):
     bilm = tiny_bilm()
     bilm.drop_caches()
     with torch.no_grad():
-        bilm.carry(WordBatch.from_sentences([["a"], ["b"], ["c"]]))  # three rows are not recorded
-    assert not any(layer.recorded for layer in bilm.layers)
+        bilm.carry(
+            WordBatch.from_sentences([["a"], ["b"], ["c"]])
+        )  # three rows are no captured size
+    assert not any(layer.cuda_graphs for layer in bilm.layers)
 
 
-def test_a_recording_that_fails(recordable, monkeypatch):
+def test_failing_capture_is_a_warning(graphs_on_cpu, monkeypatch):
     def fail(self, n_rows):
         raise RuntimeError("no memory")
 
@@ -192,21 +210,21 @@ def test_a_recording_that_fails(recordable, monkeypatch):
     with torch.no_grad():
         expected = bilm(batch)
         bilm.drop_caches()
-        monkeypatch.setattr(Imitated, "_record", fail)
-        with pytest.warns(UserWarning, match="could not be recorded .no memory."):
+        monkeypatch.setattr(EmulatedGraphs, "_capture", fail)
+        with pytest.warns(UserWarning, match="could not be captured as CUDA graphs .no memory."):
             found = bilm(batch)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_device_that_records_nothing_is_found_out(monkeypatch):
+def test_probe_detects_a_device_without_captures(monkeypatch):
     calls = {
-        # does at once what it should record
+        # runs at once what it should capture
         "eager": lambda run, *args, **kwargs: (run(), lambda: None)[1],
         "twice": lambda run, *args, **kwargs: (run(), run)[1],
         "right": lambda run, *args, **kwargs: run,
     }
-    for name, record in calls.items():
-        monkeypatch.setattr(graphs, "record", record)
+    for name, capture in calls.items():
+        monkeypatch.setattr(graphs, "capture", capture)
         graphs.graphs_work.cache_clear()
         assert graphs.graphs_work(torch.device("cpu")) == (name == "right")
     graphs.graphs_work.cache_clear()

@@ -3,9 +3,9 @@ import torch
 from torch import Tensor
 
 from spacy_elmo.bilm import BiLM, WordBatch
-from spacy_elmo.bilm.bilm import make_layer
+from spacy_elmo.bilm.layers import make_layer
 from spacy_elmo.lstm import recurrence
-from spacy_elmo.lstm.backward import LSTMFunction
+from spacy_elmo.lstm.backward import lstm_function
 from spacy_elmo.lstm.cell import Bounds
 from spacy_elmo.lstm.lstm import LSTMLayer
 
@@ -77,7 +77,7 @@ def test_clips_are_active_with_tight_bounds():
     assert c.abs().max() == 0.4
 
 
-def test_states_of_a_sentence_are_those_of_its_own_last_step():
+def test_states_of_a_sequence_are_the_states_after_its_last_step():
     layer = random_layer()
     x, h, c = inputs(layer, [2, 1])
     with torch.no_grad():
@@ -122,7 +122,7 @@ def test_backward_pass_passes_gradcheck(variant):
 
     def run(*tensors: Tensor):
         projection = tensors[6] if len(tensors) > 6 else None
-        return LSTMFunction.apply(*tensors[:6], projection, active, layer.bounds, torch.float64)
+        return lstm_function(*tensors[:6], projection, active, layer.bounds, torch.float64)
 
     assert torch.autograd.gradcheck(run, variables, eps=1e-7, atol=1e-5)
 
@@ -178,8 +178,7 @@ def test_whole_model_and_its_gradients_equal_a_plain_loop(variant):
         torch.testing.assert_close(one, other, msg=lambda text, name=name: f"{name}: {text}")
 
 
-def test_gradient_of_an_input_alone():
-    """Frozen weights under a trained input still pass the gradient on."""
+def test_gradient_of_the_input_with_frozen_weights():
     layer = random_layer().requires_grad_(False)
     x, h, c = inputs(layer, RAGGED)
     x.requires_grad_(True)
@@ -192,7 +191,7 @@ def test_bfloat16_keeps_outputs_and_states_in_float32():
     x, h, c = (tensor.float() for tensor in inputs(layer, RAGGED))
     with torch.no_grad():
         exact = layer(x, RAGGED, h, c)
-        found = layer(x, RAGGED, h, c, torch.bfloat16)
+        found = layer(x, RAGGED, h, c, dtype=torch.bfloat16)
     for one, other in zip(found, exact):
         assert one.dtype == torch.float32
         assert 0 < (one - other).norm() / other.norm() < 0.02
@@ -203,14 +202,14 @@ def test_bfloat16_gradients_are_close():
     x, h, c = (tensor.float() for tensor in inputs(layer, RAGGED))
     found = []
     for dtype in (torch.float32, torch.bfloat16):
-        outputs, _, _ = layer(x, RAGGED, h, c, dtype)
+        outputs, _, _ = layer(x, RAGGED, h, c, dtype=dtype)
         found.append(torch.autograd.grad(outputs.sum(), list(layer.parameters())))
     for exact, one in zip(*found):
         assert one.dtype == torch.float32
         assert (one - exact).norm() / exact.norm() < 0.04
 
 
-def test_stored_bias_is_without_the_forget_gates_one():
+def test_stored_bias_excludes_the_1_of_the_forget_gate():
     layer = random_layer()
     with torch.no_grad():
         for param in layer.parameters():
@@ -220,10 +219,10 @@ def test_stored_bias_is_without_the_forget_gates_one():
     torch.testing.assert_close(cell, torch.sigmoid(torch.tensor(1.0)).expand_as(cell).double())
 
 
-def test_bounds_without_projection_clip_the_cell_alone():
+def test_without_projection_only_the_cell_is_clipped():
     assert random_layer(**VARIANTS["no projection"]).bounds == Bounds(cell=3.0, output=None)
 
 
-def test_deep_model_of_one_direction_has_half_the_width():
+def test_unidirectional_model_has_half_the_width():
     assert isinstance(bilm := tiny_bilm(bidirectional=False), BiLM)
     assert bilm(WordBatch.from_sentences([["a"]])).shape == (3, 1, 6)

@@ -7,31 +7,29 @@ import torch
 
 from spacy_elmo.bilm import BiLM, WordBatch
 from spacy_elmo.lstm import lstm, matmul
-from spacy_elmo.lstm.cell import Bounds, PlainArithmetic, SigmoidArithmetic
-from spacy_elmo.lstm.matmul import packing_works, pad_rows, round_rows, warn_of_slow_bfloat16
+from spacy_elmo.lstm.cell import Bounds, SigmoidCellOps, TorchCellOps
+from spacy_elmo.lstm.matmul import mkldnn_works, pad_rows, round_rows, warn_of_slow_bfloat16
 
 from ..samples import SENTENCES, VARIANTS, tiny_bilm
 
 BATCH = WordBatch.from_sentences([*SENTENCES, [], SENTENCES[1] * 9])
-LONE = WordBatch.from_sentences([SENTENCES[1]])
+SINGLE = WordBatch.from_sentences([SENTENCES[1]])
 
 
-@pytest.mark.parametrize("batch", [BATCH, LONE], ids=["batch", "lone"])
+@pytest.mark.parametrize("batch", [BATCH, SINGLE], ids=["batch", "single"])
 @pytest.mark.parametrize("precision, tolerance", [("float32", 1e-5), ("bfloat16", 0.05)])
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_kept_weights_give_what_batched_products_give(
-    variant, precision, tolerance, batch, monkeypatch
-):
+def test_packed_weights_equal_batched_matmul(variant, precision, tolerance, batch, monkeypatch):
     bilm = tiny_bilm(**VARIANTS[variant])
     with torch.no_grad():
-        kept = bilm(batch, precision=precision)
-        monkeypatch.setattr(lstm, "packing_works", lambda dtype: False)
+        packed = bilm(batch, precision=precision)
+        monkeypatch.setattr(lstm, "mkldnn_works", lambda dtype: False)
         batched = bilm(batch, precision=precision)
-    torch.testing.assert_close(kept, batched, atol=tolerance, rtol=tolerance)
+    torch.testing.assert_close(packed, batched, atol=tolerance, rtol=tolerance)
 
 
 @pytest.mark.parametrize(
-    "changes, n_sentences, precision, n_parts",
+    "changes, n_sentences, precision, n_matmuls",
     [
         ({}, 1, torch.float32, 1),
         ({}, 2, torch.float32, 2),
@@ -39,38 +37,38 @@ def test_kept_weights_give_what_batched_products_give(
         ({"hidden_dim": 6, "state_projection": False}, 1, torch.float32, 2),
     ],
 )
-def test_directions_of_a_lone_sentence_run_together(changes, n_sentences, precision, n_parts):
-    if not packing_works(precision):
-        pytest.skip(f"torch packs no weights of {precision} here")
+def test_directions_of_a_single_sentence_run_together(changes, n_sentences, precision, n_matmuls):
+    if not mkldnn_works(precision):
+        pytest.skip(f"PyTorch packs no weights of {precision} on this machine")
     layer = tiny_bilm(**changes).layers[0]
     with torch.no_grad():
-        assert len(layer.products(precision, n_sentences)) == n_parts
+        assert len(layer.matmuls(precision, n_sentences)) == n_matmuls
 
 
-def test_lone_sentence_with_weights_too_large_for_the_cache(monkeypatch):
+def test_single_sentence_with_weights_too_large_for_the_cache(monkeypatch):
     bilm = tiny_bilm()
     with torch.no_grad():
-        together = bilm(LONE)
+        together = bilm(SINGLE)
         bilm.drop_caches()
-        monkeypatch.setattr(lstm, "LONE_BYTES", 0)
-        assert len(bilm.layers[0].products(torch.float32, 1)) == 2
-        torch.testing.assert_close(bilm(LONE), together)
+        monkeypatch.setattr(lstm, "SINGLE_SEQUENCE_BYTES", 0)
+        assert len(bilm.layers[0].matmuls(torch.float32, 1)) == 2
+        torch.testing.assert_close(bilm(SINGLE), together)
 
 
 @pytest.mark.parametrize("bounds", [Bounds(None, None), Bounds(0.4, 0.3)], ids=str)
 @pytest.mark.parametrize("scale", [0.1, 3.0, 100.0])
-def test_arithmetic_by_sigmoids_alone(scale, bounds):
+def test_sigmoid_cell_ops_equal_torch_cell_ops(scale, bounds):
     generator = torch.Generator().manual_seed(0)
     sums, cells = (scale * torch.randn(5, n, generator=generator) for n in (4 * 6, 6))
     expected_cells, doubled_cells, doubled_sums = cells.clone(), 2 * cells, sums.clone()
     doubled_sums[:, 18:] *= 2
-    expected = PlainArithmetic(bounds).cell(sums, expected_cells, None)
-    half = SigmoidArithmetic(bounds).cell(doubled_sums, doubled_cells, None)
+    expected = TorchCellOps(bounds).cell(sums, expected_cells, None)
+    half = SigmoidCellOps(bounds).cell(doubled_sums, doubled_cells, None)
     torch.testing.assert_close(2 * half, expected, atol=2e-6, rtol=1e-5)
     torch.testing.assert_close(doubled_cells / 2, expected_cells, atol=2e-6, rtol=1e-5)
 
 
-def test_packed_weights_follow_the_weights():
+def test_packed_weights_are_dropped_when_the_weights_change():
     bilm, other = tiny_bilm(seed=0), tiny_bilm(seed=1)
     with torch.no_grad():
         bilm(BATCH)
@@ -79,7 +77,7 @@ def test_packed_weights_follow_the_weights():
         torch.testing.assert_close(bilm(BATCH), other(BATCH), rtol=1e-4, atol=1e-4)
 
 
-def test_weights_are_packed_for_prediction_while_they_are_trained():
+def test_weights_are_packed_for_inference_during_training():
     bilm = tiny_bilm().requires_grad_(True)
     optimizer = torch.optim.SGD(bilm.parameters(), lr=0.1)
     for _ in range(3):
@@ -88,26 +86,26 @@ def test_weights_are_packed_for_prediction_while_they_are_trained():
         optimizer.zero_grad()
         with torch.no_grad():
             found = bilm(BATCH)
-            assert all(layer.packed for layer in bilm.layers)
+            assert all(layer.packed_weights for layer in bilm.layers)
             torch.testing.assert_close(found, copy.deepcopy(bilm)(BATCH))
 
 
 @pytest.mark.parametrize("make_copy", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
-def test_copies_pack_anew_and_give_the_same(make_copy):
+def test_copies_start_without_packed_weights_and_give_the_same_vectors(make_copy):
     bilm = tiny_bilm()
     with torch.no_grad():
         expected = bilm(BATCH)
         copied: BiLM = make_copy(bilm)
-        assert not any(layer.packed for layer in copied.layers)
+        assert not any(layer.packed_weights for layer in copied.layers)
         torch.testing.assert_close(copied(BATCH), expected)
 
 
-def test_packing_is_refused_for_types_that_it_cannot_do():
-    assert not packing_works(torch.int32)
+def test_probe_rejects_dtypes_that_onednn_does_not_support():
+    assert not mkldnn_works(torch.int32)
 
 
 @pytest.mark.parametrize("fast", [True, False])
-def test_slow_bfloat16_is_told_once(fast, monkeypatch, recwarn):
+def test_slow_bfloat16_is_warned_about_once(fast, monkeypatch, recwarn):
     supported = "spacy_elmo.lstm.matmul.torch.ops.mkldnn._is_mkldnn_bf16_supported"
     monkeypatch.setattr(supported, lambda: fast)
     warn_of_slow_bfloat16.cache_clear()

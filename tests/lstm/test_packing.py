@@ -1,92 +1,44 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spacy_elmo.bilm import WordBatch
-from spacy_elmo.lstm.packing import END, N_BOUNDARIES, START, pack
+from spacy_elmo.lstm.packing import longest_first, pack
 
 LENGTHS = st.lists(st.integers(0, 6), max_size=8)
 
 
-def plain_pack(ids, lengths):
-    """The layout by loops over steps and sentences."""
-    order = sorted(range(len(lengths)), key=lambda k: -lengths[k])
-    starts = [sum(lengths[:k]) for k in range(len(lengths))]
-    active, inputs, outputs, row = [], [[], []], [{}, {}], 0
-    for step in range(max(lengths, default=-2) + 2):
-        running = [k for k in order if step < lengths[k] + 2]
-        active.append(len(running))
-        for k in running:
-            for direction in (0, 1):
-                position = step if direction == 0 else lengths[k] + 1 - step
-                if position == 0:
-                    inputs[direction].append(START)
-                elif position == lengths[k] + 1:
-                    inputs[direction].append(END)
-                else:
-                    token = starts[k] + position - 1
-                    inputs[direction].append(ids[token] + N_BOUNDARIES)
-                    outputs[direction][token] = row
+def descending(lengths):
+    return np.array(sorted(lengths, reverse=True), dtype=np.int64)
+
+
+@given(LENGTHS, st.integers(0, 2))
+def test_rows_equal_a_plain_loop(lengths, first_step):
+    lengths = descending(lengths)
+    packing = pack(lengths + first_step)
+    rows, row = {}, 0
+    for step in range(int(max(lengths + first_step, default=0))):
+        assert packing.active[step] == (lengths + first_step > step).sum()
+        for k in range(packing.active[step]):
+            rows[k, step] = row
             row += 1
-    places = [[outputs[d][token] for token in range(len(ids))] for d in (0, 1)]
-    return order, active, inputs, places
+    assert packing.n_rows == row == len(packing.row_steps())
+    assert list(rows) == list(zip(packing.row_sequences().tolist(), packing.row_steps().tolist()))
+    positions = [(k, p) for k, n in enumerate(lengths.tolist()) for p in range(n)]
+    forward = [rows[k, first_step + p] for k, p in positions]
+    backward = [rows[k, first_step + int(lengths[k]) - 1 - p] for k, p in positions]
+    assert packing.element_rows(lengths, first_step).tolist() == [forward, backward]
 
 
-@given(LENGTHS)
-def test_pack_equals_a_plain_loop(lengths):
-    ids = np.arange(sum(lengths)) % 5
-    packing = pack(ids, np.array(lengths, dtype=np.int64))
-    order, active, inputs, outputs = plain_pack(ids.tolist(), lengths)
-    assert packing.order.tolist() == order
-    assert packing.active == active
-    assert packing.inputs.tolist() == inputs
-    assert packing.outputs.tolist() == outputs
+def test_lengths_that_are_not_descending_are_an_error():
+    with pytest.raises(ValueError, match="must be descending. Sort .* by `longest_first`"):
+        pack(np.array([2, 3]))
 
 
-def test_empty_sentences_are_their_two_boundaries():
-    packing = pack(np.zeros(0, dtype=np.int64), np.array([0, 0]))
-    assert packing.active == [2, 2]
-    assert packing.inputs.tolist() == [[START, START, END, END], [END, END, START, START]]
-    assert packing.outputs.shape == (2, 0)
+def test_longest_first_is_stable():
+    assert longest_first(np.array([1, 3, 1, 3])).tolist() == [1, 3, 0, 2]
 
 
-def test_no_sentences():
-    packing = pack(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
-    assert packing.active == []
-    assert packing.inputs.shape == (2, 0)
-
-
-@given(LENGTHS, st.integers(1, 20))
-def test_parts_hold_every_sentence_once_and_keep_to_the_budget(lengths, max_tokens):
-    batch = WordBatch([], np.arange(sum(lengths)), np.array(lengths, dtype=np.int64))
-    parts = [part.tolist() for part in batch.parts(max_tokens)]
-    assert sorted(k for part in parts for k in part) == list(range(len(lengths)))
-    for part in parts:
-        assert sum(lengths[k] + N_BOUNDARIES for k in part) <= max_tokens or len(part) == 1
-    found = [lengths[k] for part in parts for k in part]
-    assert found == sorted(found, reverse=True)
-
-
-@given(LENGTHS, st.randoms())
-def test_tokens_of_some_sentences(lengths, random):
-    batch = WordBatch([], np.arange(sum(lengths)), np.array(lengths, dtype=np.int64))
-    chosen = [k for k in range(len(lengths)) if random.random() < 0.5]
-    starts = [sum(lengths[:k]) for k in range(len(lengths))]
-    expected = [t for k in chosen for t in range(starts[k], starts[k] + lengths[k])]
-    assert batch.tokens_of(np.array(chosen, dtype=np.int64)).tolist() == expected
-
-
-def test_batch_numbers_words_by_first_use():
-    batch = WordBatch.from_sentences([["b", "a"], [], ["b"]])
-    assert batch.words == ["b", "a"]
-    assert batch.ids.tolist() == [0, 1, 0]
-    assert batch.lengths.tolist() == [2, 0, 1]
-
-
-def test_boundary_tokens_have_the_numbers_of_the_boundary_words():
-    sentences = [["<S>", "a"], ["</S>", "a", "b", "<S>"]]
-    batch = WordBatch.from_sentences(sentences, boundaries=("<S>", "</S>"))
-    assert batch.words == ["a", "b"]
-    packing = pack(batch.ids, batch.lengths)
-    rows = packing.inputs[0][packing.outputs[0]].tolist()
-    assert rows == [START, 2, END, 2, 3, START]
+def test_no_sequences():
+    packing = pack(np.zeros(0, dtype=np.int64))
+    assert packing.active == [] and packing.n_rows == 0

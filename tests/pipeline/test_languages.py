@@ -153,7 +153,7 @@ def test_a_field_of_another_type_is_refused(name, value, tmp_path):
     kept = {key: value for key, value in values.items() if key not in ("digest", "files")}
     file.write_text(json.dumps(kept))
     options_file = file if name == "w.hdf5" else None
-    with pytest.raises(ValueError, match="must be a list of codes"):
+    with pytest.raises(ValueError, match="must be a list of language codes"):
         load_bilm(tmp_path / name, options_file)
 
 

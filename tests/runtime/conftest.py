@@ -1,3 +1,3 @@
-"""The text of tests/pretrain."""
+"""The corpus fixture of tests/pretrain."""
 
 from ..pretrain.conftest import folder  # noqa: F401

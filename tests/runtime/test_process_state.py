@@ -1,4 +1,4 @@
-"""What a Python program calls leaves the state of its process as it was."""
+"""Public functions leave the state of the calling process unchanged."""
 
 import gc
 import locale
@@ -26,7 +26,7 @@ from ..samples import SENTENCES, tiny_bilm
 
 
 def umask():
-    """The mask, which only Linux tells without a change of it."""
+    """RETURNS (str): The umask, which can be read without changing it on Linux only."""
     with open("/proc/self/status") as file:
         return next(line for line in file if line.startswith("Umask"))
 
@@ -109,14 +109,14 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", [*USES, *TRAININGS])
-def test_the_state_of_the_process_stays(name, folder):
+def test_process_state_is_unchanged(name, folder):
     before = process_state()
     {**USES, **TRAININGS}[name](folder)
     assert process_state() == before
 
 
 @pytest.mark.parametrize("name", ["annotate", "score", "pretrain"])
-def test_no_random_numbers_are_taken_from_the_program(name, folder, tmp_path):
+def test_random_states_of_the_program_are_unchanged(name, folder, tmp_path):
     use = {**USES, **TRAININGS}[name]
     if name == "pretrain":
         write_text(tmp_path)
@@ -126,7 +126,7 @@ def test_no_random_numbers_are_taken_from_the_program(name, folder, tmp_path):
     assert random_state() == before
 
 
-def test_a_seed_gives_the_same_training_whatever_the_program_drew(tmp_path):
+def test_training_depends_on_the_seed_and_not_on_the_random_state(tmp_path):
     write_text(tmp_path)
     found = []
     for name in ("one", "two"):
@@ -138,16 +138,16 @@ def test_a_seed_gives_the_same_training_whatever_the_program_drew(tmp_path):
     assert all(torch.equal(found[0][key], found[1][key]) for key in found[0])
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="permissions of POSIX")
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX permissions")
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
-def test_files_have_the_permissions_that_the_umask_leaves(mask, tmp_path):
+def test_files_have_the_permissions_of_the_umask(mask, tmp_path):
     before = os.umask(mask)
     try:
-        with atomic_file(tmp_path / "file") as part:
-            part.write_text("text")
-        with atomic_directory(tmp_path / "folder") as part:
-            (part / "file").write_text("text")
-            (part / "file").chmod(0o600)
+        with atomic_file(tmp_path / "file") as path:
+            path.write_text("text")
+        with atomic_directory(tmp_path / "folder") as path:
+            (path / "file").write_text("text")
+            (path / "file").chmod(0o600)
     finally:
         os.umask(before)
     modes = {
@@ -158,7 +158,7 @@ def test_files_have_the_permissions_that_the_umask_leaves(mask, tmp_path):
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_the_umask_is_never_changed_while_files_are_written(tmp_path):
+def test_writing_files_does_not_change_the_umask(tmp_path):
     expected, found, done = umask(), set(), threading.Event()
 
     def watch():
@@ -169,15 +169,15 @@ def test_the_umask_is_never_changed_while_files_are_written(tmp_path):
     thread.start()
     try:
         for n in range(50):
-            with atomic_file(tmp_path / str(n)) as part:
-                part.write_text("text")
+            with atomic_file(tmp_path / str(n)) as path:
+                path.write_text("text")
     finally:
         done.set()
         thread.join()
     assert found == {expected}
 
 
-def test_signals_are_left_alone_in_another_thread():
+def test_signal_handlers_are_unchanged_in_another_thread():
     failed = []
 
     def run():

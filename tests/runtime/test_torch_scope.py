@@ -1,4 +1,4 @@
-"""Settings that a program has made in torch change no vectors, or the user is told."""
+"""PyTorch settings of the calling program do not change the vectors, or there is a warning."""
 
 import ast
 import subprocess
@@ -19,7 +19,7 @@ from .. import torch_paths
 from ..samples import SENTENCES, tiny_bilm
 
 ROOT = Path(__file__).parents[2]
-# those that take effect together would do so alone
+# settings that have no effect together have none alone
 TOGETHER = [
     ("float64", "meta device", "no gradients"),
     ("bfloat16", "meta context", "autocast", "deterministic"),
@@ -37,7 +37,7 @@ def expected(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", TOGETHER, ids=" + ".join)
-def test_main_paths_do_not_depend_on_settings_of_torch(settings, expected, tmp_path):
+def test_main_paths_do_not_depend_on_pytorch_settings(settings, expected, tmp_path):
     output = tmp_path / "found.npz"
     command = [sys.executable, "-m", "tests.torch_paths", str(output), *settings]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -51,7 +51,7 @@ def test_main_paths_do_not_depend_on_settings_of_torch(settings, expected, tmp_p
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
-def test_vectors_are_the_same_under_another_default_dtype(dtype, precision):
+def test_vectors_do_not_depend_on_the_default_dtype(dtype, precision):
     batch = WordBatch.from_sentences(SENTENCES)
     bilm = tiny_bilm()
     with torch.no_grad():
@@ -67,7 +67,7 @@ def test_vectors_are_the_same_under_another_default_dtype(dtype, precision):
     assert torch.equal(found, layers)
 
 
-def test_every_tensor_is_created_with_a_dtype_and_outside_of_constructors_with_a_device():
+def test_tensors_are_created_with_dtype_and_outside_of_constructors_with_device():
     lacking = []
     for path in sorted(Path(spacy_elmo.__file__).parent.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf8"))
@@ -76,7 +76,7 @@ def test_every_tensor_is_created_with_a_dtype_and_outside_of_constructors_with_a
                 lacking += [
                     f"{path.name}:{call.lineno}"
                     for call in calls_in(function)
-                    if not has_needed(call, getattr(function, "name", ""))
+                    if not has_dtype_and_device(call, getattr(function, "name", ""))
                 ]
     assert not lacking
 
@@ -93,14 +93,14 @@ def calls_in(function):
 CREATORS = {("torch", name) for name in FACTORIES} | {("nn", name) for name in MODULES}
 
 
-def has_needed(call, function):
+def has_dtype_and_device(call, function):
     given = {keyword.arg for keyword in call.keywords}
     in_module = function in ("", "__init__") or call.func.attr in MODULES
     return "dtype" in given and (in_module or "device" in given)
 
 
 @pytest.fixture
-def no_warnings_yet():
+def fresh_warning():
     torch_scope._warn_of_reduced_float32.cache_clear()
     yield
     torch.set_float32_matmul_precision("highest")
@@ -108,16 +108,16 @@ def no_warnings_yet():
 
 
 @pytest.mark.parametrize("precision", ["highest", "high", "medium"])
-def test_reduced_products_of_float32_are_told_once(precision, no_warnings_yet):
+def test_reduced_float32_precision_is_warned_about_once(precision, fresh_warning):
     bilm, batch = tiny_bilm(), WordBatch.from_sentences(SENTENCES)
     with torch.no_grad():
         expected = bilm(batch)
         torch.set_float32_matmul_precision(precision)
         bilm.drop_caches()
-        with warnings.catch_warnings(record=True) as told:
+        with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             found = [bilm(batch) for _ in range(2)]
     exact = torch.allclose(found[0], expected, atol=1e-6)
-    assert len(told) == (not exact)
-    assert all("torch is set to multiply float32" in str(warning.message) for warning in told)
+    assert len(caught) == (not exact)
+    assert all("torch is set to multiply float32" in str(warning.message) for warning in caught)
     assert torch.equal(*found)

@@ -1,4 +1,4 @@
-"""Several processes that train together, against one that does the same alone."""
+"""Distributed training in two processes, compared with the same training in one process."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ from spacy_elmo.runtime.workers import Workers
 from ..pretrain.toys import ONE, config, pretraining, tensors, write_text
 
 distributed = torch.distributed.is_available() and torch.distributed.is_gloo_available()
-needs_gloo = pytest.mark.skipif(not distributed, reason="torch has no gloo here")
+needs_gloo = pytest.mark.skipif(not distributed, reason="this build of PyTorch has no gloo")
 SETTINGS = {
     "softmax": {"kind": "sampled", "n_samples": 8},
     "batches": {"n_rows": 8, "n_steps": 4, "reset": 0.2, "accumulate": 2},
@@ -25,7 +25,7 @@ SETTINGS = {
 
 
 def together(folder, name="config.cfg"):
-    """Two processes that run the command."""
+    """Run the command in two processes."""
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
         *("-m", "spacy", "elmo", "pretrain", name, "out"),
@@ -36,7 +36,7 @@ def together(folder, name="config.cfg"):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Twenty steps by two processes, and by one."""
+    """Train for twenty steps in two processes and in one."""
     folder = tmp_path_factory.mktemp("workers")
     write_text(folder, 142)
     given = config(folder, **SETTINGS)
@@ -56,21 +56,21 @@ def assert_near(found, expected):
 
 
 @needs_gloo
-def test_two_processes_give_the_weights_and_states_of_one(trained):
+def test_two_processes_give_the_weights_and_states_of_one_process(trained):
     folder, _ = trained
     for model in ("model-best", "model-last"):
         assert_near(tensors(folder / "out" / model), tensors(folder / "alone" / model))
     found, expected = (checkpoint.find(folder / name) for name in ("out", "alone"))
     assert [path.name for path in found] == [path.name for path in expected]
     for path, other in zip(found, expected):
-        (kept, info), (other_kept, other_info) = checkpoint.read(path), checkpoint.read(other)
-        assert_near(kept, other_kept)
+        (state, info), (other_state, other_info) = checkpoint.read(path), checkpoint.read(other)
+        assert_near(state, other_state)
         assert info["windows"] == other_info["windows"]
-        assert kept["state.h"].shape[2] == 8
+        assert state["state.h"].shape[2] == 8
 
 
 @needs_gloo
-def test_two_processes_log_what_one_does(trained):
+def test_two_processes_write_the_log_of_one_process(trained):
     folder, _ = trained
     found, expected = read(folder / "out"), read(folder / "alone")
     assert [row["step"] for row in found] == [row["step"] for row in expected]
@@ -81,7 +81,7 @@ def test_two_processes_log_what_one_does(trained):
 
 
 @needs_gloo
-def test_one_process_can_go_on_where_two_were(trained):
+def test_one_process_resumes_from_two(trained):
     folder, _ = trained
     given = config(folder, **SETTINGS)
     checkpoint.latest(folder / "out").unlink()
@@ -92,7 +92,7 @@ def test_one_process_can_go_on_where_two_were(trained):
 
 
 @needs_gloo
-def test_two_processes_can_go_on_where_one_was(trained, tmp_path):
+def test_two_processes_resume_from_one(trained, tmp_path):
     folder, _ = trained
     shutil.copytree(folder / "alone", tmp_path / "out")
     for name in ("config.cfg", "cache"):
@@ -111,13 +111,13 @@ def test_two_processes_print_once(trained):
 
 
 @pytest.mark.parametrize("gpu_id", [0, 7])
-def test_a_gpu_that_is_not_there_is_an_error(gpu_id, monkeypatch):
+def test_missing_gpu_is_an_error(gpu_id, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     with pytest.raises(ValueError, match=f"--gpu-id is {gpu_id}, but torch .* finds 0 GPUs"):
         Workers.join(gpu_id)
 
 
-def test_one_process_is_alone(monkeypatch):
+def test_single_process_needs_no_process_group(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     alone = Workers.join()
     assert alone == ONE
