@@ -136,9 +136,9 @@ def _pack(rounded: Tensor) -> Tensor:
 
 def _linear(rounded: Tensor, packed: Tensor, scales: Tensor, zeros: Tensor) -> Tensor:
     # flipping the sign bit of a signed byte adds 128
-    unsigned = rounded.view(torch.uint8).bitwise_xor(ZERO_POINT)
+    unsigned = pad_rows(rounded.view(torch.uint8).bitwise_xor(ZERO_POINT))
     product: Tensor = torch.ops.onednn.qlinear_pointwise(
-        pad_rows(unsigned),
+        unsigned,
         1.0,  # scale of the activations, applied by the caller
         ZERO_POINT,  # zero point of the activations
         packed,
@@ -152,4 +152,4 @@ def _linear(rounded: Tensor, packed: Tensor, scales: Tensor, zeros: Tensor) -> T
         [],  # arguments of the fused operation
         "",  # algorithm of the fused operation
     )
-    return product[: len(rounded)]
+    return product if len(unsigned) == len(rounded) else product[: len(rounded)]

@@ -281,23 +281,26 @@ def round_rows(n_rows: Any) -> Any:
 
 
 def pad_rows(x: Tensor) -> Tensor:
-    """Append rows of zeros up to a size of `round_rows`; nothing is copied if x has such a size.
+    """Append rows of zeros up to a size of `round_rows`.
 
     x (Tensor): [n, m].
-    RETURNS (Tensor): [at least n, m].
+    RETURNS (Tensor): [at least n, m]; x itself if it has such a size.
     """
-    n = len(x)
-    missing = int(round_rows(n)) - n
+    n = x.shape[0]
+    # `round_rows` in integers, since this runs several times per step
+    missing = -n % (1 << max(n.bit_length() - 4, 0))
     return torch.nn.functional.pad(x, (0, 0, 0, missing)) if missing else x
 
 
 def _linear(x: Tensor, packed: Tensor, bias: Tensor | None = None) -> Tensor:
-    product: Tensor = torch.ops.mkldnn._linear_pointwise(pad_rows(x), packed, bias, "none", [], "")
-    return product[: len(x)]
+    padded = pad_rows(x)
+    product: Tensor = torch.ops.mkldnn._linear_pointwise(padded, packed, bias, "none", [], "")
+    return product if padded is x else product[: len(x)]
 
 
 def _linear_add(x: Tensor, addend: Tensor, packed: Tensor) -> Tensor:
+    padded = pad_rows(x)
     total: Tensor = torch.ops.mkldnn._linear_pointwise.binary(
-        pad_rows(x), pad_rows(addend), packed, None, "add"
+        padded, pad_rows(addend), packed, None, "add"
     )
-    return total[: len(x)]
+    return total if padded is x else total[: len(x)]
