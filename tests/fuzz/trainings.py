@@ -7,9 +7,9 @@ from unittest import mock
 import numpy as np
 
 from spacy_elmo import save_bilm
-from spacy_elmo.cli import embed as embedding
 from spacy_elmo.corpus.corpus_cache import open_corpus
 from spacy_elmo.corpus.readers import TextSettings
+from spacy_elmo.embed import run as embed_run
 from spacy_elmo.pretrain import checkpoint
 from spacy_elmo.pretrain.trainer import Trainer
 
@@ -74,11 +74,11 @@ def read_cache(folder: Path) -> Result:
 
 
 def make_parts(folder: Path) -> None:
-    """An `embed` that was killed before it joined its parts."""
+    """Stop `embed` before it joins its shards."""
     save_bilm(tiny_bilm(), folder / "model")
     toys.write_text(folder, 20)
     try:
-        with mock.patch.object(embedding, "_write_outputs", side_effect=Killed):
+        with mock.patch.object(embed_run, "_write_outputs", side_effect=Killed):
             _embed(folder)
     except Killed:
         return
@@ -93,11 +93,9 @@ def read_parts(folder: Path) -> Result:
 
 
 def _embed(folder: Path) -> None:
+    settings = embed_run.EmbedSettings(model=str(folder / "model"), shard_tokens=40, tokenized=True)
     texts = sorted(folder.glob("*.txt"))
-    model = str(folder / "model")
-    embedding.embed(
-        texts, folder / "output.npz", model=model, part_tokens=40, tokenized=True, progress=False
-    )
+    embed_run.embed_files(texts, folder / "output.npz", settings, progress=False)
 
 
 TARGETS = [
