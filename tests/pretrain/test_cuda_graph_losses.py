@@ -17,7 +17,7 @@ SAMPLED = {"kind": "sampled", "n_samples": 8}
 
 
 def without_graph(run, device, n_rehearsals=3):
-    """Stand in for `record`."""
+    """Stand in for `capture`."""
     for _ in range(n_rehearsals):
         run()
     return run
@@ -34,7 +34,7 @@ def use_graphs(trainer):
 @pytest.mark.parametrize("softmax", [{"kind": "full"}, SAMPLED])
 @pytest.mark.parametrize("name, accumulate", [("modern", 1), ("modern", 2), ("paper", 1)])
 def test_captured_steps_agree_with_plain_steps(monkeypatch, softmax, name, accumulate, dropout):
-    monkeypatch.setattr(cuda_graph_losses, "record", without_graph)
+    monkeypatch.setattr(cuda_graph_losses, "capture", without_graph)
     plain, other = (
         toy_trainer(
             CORPUS,
@@ -57,7 +57,7 @@ def test_captured_steps_agree_with_plain_steps(monkeypatch, softmax, name, accum
 
 
 def test_captured_steps_resume_from_a_checkpoint(monkeypatch):
-    monkeypatch.setattr(cuda_graph_losses, "record", without_graph)
+    monkeypatch.setattr(cuda_graph_losses, "capture", without_graph)
     trainers = [toy_trainer(CORPUS, batches={"reset": 0.2}) for _ in range(2)]
     for trainer in trainers:
         use_graphs(trainer)
