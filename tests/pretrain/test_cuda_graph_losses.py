@@ -16,9 +16,9 @@ CORPUS = Corpus.from_sentences(documents(60))
 SAMPLED = {"kind": "sampled", "n_samples": 8}
 
 
-def without_graph(run, device, n_rehearsals=3):
+def without_graph(run, device, n_warmup=3):
     """Stand in for `capture`."""
-    for _ in range(n_rehearsals):
+    for _ in range(n_warmup):
         run()
     return run
 
