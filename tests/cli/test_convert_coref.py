@@ -5,9 +5,9 @@ import pytest
 import spacy
 from spacy.tokens import Doc, DocBin, Span
 
-from spacy_elmo.cli.convert_coref import convert_coref
 from spacy_elmo.cli.coref_options import Format
 from spacy_elmo.coref.clusters import get_clusters
+from spacy_elmo.coref.convert import convert_coref
 from spacy_elmo.coref.formats import find_files, read_coref, read_documents, write_coref
 from spacy_elmo.coref.formats.registry import FORMATS
 
@@ -114,9 +114,9 @@ def test_prefix(tmp_path: Path, conll: Path) -> None:
     run("convert-coref", conll, tmp_path / "a.spacy", "--prefix", "gold")
     assert list(read_docs(tmp_path / "a.spacy")[0].spans) == ["gold_1", "gold_2"]
     printed = run("convert-coref", tmp_path / "a.spacy", tmp_path / "b.conll")
-    assert "There is no entity" in printed and "--prefix" in printed
+    assert "contain no entities" in printed and "--prefix" in printed
     printed = run("convert-coref", tmp_path / "a.spacy", tmp_path / "c.conll", "--prefix", "gold")
-    assert "mentions 5" in printed and "no entity" not in printed
+    assert "mentions 5" in printed and "no entities" not in printed
 
 
 def test_what_conll_cannot_hold_is_counted(tmp_path: Path) -> None:

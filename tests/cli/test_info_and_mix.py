@@ -11,8 +11,8 @@ from thinc.api import Config
 from spacy_elmo import load_bilm, save_bilm
 from spacy_elmo.bilm.bilm import Mix
 from spacy_elmo.cli.info import info
-from spacy_elmo.cli.mix import mix, plot_mixes
-from spacy_elmo.pipeline.mixes import ComponentMix
+from spacy_elmo.pipeline.mix_plot import plot_mixes
+from spacy_elmo.pipeline.mixes import ComponentMix, mixes_of_pipeline
 from spacy_elmo.weights.checksum import weights_checksum
 
 from ..samples import tiny_bilm
@@ -112,7 +112,7 @@ def test_info_of_a_pipeline(pipeline: Path) -> None:
 
 def test_mix_of_each_component(pipeline: Path) -> None:
     softmax = np.exp(WEIGHTS) / np.exp(WEIGHTS).sum()
-    found = {item.component: item for item in mix(str(pipeline))}
+    found = {item.component: item for item in mixes_of_pipeline(str(pipeline))}
     np.testing.assert_allclose(found["one"].weights, softmax, atol=1e-6)
     np.testing.assert_allclose(found["two"].weights, softmax, atol=1e-6)
     np.testing.assert_allclose(found["three"].weights, [1 / 3] * 3, atol=1e-6)
@@ -169,7 +169,7 @@ def test_pipelines_without_elmo(tmp_path: Path, model: Path) -> None:
     spacy.blank("en").to_disk(tmp_path / "blank")
     assert "No component" in run("mix", tmp_path / "blank", code=1)
     assert "No component" in run("info", tmp_path / "blank", code=1)
-    assert "no pipeline" in run("mix", model, code=1)
+    assert "is not a pipeline" in run("mix", model, code=1)
     assert "nowhere" in run("info", tmp_path / "nowhere", code=1)
 
 
@@ -185,4 +185,4 @@ def test_a_pipeline_pinned_to_a_gpu_is_shown_without_one(pipeline: Path, tmp_pat
     ):
         block["device"] = "cuda:7"
     config.to_disk(copy / "config.cfg")
-    assert len(mix(str(copy))) == 4
+    assert len(mixes_of_pipeline(str(copy))) == 4

@@ -90,7 +90,7 @@ def test_the_config_block_names_the_path(name, tmp_path):
 def test_a_variable_in_a_path_cannot_be_named(tmp_path):
     path = tmp_path / "${x}"
     save_bilm(tiny_bilm(), path)
-    assert "Rename it" in run("info", path)
+    assert "rename the file" in run("info", path)
 
 
 def run_raw(*args):

@@ -8,9 +8,9 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
-from spacy_elmo.cli.show_coref import show_coref
 from spacy_elmo.coref.clusters import set_clusters
 from spacy_elmo.coref.page import _section
+from spacy_elmo.coref.show import show_coref
 
 from .conftest import run
 
@@ -110,7 +110,7 @@ def test_docs_are_written_as_they_are_read(
 
 
 def test_prefix_without_entities(tmp_path: Path, docs: Path) -> None:
-    assert "There is no entity under other_1" in run(
+    assert "no entities under other_1" in run(
         "show-coref", docs, tmp_path / "page.html", "--prefix", "other"
     )
 

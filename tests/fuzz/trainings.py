@@ -1,4 +1,4 @@
-"""What `pretrain` and `embed` keep of a run that is not finished."""
+"""The unfinished output of `pretrain` and `embed`, from which the next run resumes."""
 
 from pathlib import Path
 from typing import Any
@@ -7,9 +7,9 @@ from unittest import mock
 import numpy as np
 
 from spacy_elmo import save_bilm
-from spacy_elmo.cli import embed as embedding
 from spacy_elmo.corpus.corpus_cache import open_corpus
 from spacy_elmo.corpus.readers import TextSettings
+from spacy_elmo.embed import run as embed_run
 from spacy_elmo.pretrain import checkpoint
 from spacy_elmo.pretrain.trainer import Trainer
 
@@ -73,19 +73,19 @@ def read_cache(folder: Path) -> Result:
     return {"corpus": digest(corpus.words, *map(np.asarray, arrays))}
 
 
-def make_parts(folder: Path) -> None:
-    """An `embed` that was killed before it joined its parts."""
+def make_shards(folder: Path) -> None:
+    """An `embed` that was killed before it wrote its output from its shards."""
     save_bilm(tiny_bilm(), folder / "model")
     toys.write_text(folder, 20)
     try:
-        with mock.patch.object(embedding, "_write_outputs", side_effect=Killed):
+        with mock.patch.object(embed_run, "write_outputs", side_effect=Killed):
             _embed(folder)
     except Killed:
         return
     raise AssertionError("The run ended before it was killed.")
 
 
-def read_parts(folder: Path) -> Result:
+def read_shards(folder: Path) -> Result:
     _embed(folder)
     with np.load(folder / "output.npz") as arrays:
         found = [x for name in arrays for x in (name, arrays[name])]
@@ -94,14 +94,12 @@ def read_parts(folder: Path) -> Result:
 
 def _embed(folder: Path) -> None:
     texts = sorted(folder.glob("*.txt"))
-    model = str(folder / "model")
-    embedding.embed(
-        texts, folder / "output.npz", model=model, part_tokens=40, tokenized=True, progress=False
-    )
+    settings = embed_run.EmbedSettings(model=str(folder / "model"), shard_tokens=40, tokenized=True)
+    embed_run.embed_files(texts, folder / "output.npz", settings, progress=False)
 
 
 TARGETS = [
     Target("checkpoint", make_training, read_training, ("output/checkpoints/*",), True),
     Target("corpus-cache", make_cache, read_cache, ("cache/*/*",), True),
-    Target("embed-parts", make_parts, read_parts, ("output.npz.parts/**/*",), True),
+    Target("embed-parts", make_shards, read_shards, ("output.npz.parts/**/*",), True),
 ]
