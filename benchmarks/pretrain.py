@@ -146,13 +146,17 @@ class Bench:
 
     def with_eager(self) -> Tensor:
         table, places = self._words()
-        rest = self.targets, self.samples, self._corrections()
-        return self.textbook(places, *rest, table)
+        return self.textbook(places, self.targets, self.samples, self._corrections(), table=table)
 
     def with_torch_lstm(self) -> Tensor:
         table, places = self._words()
-        rest = self.targets, self.samples, self._corrections()
-        return self.torch_lstm.losses(table, places, *rest)
+        return self.torch_lstm.losses(
+            table=table,
+            places=places,
+            targets=self.targets,
+            samples=self.samples,
+            corrections=self._corrections(),
+        )
 
     def _read(self) -> tuple[Spelling, Tensor]:
         """Return the distinct words, and the index of each position into them [D, T, B]."""

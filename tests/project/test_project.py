@@ -116,6 +116,15 @@ def project(tmp_path_factory):
     return copy
 
 
+def make_run(runs, **settings):
+    """Create a `Run` with seed 0, on all books and on the CPU, unless settings say otherwise.
+
+    runs (ModuleType): The module `runs`.
+    """
+    defaults = {"seed": 0, "share": 100, "gpu_id": -1, "overrides": {}}
+    return runs.Run(**{**defaults, **settings})
+
+
 def test_the_report_has_the_scores_of_the_runs(project):
     report = (project / "report" / "stories" / "report.md").read_text(encoding="utf8")
     for task, key in (("ner", "ents_f"), ("coref", "coref_conll_f")):
@@ -142,8 +151,16 @@ def test_finished_runs_are_skipped(project, monkeypatch):
     config = Path("../configs/ner_elmo.cfg")
     found = json.loads((project / "metrics" / "stories" / "ner_elmo_100_0.json").read_text())
     overrides = found["settings"]["overrides"]
-    paths = [str(config), "corpus/stories/marked", "training/stories", "metrics/stories"]
-    run = runs.Run("ner", "elmo", 0, 100, *paths, -1, overrides)
+    run = make_run(
+        runs,
+        task="ner",
+        model="elmo",
+        config=str(config),
+        corpus="corpus/stories/marked",
+        training="training/stories",
+        metrics="metrics/stories",
+        overrides=overrides,
+    )
     assert run.is_done()
     assert not replace(run, seed=1).is_done()
     assert not replace(run, overrides={**overrides, "training.dropout": 0.2}).is_done()
@@ -162,8 +179,20 @@ def test_finished_runs_are_skipped(project, monkeypatch):
 
 def test_a_failed_run_stops_the_others(tmp_path, monkeypatch):
     module, runs = load("fine_tune"), load("runs")
-    paths = [str(PROJECT / "nowhere.cfg"), *[str(tmp_path)] * 3]
-    many = [runs.Run("ner", "elmo", seed, 100, *paths, -1, {}) for seed in range(4)]
+    config, folder = str(PROJECT / "nowhere.cfg"), str(tmp_path)
+    many = [
+        make_run(
+            runs,
+            task="ner",
+            model="elmo",
+            seed=seed,
+            config=config,
+            corpus=folder,
+            training=folder,
+            metrics=folder,
+        )
+        for seed in range(4)
+    ]
     with pytest.raises(SystemExit):
         module.run_all(many, 1)
 
@@ -469,9 +498,19 @@ def test_the_learning_rate_of_a_share_falls_to_zero_at_its_last_step(tmp_path):
     stories, module, runs = load("write_stories"), load("train_run"), load("runs")
     stories.write_stories(tmp_path / "text", tmp_path, 1, (20, 1, 1))
     config = str(ROOT / "configs" / "spancat_baseline.cfg")
-    paths = [config, *[str(tmp_path)] * 3]
+    folder = str(tmp_path)
     for overrides, n_steps in (({}, 1000), ({"training.max_steps": 30}, 30)):
-        run = runs.Run("spancat", "baseline", 0, 25, *paths, -1, overrides)
+        run = make_run(
+            runs,
+            task="spancat",
+            model="baseline",
+            share=25,
+            config=config,
+            corpus=folder,
+            training=folder,
+            metrics=folder,
+            overrides=overrides,
+        )
         changed = module.overrides_of(run)
         training = spacy.util.load_config(config, overrides=changed)["training"]
         assert training["max_steps"] == n_steps
