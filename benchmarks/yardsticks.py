@@ -1,7 +1,7 @@
 """Baselines for a training step.
 
 `TorchLSTM` replaces our LSTM layers with `torch.nn.LSTM`. `matmuls_only` replays only the matrix
-products of a step, a lower bound of its time. See also `textbook`, which follows the formulas.
+products of a step, a lower bound of its time. `textbook` computes the formulas directly.
 """
 
 from collections.abc import Callable

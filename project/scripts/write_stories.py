@@ -27,7 +27,7 @@ N_NAMES = 80  # of people, of towns, and of ships
 LABELS = {"A": "PER", "B": "PER", "P": "GPE", "S": "VEH"}
 JOBS = "miller baker doctor painter smith sailor teacher widow weaver gardener".split()
 THINGS = "lamp letter clock basket violin map coat mirror key watch ring".split()
-LOOKS = "old small heavy broken golden strange".split()
+ADJECTIVES = "old small heavy broken golden strange".split()
 
 # A scene is one or more sentences. {A} and {B} are people, {P} is a town, {S} a ship and {T} a
 # thing; the form of the mention follows the dot. One of the words in brackets is chosen.
@@ -110,9 +110,9 @@ def make_world(rng: random.Random) -> dict[str, dict[str, str]]:
         world[role] |= pronouns
     world["P"] = {"": rng.choice(NAMES["P"]), "the": "the town"}
     world["S"] = {"": f"the {rng.choice(NAMES['S'])}", "the": "the ship", "it": "it"}
-    look, thing = rng.choice(LOOKS), rng.choice(THINGS)
-    article = "an" if look[0] in "aeiou" else "a"
-    world["T"] = {"": f"the {thing}", "a": f"{article} {look} {thing}", "it": "it"}
+    adjective, thing = rng.choice(ADJECTIVES), rng.choice(THINGS)
+    article = "an" if adjective[0] in "aeiou" else "a"
+    world["T"] = {"": f"the {thing}", "a": f"{article} {adjective} {thing}", "it": "it"}
     return world
 
 
