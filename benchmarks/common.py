@@ -1,4 +1,4 @@
-"""What the benchmarks share: words, best times, most memory, the machine's name, pictures."""
+"""Functions that the benchmarks share: random words, timing, peak memory, plots."""
 
 import ctypes
 import platform
@@ -14,8 +14,11 @@ N_WORDS = 20_000
 
 
 def make_words(rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
-    """RETURNS (Tuple[List[str], ndarray]): Made-up words, and their probabilities by Zipf's
-    law, as in English prose."""
+    """Generate words with the frequencies of English prose.
+
+    rng (Generator): The random number generator.
+    RETURNS (Tuple[List[str], ndarray]): Random words, and their probabilities by Zipf's law.
+    """
     letters = list("etaoinshrdlu")
     words = ["".join(rng.choice(letters, size)) for size in rng.integers(1, 11, N_WORDS)]
     chance = 1 / np.arange(3, N_WORDS + 3)
@@ -23,7 +26,13 @@ def make_words(rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
 
 
 def best_times(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Best time of each, taken in turn so that a disturbance hits all alike."""
+    """Return the best time of each function in seconds. The functions run alternately, so that a
+    disturbance of the machine affects all of them.
+
+    runs (Mapping[str, Callable[[], object]]): The functions by name.
+    repeats (int): Calls of each function.
+    RETURNS (Dict[str, float]): The seconds of the fastest call, by name.
+    """
     best = dict.fromkeys(runs, float("inf"))
     for _ in range(repeats):
         for name, run in runs.items():
@@ -33,10 +42,14 @@ def best_times(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[s
     return best
 
 
-def peak_mb(anew: bool = False) -> float:
-    """Most memory of the process so far, or from now on (on Linux)."""
-    if anew:
-        # what was freed and kept would be used again, and not be seen
+def peak_mb(reset: bool = False) -> float:
+    """Return the peak memory of the process in MB (on Linux).
+
+    reset (bool): Whether to forget the peak so far.
+    RETURNS (float): The peak since the start of the process or the last reset.
+    """
+    if reset:
+        # otherwise the allocator would reuse freed memory, and the peak would not grow
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -44,7 +57,7 @@ def peak_mb(anew: bool = False) -> float:
 
 
 def machine(device: torch.device = torch.device("cpu")) -> str:  # noqa: B008
-    """RETURNS (str): The processor with the threads used, or the GPU, and the version of torch."""
+    """Describe the machine: the GPU, or the processor and its threads, and the version of torch."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)}, torch {torch.__version__}"
     model = platform.processor() or platform.machine()
@@ -59,14 +72,19 @@ def machine(device: torch.device = torch.device("cpu")) -> str:  # noqa: B008
 
 
 def plot(rows: Sequence[tuple[str, dict[str, Any]]], columns: Sequence[str], path: Path) -> None:
-    """Draw words per second, a picture for each titled row and a bar for each column. What is
-    measured comes first; products alone, its limit, last."""
+    """Plot tokens per second.
+
+    rows (Sequence[Tuple[str, Dict[str, Any]]]): Title and results of each subplot.
+    columns (Sequence[str]): The bars: spacy-elmo first, and its upper bound, the matrix products
+        alone, last.
+    path (Path): The image file to write.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(3 * len(rows), 3.5), layout="constrained")
     for axes, (title, row) in zip(np.atleast_1d(figure.subplots(1, len(rows))), rows):
         colours = ["C0", *["C7"] * (len(columns) - 2), "C1"]
         axes.bar(columns, [row[name] for name in columns], color=colours)
-        axes.set(title=title, ylabel="words per second")
+        axes.set(title=title, ylabel="tokens per second")
         axes.tick_params(axis="x", rotation=45)
     figure.savefig(path, dpi=120)

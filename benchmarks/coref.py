@@ -1,13 +1,14 @@
-"""Seconds and memory of coreference: training, a document, and a novel.
+"""Time and memory of coreference resolution: training, one document, and a novel.
 
     python benchmarks/coref.py train.spacy [--config configs/coref_elmo.cfg] \
         [--pipeline training/coref/model-best] [--json FILE]
 
-`train.spacy` holds Docs with entities, e.g. those of `project/scripts/convert_litbank_coref.py`.
-An epoch is a step for each Doc; the first one runs the biLM, later ones take its output
-from the cache. The document and the novel are resolved by the trained pipeline: one of two
-epochs finds few mentions. A novel is made of the Docs, joined until there are 200,000 tokens.
-Memory is the growth of the process beside what the biLM's output takes (read from Linux's /proc).
+`train.spacy` contains annotated Docs, for example from `project/scripts/convert_litbank_coref.py`.
+An epoch has one step for each Doc; the first one runs the biLM, later ones read its output from the
+cache. The document and the novel are resolved with `--pipeline`, because a pipeline that was
+trained for two epochs predicts few mentions. The novel consists of the words of all Docs, repeated
+up to 200,000 tokens. Memory is the growth of the process while `coref` runs, without the output of
+the biLM (Linux only).
 """
 
 import argparse
@@ -30,13 +31,15 @@ NOVEL_TOKENS = 200_000
 
 
 def measure_training(nlp: Language, docs: list[Doc]) -> dict[str, Any]:
+    """Measure the first and the second epoch of a training."""
     first, later = epochs(nlp, docs)
     found: dict[str, Any] = {"documents": len(docs), "tokens": sum(map(len, docs))}
     found.update({"first epoch, s": first, "later epoch, s": later})
     return found
 
 
-def measure_use(nlp: Language, docs: list[Doc]) -> dict[str, Any]:
+def measure_prediction(nlp: Language, docs: list[Doc]) -> dict[str, Any]:
+    """Measure `coref` on the Doc whose length is closest to 2,100 tokens, and on a novel."""
     coref = nlp.get_pipe("coref")
     assert isinstance(coref, Coref)
     found: dict[str, Any] = {}
@@ -62,7 +65,7 @@ def measure_use(nlp: Language, docs: list[Doc]) -> dict[str, Any]:
     for pipe in before:
         novel = pipe(novel)
     found["novel, s before coref"] = time.perf_counter() - start
-    base = peak_mb(anew=True)
+    base = peak_mb(reset=True)
     start = time.perf_counter()
     links = coref.predict([novel])
     found["novel, s"], found["novel, MB"] = time.perf_counter() - start, peak_mb() - base
@@ -70,26 +73,26 @@ def measure_use(nlp: Language, docs: list[Doc]) -> dict[str, Any]:
     return found
 
 
-def docs_of(path: Path, nlp: Language) -> list[Doc]:
+def read_docs(path: Path, nlp: Language) -> list[Doc]:
     return list(DocBin().from_disk(path).get_docs(nlp.vocab))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("docs", type=Path, help="Docs with entities")
+    parser.add_argument("docs", type=Path, help=".spacy file of annotated Docs")
     parser.add_argument("--config", type=Path, default=Path("configs/coref_elmo.cfg"))
     parser.add_argument("--pipeline", type=Path, help="a trained pipeline")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--json", type=Path, help="JSON file to write the results to")
     args = parser.parse_args()
     found = {"machine": machine(), "spacy": spacy.__version__}
-    # before the training, which leaves memory in pieces
+    # before the training, which fragments the memory
     if args.pipeline:
         trained = spacy.load(args.pipeline)
-        found.update(measure_use(trained, docs_of(args.docs, trained)))
+        found.update(measure_prediction(trained, read_docs(args.docs, trained)))
     nlp = load_model_from_config(load_config(args.config), auto_fill=True)
-    found.update(measure_training(nlp, docs_of(args.docs, nlp)))
+    found.update(measure_training(nlp, read_docs(args.docs, nlp)))
     if not args.pipeline:
-        found.update(measure_use(nlp, docs_of(args.docs, nlp)))
+        found.update(measure_prediction(nlp, read_docs(args.docs, nlp)))
     for name, value in found.items():
         print(f"{name:24}{value:,.2f}" if isinstance(value, float) else f"{name:24}{value}")
     if args.json:

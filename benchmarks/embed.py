@@ -1,23 +1,23 @@
-"""Words per second of the biLM, beside other ways to embed the same sentences.
+"""Tokens per second of the biLM, compared with other embedders of the same sentences.
 
     python benchmarks/embed.py [--text FILE] [--sizes small original]
         [--sentences 1 32 128 512] [--precision bfloat16] [--device cuda]
         [--max-tokens 8192] [--repeats 3] [--json FILE] [--png FILE]
 
-Sentences come from a text file (one tokenized sentence a line) or are drawn with the word
-frequencies and sentence lengths of English prose. Weights are random: speed does not depend
-on them. All ways take the same sentences in turn:
+Sentences are read from a text file (one tokenized sentence per line), or generated with the word
+frequencies and sentence lengths of English prose. Weights are random, because speed does not depend
+on them. All embedders process the same sentences, alternately:
 
-warm      the biLM with every word in the word cache
-cold      the biLM with none there
-textbook  its formulas: padded batches of 32 sentences, one direction after the other, a Python
-          loop over the steps, the CNN over every token at all positions of characters
-nn.LSTM   ours with torch's own LSTM, which does not clip; every word in the cache
-roberta   a transformer encoder of the size of roberta-base in torch, in padded batches of 32
-products  the matrix products of the biLM's LSTMs alone
+warm      the biLM with all words in the word cache
+cold      the biLM with an empty word cache
+textbook  the biLM's formulas: padded batches of 32 sentences, one direction after the other, a
+          Python loop over the steps, the CNN over all character positions of every token
+nn.LSTM   the biLM with `torch.nn.LSTM`, which does not clip; all words in the word cache
+roberta   a torch transformer encoder with the sizes of roberta-base, in padded batches of 32
+GEMMs     only the matrix products of the biLM's LSTMs
 
-The textbook must give what ours gives, which is checked. Where there are more than 512
-sentences, textbook, nn.LSTM and roberta are timed on 512 of them.
+The script checks that the textbook's vectors equal those of the biLM. With more than 512 sentences,
+textbook, nn.LSTM and roberta are timed on 512 of them.
 """
 
 import argparse
@@ -47,17 +47,23 @@ SIZES: dict[str, BiLMOptions] = {
     "original": BiLMOptions(hidden_dim=4096, projection_dim=512, filters=FILTERS, n_highway=2),
 }
 SENTENCES = (1, 32, 128, 512)
-COLUMNS = ("warm", "cold", "textbook", "nn.LSTM", "roberta", "products")
-OTHERS = COLUMNS[2:5]
-MAX_SENTENCES = 512  # of the others
-TF32 = "tf32"  # on a GPU, products of float32 with inputs of 10 bits
-# of ours and the textbook's vectors, on average, relative to the size of a vector
+COLUMNS = ("warm", "cold", "textbook", "nn.LSTM", "roberta", "GEMMs")
+BASELINES = COLUMNS[2:5]
+MAX_SENTENCES = 512  # of the baselines
+TF32 = "tf32"  # on a GPU, float32 matrix products with 10-bit mantissas of the inputs
+# maximum norm of the difference between the biLM's and the textbook's layers, relative to the norm
+# of the layers
 TOLERANCE = {"float32": 1e-4, TF32: 5e-3, "bfloat16": 0.05, "int8": 0.1}
 
 
 def read_sentences(path: Path | None, n: int) -> list[list[str]]:
-    """The first sentences of a file, or `n` drawn ones: Zipf's law over 20,000 words,
-    log-normal lengths with a mean of 20 tokens."""
+    """Read the first sentences of a file, or generate sentences.
+
+    path (Optional[Path]): The file, with one tokenized sentence per line. If None, words are drawn
+        by Zipf's law from 20,000, and lengths are log-normal with a mean of 20 tokens.
+    n (int): Number of sentences.
+    RETURNS (List[List[str]]): The tokens of each sentence.
+    """
     if path is not None:
         lines = path.read_text(encoding="utf8").splitlines()
         return [line.split() for line in lines if 5 <= len(line.split()) <= 60][:n]
@@ -67,86 +73,106 @@ def read_sentences(path: Path | None, n: int) -> list[list[str]]:
     return [[words[i] for i in rng.choice(len(words), size, p=chance)] for size in lengths]
 
 
-def products(
+def matmuls_only(
     bilm: BiLM, batch: WordBatch, dtype: torch.dtype, max_tokens: int
 ) -> Callable[[], None]:
-    """The LSTMs' matrix products on random numbers, as the biLM does them."""
-    parts = [batch.lengths[part] for part in batch.chunks(max_tokens)]
-    layouts = [pack(lengths + N_BOUNDARIES).active for lengths in parts]
+    """Return a function that runs only the LSTMs' matrix products on random numbers, with the same
+    shapes as the biLM.
+
+    bilm (BiLM): The weights.
+    batch (WordBatch): The sentences.
+    dtype (torch.dtype): Dtype of the matrix products.
+    max_tokens (int): Maximum number of tokens in a chunk.
+    RETURNS (Callable[[], None]): The function. On a GPU, it replays a CUDA graph.
+    """
+    chunk_lengths = [batch.lengths[chunk] for chunk in batch.chunks(max_tokens)]
+    layouts = [pack(lengths + N_BOUNDARIES).active for lengths in chunk_lengths]
     dim, hidden = bilm.options.projection_dim, bilm.options.hidden_dim
     n_rows = max(map(sum, layouts))
-    front = (bilm.options.n_directions, n_rows)
-    of_rows = torch.float32 if dtype == torch.int8 else dtype
+    shape = (bilm.options.n_directions, n_rows)
+    row_dtype = torch.float32 if dtype == torch.int8 else dtype
     x, state, cell = (
-        torch.randn(*front, width, device=bilm.device).to(of_rows) for width in (dim, dim, hidden)
+        torch.randn(*shape, width, device=bilm.device).to(row_dtype) for width in (dim, dim, hidden)
     )
     n_sentences = len(batch.lengths)
-    multipliers = [part for layer in bilm.layers for part in layer.products(dtype, n_sentences)]
+    matmuls = [pair for layer in bilm.layers for pair in layer.matmuls(dtype, n_sentences)]
 
     def run() -> None:
-        for active, (part, multiplier) in itertools.product(layouts, multipliers):
+        for active, (direction, matmul) in itertools.product(layouts, matmuls):
             row = 0
             for steps in split_steps(active, gate_rows(bilm.device)):
                 first = row
-                gates = multiplier.inputs(x[part][..., row : row + sum(steps), :])
+                gates = matmul.inputs(x[direction][..., row : row + sum(steps), :])
                 for n in steps:
-                    multiplier.add_state(
-                        gates[..., row - first : row - first + n, :], state[part][..., :n, :]
+                    matmul.add_state(
+                        gates[..., row - first : row - first + n, :], state[direction][..., :n, :]
                     )
-                    multiplier.project(cell[part][..., :n, :])
+                    matmul.project(cell[direction][..., :n, :])
                     row += n
 
     if bilm.device.type != "cuda":
         return run
     replay = capture(run, bilm.device)
 
-    def play(kept: object = run) -> None:  # what the recording reads
+    # the default argument keeps the tensors alive that the graph reads
+    def replay_graph(tensors: object = run) -> None:
         replay()
 
-    return play
+    return replay_graph
 
 
 class Bench:
-    """A biLM and the others, in one precision."""
+    """A biLM and the baselines, in one precision.
+
+    size (str): A key of `SIZES`.
+    precision (str): A precision of the biLM, or "tf32".
+    device (torch.device): The device.
+    max_tokens (int): Maximum number of tokens in a chunk.
+    """
 
     def __init__(self, size: str, precision: str, device: torch.device, max_tokens: int) -> None:
         torch.manual_seed(0)
         self.bilm = BiLM(SIZES[size]).requires_grad_(False).to(device).warm_up()
         self.device, self.max_tokens = device, max_tokens
         self.tolerance = TOLERANCE[precision]
-        # a setting of torch, of which the biLM is not told
+        # TF32 is a global setting of torch, not a precision of the biLM
         tf32 = precision == TF32
         torch.set_float32_matmul_precision("high" if tf32 else "highest")
         torch.backends.cudnn.allow_tf32 = tf32
         self.precision = "float32" if tf32 else precision
         self.dtype = PRECISIONS[self.precision] or torch.float32
-        # the others know no integers
-        of_others = torch.float32 if self.dtype == torch.int8 else self.dtype
-        self.textbook = TextbookBiLM(self.bilm, of_others)
-        self.torch_lstms = TorchLSTMs(self.bilm, of_others)
-        self.roberta = RobertaBase(of_others).to(device)
+        # the baselines do not support int8
+        baseline_dtype = torch.float32 if self.dtype == torch.int8 else self.dtype
+        self.textbook = TextbookBiLM(self.bilm, baseline_dtype)
+        self.torch_lstms = TorchLSTMs(self.bilm, baseline_dtype)
+        self.roberta = RobertaBase(baseline_dtype).to(device)
 
     def measure(self, sentences: list[list[str]], repeats: int) -> dict[str, float]:
-        """RETURNS (Dict[str, float]): Words per second of each way."""
+        """Time all embedders.
+
+        sentences (List[List[str]]): The tokens of each sentence.
+        repeats (int): Calls of each embedder; the fastest counts.
+        RETURNS (Dict[str, float]): Tokens per second of each embedder.
+        """
         batch = WordBatch.from_sentences(sentences)
         fewer = sentences[:MAX_SENTENCES]
         small = WordBatch.from_sentences(fewer)
-        pieces = draw_subwords(small.lengths, self.device)
+        subwords = draw_subwords(small.lengths, self.device)
         self._check(fewer, small)
-        replay = products(self.bilm, batch, self.dtype, self.max_tokens)
+        matmuls = matmuls_only(self.bilm, batch, self.dtype, self.max_tokens)
         runs: dict[str, Callable[[], object]] = {
             "warm": lambda: self._embed(batch),
             "textbook": lambda: self.textbook(fewer),
             "nn.LSTM": lambda: self.torch_lstms(small, self.max_tokens),
-            "roberta": lambda: self.roberta(pieces),
-            "products": replay,
+            "roberta": lambda: self.roberta(subwords),
+            "GEMMs": matmuls,
         }
         for run in runs.values():
             run()
-        best = best_times({name: self._finished(run) for name, run in runs.items()}, repeats)
-        best.update(best_times({"cold": self._finished(lambda: self._cold(batch))}, repeats))
-        n_words = {name: len(small.ids if name in OTHERS else batch.ids) for name in COLUMNS}
-        return {name: n_words[name] / best[name] for name in COLUMNS}
+        best = best_times({name: self._synchronized(run) for name, run in runs.items()}, repeats)
+        best.update(best_times({"cold": self._synchronized(lambda: self._cold(batch))}, repeats))
+        n_tokens = {name: len(small.ids if name in BASELINES else batch.ids) for name in COLUMNS}
+        return {name: n_tokens[name] / best[name] for name in COLUMNS}
 
     def _embed(self, batch: WordBatch) -> torch.Tensor:
         return self.bilm(batch, precision=self.precision, max_tokens=self.max_tokens)
@@ -155,43 +181,44 @@ class Bench:
         self.bilm.tokens.drop_caches()
         self._embed(batch)
 
-    def _finished(self, run: Callable[[], object]) -> Callable[[], None]:
-        """RETURNS (Callable[[], None]): The run, and the wait for the GPU."""
+    def _synchronized(self, run: Callable[[], object]) -> Callable[[], None]:
+        """Return a function that runs another one and waits for the GPU."""
 
-        def finish() -> None:
+        def synchronized() -> None:
             run()
             if self.device.type == "cuda":
                 torch.cuda.synchronize()
 
-        return finish
+        return synchronized
 
     def _check(self, sentences: list[list[str]], batch: WordBatch) -> None:
-        """The vectors of the formulas must be ours."""
-        ours, formulas = self._embed(batch), self.textbook(sentences)
-        error = float((ours - formulas).norm() / formulas.norm())
+        """Check that the biLM and the textbook have the same layers."""
+        layers, expected = self._embed(batch), self.textbook(sentences)
+        error = float((layers - expected).norm() / expected.norm())
         if error > self.tolerance:
             raise SystemExit(
-                f"The textbook's vectors differ from ours by {error:.2g} of their size."
+                f"The layers of the biLM and of the textbook differ by {error:.2g} of their norm; "
+                f"at most {self.tolerance:g} was expected."
             )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--text", type=Path, help="one tokenized sentence a line")
+    parser.add_argument("--text", type=Path, help="text with one tokenized sentence per line")
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--sentences", nargs="+", type=int, default=SENTENCES)
     parser.add_argument("--precision", choices=[*PRECISIONS, TF32], default="float32")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--max-tokens", type=int, default=MAX_TOKENS)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    parser.add_argument("--png", type=Path, help="also draw them")
+    parser.add_argument("--json", type=Path, help="JSON file to write the results to")
+    parser.add_argument("--png", type=Path, help="PNG file to plot the results to")
     args = parser.parse_args()
     sentences = read_sentences(args.text, max(args.sentences))
     name = machine(args.device)
-    print(f"{name}, {args.precision}")
+    print(f"{name}, {args.precision}, tokens per second")
     print(f"{'size':10}{'sentences':>10}" + "".join(f"{name:>11}" for name in COLUMNS), end="")
-    print(f"{'/ textbook':>12}{'cold / t.':>11}{'of products':>13}")
+    print(f"{'/ textbook':>12}{'cold / t.':>11}{'of GEMMs':>13}")
     rows: list[dict[str, Any]] = []
     with torch.inference_mode():
         for size in args.sizes:
@@ -203,7 +230,7 @@ def main() -> None:
                 print(
                     f"{found['warm'] / found['textbook']:>12.2f}"
                     f"{found['cold'] / found['textbook']:>11.2f}"
-                    f"{found['warm'] / found['products']:>13.0%}",
+                    f"{found['warm'] / found['GEMMs']:>13.0%}",
                     flush=True,
                 )
     if args.json:

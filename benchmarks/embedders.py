@@ -19,7 +19,7 @@ N_SPECIAL = 2
 
 
 class TorchLSTMs(nn.Module):
-    """Our biLM with `torch.nn.LSTM(proj_size=...)`, which does not clip, as layers.
+    """A biLM with `torch.nn.LSTM(proj_size=...)`, which does not clip, instead of our LSTM layers.
 
     bilm (BiLM): The token layer and the sizes.
     dtype (torch.dtype): Dtype of the layers.
@@ -31,7 +31,7 @@ class TorchLSTMs(nn.Module):
         self.lstms = make_lstms(bilm.options).to(bilm.device, dtype)
 
     def forward(self, batch: WordBatch, max_tokens: int) -> Tensor:
-        """RETURNS (Tensor): All layers [n_layers + 1, n_tokens, 2 * P]."""
+        """Return all layers [n_layers + 1, n_tokens, 2 * P]."""
         tokens = self.bilm.tokens
         table = torch.cat([tokens.boundaries(), tokens(batch.words)])
         options = self.bilm.options
@@ -41,20 +41,20 @@ class TorchLSTMs(nn.Module):
             packed = pack_words(batch.ids[positions], batch.lengths[sentences])
             n_running = torch.tensor(packed.packing.active)
             directions = []
-            for rows, places, layers in zip(packed.inputs, packed.outputs, self.lstms):
+            for rows, output_rows, layers in zip(packed.inputs, packed.outputs, self.lstms):
                 x = table[rows.to(table.device)]
                 outputs = [x]
                 for index, lstm in enumerate(layers):
                     output, _ = lstm(PackedSequence(x.to(self.dtype), n_running))
                     x = output.data.float() + x if index else output.data.float()
                     outputs.append(x)
-                directions.append(torch.stack(outputs)[:, places.to(table.device)])
+                directions.append(torch.stack(outputs)[:, output_rows.to(table.device)])
             found[:, torch.from_numpy(positions).to(table.device)] = torch.cat(directions, dim=2)
         return found
 
 
 def make_lstms(options: BiLMOptions) -> nn.ModuleList:
-    """RETURNS (nn.ModuleList): A `torch.nn.LSTM` for each direction and layer."""
+    """Create a `torch.nn.LSTM` for each direction and layer."""
     dim, hidden = options.projection_dim, options.hidden_dim
     return nn.ModuleList(
         nn.ModuleList(nn.LSTM(dim, hidden, proj_size=dim) for _ in range(options.n_layers))

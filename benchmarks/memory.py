@@ -1,14 +1,14 @@
-"""Memory of a process that annotates a stream of Docs of all lengths.
+"""Memory of a process that annotates a stream of Docs of different lengths.
 
     python benchmarks/memory.py [--docs 20000] [--level 2000] [--longest 3000] [--new-words]
         [--components elmo spancat coref] [--minutes 15] [--json FILE]
 
 A tiny random biLM, a span categorizer and `coref` annotate Docs of 0 to `--longest` random words
-in `nlp.pipe`, and let each of them go. Printed is the resident memory after `--level` Docs, which
-is when caches are full, and its maximum from there on (read from Linux's /proc). Words are of a
-vocabulary of 20,000. With `--new-words` a tenth of them are new: spaCy keeps the strings of all
-words that it has seen, outside of `nlp.memory_zone()`. Without components only Docs are made,
-which shows the memory that is spaCy's own.
+with `nlp.pipe`; each Doc is freed after that. The script prints the resident memory after `--level`
+Docs, when the caches are full, and its maximum from then on (Linux only). The words come from a
+vocabulary of 20,000. With `--new-words`, a tenth of the words are new; spaCy stores the strings of
+all words outside of `nlp.memory_zone()`. Without components, the script only creates Docs, which
+shows the memory of spaCy alone.
 """
 
 import argparse
@@ -36,7 +36,7 @@ NEW = 0.1  # the fraction of new words
 
 
 def make_pipeline(components: list[str]) -> Language:
-    """RETURNS (Language): Untrained components that listen to a tiny biLM."""
+    """Create a pipeline of untrained components that listen to a tiny biLM."""
     torch.manual_seed(0)
     options = BiLMOptions(hidden_dim=32, projection_dim=8, n_layers=2, filters=FILTERS, char_dim=4)
     bilm = BiLM(options).requires_grad_(False).warm_up()
@@ -62,7 +62,7 @@ def make_pipeline(components: list[str]) -> Language:
 
 
 def make_docs(nlp: Language, longest: int, new_words: bool) -> Iterator[Doc]:
-    """YIELDS (Doc): Docs of 0 to `longest` words, short ones more often."""
+    """Generate Docs of 0 to `longest` words without an end; short ones are more frequent."""
     rng = np.random.default_rng(0)
     words, chance = make_words(rng)
     numbers = count()
@@ -71,18 +71,19 @@ def make_docs(nlp: Language, longest: int, new_words: bool) -> Iterator[Doc]:
         text = [words[n] for n in rng.choice(len(words), length, p=chance)]
         text[::15] = ["."] * len(text[::15])
         if new_words:
-            for place in np.flatnonzero(rng.random(length) < NEW).tolist():
-                text[place] = f"w{next(numbers)}"
+            for index in np.flatnonzero(rng.random(length) < NEW).tolist():
+                text[index] = f"w{next(numbers)}"
         yield Doc(nlp.vocab, text)
 
 
 def resident_mb() -> float:
-    """RETURNS (float): Memory of the process, in MB."""
+    """Return the resident memory of the process in MB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS")) / 1024
 
 
 def measure(args: argparse.Namespace) -> dict[str, Any]:
+    """Annotate the Docs, and print and return the memory of the process."""
     nlp = make_pipeline(args.components)
     docs = islice(make_docs(nlp, args.longest, args.new_words), args.docs)
     start = time.perf_counter()
@@ -108,19 +109,21 @@ def measure(args: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--docs", type=int, default=20_000)
-    parser.add_argument("--level", type=int, default=2_000, help="Docs after which it counts")
-    parser.add_argument("--longest", type=int, default=3_000, help="words of the longest Doc")
-    parser.add_argument("--batch-size", type=int, default=32, help="of nlp.pipe, in Docs")
+    parser.add_argument(
+        "--level", type=int, default=2_000, help="Docs before the maximum is measured"
+    )
+    parser.add_argument("--longest", type=int, default=3_000, help="words in the longest Doc")
+    parser.add_argument("--batch-size", type=int, default=32, help="Docs per batch of nlp.pipe")
     parser.add_argument("--new-words", action="store_true")
     parser.add_argument("--components", nargs="*", choices=COMPONENTS, default=COMPONENTS)
-    parser.add_argument("--minutes", type=float, help="stop after so long")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--minutes", type=float, help="stop after this time")
+    parser.add_argument("--json", type=Path, help="JSON file to write the results to")
     args = parser.parse_args()
     print(f"{machine()}, {', '.join(args.components) or 'no components'}")
     found = measure(args)
     print(
         f"{found['docs']:,} Docs: {found['level']:.0f} MB after {args.level:,}, at most "
-        f"{found['highest']:.0f} MB from there on"
+        f"{found['highest']:.0f} MB from then on"
     )
     if args.json:
         args.json.write_text(json.dumps({"machine": machine(), **found}, indent=1) + "\n")

@@ -1,14 +1,15 @@
-"""What a recipe reaches in some minutes, beside a plain language model of the same size.
+"""Perplexity after a fixed training time, compared with a plain language model of the same size.
 
     python benchmarks/perplexity.py configs/pretrain_small.cfg modern --minutes 20 \
         --train novels/train --heldout novels/heldout [--threads 1] [--json FILE]
 
-`modern` and `paper` train the config's biLM, `plain` trains two of torch's own LSTMs (one
-for each direction) over whole words, without characters, clipping and residual
-connections: the same cell, projection, layers, vocabulary, softmax and batches as `modern`,
-and AdamW at the same rate; `plain-muon` has Muon for its matrices as well. Learning rates
-fall by the clock, so that each run ends where its minutes do. Looks at the held-out text
-take none of them; it is read whole, words and ends of sentences, by the exact softmax.
+`modern` and `paper` train the config's biLM with the recipe of this name. `plain` trains a
+`torch.nn.LSTM` for each direction on whole words, without characters, clipping and residual
+connections. It has the same cell, projection, layers, vocabulary, softmax and batches as `modern`,
+and AdamW with the same learning rate. `plain-muon` also uses Muon for its matrices. The learning
+rates depend on the training time, so that they reach zero at the end of `--minutes`. Evaluations do
+not count as training time. They use the whole held-out text, words and sentence ends, and the full
+softmax.
 """
 
 import argparse
@@ -41,7 +42,7 @@ from spacy_elmo.runtime.memory import keep_freed_memory
 from spacy_elmo.runtime.workers import Workers
 
 ONE = Workers(0, 1, torch.device("cpu"))
-# the original's settings, with samples in proportion to the vocabulary
+# the settings of Peters et al. (2018), with samples in proportion to the vocabulary
 PAPER: dict[str, dict[str, Any]] = {
     "recipe": {"name": "paper"},
     "softmax": {"kind": "sampled", "n_samples": 4096},
@@ -51,26 +52,26 @@ PAPER: dict[str, dict[str, Any]] = {
 
 
 class BiLMRun:
-    """The biLM under a recipe."""
+    """A biLM that is trained with a recipe."""
 
     def __init__(self, config: PretrainConfig, train: Corpus, heldout: Corpus) -> None:
         self.heldout = heldout
         self.trainer = Trainer(config, make_model(config, train), train, ONE)
-        self.trainer.n_steps = 10**9  # the rates go by the clock alone
+        self.trainer.n_steps = 10**9  # the learning rates depend on the time alone
         self.positions_per_step = self.trainer.positions_per_step
 
     def step(self, done: float) -> None:
         self.trainer.time_fraction = done
         self.trainer.train_step()
 
-    def look(self) -> tuple[float, float]:
-        found = evaluate(self.trainer.model, self.heldout, ONE)
-        return found.forward, found.backward
+    def evaluate(self) -> tuple[float, float]:
+        perplexity = evaluate(self.trainer.model, self.heldout, ONE)
+        return perplexity.forward, perplexity.backward
 
 
 class PlainRun:
-    """`torch.nn.LSTM` over word embeddings, one for each direction, with the softmax and the
-    embeddings shared."""
+    """A `torch.nn.LSTM` for each direction on word embeddings. The directions share the embeddings
+    and the softmax."""
 
     def __init__(self, config: PretrainConfig, train: Corpus, heldout: Corpus) -> None:
         assert config.model is not None
@@ -97,7 +98,7 @@ class PlainRun:
         self.positions_per_step = batches.n_rows * batches.n_steps
 
     def make_optimizers(self) -> list[torch.optim.Optimizer]:
-        """AdamW for all weights, as such a model is trained everywhere."""
+        """Create AdamW for all weights."""
         return self.config.recipe.optimizers(self.params, [], [])[:1]
 
     def step(self, done: float) -> None:
@@ -105,7 +106,7 @@ class PlainRun:
         for d, (windows, lstm) in enumerate(zip(self.windows, self.lstms)):
             read, follows = (torch.from_numpy(self.ids[codes]) for codes in windows.next())
             top, state = lstm(self.embedding(read), self._reset(self.states[d]))
-            self.states[d] = tuple(part.detach() for part in state)
+            self.states[d] = tuple(tensor.detach() for tensor in state)
             total = total + self.head(top.flatten(0, 1), follows.flatten()) / (2 * read.numel())
         total.backward()
         nn.utils.clip_grad_norm_(self.params, self.config.recipe.clip)
@@ -116,21 +117,21 @@ class PlainRun:
             optimizer.zero_grad()
 
     def _reset(self, state: Any) -> Any:
-        """Let some rows start anew, as the biLM's do."""
+        """Set the states of some rows to zero, as in the training of the biLM."""
         if state is None:
             return None
-        kept = torch.rand(state[0].shape[1], 1) >= self.config.batches.reset
-        return tuple(part * kept for part in state)
+        mask = torch.rand(state[0].shape[1], 1) >= self.config.batches.reset
+        return tuple(tensor * mask for tensor in state)
 
     @torch.no_grad()
-    def look(self) -> tuple[float, float]:
+    def evaluate(self) -> tuple[float, float]:
         ids = codes_to_ids(self.vocab, self.heldout.words)
         windows = EvaluationWindows(self.heldout, MAX_ROWS, N_STEPS)
         losses, n_positions = [0.0, 0.0], 0
         states: list[Any] = [None, None]
         for active, read, follows in windows:
             for d, lstm in enumerate(self.lstms):
-                state = states[d] and tuple(part[:, : active[0]].contiguous() for part in states[d])
+                state = states[d] and tuple(x[:, : active[0]].contiguous() for x in states[d])
                 x = self.embedding(torch.from_numpy(ids[read[d]]))
                 top, states[d] = lstm(PackedSequence(x, torch.tensor(active)), state)
                 losses[d] += self.head(top.data, torch.from_numpy(ids[follows[d]])).item()
@@ -140,7 +141,7 @@ class PlainRun:
 
 
 class PlainMuonRun(PlainRun):
-    """The same with the biLM's optimizers."""
+    """A plain language model that is trained with the optimizers of the biLM."""
 
     def make_optimizers(self) -> list[torch.optim.Optimizer]:
         biases, matrices, gates = kinds_of_lstm_weights(self.lstms)
@@ -152,31 +153,35 @@ MODELS = {"modern": BiLMRun, "paper": BiLMRun, "plain": PlainRun, "plain-muon": 
 
 
 def run(name: str, args: argparse.Namespace) -> dict[str, Any]:
+    """Train and evaluate a model, and return its evaluations."""
     values = dict(load_config(args.config, overrides=overrides(args), interpolate=True))
     if name == "paper":
         values = {**values, "recipe": {}}
-        values = {block: {**part, **PAPER.get(block, {})} for block, part in values.items()}
+        values = {block: {**rest, **PAPER.get(block, {})} for block, rest in values.items()}
     config = PretrainConfig.from_dict(values)
-    plain_knows = (config.training.precision, config.training.dropout, config.batches.accumulate)
-    if MODELS[name] is not BiLMRun and plain_knows != ("float32", 0.0, 1):
-        raise ValueError("The plain model knows neither bfloat16, dropout nor accumulation.")
+    restricted = (config.training.precision, config.training.dropout, config.batches.accumulate)
+    if MODELS[name] is not BiLMRun and restricted != ("float32", 0.0, 1):
+        raise ValueError(
+            "The plain model supports neither bfloat16, dropout nor accumulation. Set precision "
+            "to float32, dropout to 0 and accumulate to 1."
+        )
     settings = TextSettings(config.text.lang, config.text.tokenized, config.text.text_key)
     train, heldout = (
         open_corpus(files, settings, config.text.cache)
         for files in (config.text.train, config.text.heldout)
     )
-    made = MODELS[name](config, train, heldout)
+    model = MODELS[name](config, train, heldout)
     budget, used, n_steps = args.minutes * 60, 0.0, 0
-    looks: list[dict[str, float]] = []
+    evaluations: list[dict[str, float]] = []
     while used < budget:
         start = time.perf_counter()
-        made.step(used / budget)
+        model.step(used / budget)
         used += time.perf_counter() - start
         n_steps += 1
-        if used >= budget * (len(looks) + 1) / args.looks:
-            forward, backward = made.look()
-            words = n_steps * made.positions_per_step
-            looks.append(
+        if used >= budget * (len(evaluations) + 1) / args.evaluations:
+            forward, backward = model.evaluate()
+            words = n_steps * model.positions_per_step
+            evaluations.append(
                 {"minutes": used / 60, "words": words, "forward": forward, "backward": backward}
             )
             print(
@@ -188,7 +193,7 @@ def run(name: str, args: argparse.Namespace) -> dict[str, Any]:
         "model": name,
         "minutes": args.minutes,
         "machine": machine(),
-        "looks": looks,
+        "evaluations": evaluations,
     }
 
 
@@ -203,16 +208,16 @@ def overrides(args: argparse.Namespace) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("config", type=Path, help="a config of a pretraining")
+    parser.add_argument("config", type=Path, help="pretraining config")
     parser.add_argument("model", choices=tuple(MODELS))
-    parser.add_argument("--train", required=True, help="text to train on")
-    parser.add_argument("--heldout", required=True, help="text to measure perplexity on")
+    parser.add_argument("--train", required=True, help="training text")
+    parser.add_argument("--heldout", required=True, help="held-out text")
     parser.add_argument("--cache", help="folder for the tokenized text")
     parser.add_argument("--minutes", type=float, default=20.0)
     parser.add_argument("--rate", type=float, help="learning rate instead of the config's")
-    parser.add_argument("--looks", type=int, default=4, help="how often to measure")
+    parser.add_argument("--evaluations", type=int, default=4, help="number of evaluations")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--json", type=Path, help="file to write")
+    parser.add_argument("--json", type=Path, help="JSON file to write the results to")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     keep_freed_memory()

@@ -1,12 +1,12 @@
-"""`nlp.pipe` with `elmo` beside the bare biLM, and a novel.
+"""Tokens per second of `nlp.pipe` with `elmo`, compared with the bare biLM; and one novel.
 
     python benchmarks/pipe.py [--text FILE] [--size original] [--precision bfloat16]
         [--tokens 20000] [--novel 200000] [--json FILE]
 
-Both embed the same sentences, in Docs of 20 sentences or bare, with all words in the cache.
-The pipeline makes the mix, too, and stores mix and layers on the Docs, which are made before.
-The novel is one Doc; what it takes of memory beside the vectors that it ends with is the
-growth of the process (read from Linux's /proc).
+Both embed the same sentences, with all words in the word cache. The pipeline processes them in Docs
+of 20 sentences, which are created beforehand; it also computes the mix, and stores the mix and the
+layers. The novel is a single Doc; its memory is the growth of the process without the stored
+vectors (Linux only).
 """
 
 import argparse
@@ -56,12 +56,12 @@ def make_pipeline(bilm: BiLM, precision: str) -> Language:
 def measure_pipe(
     nlp: Language, bilm: BiLM, sentences: list[list[str]], precision: str
 ) -> dict[str, float]:
-    """RETURNS (Dict[str, float]): Words per second."""
+    """Return the tokens per second of the bare biLM and of `nlp.pipe`."""
     batch = WordBatch.from_sentences(sentences)
-    parts = range(0, len(sentences), SENTENCES_PER_DOC)
-    made = iter(
+    starts = range(0, len(sentences), SENTENCES_PER_DOC)
+    docs = iter(
         [
-            [make_doc(nlp, sentences[start : start + SENTENCES_PER_DOC]) for start in parts]
+            [make_doc(nlp, sentences[start : start + SENTENCES_PER_DOC]) for start in starts]
             for _ in range(REPEATS + 1)
         ]
     )
@@ -71,64 +71,65 @@ def measure_pipe(
             bilm(batch, precision=precision)
 
     def pipe() -> None:
-        for _ in nlp.pipe(next(made)):
+        for _ in nlp.pipe(next(docs)):
             pass
 
     runs = {"bare": bare, "pipe": pipe}
     for run in runs.values():
-        run()  # fills the cache and the allocator
+        run()  # fill the caches
     best = best_times(runs, REPEATS)
     return {name: len(batch.ids) / seconds for name, seconds in best.items()}
 
 
 def measure_novel(nlp: Language, sentences: list[list[str]]) -> dict[str, float]:
-    """RETURNS (Dict[str, float]): Words, seconds, and megabytes beside the vectors."""
+    """Return the tokens, the seconds, and the MB of memory without the stored vectors."""
     elmo = nlp.get_pipe("elmo")
     assert isinstance(elmo, Elmo)
     elmo.store_layers = False
     doc = make_doc(nlp, sentences)
-    before = peak_mb(anew=True)
+    before = peak_mb(reset=True)
     start = time.perf_counter()
     doc = elmo(doc)
     seconds, grown = time.perf_counter() - start, peak_mb() - before
-    return {"words": len(doc), "seconds": seconds, "MB beside": grown - doc.tensor.nbytes / 2**20}
+    extra_mb = grown - doc.tensor.nbytes / 2**20
+    return {"tokens": len(doc), "seconds": seconds, "extra MB": extra_mb}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--text", type=Path, help="one tokenized sentence a line")
+    parser.add_argument("--text", type=Path, help="text with one tokenized sentence per line")
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--precision", choices=PRECISIONS, default="float32")
     parser.add_argument("--tokens", type=int, default=20_000)
-    parser.add_argument("--novel", type=int, default=200_000, help="words of the novel, or 0")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--novel", type=int, default=200_000, help="tokens in the novel, or 0")
+    parser.add_argument("--json", type=Path, help="JSON file to write the results to")
     args = parser.parse_args()
     print(f"{machine()}, {args.size}, {args.precision}")
     sentences = read_sentences(args.text, max(args.tokens, args.novel) // 15)
     bilm = BiLM(SIZES[args.size]).requires_grad_(False)
     nlp = make_pipeline(bilm, args.precision)
     found: dict[str, Any] = {}
-    found.update(measure_pipe(nlp, bilm, first_words(sentences, args.tokens), args.precision))
-    print(f"words per second: {found['bare']:,.0f} bare, {found['pipe']:,.0f} in nlp.pipe")
-    print(f"nlp.pipe reaches {found['pipe'] / found['bare']:.0%}")
+    found.update(measure_pipe(nlp, bilm, first_tokens(sentences, args.tokens), args.precision))
+    print(f"tokens per second: {found['bare']:,.0f} bare, {found['pipe']:,.0f} in nlp.pipe")
+    print(f"nlp.pipe has {found['pipe'] / found['bare']:.0%} of the speed of the bare biLM")
     if args.novel:
-        novel = measure_novel(nlp, first_words(sentences, args.novel))
-        print(f"a novel of {novel['words']:,} words: {novel['seconds']:.1f} s", end="")
-        print(f", {novel['MB beside']:,.0f} MB beside its vectors")
+        novel = measure_novel(nlp, first_tokens(sentences, args.novel))
+        print(f"a novel of {novel['tokens']:,} tokens: {novel['seconds']:.1f} s", end="")
+        print(f", {novel['extra MB']:,.0f} MB besides its vectors")
         found["novel"] = novel
     if args.json:
         report = {"machine": machine(), "size": args.size, "precision": args.precision, **found}
         args.json.write_text(json.dumps(report, indent=1) + "\n")
 
 
-def first_words(sentences: list[list[str]], n_words: int) -> list[list[str]]:
-    """RETURNS (List[List[str]]): The first sentences, until there are so many words."""
+def first_tokens(sentences: list[list[str]], n_tokens: int) -> list[list[str]]:
+    """Return the first sentences with together at least `n_tokens` tokens."""
     found: list[list[str]] = []
     for sentence in sentences:
-        if n_words <= 0:
+        if n_tokens <= 0:
             break
         found.append(sentence)
-        n_words -= len(sentence)
+        n_tokens -= len(sentence)
     return found
 
 

@@ -1,20 +1,21 @@
-"""Words per second of a step of pretraining, beside other ways to take it.
+"""Tokens per second of a pretraining step, compared with other implementations of the same step.
 
     python benchmarks/pretrain.py [--sizes small medium original] [--precision tf32]
         [--device cuda] [--json FILE] [--png FILE]
 
-A step takes a window of both directions, draws samples, makes the gradients of the sampled
-softmax, clips them and changes the weights with the optimizers of the recipe `modern`; a word
-counts once. Words are drawn with the frequencies of English prose. All ways take the same
-step with the same weights, in turn:
+A step reads a window in both directions, draws samples, computes the gradients of the sampled
+softmax, clips them, and updates the weights with the optimizers of the recipe `modern`. A token
+counts once. Words have the frequencies of English prose. All implementations take the same step
+with the same weights, alternately:
 
 ours      the language model of `spacy elmo pretrain`
-eager     its words, but the LSTMs and the softmax as formulas under autograd
-textbook  the words as formulas too: the CNN over every token, at all positions of characters
-nn.LSTM   ours with torch's own LSTM, which does not clip
-products  the matrix products of our step alone
+eager     its char-CNN over the distinct words, but the formulas of the LSTMs and the softmax under
+          autograd
+textbook  as eager, with the CNN over all character positions of every token
+nn.LSTM   ours with `torch.nn.LSTM`, which does not clip
+GEMMs     only the matrix products of our step
 
-`eager` and `textbook` must have the losses of ours, which is checked.
+The script checks that `eager` and `textbook` have the same losses as `ours`.
 """
 
 import argparse
@@ -47,18 +48,23 @@ from spacy_elmo.runtime.workers import Workers
 
 FIVE = ((1, 32), (2, 32), (3, 64), (4, 128), (5, 256))
 SEVEN = (*FIVE, (6, 512), (7, 1024))
-# sizes of the biLM, words to predict, samples
+# sizes of the biLM, size of the vocabulary, number of samples
 SIZES: dict[str, Any] = {
     "small": (BiLMOptions(512, 128, filters=FIVE, n_highway=1), 25_000, 4096),
     "medium": (BiLMOptions(1024, 128, filters=SEVEN, n_highway=1), 100_000, 8192),
     "original": (BiLMOptions(4096, 512, filters=SEVEN, n_highway=2), 100_000, 8192),
 }
 N_ROWS, N_STEPS = 128, 20
-COLUMNS = ("ours", "eager", "textbook", "nn.LSTM", "products")
+COLUMNS = ("ours", "eager", "textbook", "nn.LSTM", "GEMMs")
 
 
 class Bench:
-    """One window, and the ways to take a step on it."""
+    """One window, and the implementations of a step on it.
+
+    size (str): A key of `SIZES`.
+    precision (str): "float32" or "bfloat16".
+    device (torch.device): The device.
+    """
 
     def __init__(self, size: str, precision: str, device: torch.device) -> None:
         options, n_words, n_samples = SIZES[size]
@@ -87,10 +93,10 @@ class Bench:
         self.chars = chars.view(options.n_directions, N_STEPS, N_ROWS, -1).to(device)
         self.optimizers = self._optimizers(self.model)
         self.other_optimizers = self._optimizers(self.torch_lstm)
-        self.recorded: GraphedLosses | None = None
+        self.graphed: GraphedLosses | None = None
 
     def _optimizers(self, module: nn.Module) -> list[torch.optim.Optimizer]:
-        """Those of the recipe, for the LSTMs in use."""
+        """Return the recipe's optimizers, for our LSTMs or for `torch.nn.LSTM`."""
         kinds = self.model.parameter_groups()
         if module is self.torch_lstm:
             ours = set(self.model.bilm.layers.parameters())
@@ -116,14 +122,14 @@ class Bench:
         )
         return losses
 
-    def recorded_step(self) -> None:
-        """That of ours on a GPU."""
+    def graphed_step(self) -> None:
+        """Run our step with CUDA graphs."""
         self.draw()
         spelling, places = self._read()
         x = self.model.look_up(self.model.embed(spelling, self.precision), places.flatten(1))
         window = WindowTensors(x, self.targets, self.state, self._samples())
-        if self.recorded is None:
-            self.recorded = GraphedLosses(
+        if self.graphed is None:
+            self.graphed = GraphedLosses(
                 self.model,
                 window,
                 [N_ROWS] * N_STEPS,
@@ -131,38 +137,43 @@ class Bench:
                 dropout=0.0,
                 factor=1.0,
             )
-        _, _, d_x = self.recorded(window)
+        _, _, d_x = self.graphed(window)
         x.backward(d_x)
-        self.change(self.optimizers)
+        self.update(self.optimizers)
 
     def with_textbook(self) -> Tensor:
         return self.textbook(self.chars, self.targets, self.samples, self._corrections())
 
     def with_eager(self) -> Tensor:
         table, places = self._words()
-        rest = self.targets, self.samples, self._corrections()
-        return self.textbook(places, *rest, table)
+        return self.textbook(places, self.targets, self.samples, self._corrections(), table=table)
 
     def with_torch_lstm(self) -> Tensor:
         table, places = self._words()
-        rest = self.targets, self.samples, self._corrections()
-        return self.torch_lstm.losses(table, places, *rest)
+        return self.torch_lstm.losses(
+            table=table,
+            places=places,
+            targets=self.targets,
+            samples=self.samples,
+            corrections=self._corrections(),
+        )
 
     def _read(self) -> tuple[Spelling, Tensor]:
-        """The distinct words, and which of them stands where [D, T, B]."""
+        """Return the distinct words, and the index of each position into them [D, T, B]."""
         distinct, places = np.unique(self.read, return_inverse=True)
         places = torch.from_numpy(places.reshape(len(self.read), N_STEPS, N_ROWS))
         return self.spelling[distinct], send(places, self.device)
 
     def _words(self) -> tuple[Tensor, Tensor]:
-        """Vectors of the distinct words [n, P], and which of them stands where [D, T, B]."""
+        """Return the vectors of the distinct words [n, P], and the index of each position into them
+        [D, T, B]."""
         spelling, places = self._read()
         return self.model.embed(spelling, self.precision), places
 
     def _corrections(self) -> list[Any]:
         log_expected = self.sampler.log_expected
-        of_samples = log_expected(self.samples, self.n_draws)
-        return [(log_expected(targets, self.n_draws), of_samples) for targets in self.targets]
+        samples = log_expected(self.samples, self.n_draws)
+        return [(log_expected(targets, self.n_draws), samples) for targets in self.targets]
 
     def _samples(self) -> list[Sample]:
         return [Sample(self.samples, corrections) for corrections in self._corrections()]
@@ -170,9 +181,9 @@ class Bench:
     def step(self, losses: Callable[[], Tensor], optimizers: list[torch.optim.Optimizer]) -> None:
         self.draw()
         losses().mean().backward()
-        self.change(optimizers)
+        self.update(optimizers)
 
-    def change(self, optimizers: list[torch.optim.Optimizer]) -> None:
+    def update(self, optimizers: list[torch.optim.Optimizer]) -> None:
         params = [
             param for o in optimizers for group in o.param_groups for param in group["params"]
         ]
@@ -184,7 +195,7 @@ class Bench:
             torch.cuda.synchronize()
 
     def check(self) -> None:
-        """The losses of the formulas must be ours."""
+        """Check that all implementations of the formulas have the losses of ours."""
         tolerance = 1e-4 if self.precision == "float32" else 0.02
         with torch.no_grad():
             expected = self.ours()
@@ -192,7 +203,10 @@ class Bench:
                 torch.testing.assert_close(found, expected, atol=tolerance, rtol=tolerance)
 
     def measure(self, repeats: int) -> dict[str, float]:
-        """RETURNS (Dict[str, float]): Words per second of each way."""
+        """Return the tokens per second of each implementation.
+
+        repeats (int): Steps of each implementation; the fastest counts.
+        """
         self.check()
         runs: dict[str, Callable[[], object]] = {
             "ours": lambda: self.step(self.ours, self.optimizers),
@@ -202,10 +216,16 @@ class Bench:
         }
         replay = matmuls_only(runs["ours"])
         on_gpu = self.device.type == "cuda"
-        products = capture(replay, self.device) if on_gpu else replay
+        matmuls = capture(replay, self.device) if on_gpu else replay
         if can_capture(self.model, Workers(0, 1, self.device)):
-            runs["ours"] = self.recorded_step
-        runs["products"] = lambda: (products(), torch.cuda.synchronize() if on_gpu else None)
+            runs["ours"] = self.graphed_step
+
+        def run_matmuls() -> None:
+            matmuls()
+            if on_gpu:
+                torch.cuda.synchronize()
+
+        runs["GEMMs"] = run_matmuls
         for run in runs.values():
             run()
         seconds = best_times(runs, repeats)
@@ -218,8 +238,8 @@ def main() -> None:
     parser.add_argument("--precision", choices=get_args(Precision), default="float32")
     parser.add_argument("--device", type=torch.device, default=torch.device("cpu"))
     parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    parser.add_argument("--png", type=Path, help="also draw them")
+    parser.add_argument("--json", type=Path, help="JSON file to write the results to")
+    parser.add_argument("--png", type=Path, help="PNG file to plot the results to")
     args = parser.parse_args()
     keep_freed_memory()
     with matmul_precision(args.precision, args.device):
@@ -227,12 +247,12 @@ def main() -> None:
 
 
 def report(args: argparse.Namespace) -> None:
-    """Measure all sizes; print and write the figures."""
+    """Measure all sizes, and print and write the results."""
     precision = model_precision(args.precision)
     name = machine(args.device)
-    print(f"{name}, {args.precision}")
+    print(f"{name}, {args.precision}, tokens per second")
     print(f"{'size':10}" + "".join(f"{name:>10}" for name in COLUMNS), end="")
-    print(f"{'/ eager':>9}{'/ textbook':>12}{'/ nn.LSTM':>11}{'of products':>13}")
+    print(f"{'/ eager':>9}{'/ textbook':>12}{'/ nn.LSTM':>11}{'of GEMMs':>13}")
     rows = []
     for size in args.sizes:
         row = {"size": size, **Bench(size, precision, args.device).measure(args.repeats)}
@@ -241,7 +261,7 @@ def report(args: argparse.Namespace) -> None:
         print(
             f"{row['ours'] / row['eager']:>9.2f}{row['ours'] / row['textbook']:>12.2f}"
             f"{row['ours'] / row['nn.LSTM']:>11.2f}"
-            f"{row['ours'] / row['products']:>13.0%}",
+            f"{row['ours'] / row['GEMMs']:>13.0%}",
             flush=True,
         )
     if args.json:

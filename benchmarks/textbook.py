@@ -30,7 +30,7 @@ class TextbookBiLM:
         self.bilm, self.dtype = bilm, dtype
 
     def __call__(self, sentences: Sequence[Sequence[str]]) -> Tensor:
-        """RETURNS (Tensor): All layers [n_layers + 1, n_tokens, 2 * P], like `BiLM.forward`."""
+        """Return all layers [n_layers + 1, n_tokens, 2 * P], like `BiLM.forward`."""
         order = sorted(range(len(sentences)), key=lambda k: -len(sentences[k]))
         found: list[Tensor | None] = [None] * len(sentences)
         for start in range(0, len(order), BATCH_SENTENCES):
@@ -40,7 +40,7 @@ class TextbookBiLM:
         return torch.cat([layers for layers in found if layers is not None], dim=1)
 
     def _batch(self, sentences: Sequence[Sequence[str]]) -> list[Tensor]:
-        """RETURNS (List[Tensor]): The layers of each sentence [n_layers + 1, n, 2 * P]."""
+        """Return the layers of each sentence [n_layers + 1, n, 2 * P]."""
         bilm = self.bilm
         lengths = torch.tensor([len(sentence) + N_BOUNDARIES for sentence in sentences])
         spelling = bilm.tokens.spell([word for sentence in sentences for word in sentence])
@@ -156,7 +156,7 @@ class TextbookLosses:
 
 
 def autocast(bilm: BiLM, dtype: torch.dtype) -> torch.autocast:
-    """RETURNS (autocast): Autocast to bfloat16 if that is the dtype, otherwise disabled."""
+    """Return a context of autocast to bfloat16 if this is the dtype, otherwise disabled."""
     half = dtype == torch.bfloat16
     return torch.autocast(bilm.device.type, torch.bfloat16, enabled=half)
 

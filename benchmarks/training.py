@@ -1,10 +1,10 @@
-"""Seconds of an epoch of training: the first, in which the frozen biLM runs, and those after.
+"""Time of a training epoch: the first, in which the frozen biLM runs, and later ones.
 
     python benchmarks/training.py train.spacy [--configs configs/ner_elmo.cfg ...] \
         [--bilm NAME_OR_PATH] [--json FILE]
 
-A step takes one Doc of `train.spacy`, in the manner of `spacy train`. The baselines, the same
-without ELMo, tell what is left of an epoch when there is no biLM at all.
+Each step trains on one Doc of `train.spacy`, as `spacy train` does. The baseline has the same
+component without ELMo, and shows the time of an epoch without a biLM.
 """
 
 import argparse
@@ -25,12 +25,12 @@ CONFIGS = [Path("configs/ner_elmo.cfg"), Path("configs/ner_baseline.cfg")]
 
 
 def bare(doc: Doc) -> Doc:
-    """RETURNS (Doc): The same words, without annotations."""
+    """Return a copy of a Doc without its annotations."""
     return Doc(doc.vocab, [token.text for token in doc], [bool(t.whitespace_) for t in doc])
 
 
 def epoch(nlp: Language, docs: list[Doc]) -> float:
-    """RETURNS (float): Seconds of a step for each Doc."""
+    """Train one step on each Doc, and return the seconds."""
     optimizer = nlp.create_optimizer()
     annotates = nlp.config["training"]["annotating_components"]
     start = time.perf_counter()
@@ -43,21 +43,25 @@ def epoch(nlp: Language, docs: list[Doc]) -> float:
 
 
 def epochs(nlp: Language, docs: list[Doc]) -> tuple[float, float]:
-    """RETURNS (Tuple[float, float]): Seconds of the first epoch of a new training, and of the
-    second."""
+    """Initialize a pipeline, train two epochs, and return the seconds of each."""
     nlp.initialize(lambda: [Example(bare(doc), doc) for doc in docs])
     return epoch(nlp, docs), epoch(nlp, docs)
 
 
-def pipeline(config: Path, bilm: str) -> Language:
-    """RETURNS (Language): What a config describes, with a biLM if it has any."""
+def make_pipeline(config: Path, bilm: str) -> Language:
+    """Create the pipeline of a config.
+
+    config (Path): The config.
+    bilm (str): The biLM, if the config has an `elmo` component.
+    RETURNS (Language): The pipeline, not initialized.
+    """
     overrides: dict[str, Any] = {}
     if "elmo" in load_config(config)["components"]:
         options = load_bilm(bilm).options
         sizes = {"width": options.width, "depth": options.n_layers}
         overrides = {f"components.elmo.model.{name}": size for name, size in sizes.items()}
         overrides["paths.bilm"] = bilm
-        # room for the output of a wider one as well, for up to 300,000 tokens
+        # cache the output for 300,000 tokens, whatever the width
         overrides["components.elmo.cache_mb"] = options.width * options.n_reported * 4 * 3 // 10
     loaded: Language = load_model_from_config(load_config(config, overrides), auto_fill=True)
     return loaded
@@ -65,16 +69,16 @@ def pipeline(config: Path, bilm: str) -> Language:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("docs", type=Path, help="annotated Docs")
+    parser.add_argument("docs", type=Path, help=".spacy file of annotated Docs")
     parser.add_argument("--configs", nargs="+", type=Path, default=CONFIGS)
-    parser.add_argument("--bilm", default="en_small", help="the biLM, packaged or a path")
-    parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--bilm", default="en_small", help="name of a packaged biLM, or a path")
+    parser.add_argument("--json", type=Path, help="JSON file to write the results to")
     args = parser.parse_args()
     print(machine())
-    print(f"{'config':20}{'first epoch':>13}{'later ones':>13}{'ratio':>8}{'words/s later':>15}")
+    print(f"{'config':20}{'first epoch':>13}{'later':>13}{'ratio':>8}{'tokens/s later':>15}")
     rows: list[dict[str, Any]] = []
     for config in args.configs:
-        nlp = pipeline(config, args.bilm)
+        nlp = make_pipeline(config, args.bilm)
         docs = list(DocBin().from_disk(args.docs).get_docs(nlp.vocab))
         first, later = epochs(nlp, docs)
         rows.append({"config": config.stem, "first": first, "later": later})

@@ -1,7 +1,7 @@
 """Baselines for a training step.
 
-`TorchLSTM` replaces our LSTM layers by `torch.nn.LSTM`. `matmuls_only` replays nothing but the
-matrix products of a step, a lower bound of its time. `textbook` follows the formulas directly.
+`TorchLSTM` replaces our LSTM layers with `torch.nn.LSTM`. `matmuls_only` replays only the matrix
+products of a step, a lower bound of its time. `textbook` computes the formulas directly.
 """
 
 from collections.abc import Callable
@@ -57,15 +57,25 @@ class TorchLSTM(nn.Module):
                 with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
                     output, _ = lstm(x)
                 x = output.float() + x if index else output.float()
-            rest = samples, corrections[d], self.dtype
-            total = sampled_cross_entropy(x.flatten(0, 1), weight, bias, targets[d], *rest)
+            total = sampled_cross_entropy(
+                x.flatten(0, 1),
+                weight,
+                bias,
+                targets[d],
+                samples,
+                corrections[d],
+                self.dtype,
+            )
             found.append(total / targets.shape[1])
         return torch.stack(found)
 
 
 def kinds_of_lstm_weights(module: nn.Module) -> tuple[Params, Params, Params]:
-    """RETURNS (Tuple[List[nn.Parameter], ...]): Params of `torch.nn.LSTM`s, grouped as by
-    `LanguageModel.parameter_groups`: biases, projections, and gate weights."""
+    """Group the parameters of `torch.nn.LSTM`s like `LanguageModel.parameter_groups`.
+
+    module (nn.Module): The LSTMs.
+    RETURNS (Tuple[List[nn.Parameter], ...]): Biases, projections, and gate weights.
+    """
     others: Params = []
     matrices: Params = []
     gates: Params = []
@@ -89,8 +99,12 @@ class _Recorder(TorchDispatchMode):
 
 
 def matmuls_only(step: Callable[[], object]) -> Callable[[], None]:
-    """RETURNS (Callable[[], None]): Replays the matrix products of a step, forward and backward,
-    with the same shapes and in the same order."""
+    """Record the matrix products of a training step, forward and backward.
+
+    step (Callable[[], object]): The step, which is run once.
+    RETURNS (Callable[[], None]): Replays the matrix products on the same tensors, in the same
+        order.
+    """
     with _Recorder() as recorder:
         step()
 

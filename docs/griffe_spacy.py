@@ -1,11 +1,11 @@
-"""Griffe extension: reads docstrings in spaCy's style, so that mkdocstrings shows them as tables.
+"""Griffe extension that reads docstrings in spaCy's style, which mkdocstrings renders as tables.
 
     name (type): Description.
     RETURNS (type): Description.
     RAISES (ValueError): Description.
     REFERENCE: Description.
 
-A block of such lines becomes the sections of a Google-style docstring, which griffe parses.
+Such lines are converted to the sections of a Google-style docstring, which griffe parses.
 """
 
 import re
@@ -23,8 +23,8 @@ SECTIONS = {"RETURNS": "Returns", "YIELDS": "Yields", "RAISES": "Raises"}
 def to_google_style(docstring: str) -> str:
     """Return a docstring with its arguments and results in Google-style sections.
 
-    docstring (str): A docstring, indentation removed.
-    RETURNS (str): The same in Google style.
+    docstring (str): A docstring without indentation.
+    RETURNS (str): The docstring in Google style.
     """
     text: list[str] = []
     sections: dict[str, list[str]] = {}

@@ -1,9 +1,9 @@
-"""Two senses of one word, told apart by the context that it stands in.
+"""Distinguish two senses of a word by its contextual vectors.
 
     python examples/senses.py
 
-For each "bank" the mean cosine to the other "bank"s of either sense is printed: no
-labels are learned from, only vectors compared.
+For each occurrence of "bank", the script prints the mean cosine to the other occurrences of each
+sense. Nothing is trained: only vectors are compared.
 """
 
 import spacy
@@ -35,7 +35,7 @@ def main() -> None:
         for sense, sentences in SENSES.items()
     }
     rows = []
-    right = 0
+    n_correct = 0
     for sense, found in words.items():
         for word in found:
             means = {}
@@ -43,11 +43,11 @@ def main() -> None:
                 cosines = [similarity(word, other) for other in others if other is not word]
                 means[other_sense] = sum(cosines) / len(cosines)
             closer = max(means, key=lambda name: means[name])
-            right += closer == sense
+            n_correct += closer == sense
             rows.append((word.doc.text, *(f"{mean:.3f}" for mean in means.values()), closer))
     header = ("sentence", *(f"to '{sense}'" for sense in SENSES), "closer to")
     msg.table(rows, header=header, divider=True, max_col=60)
-    msg.info(f"{right} of {len(rows)} are closer to the banks of their own sense.")
+    msg.info(f"{n_correct} of {len(rows)} occurrences are closer to their own sense.")
 
 
 if __name__ == "__main__":

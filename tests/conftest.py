@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import settings
 
-torch.set_num_threads(1)  # the models here are so small that threads only wait for each other
-settings.register_profile("no deadline", deadline=None)  # nothing is shown by a slow machine
+torch.set_num_threads(1)  # the test models are too small for several threads
+settings.register_profile("no deadline", deadline=None)  # a slow machine must not fail tests
 settings.load_profile("no deadline")
 
 DEFAULT_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
@@ -14,10 +14,11 @@ DEFAULT_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
-    """Folder of real data, named by SPACY_ELMO_DATA; tests that need it are skipped without."""
+    """Return the folder of real data that SPACY_ELMO_DATA names. Tests that need it are skipped if
+    it does not exist."""
     path = Path(os.environ.get("SPACY_ELMO_DATA", DEFAULT_DATA))
     if not path.is_dir():
-        pytest.skip(f"no real data: {path} is not there and SPACY_ELMO_DATA names no folder")
+        pytest.skip(f"no real data: {path} does not exist; set SPACY_ELMO_DATA to the folder")
     return path
 
 
@@ -25,5 +26,5 @@ def data_dir() -> Path:
 def fixtures(data_dir: Path) -> Path:
     path = data_dir / "elmo-fixtures"
     if not path.is_dir():
-        pytest.skip(f"no ELMo fixture weights: {path} is not there")
+        pytest.skip(f"no ELMo fixture weights: {path} does not exist")
     return path

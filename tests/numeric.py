@@ -7,8 +7,8 @@ def numeric(function, array, step=1e-5):
     """Return the gradient of a scalar function by central differences.
 
     function (Callable): Maps an array to a number.
-    array (ndarray): Where to differentiate, floats of any shape.
-    step (float): Half the distance between two evaluations.
+    array (ndarray): Point of differentiation, floats of any shape.
+    step (float): Half of the distance between the two points of a difference.
     RETURNS (ndarray): The gradient, in the shape of the array.
     """
     gradient = np.zeros_like(array)

@@ -49,7 +49,7 @@ class Reference:
     skip: bool = True
 
     def token(self, char_ids: Sequence[int] = (), word_id: int = 0) -> Array:
-        """RETURNS (ndarray): The vector of a word [P]."""
+        """Return the vector of a word [P]."""
         features = [] if self.words is None else [self.words[word_id].astype(np.float64)]
         if self.chars is not None:
             features.append(self._spelled(char_ids))
@@ -136,7 +136,7 @@ def random_reference(
     state_projection: bool = True,
     **switches: Any,
 ) -> Reference:
-    """RETURNS (Reference): Random weights, large enough for the bounds of 3 to be reached."""
+    """Create random weights, large enough that values reach the bounds of 3."""
     rng = np.random.default_rng(seed)
 
     def normal(*shape: int, std: float = 1.0) -> Array:
@@ -176,12 +176,12 @@ def random_reference(
 
 
 def spell_bytes(word: str, n_positions: int = 50) -> list[int]:
-    """RETURNS (List[int]): Ids of a word: its bytes between 258 and 259, then 260."""
+    """Return the ids of a word: 258, its bytes, 259, and 260 as padding."""
     return _row(list(word.encode("utf8"))[: n_positions - 2], 258, 259, 260, n_positions)
 
 
 def byte_sentence(reference: Reference, words: Sequence[str], n_positions: int = 50) -> Array:
-    """RETURNS (ndarray): The layers of a sentence from a model with byte input."""
+    """Return the layers of a sentence from a model with byte input."""
     start, end = (_row([char], 258, 259, 260, n_positions) for char in (256, 257))
     rows = [start, *(spell_bytes(word, n_positions) for word in words), end]
     return reference.layers([reference.token(row) for row in rows])
@@ -190,8 +190,10 @@ def byte_sentence(reference: Reference, words: Sequence[str], n_positions: int =
 def word_sentence(
     reference: Reference, words: Sequence[str], ids: dict[str, int], special: Sequence[str]
 ) -> Array:
-    """RETURNS (ndarray): The layers of a sentence from a model with word input; `special` are the
-    unknown word and the two boundary words."""
+    """Return the layers of a sentence from a model with word input.
+
+    special (Sequence[str]): The unknown word and the two boundary words.
+    """
     unknown, start, end = (ids[name] for name in special)
     rows = [start, *(ids.get(word, unknown) for word in words), end]
     return reference.layers([reference.token(word_id=row) for row in rows])
@@ -204,8 +206,8 @@ def many_langs_sentence(
     word_ids: dict[str, int],
     n_positions: int = 50,
 ) -> Array:
-    """RETURNS (ndarray): The layers of a sentence from a model of ELMoForManyLangs; an empty
-    dictionary for an input that the model does not have."""
+    """Return the layers of a sentence from a model of ELMoForManyLangs. The dictionary of an input
+    that the model does not have is empty."""
     tokens = []
     for word in ["<bos>", *(word[: n_positions - 2] for word in words), "<eos>"]:
         row: list[int] = []

@@ -28,7 +28,7 @@ def tiny_options(**changes: Any) -> BiLMOptions:
     return BiLMOptions(**values)
 
 
-# options of `tiny_bilm` with which the LSTM uses other matmul code
+# options of `tiny_bilm` for which the LSTM uses different matmul code
 VARIANTS = {
     "usual": {},
     "clip-heavy": {"scale": 4.0, "cell_clip": 0.4, "proj_clip": 0.2},
@@ -39,7 +39,7 @@ VARIANTS = {
 
 
 def tiny_bilm(seed: int = 0, scale: float = 1.5, **changes: Any) -> BiLM:
-    """Return a frozen random biLM. With `scale` above 1, its clips are sometimes active."""
+    """Return a frozen random biLM. With `scale` above 1, some values reach the clipping bounds."""
     torch.manual_seed(seed)
     bilm = BiLM(tiny_options(**changes))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Smoke test of an installed wheel or sdist, run outside of the source tree.
+"""Smoke test of an installed wheel or sdist, to be run outside of the source tree.
 
 python tests/smoke.py
 """
@@ -17,8 +17,8 @@ def main() -> None:
     assert doc.tensor.shape == (len(doc), 512), doc.tensor.shape
     assert doc._.elmo.shape == (3, len(doc), 512), doc._.elmo.shape
     copy = spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
-    again = copy(Doc(copy.vocab, words=[token.text for token in doc]))
-    assert abs(again.tensor - doc.tensor).max() < 1e-5
+    copied = copy(Doc(copy.vocab, words=[token.text for token in doc]))
+    assert abs(copied.tensor - doc.tensor).max() < 1e-5
     layers = spacy_elmo.ElmoEmbedder().embed_sentence(["The", "bank"])
     assert layers.shape == (3, 2, 512), layers.shape
     print(f"spacy-elmo {spacy_elmo.__version__} works with spaCy {spacy.__version__}.")

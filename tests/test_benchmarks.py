@@ -1,4 +1,4 @@
-"""What the benchmarks compare with must do the same work."""
+"""The baselines of the benchmarks compute the same results."""
 
 import importlib
 import sys
@@ -26,7 +26,7 @@ def benchmark(monkeypatch):
 
 
 @pytest.mark.parametrize("changes", [{}, {"scale": 4.0, "cell_clip": 0.4, "proj_clip": 0.2}])
-def test_the_textbook_gives_our_vectors(benchmark, changes):
+def test_the_textbook_has_the_layers_of_the_bilm(benchmark, changes):
     bilm = tiny_bilm(**changes).requires_grad_(False)
     with torch.no_grad():
         found = benchmark("textbook").TextbookBiLM(bilm, torch.float32)(RAGGED)
@@ -34,7 +34,7 @@ def test_the_textbook_gives_our_vectors(benchmark, changes):
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_torchs_lstm_reads_all_words(benchmark):
+def test_torch_lstms_read_all_words(benchmark):
     bilm = tiny_bilm().requires_grad_(False)
     batch = WordBatch.from_sentences(RAGGED)
     lstms = benchmark("embedders").TorchLSTMs(bilm, torch.float32)
@@ -47,9 +47,9 @@ def test_torchs_lstm_reads_all_words(benchmark):
     torch.testing.assert_close(found[:, n : n + len(RAGGED[1])], alone, atol=1e-5, rtol=1e-5)
 
 
-def test_pieces_of_a_transformer(benchmark):
+def test_number_of_subwords(benchmark):
     lengths = WordBatch.from_sentences(RAGGED).lengths
     batches = benchmark("embedders").draw_subwords(lengths, torch.device("cpu"))
     assert sum(map(len, batches)) == len(RAGGED)
-    n_pieces = sum(int((batch >= 0).sum()) for batch in batches)
-    assert 1.3 * lengths.sum() <= n_pieces - 2 * len(RAGGED) <= 1.3 * lengths.sum() + len(RAGGED)
+    n_subwords = sum(int((batch >= 0).sum()) for batch in batches)
+    assert 1.3 * lengths.sum() <= n_subwords - 2 * len(RAGGED) <= 1.3 * lengths.sum() + len(RAGGED)

@@ -1,5 +1,4 @@
-"""The configs that are meant to be copied: filled, sound in what they decay and average,
-and, in their tiny form, trainable from end to end."""
+"""The shipped configs are complete and consistent, and can be trained with tiny sizes."""
 
 import math
 import re
@@ -21,7 +20,7 @@ from thinc.api import Adam, Config
 
 from .tiny_configs import CONFIGS, N_STEPS, load_tiny_config
 
-# those of pretraining are not configs of pipelines
+# pretraining configs are not pipeline configs
 FULL = sorted(set(CONFIGS.glob("*.cfg")) - set(CONFIGS.glob("pretrain_*.cfg")))
 WITH_ELMO = [path for path in FULL if "elmo" in path.stem]
 
@@ -34,18 +33,18 @@ SENTENCES = (
     "He O went O to O Paris B-GPE with O Anna B-PER , O she O said O . O",
 )
 TEXTS = ["Anna of Rome saw Mr Knightley.", "", "The house of Emma is old."]
-PREDICT_ELSEWHERE = """
+PREDICT_IN_PROCESS = """
 import sys, numpy, spacy, torch
-torch.set_num_threads(1)  # as here: how sums are divided among threads decides on the last digits
+torch.set_num_threads(1)  # as in this process: the order of sums affects rounding
 sys.path.insert(0, sys.argv[1])
 from tests.test_configs import predict
 for path in sys.argv[2:]:
-    numpy.savez(path + "/elsewhere.npz", **predict(path))
+    numpy.savez(path + "/other_process.npz", **predict(path))
 """
 
 
 def predict(path):
-    """What a saved pipeline makes of the texts: annotations, and vectors that tell more."""
+    """Return the annotations and the vectors that a saved pipeline predicts."""
     nlp = spacy.load(path)
     docs = list(nlp.pipe(TEXTS))
     vectors = nlp.get_pipe(nlp.pipe_names[-1]).model.get_ref("tok2vec").predict(docs)
@@ -58,7 +57,7 @@ def predict(path):
 
 
 def make_corpus(path):
-    """A few Docs with entities, nested spans and tags."""
+    """Write Docs with entities, nested spans, clusters and tags."""
     vocab = spacy.blank("en").vocab
     doc_bin = DocBin()
     for text in SENTENCES * 4:
@@ -78,13 +77,13 @@ def make_corpus(path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Trains a tiny config once, by way of spaCy's own loop."""
+    """Return a function that trains a tiny config with spaCy's training loop, once per config."""
     folder = tmp_path_factory.mktemp("configs")
     corpus = make_corpus(folder / "toy.spacy")
-    known = {}
+    results = {}
 
     def train_tiny(path):
-        if path not in known:
+        if path not in results:
             config = load_tiny_config(
                 path,
                 paths__train=corpus,
@@ -97,22 +96,22 @@ def trained(tmp_path_factory):
             (folder / path.stem).mkdir()
             with (folder / "out.txt").open("w") as out:
                 _, saved = train(nlp, folder / path.stem, stdout=out, stderr=out)
-            known[path] = nlp, before, saved, folder / f"{path.stem}.jsonl"
-        return known[path]
+            results[path] = nlp, before, saved, folder / f"{path.stem}.jsonl"
+        return results[path]
 
     return train_tiny
 
 
 def mixes(nlp):
-    """The parameters of all mixes of a pipeline."""
+    """Return the parameters of all mixes of a pipeline."""
     listeners = nlp.get_pipe("elmo").listeners
     assert listeners
     return [(one.mix.get_param("w"), one.mix.get_param("gamma")) for one in listeners]
 
 
 @each_config
-def test_config_is_filled(path, tmp_path):
-    """Configs are compared, not files: filling drops the comments and sorts the sections."""
+def test_the_config_is_complete(path, tmp_path):
+    """The settings are compared, because filling removes comments and sorts the sections."""
     fill_config(tmp_path / "filled.cfg", path)
     filled = load_config(tmp_path / "filled.cfg", interpolate=False)
     assert filled == load_config(path, interpolate=False)
@@ -121,22 +120,22 @@ def test_config_is_filled(path, tmp_path):
 
 
 @each_config
-def test_optimizer_leaves_the_mix_alone(path):
-    """Decay reaches all parameters, those of the mix included; thinc knows no exception."""
+def test_weight_decay_is_off(path):
+    """thinc would apply it to all parameters, including the mix."""
     assert load_config(path)["training"]["optimizer"]["L2"] == 0.0
 
 
 @each_config
-def test_learning_rate_ends_with_the_training(path):
-    """By a number, not a reference: spaCy resolves this block alone for a loaded pipeline."""
+def test_the_learning_rate_ends_with_the_training(path):
+    """Both are numbers: spaCy resolves the optimizer block of a loaded pipeline alone."""
     training = load_config(path, interpolate=False)["training"]
     assert training["optimizer"]["learn_rate"]["total_steps"] == training["max_steps"]
 
 
 @each_config
-def test_averages_reach_all_that_is_trained(path):
-    """thinc puts averages into its own layers and the shims of the biLM and of coref do so as
-    well, but for other PyTorch layers it silently keeps the last weights."""
+def test_averages_work_for_all_layers(path):
+    """They do for native thinc layers and for the shims of the biLM, the span scorer and coref. For
+    other PyTorch layers, thinc silently uses the last weights."""
     config = load_config(path)
     names = re.findall(r'^@architectures = "(.+)"', path.read_text("utf8"), re.MULTILINE)
     torch_layers = [name for name in names if "Torch" in name]
@@ -144,9 +143,8 @@ def test_averages_reach_all_that_is_trained(path):
 
 
 @pytest.mark.parametrize("path", [path for path in FULL if "elmo" in path.stem])
-def test_sizes_are_references(path):
-    """So that another biLM needs a change in one place, and none of the mix's settings is
-    lost in the elmo block."""
+def test_sizes_of_the_bilm_are_references(path):
+    """Another biLM then requires a change in only one place."""
     text = path.read_text("utf8")
     assert "\nwidth = ${components.elmo.model.width}\n" in text
     assert "\ndepth = ${components.elmo.model.depth}\n" in text
@@ -154,7 +152,7 @@ def test_sizes_are_references(path):
 
 
 def without_elmo(block):
-    """A block in which the word features stand in place of ELMo and them."""
+    """Return a config block with the word features alone instead of ELMo and word features."""
     if not isinstance(block, dict):
         return block
     if block.get("@architectures") == "spacy-elmo.ConcatEmbed.v1":
@@ -163,7 +161,7 @@ def without_elmo(block):
 
 
 @pytest.mark.parametrize("task", ["ner", "spancat", "coref"])
-def test_baseline_differs_by_elmo_alone(task):
+def test_the_baseline_differs_only_by_elmo(task):
     elmo, baseline = (load_config(CONFIGS / f"{task}_{kind}.cfg") for kind in ("elmo", "baseline"))
     expected = without_elmo(elmo)
     expected["nlp"]["pipeline"].remove("elmo")
@@ -172,22 +170,22 @@ def test_baseline_differs_by_elmo_alone(task):
 
 
 @pytest.mark.parametrize("path", [path for path in FULL if "spancat" in path.stem])
-def test_sizes_and_widths_of_spans_agree(path):
+def test_max_span_width_is_the_largest_span_size(path):
     spancat = load_config(path)["components"]["spancat"]
     sizes, width = spancat["suggester"]["sizes"], spancat["model"]["max_span_width"]
     assert sizes == list(range(1, width + 1))
 
 
 @pytest.mark.parametrize("path", [path for path in FULL if "ner_coref" in path.stem])
-def test_sentences_are_marked_between_ner_and_coref(path):
+def test_sentence_boundaries_are_set_between_ner_and_coref(path):
     config = load_config(path)
     order = config["nlp"]["pipeline"]
     assert order.index("ner") < order.index("punct_sentencizer") < order.index("coref")
     assert config["training"]["annotating_components"] == ["punct_sentencizer"]
 
 
-def test_an_entity_with_a_full_stop_inside_is_learned_beside_coref(tmp_path):
-    """punct_sentencizer ends a sentence there, and ner would take no entity across the end."""
+def test_an_entity_that_contains_a_full_stop_is_learned_together_with_coref(tmp_path):
+    """punct_sentencizer ends a sentence there, and entities of ner do not cross sentences."""
     corpus = make_corpus(tmp_path / "toy.spacy")
     path = CONFIGS / "ner_coref_elmo.cfg"
     nlp = init_nlp(load_tiny_config(path, paths__train=corpus, paths__dev=corpus))
@@ -204,7 +202,7 @@ def test_an_entity_with_a_full_stop_inside_is_learned_beside_coref(tmp_path):
 
 
 @each_config
-def test_tiny_config_trains(path, trained):
+def test_a_tiny_config_can_be_trained(path, trained):
     log = trained(path)[3]
     rows = list(srsly.read_jsonl(log))
     assert [row["step"] for row in rows] == list(range(N_STEPS + 1))
@@ -212,7 +210,7 @@ def test_tiny_config_trains(path, trained):
 
 
 @each_with_elmo
-def test_mix_moves_and_a_frozen_bilm_does_not(path, trained):
+def test_training_changes_the_mix_but_not_a_frozen_bilm(path, trained):
     nlp, before, _, _ = trained(path)
     for w, gamma in mixes(nlp):
         assert abs(w).max() > 0 and gamma[0] != 1
@@ -220,19 +218,19 @@ def test_mix_moves_and_a_frozen_bilm_does_not(path, trained):
 
 
 @each_with_elmo
-def test_frozen_bilm_runs_once_for_a_doc(path, trained):
+def test_a_frozen_bilm_runs_once_per_doc(path, trained):
     nlp = trained(path)[0]
     cache = nlp.get_pipe("elmo").output_cache
     assert len(cache) == (0 if "finetune" in path.stem else len(SENTENCES))
 
 
-def test_trained_pipeline_can_go_on_training(trained):
+def test_training_of_a_saved_pipeline_can_be_resumed(trained):
     _, _, saved, _ = trained(FULL[1])
     assert spacy.load(saved).resume_training() is not None
 
 
-def test_saved_pipelines_predict_the_same_elsewhere(trained):
-    """In another process, without the weight file that the training started from."""
+def test_saved_pipelines_predict_the_same_in_another_process(trained):
+    """The weight file that the training started from is not needed."""
     saved = [trained(path)[2] for path in FULL]
     for path in saved:
         config = Config().from_disk(path / "config.cfg", interpolate=False)
@@ -240,9 +238,9 @@ def test_saved_pipelines_predict_the_same_elsewhere(trained):
             config["paths"]["bilm"] = "no/such/file"
             config.to_disk(path / "config.cfg")
     folder = str(Path(__file__).parent.parent)
-    subprocess.run([sys.executable, "-c", PREDICT_ELSEWHERE, folder, *map(str, saved)], check=True)
+    subprocess.run([sys.executable, "-c", PREDICT_IN_PROCESS, folder, *map(str, saved)], check=True)
     for path in saved:
-        with np.load(path / "elsewhere.npz") as elsewhere:
+        with np.load(path / "other_process.npz") as found:
             for name, values in predict(path).items():
-                np.testing.assert_array_equal(elsewhere[name], values, err_msg=f"{path}: {name}")
-            assert np.ptp(elsewhere["vectors"]) > 0
+                np.testing.assert_array_equal(found[name], values, err_msg=f"{path}: {name}")
+            assert np.ptp(found["vectors"]) > 0

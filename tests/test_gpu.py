@@ -1,4 +1,4 @@
-"""On a GPU everything is as on the CPU, to the last digits. Skipped where there is none."""
+"""Results on a GPU equal those on the CPU, up to rounding. Skipped without a GPU."""
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
@@ -40,7 +40,7 @@ needs_cupy = pytest.mark.skipif(not has_cupy_gpu, reason="cupy finds no GPU")
 
 @pytest.fixture
 def gpu_ops():
-    """spaCy on the GPU, for one test."""
+    """Use the GPU in spaCy for one test."""
     before = get_current_ops()
     spacy.require_gpu()
     yield get_current_ops()
@@ -64,7 +64,7 @@ def test_vectors_of_the_bilm(scale, changes):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("changes", [{}, {"state_projection": False, "hidden_dim": 6}])
-def test_recorded_steps_give_what_the_loop_gives(monkeypatch, precision, changes):
+def test_cuda_graphs_have_the_results_of_the_loop(monkeypatch, precision, changes):
     bilm = tiny_bilm(**changes).cuda()
     generator = np.random.default_rng(0)
     lengths = [
@@ -90,7 +90,7 @@ def test_recorded_steps_give_what_the_loop_gives(monkeypatch, precision, changes
             torch.testing.assert_close(layers, expected, rtol=tolerance, atol=tolerance)
 
 
-def test_recorded_steps_follow_the_weights_the_device_and_the_precision():
+def test_cuda_graphs_follow_the_weights_the_device_and_the_precision():
     bilm = tiny_bilm().cuda()
     batch = WordBatch.from_sentences(SENTENCES)
     with torch.no_grad():
@@ -110,7 +110,7 @@ def test_recorded_steps_follow_the_weights_the_device_and_the_precision():
         torch.testing.assert_close(bilm(batch).cpu(), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_on_another_stream_and_while_something_else_is_recorded():
+def test_another_stream_and_an_outer_capture():
     bilm = tiny_bilm().cuda()
     batch = WordBatch.from_sentences(SENTENCES)
     with torch.no_grad():
@@ -129,18 +129,18 @@ def test_on_another_stream_and_while_something_else_is_recorded():
         )
         x, h, c = (torch.randn(2, *size, device="cuda") for size in sizes)
         expected = layer(x, [3] * 4, h, c)
-        out = [torch.empty_like(part) for part in expected]
+        outputs = [torch.empty_like(tensor) for tensor in expected]
 
         def run():
-            for part, wanted in zip(layer(x, [3] * 4, h, c), out):
-                wanted.copy_(part)
+            for output, result in zip(outputs, layer(x, [3] * 4, h, c)):
+                output.copy_(result)
 
         capture(run, torch.device("cuda", 0))()
-        for part, wanted in zip(out, expected):
-            torch.testing.assert_close(part, wanted, rtol=1e-4, atol=1e-5)
+        for output, result in zip(outputs, expected):
+            torch.testing.assert_close(output, result, rtol=1e-4, atol=1e-5)
 
 
-def test_threads_that_record_at_once():
+def test_threads_that_capture_at_once():
     batches = [WordBatch.from_sentences(SENTENCES[:n]) for n in (1, 2, 3, 4, 5)] * 8
     bilms = [tiny_bilm(seed).cuda() for seed in (0, 1)]
 
@@ -157,7 +157,7 @@ def test_threads_that_record_at_once():
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="there is one GPU")
-def test_one_gpu_after_the_other():
+def test_several_gpus_in_turn():
     batch = WordBatch.from_sentences(SENTENCES)
     bilm = tiny_bilm()
     with torch.no_grad():
@@ -208,19 +208,19 @@ def test_training_steps(softmax, accumulate):
 
 
 @pytest.mark.parametrize("softmax", SOFTMAXES)
-def test_training_goes_on_from_what_was_saved(softmax):
+def test_training_resumes_from_a_saved_state(softmax):
     settings = config(softmax=softmax, batches={"reset": 0.2}, training={"dropout": 0.3})
     first, second = (Trainer(settings, make_model(settings, CORPUS), CORPUS, GPU) for _ in range(2))
     for _ in range(3):
         first.train_step()
-    second.train_step()  # what it has recorded is forgotten
+    second.train_step()  # its CUDA graphs are dropped by `restore`
     second.restore(*copy.deepcopy(first.save()))
     for _ in range(3):
         expected, found = first.train_step(), second.train_step()
         torch.testing.assert_close(found.losses, expected.losses, rtol=1e-3, atol=1e-3)
 
 
-def test_vectors_are_those_of_the_weights_after_a_recorded_step():
+def test_vectors_follow_the_weights_after_a_graphed_step():
     settings = config(recipe={"learn_rate": 0.1})
     trainer = Trainer(settings, make_model(settings, CORPUS), CORPUS, GPU)
     batch = WordBatch.from_sentences(SENTENCES)
@@ -233,22 +233,22 @@ def test_vectors_are_those_of_the_weights_after_a_recorded_step():
 
 
 @pytest.mark.parametrize("precision", ["float32", "tf32", "bfloat16"])
-def test_a_pretraining_learns_and_goes_on(tmp_path, precision):
+def test_a_pretraining_learns_and_is_finished(tmp_path, precision):
     write_text(tmp_path, 200)
     training = {"epochs": 8.0, "precision": precision, "dropout": 0.1, "checkpoint_every": 20}
     settings = config(tmp_path, training=training, recipe={"learn_rate": 0.02})
     try:
         whole = Pretraining(settings, tmp_path / "out", GPU, progress=False)
-        look = whole.run()
+        perplexity = whole.run()
         again = Pretraining(settings, tmp_path / "out", GPU, progress=False)
     finally:
         torch.set_float32_matmul_precision("highest")
     assert again.over and again.trainer.step == whole.trainer.step
-    assert look is not None and look.geometric < 12
+    assert perplexity is not None and perplexity.geometric < 12
 
 
 @needs_cupy
-def test_vectors_on_docs_and_a_pipeline_that_moves(gpu_ops):
+def test_a_pipeline_that_is_moved_between_devices(gpu_ops):
     spacy.require_cpu()
     nlp = pipeline("tagger", "ner")
     text = "Ann saw the old town of Rome ."

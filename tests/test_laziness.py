@@ -1,4 +1,4 @@
-"""What an import costs: nothing is imported before it is used."""
+"""Imports are lazy: no module is imported before it is used."""
 
 import subprocess
 import sys
@@ -11,7 +11,7 @@ HEAVY = ["h5py", "matplotlib", "scipy", "safetensors", "spacy_elmo.weights", "sp
 
 
 def modules_after(code, *names):
-    """Which of some modules are loaded after some code."""
+    """Run code in a new process, and return which of some modules it has loaded."""
     command = f"import sys\n{code}\nprint(*(name for name in {names!r} if name in sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", command], capture_output=True, text=True, timeout=120
@@ -25,7 +25,7 @@ def test_the_package_imports_neither_torch_nor_spacy():
     assert modules_after("import spacy_elmo; spacy_elmo.__version__; dir(spacy_elmo)", *names) == []
 
 
-def test_the_command_line_imports_no_more_than_spacy_does():
+def test_the_command_line_imports_no_heavy_modules():
     before = set(modules_after("import spacy.cli", *HEAVY))
     assert set(modules_after("import spacy.cli, spacy_elmo.cli", *HEAVY)) == before
 

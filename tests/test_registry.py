@@ -1,4 +1,4 @@
-"""The entry points in setup.cfg exist, and the defaults agree with each other."""
+"""The entry points in setup.cfg exist, and the default settings are consistent."""
 
 import configparser
 from importlib import import_module
@@ -23,7 +23,7 @@ ENTRY_POINTS = [(group, name, target) for group in GROUPS for name, target in GR
 
 
 @pytest.mark.parametrize("group, name, target", ENTRY_POINTS)
-def test_entry_point_can_be_imported(group, name, target):
+def test_the_entry_point_can_be_imported(group, name, target):
     module, attribute = target.split(":")
     assert callable(getattr(import_module(module), attribute))
 
@@ -36,11 +36,11 @@ def test_entry_point_can_be_imported(group, name, target):
         if group not in ("spacy_factories", "spacy_cli")
     ],
 )
-def test_registry_resolves_the_name(group, name):
+def test_the_registry_resolves_the_name(group, name):
     assert callable(registry.get(group.removeprefix("spacy_"), name))
 
 
-def test_factory_is_known():
+def test_the_factory_is_registered():
     nlp = spacy.blank("en")
     assert nlp.has_factory("elmo")
     nlp.add_pipe("elmo")
@@ -48,7 +48,7 @@ def test_factory_is_known():
     assert meta.assigns == ["doc._.elmo", "token._.elmo", "span._.elmo", "doc.tensor"]
 
 
-def test_config_of_add_pipe_equals_the_defaults():
+def test_add_pipe_uses_the_default_settings():
     nlp = spacy.blank("en")
     nlp.add_pipe("elmo")
     config = dict(nlp.config["components"]["elmo"])
@@ -58,7 +58,7 @@ def test_config_of_add_pipe_equals_the_defaults():
     assert config == expected
 
 
-def test_default_config_builds_and_loads_the_packaged_weights():
+def test_the_default_settings_load_the_packaged_weights():
     nlp = spacy.blank("en")
     elmo = nlp.add_pipe("elmo")
     assert isinstance(elmo, Elmo) and not elmo.loaded
@@ -67,7 +67,7 @@ def test_default_config_builds_and_loads_the_packaged_weights():
     assert doc.tensor.shape == (6, 512) and doc._.elmo.shape == (3, 6, 512)
 
 
-def test_settings_that_are_left_out_have_the_defaults():
+def test_omitted_settings_have_their_defaults():
     model = {"@architectures": "spacy-elmo.BiLM.v1", "width": 512}
     config = {
         "nlp": {"lang": "en", "pipeline": ["elmo"]},
@@ -78,7 +78,7 @@ def test_settings_that_are_left_out_have_the_defaults():
     assert nlp.config["components"]["elmo"]["frozen"] is True
 
 
-def test_pipeline_has_no_problems_that_spacy_sees():
+def test_spacy_finds_no_problems_in_the_pipeline():
     nlp = spacy.blank("en")
     nlp.add_pipe("elmo")
     assert not any(nlp.analyze_pipes()["problems"].values())

@@ -8,7 +8,7 @@ from thinc.api import Config
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 N_STEPS = 3
-# by the name of the setting, in whatever block it is
+# values of settings with these names, in any block
 SIZES: dict[str, Any] = {
     "cache_mb": 64,
     "batch_tokens": 1024,
@@ -38,7 +38,7 @@ def load_tiny_config(path: Path, **overrides: Any) -> Config:
     """Read a shipped config with small sizes.
 
     path (Path): The config.
-    **overrides: Further settings, by their place with "__" between the names of blocks.
+    **overrides: Further settings by their path, with "__" between the names of blocks.
     RETURNS (Config): The config, not interpolated.
     """
     settings = {**_sizes(load_config(path, interpolate=False)["components"], "components")}
@@ -47,18 +47,18 @@ def load_tiny_config(path: Path, **overrides: Any) -> Config:
     return load_config(path, overrides=settings, interpolate=False)
 
 
-def _sizes(block: dict[str, Any], place: str) -> dict[str, Any]:
-    """Return the overrides of a block. Sizes that refer to other settings follow those; the biLM's
-    are those of its weights."""
+def _sizes(block: dict[str, Any], path: str) -> dict[str, Any]:
+    """Return the overrides of a block. References to other settings and the sizes of the biLM are
+    not overridden."""
     found: dict[str, Any] = {}
     is_bilm = block.get("@architectures") == "spacy-elmo.BiLM.v1"
     for name, value in block.items():
         if isinstance(value, dict):
-            found |= _sizes(value, f"{place}.{name}")
+            found |= _sizes(value, f"{path}.{name}")
         elif (
             name in SIZES
             and not isinstance(value, str)
             and not (is_bilm and name != "batch_tokens")
         ):
-            found[f"{place}.{name}"] = SIZES[name]
+            found[f"{path}.{name}"] = SIZES[name]
     return found

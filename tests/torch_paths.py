@@ -1,6 +1,6 @@
-"""The results of the main paths as arrays, to compare runs under other settings of torch.
+"""The results of the main code paths as arrays, to compare runs with different torch settings.
 
-As a program it sets the settings that its arguments name before spacy_elmo is imported:
+As a script, it applies the settings named by its arguments before spacy_elmo is imported:
 
     python -m tests.torch_paths OUTPUT.npz [SETTING...]
 """
@@ -19,8 +19,8 @@ ENTITIES = [(0, 1, "PER"), (2, 3, "LOC")]
 WORDS = "Ann saw Rome . Ann likes it .".split()
 
 
-class AtOnce(AbstractContextManager):
-    """A setting that stays until the process ends."""
+class Permanent(AbstractContextManager):
+    """A setting that applies until the process ends."""
 
     def __init__(self, change: Callable[..., Any], *values: Any) -> None:
         change(*values)
@@ -30,29 +30,29 @@ class AtOnce(AbstractContextManager):
 
 
 SETTINGS: dict[str, Callable[[], Any]] = {
-    "float64": lambda: AtOnce(torch.set_default_dtype, torch.float64),
-    "bfloat16": lambda: AtOnce(torch.set_default_dtype, torch.bfloat16),
-    "float16": lambda: AtOnce(torch.set_default_dtype, torch.float16),
-    "meta device": lambda: AtOnce(torch.set_default_device, "meta"),
+    "float64": lambda: Permanent(torch.set_default_dtype, torch.float64),
+    "bfloat16": lambda: Permanent(torch.set_default_dtype, torch.bfloat16),
+    "float16": lambda: Permanent(torch.set_default_dtype, torch.float16),
+    "meta device": lambda: Permanent(torch.set_default_device, "meta"),
     "meta context": lambda: torch.device("meta"),
-    "no gradients": lambda: AtOnce(torch.set_grad_enabled, False),
+    "no gradients": lambda: Permanent(torch.set_grad_enabled, False),
     "inference mode": torch.inference_mode,
     "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
-    "deterministic": lambda: AtOnce(torch.use_deterministic_algorithms, True),
+    "deterministic": lambda: Permanent(torch.use_deterministic_algorithms, True),
     "no mkldnn": lambda: torch.backends.mkldnn.flags(enabled=False),
-    "flush denormals": lambda: AtOnce(torch.set_flush_denormal, True),
+    "flush denormals": lambda: Permanent(torch.set_flush_denormal, True),
 }
 
 
 def run(folder: Path) -> dict[str, np.ndarray]:
-    """Run the main paths; their files are written to a folder."""
+    """Run the main code paths, which write their files to a folder."""
     import spacy
 
     spacy.util.fix_random_seed(0)
-    return {**of_pretraining(folder), **of_pipeline(folder / "training" / "model-last")}
+    return {**run_pretraining(folder), **run_pipeline(folder / "training" / "model-last")}
 
 
-def of_pretraining(folder: Path) -> dict[str, np.ndarray]:
+def run_pretraining(folder: Path) -> dict[str, np.ndarray]:
     from spacy_elmo import ElmoEmbedder, LanguageScorer
 
     from .pretrain.toys import config, pretraining, write_text
@@ -74,7 +74,7 @@ def of_pretraining(folder: Path) -> dict[str, np.ndarray]:
     return found
 
 
-def of_pipeline(path: Path) -> dict[str, np.ndarray]:
+def run_pipeline(path: Path) -> dict[str, np.ndarray]:
     import spacy
     from spacy.tokens import Doc, Span
     from spacy.training import Example
@@ -96,7 +96,7 @@ def of_pipeline(path: Path) -> dict[str, np.ndarray]:
     optimizer = nlp.initialize(lambda: given)
     losses = [nlp.update(given, sgd=optimizer) for _ in range(3)]
     found = {"losses": np.array([list(step.values()) for step in losses])}
-    assert all(step["elmo"] > 0 for step in losses), "no gradient has reached the biLM"
+    assert all(step["elmo"] > 0 for step in losses), "no gradient reached the biLM"
     loaded = spacy.blank("en").from_config(nlp.config).from_bytes(nlp.to_bytes())
     for name, pipeline in (("trained", nlp), ("loaded", loaded)):
         doc = pipeline(Doc(pipeline.vocab, WORDS))

@@ -1,18 +1,18 @@
-"""Docs with inserted whitespace tokens, for tests that these do not change the results."""
+"""Docs with inserted whitespace tokens, to test that these do not change the results."""
 
 from typing import Any
 
 from hypothesis import strategies as st
 from spacy.tokens import Doc, Span
 
-# without blank lines, at which segments of the biLM end
+# no blank lines, because segments of the biLM end there
 SPACES = ["\n", " ", "  ", "\t", "\u3000"]
 Gaps = dict[int, tuple[list[str], bool]]
 
 
 def gaps(n_tokens: int) -> "st.SearchStrategy[Gaps]":
-    """Generate whitespace tokens to insert before some tokens of a Doc or after the last one. A
-    flag says whether they start the sentence if the next word does."""
+    """Generate whitespace tokens to insert before some tokens of a Doc or after the last one. The
+    flag is whether they start the sentence if the next word does."""
     texts = st.lists(st.sampled_from(SPACES), min_size=1, max_size=3)
     return st.dictionaries(st.integers(0, n_tokens), st.tuples(texts, st.booleans()), max_size=12)
 
@@ -26,7 +26,7 @@ def respaced(doc: Doc, found: Gaps, edges: bool = False) -> Doc:
     """
     words: list[str] = []
     starts: list[bool] = []
-    places: list[int] = []
+    positions: list[int] = []
     marked = doc.has_annotation("SENT_START")
     for i in range(len(doc) + 1):
         texts, takes_start = found.get(i, ([], False))
@@ -34,7 +34,7 @@ def respaced(doc: Doc, found: Gaps, edges: bool = False) -> Doc:
         moves = bool(texts) and takes_start and is_start
         starts += [moves and n == 0 for n in range(len(texts))]
         words += texts
-        places.append(len(words))
+        positions.append(len(words))
         if i < len(doc):
             words.append(doc[i].text)
             starts.append(is_start and not moves)
@@ -44,7 +44,7 @@ def respaced(doc: Doc, found: Gaps, edges: bool = False) -> Doc:
     for key, spans in doc.spans.items():
         moved = []
         for span in spans:
-            start, end = places[span.start], places[span.end - 1] + 1
+            start, end = positions[span.start], positions[span.end - 1] + 1
             if edges:
                 start -= len(found.get(span.start, ([], False))[0])
                 end += len(found.get(span.end, ([], False))[0])
@@ -54,7 +54,7 @@ def respaced(doc: Doc, found: Gaps, edges: bool = False) -> Doc:
 
 
 def words_in(doc: Doc, start: int, end: int) -> tuple[int, int]:
-    """Convert a span from tokens to words. It must begin and end with words."""
+    """Convert the boundaries of a span, which starts and ends with words, from tokens to words."""
     assert not doc[start].is_space and not doc[end - 1].is_space
     before = sum(not token.is_space for token in doc[:start])
     return before, before + sum(not token.is_space for token in doc[start:end])

@@ -1,4 +1,4 @@
-"""Put components that were trained apart, each on the same frozen biLM, into one pipeline."""
+"""Combine components that were trained separately on the same frozen biLM in one pipeline."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,45 +15,47 @@ ENCODER = "elmo"
 
 
 def weights_of(nlp: Language) -> bytes:
-    """RETURNS (bytes): The biLM of a pipeline."""
+    """Return the serialized `elmo` component of a pipeline."""
     return nlp.get_pipe(ENCODER).to_bytes(exclude=["vocab"])
 
 
 def assemble(first: Path, others: list[Path]) -> Language:
-    """Add to a pipeline the components that others have beyond it.
+    """Add the components of other pipelines to a pipeline that does not have them.
 
-    first (Path): The pipeline that is added to: its biLM, tokenizer and sentences stay.
+    first (Path): The pipeline to extend. Its biLM, tokenizer and sentence boundaries are used.
     others (List[Path]): Pipelines with the same biLM.
-    RETURNS (Language): The pipeline.
+    RETURNS (Language): The combined pipeline.
+    RAISES (ValueError): If a pipeline has another biLM, or sets sentence boundaries that `first`
+        does not set.
     """
     nlp = spacy.load(first)
     for path in others:
         other = spacy.load(path)
         if weights_of(other) != weights_of(nlp):
             raise ValueError(
-                f"{path} has another biLM than {first}: components learn from the vectors of one "
-                f"biLM. Train both with the same paths.bilm and a frozen 'elmo'."
+                f"{path} has another biLM than {first}, but all components must have been trained "
+                f"on the same one. Train both with the same paths.bilm and a frozen 'elmo'."
             )
         for before, name in zip([None, *other.pipe_names], other.pipe_names):
             if name in nlp.pipe_names:
                 continue
             if "token.is_sent_start" in other.get_pipe_meta(name).assigns:
                 raise ValueError(
-                    f"{path} marks sentences, by {name!r}, and {first} does not: its components "
-                    f"were trained without them. Name {path} first."
+                    f"{path} sets sentence boundaries, by {name!r}, and {first} does not: its "
+                    f"components were trained without them. Name {path} first."
                 )
-            # where it was trained: with what was marked by then, and nothing else
-            place: dict[str, Any] = {"after": before} if before else {"first": True}
-            nlp.add_pipe(name, source=other, **place)
+            # after the same component as in training, so that it reads the same annotations
+            position: dict[str, Any] = {"after": before} if before else {"first": True}
+            nlp.add_pipe(name, source=other, **position)
     return nlp
 
 
 def assemble_cli(
     output: Annotated[Path, Arg(help="Folder to write the pipeline to")],
     first: Annotated[Path, Arg(help="A trained pipeline")],
-    others: Annotated[list[Path], Arg(help="Others, trained on the same biLM")],
+    others: Annotated[list[Path], Arg(help="Further pipelines, trained on the same biLM")],
 ) -> None:
-    """Assemble one pipeline of several, for instance of coref's and ner's."""
+    """Combine several pipelines in one, for instance one with coref and one with ner."""
     try:
         nlp = assemble(first, others)
     except ValueError as error:

@@ -1,8 +1,8 @@
-"""Install a package of a pipeline in a new environment, load it there by its name, and see
-that it predicts the same, byte for byte.
+"""Install a packaged pipeline in a new environment, and check that its predictions are bitwise
+identical to those of the original pipeline.
 
-Owns this check. The environment has the package; what the package needs is that of the
-environment that runs the check, so that nothing is fetched.
+Only the package is installed. Its dependencies are imported from the environment that runs the
+check, so that nothing is downloaded.
 """
 
 import hashlib
@@ -30,9 +30,9 @@ print(predictions(sys.argv[2], sys.argv[3]))
 
 
 def predictions(pipeline: str, corpus: str) -> str:
-    """What a pipeline makes of texts.
+    """Run a pipeline over texts.
 
-    pipeline (str): Its folder, or the name of its package.
+    pipeline (str): Directory of the pipeline, or the name of its package.
     corpus (str): A .spacy file with the texts.
     RETURNS (str): All annotations and a hash of the vectors of each text, as JSON.
     """
@@ -50,8 +50,14 @@ def predictions(pipeline: str, corpus: str) -> str:
     return json.dumps(found)
 
 
-def predictions_elsewhere(package: Path, name: str, corpus: Path) -> str:
-    """RETURNS (str): The same, by the package in a new environment."""
+def predictions_of_package(package: Path, name: str, corpus: Path) -> str:
+    """Return the predictions of a package that is installed in a new environment.
+
+    package (Path): Directory of the package's sources.
+    name (str): Name of the package.
+    corpus (Path): A .spacy file with the texts.
+    RETURNS (str): See `predictions`.
+    """
     offline = ["--quiet", "--disable-pip-version-check", "--no-index", "--no-deps"]
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -72,23 +78,22 @@ def predictions_elsewhere(package: Path, name: str, corpus: Path) -> str:
 
 
 def check_package_cli(
-    packages: Annotated[Path, Arg(help="Folder that 'spacy package' wrote to")],
+    packages: Annotated[Path, Arg(help="Output directory of 'spacy package'")],
     name: Annotated[str, Arg(help="Name of the package, such as en_stories")],
-    pipeline: Annotated[Path, Arg(help="The pipeline that was packaged")],
-    corpus: Annotated[Path, Arg(help="A .spacy file with texts to compare on")],
+    pipeline: Annotated[Path, Arg(help="The packaged pipeline")],
+    corpus: Annotated[Path, Arg(help="A .spacy file with the texts to predict on")],
 ) -> None:
-    """Check that an installed package predicts what the pipeline does that it is made of."""
+    """Check that an installed package makes the same predictions as the original pipeline."""
     found = sorted(path.parent for path in packages.glob(f"{name}-*/setup.py"))
     if not found:
-        msg.fail(f"{packages} holds no package {name}-*: run 'spacy package' first.", exits=1)
-    here = predictions(str(pipeline), str(corpus))
-    there = predictions_elsewhere(found[-1].resolve(), name, corpus.resolve())
-    if here != there:
-        msg.fail(f"{found[-1].name} predicts other than {pipeline}.", exits=1)
+        msg.fail(f"{packages} contains no package {name}-*. Run 'spacy package' first.", exits=1)
+    expected = predictions(str(pipeline), str(corpus))
+    if expected != predictions_of_package(found[-1].resolve(), name, corpus.resolve()):
+        msg.fail(f"The predictions of {found[-1].name} and {pipeline} differ.", exits=1)
     n_spans = sum(
-        len(doc["ents"]) + sum(map(len, doc["spans"].values())) for doc in json.loads(here)
+        len(doc["ents"]) + sum(map(len, doc["spans"].values())) for doc in json.loads(expected)
     )
-    msg.good(f"{found[-1].name}, newly installed, finds the same {n_spans:,} spans")
+    msg.good(f"The installed package {found[-1].name} predicts the same {n_spans:,} spans")
 
 
 if __name__ == "__main__":

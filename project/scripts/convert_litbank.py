@@ -1,10 +1,10 @@
 """Convert the entity layers of LitBank (TSV) to spaCy's binary training data.
 
-Owns the format and the split by book. A Doc is a whole excerpt, of some 2,000 words, with the
-outermost entities as `doc.ents` for `ner`, or all of them as `doc.spans["sc"]` for `spancat`.
+Each Doc is a whole excerpt of about 2,000 words, with the outermost entities as `doc.ents` for
+`ner`, or with all entities as `doc.spans["sc"]` for `spancat`. The Docs are split by book.
 
-The corpus does not say where its text has spaces, so the Docs do not either, and spaCy keeps
-the tokens as they are, in training and in evaluation.
+The corpus does not record the spaces of its text. The Docs have no information about them either,
+so that spaCy uses the tokens of the corpus in training and in evaluation.
 """
 
 from collections import Counter
@@ -26,8 +26,8 @@ from spacy_elmo.coref.formats.lines import numbered_lines
 LABELS = ("PER", "FAC", "LOC", "GPE", "VEH", "ORG")
 SPANS_KEY = "sc"
 
-# Test books of the ten published folds, by Gutenberg id. The dev books of a fold are
-# the test books of the fold before it.
+# Test books of the ten published folds, by Gutenberg id. The dev books of a fold are the test
+# books of the previous fold.
 TEST_FOLDS = (
     (238, 271, 711, 730, 1023, 1155, 1661, 2807, 6593, 16357),
     (33, 76, 209, 233, 805, 829, 1245, 2095, 2489, 4276),
@@ -47,19 +47,24 @@ Entity = tuple[int, int, str]
 
 @dataclass
 class Sentence:
-    """A sentence with the entities of all layers, in order of their first token, the longer
-    one first where two start alike."""
+    """A sentence with the entities of all layers, sorted by their first token, longer ones first.
+
+    words (List[str]): The tokens.
+    entities (List[Entity]): The entities.
+    """
 
     words: list[str]
     entities: list[Entity] = field(default_factory=list)
 
 
 def read_sentences(lines: Iterable[str], source: str = "The file") -> Iterator[Sentence]:
-    """Read the TSV: a token and its tags, one layer a column; a blank line ends a sentence.
+    """Read the TSV format: each line has a token and one column of tags per layer, and a blank line
+    ends a sentence.
 
     lines (Iterable[str]): The lines.
-    source (str): Where they come from, for error messages.
+    source (str): Name of the source, for error messages.
     YIELDS (Sentence): The sentences.
+    RAISES (ValueError): If a token has no tags, or tags are invalid.
     """
     rows: list[list[str]] = []
     for number, line in enumerate(lines, 1):
@@ -90,7 +95,9 @@ def read_layer(tags: Sequence[str], source: str = "The layer") -> Iterator[Entit
     """Read the entities of one layer of one sentence.
 
     tags (Sequence[str]): "O", "B-PER", "I-PER" and so on.
-    source (str): Where they come from, for error messages.
+    source (str): Name of the source, for error messages.
+    YIELDS (Entity): The entities in order.
+    RAISES (ValueError): If a tag is invalid, or an I- tag continues no entity.
     """
     start, label = 0, ""
     for i, tag in enumerate([*tags, "O"]):
@@ -100,17 +107,20 @@ def read_layer(tags: Sequence[str], source: str = "The layer") -> Iterator[Entit
         if prefix == "I" and tag_label == label:
             continue
         if prefix == "I":
-            raise ValueError(f"{source} has {tag!r} with no {tag_label} before it to go on with.")
+            raise ValueError(
+                f"{source} has the tag {tag!r}, which continues no {tag_label} entity."
+            )
         if label:
             yield start, i, label
         start, label = i, tag_label
 
 
 def keep_outermost(entities: Iterable[Entity]) -> list[Entity]:
-    """Leave out entities inside of others. Of two labels of one span the first in the
-    alphabet stays, which is as good a choice as the other.
+    """Remove entities inside of other entities. If a span has two labels, the alphabetically first
+    one is kept; the choice is arbitrary.
 
-    RETURNS (List[Entity]): Those that do not overlap, in order.
+    entities (Iterable[Entity]): The entities.
+    RETURNS (List[Entity]): Entities that do not overlap, in order.
     """
     kept: list[Entity] = []
     for entity in sorted(entities, key=lambda entity: (entity[0], -entity[1], entity[2])):
@@ -120,11 +130,13 @@ def keep_outermost(entities: Iterable[Entity]) -> list[Entity]:
 
 
 def make_doc(sentences: Sequence[Sentence], vocab: Vocab, book: str, *, nested: bool) -> Doc:
-    """Make the Doc of a book.
+    """Create the Doc of a book.
 
-    sentences, vocab: The sentences of the book and the vocabulary.
+    sentences (Sequence[Sentence]): The sentences of the book.
+    vocab (Vocab): The vocabulary.
     book (str): Name of the book, stored in `doc.user_data["book"]`.
-    nested (bool): Whether to set `doc.spans["sc"]`, or `doc.ents` to the outermost ones.
+    nested (bool): Whether to store all entities in `doc.spans["sc"]`; otherwise, the outermost
+        ones are stored in `doc.ents`.
     RETURNS (Doc): The Doc.
     """
     words: list[str] = []
@@ -145,18 +157,21 @@ def make_doc(sentences: Sequence[Sentence], vocab: Vocab, book: str, *, nested: 
 
 
 def book_number(path: Path) -> int:
-    """RETURNS (int): The Gutenberg id that a file's name begins with."""
+    """Return the Gutenberg id at the start of a file name.
+
+    RAISES (ValueError): If the name does not start with a number.
+    """
     number = path.name.split("_")[0]
     if not (number.isascii() and number.isdecimal()):
         raise ValueError(
-            f"{path} is not named as LitBank's files are. Expected a number and a title, such as "
+            f"{path} is not named like a LitBank file. Expected a number and a title, such as "
             f"'1023_bleak_house_brat{path.suffix}'."
         )
     return int(number)
 
 
 def read_books(tsv_dir: Path, vocab: Vocab, *, nested: bool) -> dict[int, list[Doc]]:
-    """Read all books.
+    """Read the books of a folder.
 
     tsv_dir (Path): Folder of `<Gutenberg id>_<title>_brat.tsv` files.
     vocab (Vocab): The vocabulary.
@@ -173,11 +188,12 @@ def read_books(tsv_dir: Path, vocab: Vocab, *, nested: bool) -> dict[int, list[D
 
 
 def split_books(books: dict[int, list[Doc]], fold: int) -> dict[str, list[Doc]]:
-    """Split by book.
+    """Split Docs by book.
 
     books (Dict[int, List[Doc]]): The Docs of each book, by Gutenberg id.
-    fold (int): Which of the ten folds.
+    fold (int): Number of the published fold, 0 to 9.
     RETURNS (Dict[str, List[Doc]]): The Docs of "train", "dev" and "test".
+    RAISES (ValueError): If there is no such fold.
     """
     if not 0 <= fold < len(TEST_FOLDS):
         raise ValueError(f"'fold' is {fold}; the published folds are 0 to {len(TEST_FOLDS) - 1}.")
@@ -191,10 +207,12 @@ def split_books(books: dict[int, list[Doc]], fold: int) -> dict[str, list[Doc]]:
 def convert_litbank(tsv_dir: Path, output_dir: Path, fold: int = 0) -> list[list[str]]:
     """Write `flat/{train,dev,test}.spacy` and `nested/{train,dev,test}.spacy`.
 
-    tsv_dir, output_dir (Path): Folder of the TSV files, and where to write.
-    fold (int): Which of the ten folds.
-    RETURNS (List[List[str]]): A table of what was written: kind and part, Docs, tokens,
-        entities, entities of each label.
+    tsv_dir (Path): Folder of the TSV files.
+    output_dir (Path): Folder to write to.
+    fold (int): Number of the published fold, 0 to 9.
+    RETURNS (List[List[str]]): A table of the written files: name, number of Docs, tokens, and
+        entities, and of entities of each label.
+    RAISES (ValueError): If a file is invalid, or a set contains no book.
     """
     vocab = spacy.blank("en").vocab
     rows = []
@@ -203,7 +221,7 @@ def convert_litbank(tsv_dir: Path, output_dir: Path, fold: int = 0) -> list[list
         books = read_books(tsv_dir, vocab, nested=kind == "nested")
         for part, docs in split_books(books, fold).items():
             if not docs:
-                raise ValueError(f"{tsv_dir} holds no book of the {part} part of fold {fold}.")
+                raise ValueError(f"{tsv_dir} contains no {part} book of fold {fold}.")
             doc_bin = DocBin(docs=docs, store_user_data=True)
             doc_bin.to_disk(output_dir / kind / f"{part}.spacy")
             spans = [span for doc in docs for span in (*doc.ents, *doc.spans.get(SPANS_KEY, ()))]
@@ -216,12 +234,12 @@ def convert_litbank(tsv_dir: Path, output_dir: Path, fold: int = 0) -> list[list
 def convert_litbank_cli(
     tsv_dir: Annotated[Path, Arg(help="Folder of the TSV files", exists=True, file_okay=False)],
     output_dir: Annotated[Path, Arg(help="Folder to write flat/ and nested/ to")],
-    fold: Annotated[int, Opt(help="Which of the ten published folds, 0 to 9")] = 0,
+    fold: Annotated[int, Opt(help="Number of the published fold, 0 to 9")] = 0,
 ) -> None:
     """Convert LitBank's entity layers to .spacy files for ner (flat) and spancat (nested)."""
     with errors_as_sentences():
         rows = convert_litbank(tsv_dir, output_dir, fold)
-    header = ("part", "docs", "tokens", "entities", *LABELS)
+    header = ("file", "docs", "tokens", "entities", *LABELS)
     msg.table(rows, header=header, divider=True, aligns=("l", *"r" * (len(header) - 1)))
     msg.good(f"Wrote fold {fold} to {output_dir}")
 

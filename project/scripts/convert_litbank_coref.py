@@ -1,7 +1,7 @@
 """Convert the coreference layer of LitBank (CoNLL) to spaCy's binary training data.
 
-Owns the split by book, which is that of `convert_litbank.py`. A Doc is a whole excerpt,
-with its entities in `doc.spans["coref_clusters_1"]` and so on, and its tokens as they are.
+Each Doc is a whole excerpt with the tokens of the corpus, and its entities in
+`doc.spans["coref_clusters_1"]` and so on. The Docs are split by book, as in `convert_litbank.py`.
 """
 
 from pathlib import Path
@@ -23,11 +23,11 @@ HEADER = ("part", "docs", "tokens", "mentions", "entities", "singletons")
 
 
 def read_books(conll_dir: Path, vocab: Vocab, dropped: Dropped) -> dict[int, list[Doc]]:
-    """Read all books.
+    """Read the books of a folder.
 
     conll_dir (Path): Folder of `<Gutenberg id>_<title>_brat.conll` files.
     vocab (Vocab): The vocabulary.
-    dropped (Dropped): Counts what was left out.
+    dropped (Dropped): Counts the annotation that was left out.
     RETURNS (Dict[int, List[Doc]]): The Doc of each book, by Gutenberg id.
     """
     books: dict[int, list[Doc]] = {}
@@ -44,15 +44,17 @@ def read_books(conll_dir: Path, vocab: Vocab, dropped: Dropped) -> dict[int, lis
 def convert_litbank_coref(conll_dir: Path, output_dir: Path, fold: int = 0) -> list[list[str]]:
     """Write `train.spacy`, `dev.spacy` and `test.spacy`.
 
-    conll_dir, output_dir (Path): Folder of the CoNLL files, and where to write.
-    fold (int): Which of the ten folds.
-    RETURNS (List[List[str]]): A table of what was written, as in `HEADER`.
+    conll_dir (Path): Folder of the CoNLL files.
+    output_dir (Path): Folder to write to.
+    fold (int): Number of the published fold, 0 to 9.
+    RETURNS (List[List[str]]): A table of the written files, with the columns `HEADER`.
+    RAISES (ValueError): If a file is invalid, or a set contains no book.
     """
     dropped = Dropped()
     parts = split_books(read_books(conll_dir, spacy.blank("en").vocab, dropped), fold)
     missing = [part for part, docs in parts.items() if not docs]
     if missing:
-        raise ValueError(f"{conll_dir} holds no book of the {missing[0]} part of fold {fold}.")
+        raise ValueError(f"{conll_dir} contains no {missing[0]} book of fold {fold}.")
     output_dir.mkdir(parents=True, exist_ok=True)
     rows = []
     for part, docs in parts.items():
@@ -67,8 +69,8 @@ def convert_litbank_coref(conll_dir: Path, output_dir: Path, fold: int = 0) -> l
 
 def convert_litbank_coref_cli(
     conll_dir: Annotated[Path, Arg(help="Folder of the CoNLL files", exists=True, file_okay=False)],
-    output_dir: Annotated[Path, Arg(help="Folder to write the three files to")],
-    fold: Annotated[int, Opt(help="Which of the ten published folds, 0 to 9")] = 0,
+    output_dir: Annotated[Path, Arg(help="Folder to write train.spacy and so on to")],
+    fold: Annotated[int, Opt(help="Number of the published fold, 0 to 9")] = 0,
 ) -> None:
     """Convert LitBank's coreference to train.spacy, dev.spacy and test.spacy."""
     with errors_as_sentences():

@@ -1,7 +1,7 @@
-"""Fetch what is used of LitBank, file by file, each with its checksum.
+"""Download the files of LitBank that the project uses, and verify their checksums.
 
-A file that is there already is used as it is, without a network; one with other content is
-an error and stays as it is.
+Existing files are verified and not downloaded again. An existing file with other content is an
+error, and is not changed.
 """
 
 from pathlib import Path
@@ -22,27 +22,36 @@ TIMEOUT = 60
 
 
 def read_checksums(path: Path) -> dict[str, str]:
-    """RETURNS (Dict[str, str]): The MD5 of each file, of lines as md5sum writes them."""
+    """Read the MD5 checksum of each file from the output of md5sum."""
     lines = path.read_text(encoding="utf8").splitlines()
     return {name: checksum for checksum, name in (line.split("  ", 1) for line in lines)}
 
 
 def check(path: Path, checksum: str, source: str) -> None:
+    """Verify the checksum of a file.
+
+    path (Path): The file.
+    checksum (str): The expected MD5 checksum.
+    source (str): Name of the file, for error messages.
+    RAISES (ValueError): If the checksum differs.
+    """
     found = get_checksum(path)
     if found != checksum:
         raise ValueError(
-            f"{source} has the MD5 checksum {found}, and {checksum} is expected: it is damaged, or "
-            f"another version of LitBank. Remove a file of this kind to have it fetched again."
+            f"{source} has the MD5 checksum {found}, not {checksum}: it is damaged, or "
+            f"another version of LitBank. Remove such a file to download it again."
         )
 
 
 def fetch(folder: Path, checksums: dict[str, str], source: str = SOURCE) -> int:
-    """Complete a folder.
+    """Download the files that are missing in a folder.
 
-    folder (Path): Where the files belong.
-    checksums (Dict[str, str]): The MD5 of each file, by its path in the folder.
-    source (str): The address that the path is added to.
-    RETURNS (int): Files that were fetched; the others were there.
+    folder (Path): The folder.
+    checksums (Dict[str, str]): The MD5 checksum of each file, by its path in the folder.
+    source (str): URL of the folder.
+    RETURNS (int): Number of files downloaded.
+    RAISES (ValueError): If the checksum of a file differs.
+    RAISES (requests.RequestException): If a download fails.
     """
     missing: list[str] = []
     for name, checksum in checksums.items():
@@ -62,15 +71,15 @@ def fetch(folder: Path, checksums: dict[str, str], source: str = SOURCE) -> int:
 
 
 def fetch_litbank_cli(
-    folder: Annotated[Path, Arg(help="Where LitBank is, or is to be")],
+    folder: Annotated[Path, Arg(help="Folder of LitBank, which need not exist")],
 ) -> None:
-    """Fetch LitBank's novels, entities and coreference."""
+    """Download LitBank's novels, entities and coreference."""
     checksums = read_checksums(CHECKSUMS)
     try:
         n_fetched = fetch(folder, checksums)
     except (ValueError, requests.RequestException) as error:
         msg.fail(str(error), exits=1)
-    msg.good(f"{folder} holds {len(checksums)} files, {n_fetched} of them fetched now")
+    msg.good(f"{folder} contains {len(checksums)} files; {n_fetched} were downloaded")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""Train a component with and without ELMo, from several seeds and on shares of the books,
-and write the scores of each run.
+"""Train a component with and without ELMo, with several seeds and on fractions of the training
+books, and write the scores of each run.
 
-Owns which runs there are and that they are carried out, some side by side. A run whose
-scores and pipeline are there, made with the same settings, corpus and biLM, is not run
-again. The configs are those of the package.
+Each run is a separate process; several can run in parallel. A run is skipped if its scores and its
+pipeline exist and were made with the same settings, corpus and biLM. The configs are the shipped
+ones.
 """
 
 import os
@@ -27,35 +27,41 @@ MODELS = ("baseline", "elmo")
 SCRIPT = Path(__file__).parent / "train_run.py"
 
 
-def start(run: Run, n_threads: int) -> int:
-    """RETURNS (int): The exit status of the process that carries the run out."""
+def run_process(run: Run, n_threads: int) -> int:
+    """Execute a run in a separate process, and return its exit status."""
     command = [sys.executable, str(SCRIPT), run.to_json()]
     return subprocess.run(command, env=environment(n_threads)).returncode
 
 
-def carry_out_all(runs: list[Run], n_jobs: int) -> None:
-    """Carry out runs, so many side by side; the first that fails ends it."""
+def run_all(runs: list[Run], n_jobs: int) -> None:
+    """Execute runs, up to `n_jobs` in parallel. Exit when a run fails."""
     n_threads = max(1, (os.cpu_count() or 1) // n_jobs)
     with ThreadPoolExecutor(n_jobs) as pool:
-        started = {pool.submit(start, run, n_threads): run for run in runs}
-        for future in as_completed(started):
-            run = started[future]
+        futures = {pool.submit(run_process, run, n_threads): run for run in runs}
+        for future in as_completed(futures):
+            run = futures[future]
             if future.result():
                 pool.shutdown(cancel_futures=True)
-                msg.fail(f"{run.name} has failed; what it said is above.", exits=1)
-            msg.good(f"{run.name} is done: {run.scores}")
+                msg.fail(f"{run.name} failed; its output is above.", exits=1)
+            msg.good(f"Finished {run.name}: {run.scores}")
 
 
 @cache
 def sizes_of(bilm: str) -> dict[str, Any]:
-    """RETURNS (Dict[str, Any]): Those settings of `elmo` that follow from a biLM."""
+    """Return the settings of the `elmo` component that depend on the biLM."""
     options = load_bilm(bilm).options
     sizes = {"width": options.width, "depth": options.n_layers}
     return {f"components.elmo.model.{name}": value for name, value in sizes.items()}
 
 
 def settings_for(config: Path, overrides: dict[str, Any], bilm: str) -> dict[str, Any]:
-    """RETURNS (Dict[str, Any]): Settings for a config, those of ELMo for the one with it."""
+    """Return the overrides for a config. The settings of ELMo apply only to a config with ELMo.
+
+    config (Path): The config file.
+    overrides (Dict[str, Any]): Overrides for both configs, with and without ELMo.
+    bilm (str): The biLM.
+    RETURNS (Dict[str, Any]): The overrides.
+    """
     if "elmo" in load_config(config)["components"]:
         return {"paths.bilm": bilm, **sizes_of(bilm), **overrides}
     return {key: value for key, value in overrides.items() if ".elmo." not in key}
@@ -64,31 +70,41 @@ def settings_for(config: Path, overrides: dict[str, Any], bilm: str) -> dict[str
 def fine_tune_cli(
     ctx: typer.Context,
     task: Annotated[str, Arg(help="Component to train: ner, spancat or coref")],
-    corpus: Annotated[Path, Arg(help="Folder of train.spacy, dev.spacy, test.spacy")],
+    corpus: Annotated[Path, Arg(help="Folder with train.spacy, dev.spacy and test.spacy")],
     training: Annotated[Path, Arg(help="Folder for trained pipelines")],
     metrics: Annotated[Path, Arg(help="Folder for the scores")],
     configs: Annotated[Path, Opt(help="Folder of the configs")],
-    bilm: Annotated[str, Opt(help="The biLM, for the config with ELMo")] = "en_small",
-    seeds: Annotated[str, Opt(help="Seeds, with commas between them")] = "0",
-    shares: Annotated[str, Opt(help="Percentages of the training books, with commas")] = "100",
-    gpu_id: Annotated[int, Opt(help="GPU to use, -1 for the CPU")] = -1,
-    jobs: Annotated[int, Opt(help="Runs at a time, which share the cores")] = 1,
+    bilm: Annotated[str, Opt(help="biLM for the config with ELMo")] = "en_small",
+    seeds: Annotated[str, Opt(help="Comma-separated seeds")] = "0",
+    shares: Annotated[str, Opt(help="Comma-separated percentages of the training books")] = "100",
+    gpu_id: Annotated[int, Opt(help="GPU ID or -1 for CPU")] = -1,
+    jobs: Annotated[int, Opt(help="Number of parallel runs, which share the cores")] = 1,
 ) -> None:
-    """Train with and without ELMo and write the scores. Further options are settings of the
-    config, such as --training.dropout 0.2."""
+    """Train with and without ELMo, and write the scores. Override settings of the config by
+    further options, such as --training.dropout 0.2."""
     overrides = parse_config_overrides(ctx.args)
     runs = []
     for share in shares.split(","):
         for seed in seeds.split(","):
             for model in MODELS:
                 config = configs / f"{task}_{model}.cfg"
-                paths = [str(path) for path in (config, corpus, training, metrics)]
-                settings = settings_for(config, overrides, bilm)
-                runs.append(Run(task, model, int(seed), int(share), *paths, gpu_id, settings))
-    left = [run for run in runs if not run.is_done()]
-    if len(left) < len(runs):
-        msg.info(f"{len(runs) - len(left)} of {len(runs)} runs are there already")
-    carry_out_all(left, jobs)
+                run = Run(
+                    task=task,
+                    model=model,
+                    seed=int(seed),
+                    share=int(share),
+                    config=str(config),
+                    corpus=str(corpus),
+                    training=str(training),
+                    metrics=str(metrics),
+                    gpu_id=gpu_id,
+                    overrides=settings_for(config, overrides, bilm),
+                )
+                runs.append(run)
+    remaining = [run for run in runs if not run.is_done()]
+    if len(remaining) < len(runs):
+        msg.info(f"Skipping {len(runs) - len(remaining)} of {len(runs)} runs, which are finished")
+    run_all(remaining, jobs)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The report as one HTML page that loads nothing.
+"""The report as one self-contained HTML page.
 
-All text is escaped: Markdown with HTML switched off, and a Jinja template that escapes what it
-is given. Only displaCy's drawings and the pages for frames, which escape texts themselves, pass.
+All text is escaped: Markdown is rendered with HTML disabled, and the Jinja template escapes its
+values. The exceptions are displaCy's output and the pages in frames, which escape their text.
 """
 
 import base64
@@ -45,7 +45,7 @@ iframe { width: 100%; height: 30rem; border: 1px solid #ccc; box-sizing: border-
 {% else %}<div class="drawing" dir="auto">{{ drawing.html|safe }}</div>
 {% endif %}{% endfor %}
 <script>
-// make each frame as high as its page, which is laid out anew when the window's width changes
+// fit the height of each frame to its page, again whenever the width of the window changes
 const fit = frame => {
   const page = frame.contentDocument && frame.contentDocument.documentElement;
   if (!page) return;
@@ -63,11 +63,11 @@ addEventListener("load", fitAll);
 
 
 class Drawing(NamedTuple):
-    """What a pipeline finds in a text.
+    """A visualization of the predictions of a pipeline.
 
-    title (str): The task.
-    html (str): The drawing; it has escaped the text.
-    is_page (bool): Whether it is a whole page, which needs a frame.
+    title (str): Name of the task.
+    html (str): The visualization, with escaped text.
+    is_page (bool): Whether it is a whole page, which is shown in a frame.
     """
 
     title: str
@@ -79,9 +79,9 @@ def to_html(text: str, folder: Path, title: str, drawings: Sequence[Drawing]) ->
     """Render the report.
 
     text (str): The report in Markdown.
-    folder (Path): Where its pictures are.
+    folder (Path): Folder of its plots.
     title (str): Title of the page.
-    drawings (Sequence[Drawing]): What follows the report.
+    drawings (Sequence[Drawing]): Visualizations to show after the report.
     RETURNS (str): The page.
     """
 
@@ -91,7 +91,7 @@ def to_html(text: str, folder: Path, title: str, drawings: Sequence[Drawing]) ->
 
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(text)
     body = IMAGE.sub(inline, body)
-    # wide tables scroll by themselves, not with the page
+    # wide tables scroll horizontally within the page
     body = body.replace("<table>", '<div class="wide"><table>').replace(
         "</table>", "</table></div>"
     )

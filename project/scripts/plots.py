@@ -1,4 +1,4 @@
-"""The pictures of the report."""
+"""The plots of the report."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,21 +19,26 @@ def _figure(n_columns: int) -> tuple[Figure, list]:
 
 
 def _add_legend(figure: Figure, axis: Any) -> None:
-    """Put the labels of an axis above all axes, where they cover nothing."""
+    """Add a legend with the labels of an axis above all axes, where it covers nothing."""
     handles, labels = axis.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
 
 
 def plot_shares(runs: Runs, tasks: Iterable[str], path: Path) -> None:
-    """Draw the score on test over the share of the training books, with and without ELMo."""
+    """Plot the test score against the percentage of the training books, with and without ELMo.
+
+    runs (Runs): All runs.
+    tasks (Iterable[str]): The tasks to plot, one axis each.
+    path (Path): The PNG file to write.
+    """
     tasks = list(tasks)
     figure, axes = _figure(len(tasks))
     for axis, task in zip(axes, tasks):
         name, key = METRICS[task][0]
         for model, title in MODELS.items():
-            chosen = runs.of(task=task, model=model)
+            chosen = runs.where(task=task, model=model)
             points = [
-                (share, chosen.of(share=share).score("test", key)) for share in chosen.shares()
+                (share, chosen.where(share=share).score("test", key)) for share in chosen.shares()
             ]
             shown = [(share, score) for share, score in points if score is not None]
             axis.errorbar(
@@ -54,12 +59,16 @@ def plot_shares(runs: Runs, tasks: Iterable[str], path: Path) -> None:
 
 
 def plot_mixes(mixes: dict[str, list[float]], path: Path) -> None:
-    """Draw the weight of each layer, a group of bars for each task."""
+    """Plot the weight of each layer as a group of bars with one bar for each task.
+
+    mixes (Dict[str, List[float]]): The layer weights of each task.
+    path (Path): The PNG file to write.
+    """
     figure, (axis,) = _figure(1)
     width = 0.8 / len(mixes)
     for n, (task, weights) in enumerate(mixes.items()):
-        places = [layer + n * width for layer in range(len(weights))]
-        axis.bar(places, weights, width, label=TASKS[task])
+        positions = [layer + n * width for layer in range(len(weights))]
+        axis.bar(positions, weights, width, label=TASKS[task])
     n_layers = max(map(len, mixes.values()))
     names = ["tokens", *(f"LSTM {n}" for n in range(1, n_layers))]
     axis.set_xticks([layer + 0.4 - width / 2 for layer in range(n_layers)], names)

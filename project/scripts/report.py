@@ -1,6 +1,6 @@
-"""Write the report of a corpus: what ELMo brings, in tables and pictures.
+"""Write the report of a corpus: scores with and without ELMo, in tables and plots.
 
-Owns the order and the words. All numbers come from files that the other commands wrote.
+All numbers are read from files that the other commands have written.
 """
 
 import json
@@ -19,7 +19,7 @@ from spacy.cli._util import Arg, Opt
 from spacy.tokens import Doc, DocBin
 from spacy.vocab import Vocab
 from tables import TASKS, Runs, cost_table, score_table, share_table
-from verdict import on_gains, unigram_perplexity
+from verdict import gains_section, unigram_perplexity
 from wasabi import msg
 
 from spacy_elmo.coref.clusters import cut_doc
@@ -27,60 +27,63 @@ from spacy_elmo.coref.page import render_page
 from spacy_elmo.files.atomic import atomic_file
 
 EXAMPLE_TOKENS = 220
-SPANS_KEY = "sc"  # of the configs for spancat
+SPANS_KEY = "sc"  # as in the configs for spancat
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """RETURNS (str): A table in Markdown."""
+    """Format a table in Markdown."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def on_scores(runs: Runs) -> Iterator[str]:
+def scores_section(runs: Runs) -> Iterator[str]:
     yield "## Scores"
     yield (
-        "In per cent, mean and standard deviation over seeds, best dev evaluation of each run. "
-        "Both models have the same head, word features and training; one has the vectors of a "
-        "frozen ELMo beside the word features. “Error less by”: what ELMo takes off of what the "
-        "score without it lacks to 100."
+        "Percentages: mean and standard deviation over seeds, from the best dev evaluation of each "
+        "run. Both models have the same head, word features and training; one also reads the "
+        "vectors of a frozen ELMo. The error reduction is the fraction of the error (100 minus the "
+        "score without ELMo) that ELMo removes."
     )
-    for task in runs.of(share=100).tasks():
+    for task in runs.where(share=100).tasks():
         yield f"### {TASKS[task]}"
         yield table(*score_table(runs, task))
 
 
-def on_shares(runs: Runs, folder: Path) -> Iterator[str]:
-    tasks = [task for task in runs.tasks() if len(runs.of(task=task).shares()) > 1]
+def shares_section(runs: Runs, folder: Path) -> Iterator[str]:
+    tasks = [task for task in runs.tasks() if len(runs.where(task=task).shares()) > 1]
     if not tasks:
         return
     plot_shares(runs, tasks, folder / "shares.png")
-    yield "## How many books it takes"
+    yield "## Learning curves"
     yield "![Learning curves](shares.png)"
     yield (
-        "Smaller shares are parts of larger ones, the same books for all seeds. Trainings on a "
-        "share have as many steps as those on all books."
+        "Each percentage of the training books includes the books of the smaller percentages. The "
+        "books are the same for all seeds. All runs have the same number of training steps."
     )
     for task in tasks:
-        yield f"### {TASKS[task]} by share of the training books"
+        yield f"### {TASKS[task]} by percentage of the training books"
         yield table(*share_table(runs, task))
 
 
-def on_mixes(runs: Runs, folder: Path) -> Iterator[str]:
-    found = {task: runs.of(task=task, model="elmo", share=100).mix() for task in runs.tasks()}
+def mixes_section(runs: Runs, folder: Path) -> Iterator[str]:
+    found = {task: runs.where(task=task, model="elmo", share=100).mix() for task in runs.tasks()}
     mixes = {task: mix for task, mix in found.items() if mix is not None}
     if not mixes:
         return
     plot_mixes(mixes, folder / "mixes.png")
-    yield "## Which layers each task uses"
+    yield "## Layer weights"
     yield "![Layer weights](mixes.png)"
     n_layers = max(map(len, mixes.values()))
     header = ["", "tokens", *(f"LSTM {n}" for n in range(1, n_layers))]
     yield table(header, [[TASKS[t], *(f"{w:.2f}" for w in mix)] for t, mix in mixes.items()])
 
 
-def read_looks(pretrained: Path | None) -> list[dict[str, Any]]:
-    """RETURNS (List[Dict[str, Any]]): The evaluations of a pretraining; none of a model that was
-    pretrained elsewhere."""
+def read_evaluations(pretrained: Path | None) -> list[dict[str, Any]]:
+    """Read the evaluations of a pretraining from its log.
+
+    pretrained (Optional[Path]): Output directory of the pretraining.
+    RETURNS (List[Dict[str, Any]]): The evaluations in order; empty without a log.
+    """
     log = pretrained / "log.jsonl" if pretrained else None
     if log is None or not log.is_file():
         return []
@@ -88,41 +91,43 @@ def read_looks(pretrained: Path | None) -> list[dict[str, Any]]:
     return [entry for entry in entries if "forward" in entry]
 
 
-def on_pretraining(pretrained: Path, looks: list[dict[str, Any]], folder: Path) -> Iterator[str]:
-    if not looks:
+def pretraining_section(
+    pretrained: Path, evaluations: list[dict[str, Any]], folder: Path
+) -> Iterator[str]:
+    if not evaluations:
         return
     yield "## The language model"
     if (pretrained / "curves.png").is_file():
         shutil.copy(pretrained / "curves.png", folder / "pretraining.png")
         yield "![Pretraining](pretraining.png)"
     header = ["step", "words", "minutes", "perplexity forward", "backward"]
-    step = max(1, len(looks) // 8)
-    chosen = [*looks[:-1:step], looks[-1]]
+    step = max(1, len(evaluations) // 8)
+    chosen = [*evaluations[:-1:step], evaluations[-1]]
     rows = [
         [
-            f"{look['step']:,}",
-            f"{look['words']:,}",
-            f"{look['seconds'] / 60:.1f}",
-            f"{look['forward']:.1f}",
-            f"{look['backward']:.1f}",
+            f"{entry['step']:,}",
+            f"{entry['words']:,}",
+            f"{entry['seconds'] / 60:.1f}",
+            f"{entry['forward']:.1f}",
+            f"{entry['backward']:.1f}",
         ]
-        for look in chosen
+        for entry in chosen
     ]
-    yield "On held-out text, by the exact softmax:"
+    yield "Evaluations on held-out text, with the full softmax:"
     yield table(header, rows)
 
 
-def on_costs(runs: Runs) -> Iterator[str]:
+def costs_section(runs: Runs) -> Iterator[str]:
     yield "## Time and memory"
     machines = ", ".join(sorted({result["machine"] for result in runs.results}))
     yield (
-        f"Mean time of a training with its evaluations and the biLM's run, and most memory, on "
-        f"{machines}. Runs with fewer threads than cores had others beside them."
+        f"Mean time of a run, including its evaluations and the biLM, and peak memory, on "
+        f"{machines}. Runs with fewer threads than cores were executed in parallel."
     )
     yield table(*cost_table(runs))
 
 
-def on_neighbours(bilm: str, sentences: list[Sentence], words: list[str]) -> Iterator[str]:
+def neighbours_section(bilm: str, sentences: list[Sentence], words: list[str]) -> Iterator[str]:
     parts: list[str] = []
     for word in words:
         occurrences = find(word, sentences)
@@ -136,19 +141,20 @@ def on_neighbours(bilm: str, sentences: list[Sentence], words: list[str]) -> Ite
     if parts:
         yield "## Words in context"
         yield (
-            "Two uses of a word whose vectors are least alike, and for each the uses with the most "
-            "similar vectors, among sentences that share no content word near it."
+            "Two occurrences of each word whose vectors are least similar, and for each the "
+            "occurrences with the most similar vectors. Contexts with a content word in common are "
+            "left out."
         )
         yield from parts
 
 
 def find_pipeline(training: Path, task: str) -> Path | None:
-    """RETURNS (Optional[Path]): A pipeline with ELMo that was trained on all books."""
+    """Return a pipeline with ELMo that was trained on all books, or None if there is none."""
     return next(iter(sorted(training.glob(f"{task}_elmo_100_*/model-best"))), None)
 
 
 def example(corpus: Path, vocab: Vocab) -> Doc | None:
-    """RETURNS (Optional[Doc]): The beginning of the first text to test on."""
+    """Return the beginning of the first test Doc, without annotations; None if there is no Doc."""
     doc = next(DocBin().from_disk(corpus / "test.spacy").get_docs(vocab), None)
     if doc is None:
         return None
@@ -158,7 +164,12 @@ def example(corpus: Path, vocab: Vocab) -> Doc | None:
 
 
 def drawings(training: Path, corpora: Sequence[tuple[str, Path]]) -> Iterator[Drawing]:
-    """YIELDS (Drawing): What trained pipelines find in an example."""
+    """Visualize the predictions of trained pipelines for an example.
+
+    training (Path): Folder of trained pipelines.
+    corpora (Sequence[Tuple[str, Path]]): Tasks, and the folder of the corpus of each.
+    YIELDS (Drawing): The visualization of each task that has a pipeline.
+    """
     for task, corpus in corpora:
         pipeline = find_pipeline(training, task)
         if pipeline is None:
@@ -182,30 +193,30 @@ def drawings(training: Path, corpora: Sequence[tuple[str, Path]]) -> Iterator[Dr
 def report_cli(
     metrics: Annotated[Path, Arg(help="Folder of scores")],
     training: Annotated[Path, Arg(help="Folder of trained pipelines")],
-    output: Annotated[Path, Arg(help="Folder to write report.md, report.html and pictures to")],
+    output: Annotated[Path, Arg(help="Folder to write report.md, report.html and plots to")],
     title: Annotated[str, Opt(help="Title of the report")],
-    pretrained: Annotated[Path | None, Opt(help="Output of the pretraining")] = None,
-    texts: Annotated[Path | None, Opt(help="Folder of texts to look words up in")] = None,
-    words: Annotated[str, Opt(help="Words to look up, with commas between them")] = "",
+    pretrained: Annotated[Path | None, Opt(help="Output directory of the pretraining")] = None,
+    texts: Annotated[Path | None, Opt(help="Folder of texts in which to find words")] = None,
+    words: Annotated[str, Opt(help="Comma-separated words to show in context")] = "",
     ner: Annotated[Path | None, Opt(help="Corpus of the named entities")] = None,
     spancat: Annotated[Path | None, Opt(help="Corpus of the nested entities")] = None,
     coref: Annotated[Path | None, Opt(help="Corpus of the coreference")] = None,
 ) -> None:
-    """Write the report of what fine_tune.py and the pretraining have written."""
+    """Write the report from the output of fine_tune.py and of the pretraining."""
     try:
         runs = Runs.read(metrics)
     except ValueError as error:
         msg.fail(str(error), exits=1)
     output.mkdir(parents=True, exist_ok=True)
-    looks = read_looks(pretrained)
+    evaluations = read_evaluations(pretrained)
     sentences = read_sentences(texts) if texts is not None else []
     unigram = unigram_perplexity(sentences) if sentences else None
-    parts = [f"# {title}", *on_gains(runs, looks, unigram), *on_scores(runs)]
-    parts += [*on_shares(runs, output), *on_mixes(runs, output)]
+    parts = [f"# {title}", *gains_section(runs, evaluations, unigram), *scores_section(runs)]
+    parts += [*shares_section(runs, output), *mixes_section(runs, output)]
     if pretrained is not None:
-        parts += on_pretraining(pretrained, looks, output)
-        parts += on_neighbours(str(pretrained / "model-best"), sentences, words.split(","))
-    parts += on_costs(runs)
+        parts += pretraining_section(pretrained, evaluations, output)
+        parts += neighbours_section(str(pretrained / "model-best"), sentences, words.split(","))
+    parts += costs_section(runs)
     text = "\n\n".join(parts) + "\n"
     corpora = [
         (task, path)

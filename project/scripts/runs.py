@@ -1,4 +1,4 @@
-"""One training of a component: what it is, what its result depends on, and whether it is done."""
+"""A training run of a component: its settings, its files, and whether it is finished."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -12,11 +12,11 @@ PARTS = ("train", "dev", "test")
 
 @dataclass(frozen=True)
 class Run:
-    """One training.
+    """A training run.
 
     task (str): The component: "ner", "spancat" or "coref".
-    model (str): "elmo", or "baseline" for the same without it.
-    seed (int): The seed.
+    model (str): "elmo", or "baseline" for the same component without ELMo.
+    seed (int): The random seed.
     share (int): Percentage of the training books.
     config (str): The config file.
     corpus (str): Folder of train.spacy, dev.spacy and test.spacy.
@@ -54,8 +54,8 @@ class Run:
         return Path(self.metrics) / f"{self.name}.json"
 
     def settings(self) -> dict[str, Any]:
-        """RETURNS (Dict[str, Any]): All that the result depends on but seed and share: the
-        config, what is changed of it, and checksums of the corpus and of the biLM."""
+        """Return the settings that the scores depend on, besides the seed and the share: the
+        config, its overrides, and checksums of the corpus and of the biLM."""
         corpus = {part: get_checksum(Path(self.corpus) / f"{part}.spacy") for part in PARTS}
         bilm = self.overrides.get("paths.bilm")
         weights = Path(str(bilm))
@@ -69,7 +69,7 @@ class Run:
         }
 
     def is_done(self) -> bool:
-        """RETURNS (bool): Whether its scores and its pipeline are there, with these settings."""
+        """Return whether the scores and the pipeline exist and were made with these settings."""
         if not (self.scores.is_file() and self.pipeline.is_dir()):
             return False
         found = json.loads(self.scores.read_text(encoding="utf8"))

@@ -1,8 +1,8 @@
-"""Divide the novels of LitBank into text to train a language model on and text to test it.
+"""Split the novels of LitBank into training, held-out, dev and test text for a language model.
 
-Owns which novel goes where, and cleans the text of one thing: an underscore that stands
-alone marks emphasis ("_so_", "_any_body") and is taken out, because the tokenizer would
-leave it glued to the word. Runs of underscores ("D__n") stand for something and stay.
+Single underscores, which mark emphasis ("_so_", "_any_body"), are removed from the text, because
+the tokenizer would not split them from the word. Several underscores in a row ("D__n") stand for
+omitted letters and are kept.
 """
 
 import re
@@ -14,18 +14,20 @@ from convert_litbank import TEST_FOLDS
 from spacy.cli._util import Arg, Opt
 from wasabi import msg
 
-# Books that are kept back to measure perplexity. They are of four authors and
-# kinds, too short to be missed, and training books of fold 0.
+# Books for the evaluation of the perplexity: four short training books of fold 0, of different
+# authors and genres.
 HELDOUT = (32, 120, 209, 215)
 PARTS = ("train", "heldout", "dev", "test")
 EMPHASIS = re.compile("(?<!_)_(?!_)")
 
 
 def find_part(book: int, fold: int = 0) -> str:
-    """Test and dev books of a fold must be unseen by a language model whose vectors are
-    tested on them.
+    """Return the set that a book belongs to. A language model must not be trained on the dev and
+    test books of the fold that its vectors are evaluated on.
 
-    RETURNS (str): The part that a book belongs to, by Gutenberg id.
+    book (int): The Gutenberg id.
+    fold (int): Number of the published fold, 0 to 9.
+    RETURNS (str): "train", "heldout", "dev" or "test".
     """
     if book in TEST_FOLDS[fold]:
         return "test"
@@ -35,22 +37,27 @@ def find_part(book: int, fold: int = 0) -> str:
 
 
 def find_novels(novels_dir: Path) -> dict[int, Path]:
-    """RETURNS (Dict[int, Path]): The novels in a folder, by Gutenberg id."""
+    """Find the novels in a folder.
+
+    novels_dir (Path): The folder 'original' of LitBank.
+    RETURNS (Dict[int, Path]): The file of each novel, by Gutenberg id.
+    RAISES (ValueError): If a file has another name, or a novel is missing.
+    """
     novels: dict[int, Path] = {}
     for path in novels_dir.glob("*.txt"):
         book, _, title = path.stem.partition("_")
         if not (book.isdecimal() and title):
             raise ValueError(
-                f"{path} is no novel of LitBank: expected a name such as 158_emma.txt, the "
-                f"Gutenberg id first. Give the folder 'original' of LitBank."
+                f"{path} is not a novel of LitBank: expected a name such as 158_emma.txt, which "
+                f"starts with the Gutenberg id. Give the folder 'original' of LitBank."
             )
         novels[int(book)] = path
     needed = {*HELDOUT, *(book for fold in TEST_FOLDS for book in fold)}
     missing = sorted(needed - set(novels))
     if missing:
         raise ValueError(
-            f"{novels_dir} lacks {len(missing)} of the {len(needed)} novels, the first of them "
-            f"number {missing[0]}. Give the folder 'original' of a whole copy of LitBank."
+            f"{novels_dir} lacks {len(missing)} of the {len(needed)} novels, for example number "
+            f"{missing[0]}. Give the folder 'original' of a complete copy of LitBank."
         )
     return dict(sorted(novels.items()))
 
@@ -58,9 +65,11 @@ def find_novels(novels_dir: Path) -> dict[int, Path]:
 def split_novels(novels_dir: Path, output_dir: Path, fold: int = 0) -> list[tuple[str, int, int]]:
     """Write `{train,heldout,dev,test}/<name>.txt`.
 
-    novels_dir, output_dir (Path): Folder of the novels, and where to write.
-    fold (int): Which of the ten folds.
-    RETURNS (List[Tuple[str, int, int]]): What was written: part, novels, bytes.
+    novels_dir (Path): Folder of the novels.
+    output_dir (Path): Folder to write to.
+    fold (int): Number of the published fold, 0 to 9.
+    RETURNS (List[Tuple[str, int, int]]): The name of each set, its number of novels, and its bytes.
+    RAISES (ValueError): If a novel is missing or not UTF-8, or the output contains other files.
     """
     if not 0 <= fold < len(TEST_FOLDS):
         raise ValueError(f"'fold' is {fold}; the published folds are 0 to {len(TEST_FOLDS) - 1}.")
@@ -69,11 +78,11 @@ def split_novels(novels_dir: Path, output_dir: Path, fold: int = 0) -> list[tupl
     for part in PARTS:
         names = {path.name for book, path in novels.items() if find_part(book, fold) == part}
         (output_dir / part).mkdir(parents=True, exist_ok=True)
-        strange = sorted({path.name for path in (output_dir / part).iterdir()} - names)
-        if strange:
+        unexpected = sorted({path.name for path in (output_dir / part).iterdir()} - names)
+        if unexpected:
             raise ValueError(
-                f"{output_dir / part} holds {strange[0]}, which does not belong to this part. "
-                f"Give a new folder, or empty this one."
+                f"{output_dir / part} contains {unexpected[0]}, which does not belong to this "
+                f"set. Give a new folder, or empty this one."
             )
     for book, path in novels.items():
         part = find_part(book, fold)
@@ -91,9 +100,9 @@ def split_novels(novels_dir: Path, output_dir: Path, fold: int = 0) -> list[tupl
 def split_litbank_novels_cli(
     novels_dir: Annotated[Path, Arg(help="Folder 'original' of LitBank")],
     output_dir: Annotated[Path, Arg(help="Folder to write train/, heldout/, dev/, test/ to")],
-    fold: Annotated[int, Opt(help="Which of the ten published folds, 0 to 9")] = 0,
+    fold: Annotated[int, Opt(help="Number of the published fold, 0 to 9")] = 0,
 ) -> None:
-    """Divide LitBank's novels into training, held-out, dev and test text."""
+    """Split LitBank's novels into training, held-out, dev and test text."""
     if not novels_dir.is_dir():
         msg.fail(f"There is no folder {novels_dir}.", exits=1)
     try:

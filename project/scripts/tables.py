@@ -1,7 +1,4 @@
-"""What the runs of `fine_tune.py` say, in numbers: means, spreads, gains.
-
-Owns how runs are read and counted together. How it looks is the report's business.
-"""
+"""Statistics of the runs of `fine_tune.py`: means, standard deviations and gains, as tables."""
 
 import json
 import statistics
@@ -10,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# What is shown of each task: the name, and the key of spaCy's scores. The first one decides.
+# metrics of each task: the name, and the key in spaCy's scores; the main metric first
 METRICS = {
     "ner": [("F", "ents_f"), ("P", "ents_p"), ("R", "ents_r")],
     "spancat": [("F", "spans_sc_f"), ("P", "spans_sc_p"), ("R", "spans_sc_r")],
@@ -28,7 +25,12 @@ MODELS = {"baseline": "without ELMo", "elmo": "with ELMo"}
 
 
 class Spread(NamedTuple):
-    """mean, deviation (float): Over runs, the latter 0 for one. n (int): Runs."""
+    """Statistics of a score over runs.
+
+    mean (float): The mean.
+    deviation (float): The standard deviation; 0 for one run.
+    n (int): Number of runs.
+    """
 
     mean: float
     deviation: float
@@ -39,6 +41,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: Iterable[float]) -> Spread:
+    """Compute the statistics of a score over runs, at least one."""
     values = list(values)
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return Spread(statistics.mean(values), deviation, len(values))
@@ -48,18 +51,19 @@ def spread(values: Iterable[float]) -> Spread:
 class Runs:
     """Runs of one or several tasks.
 
-    results (List[Dict[str, Any]]): What `fine_tune.py` wrote of each.
+    results (List[Dict[str, Any]]): The results that `fine_tune.py` wrote for each run.
     """
 
     results: list[dict[str, Any]]
 
     @classmethod
     def read(cls, folder: Path) -> "Runs":
-        """Read all runs in a folder. Those that are counted together must be of one corpus,
-        one biLM and the same settings.
+        """Read all runs in a folder.
 
         folder (Path): The folder.
         RETURNS (Runs): The runs.
+        RAISES (ValueError): If the runs of a task have different corpora, biLMs or settings, or
+            there are no runs.
         """
         results: list[dict[str, Any]] = []
         first: dict[Any, tuple[Path, Any]] = {}
@@ -72,86 +76,97 @@ class Runs:
                 other, known = first.setdefault(key, (path, settings))
                 if settings != known:
                     raise ValueError(
-                        f"{path} is of another corpus, biLM or config than {other}: remove what is "
-                        f"out of date, or run fine_tune.py again with these seeds and shares."
+                        f"{path} has another corpus, biLM or config than {other}. Remove outdated "
+                        f"files, or run fine_tune.py again with these seeds and shares."
                     )
         if not results:
-            raise ValueError(f"{folder} holds no scores (*.json): run fine_tune.py first.")
+            raise ValueError(f"{folder} contains no scores (*.json). Run fine_tune.py first.")
         return cls(results)
 
-    def of(self, **wanted: Any) -> "Runs":
-        """RETURNS (Runs): Those of a task, a model, a share or a seed."""
-        kept = [r for r in self.results if all(r[key] == value for key, value in wanted.items())]
-        return Runs(kept)
+    def where(self, **wanted: Any) -> "Runs":
+        """Select the runs of a task, a model, a share or a seed."""
+        return Runs(
+            [r for r in self.results if all(r[key] == value for key, value in wanted.items())]
+        )
 
     def tasks(self) -> list[str]:
-        return [task for task in TASKS if self.of(task=task).results]
+        return [task for task in TASKS if self.where(task=task).results]
 
     def shares(self) -> list[int]:
         return sorted({result["share"] for result in self.results})
 
     def score(self, part: str, key: str) -> Spread | None:
-        """RETURNS (Optional[Spread]): Of a score in per cent; None where no run has it."""
+        """Compute the statistics of a score.
+
+        part (str): "dev" or "test".
+        key (str): Key in spaCy's scores.
+        RETURNS (Optional[Spread]): The statistics in per cent; None if no run has this score.
+        """
         values = [100 * r[part][key] for r in self.results if r[part].get(key) is not None]
         return spread(values) if values else None
 
     def mix(self) -> list[float] | None:
-        """RETURNS (Optional[List[float]]): Mean weights of the layers."""
+        """Return the mean weight of each layer, or None if no run has a mix."""
         mixes = [mix["weights"] for result in self.results for mix in result["mix"]]
         return [statistics.mean(weights) for weights in zip(*mixes)] if mixes else None
 
 
-def error_cut(baseline: Spread, elmo: Spread) -> float:
-    """RETURNS (float): By how many per cent ELMo makes the error smaller, the error being
-    what a score lacks to 100; nan where it lacks nothing without ELMo."""
+def error_reduction(baseline: Spread, elmo: Spread) -> float:
+    """Return the percentage of the error that ELMo removes. The error is 100 minus the score.
+
+    baseline (Spread): The score without ELMo.
+    elmo (Spread): The score with ELMo.
+    RETURNS (float): The reduction in per cent; nan if the score without ELMo is 100.
+    """
     if baseline.mean == 100:
         return float("nan")
     return 100 * (elmo.mean - baseline.mean) / (100 - baseline.mean)
 
 
 def score_table(runs: Runs, task: str) -> tuple[list[str], list[list[str]]]:
-    """RETURNS (Tuple[List[str], List[List[str]]]): Header and rows of the scores of a task on
-    all books, ELMo's cut of the error last."""
+    """Return the header and the rows of the scores of a task, trained on all books, with the error
+    reduction by ELMo."""
     metrics = METRICS[task]
     header = ["", "part", "runs", *(name for name, _ in metrics)]
     rows: list[list[str]] = []
     for part in ("dev", "test"):
         found = {}
         for model, title in MODELS.items():
-            chosen = runs.of(task=task, model=model, share=100)
+            chosen = runs.where(task=task, model=model, share=100)
             if chosen.results:
                 found[model] = [chosen.score(part, key) for _, key in metrics]
                 n_runs = str(len(chosen.results))
                 rows.append([title, part, n_runs, *map(_shown, found[model])])
         if len(found) == len(MODELS):
             pairs = zip(found["baseline"], found["elmo"])
-            cuts = [f"{error_cut(a, b):.0f} %" if a and b else "" for a, b in pairs]
-            rows.append(["error less by", part, "", *cuts])
+            cells = [f"{error_reduction(a, b):.0f} %" if a and b else "" for a, b in pairs]
+            rows.append(["error reduction", part, "", *cells])
     return header, rows
 
 
 def share_table(runs: Runs, task: str) -> tuple[list[str], list[list[str]]]:
-    """RETURNS (Tuple[List[str], List[List[str]]]): Header and rows of the learning curve."""
+    """Return the header and the rows of the learning curve of a task."""
     name, key = METRICS[task][0]
     header = [f"books, {name} on test", *MODELS.values(), "gain"]
     rows = []
-    for share in runs.of(task=task).shares():
-        chosen = [runs.of(task=task, model=model, share=share) for model in MODELS]
-        scores = [part.score("test", key) for part in chosen]
-        a, b = scores
-        gain = f"{b.mean - a.mean:+.1f}" if a and b else ""
+    for share in runs.where(task=task).shares():
+        scores = [
+            runs.where(task=task, model=model, share=share).score("test", key) for model in MODELS
+        ]
+        baseline, elmo = scores
+        gain = f"{elmo.mean - baseline.mean:+.1f}" if baseline and elmo else ""
         rows.append([f"{share} %", *map(_shown, scores), gain])
     return header, rows
 
 
 def cost_table(runs: Runs) -> tuple[list[str], list[list[str]]]:
-    """RETURNS (Tuple[List[str], List[List[str]]]): Header and rows of time and memory."""
-    header = ["", "books", "seconds", "threads", "memory, MB"]
+    """Return the header and the rows of the time and memory of the runs."""
+    header = ["", "books", "seconds", "threads", "peak memory, MB"]
     rows = []
     for task in runs.tasks():
         for model, title in MODELS.items():
-            for share in runs.of(task=task, model=model).shares():
-                chosen = runs.of(task=task, model=model, share=share).results
+            for share in runs.where(task=task, model=model).shares():
+                chosen = runs.where(task=task, model=model, share=share).results
                 seconds = spread(result["seconds"] for result in chosen)
                 memory = max(result["peak_mb"] for result in chosen)
                 name = f"{TASKS[task]}, {title}"

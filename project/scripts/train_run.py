@@ -1,7 +1,9 @@
-"""Train and score one run, in the process that this starts in: a run that fails or is killed
-takes no other with it, and its memory is its own.
+"""Train one run and write its scores.
 
-    python train_run.py RUN        (as JSON; `fine_tune.py` starts these)
+    python train_run.py RUN
+
+RUN is a `Run` as JSON. `fine_tune.py` starts a process for each run, so that a run that fails or is
+killed does not affect the others, and the memory of each is measured separately.
 """
 
 import json
@@ -26,30 +28,31 @@ from spacy.util import load_config
 from spacy_elmo.files.atomic import atomic_file
 from spacy_elmo.pipeline.mixes import collect_mixes
 
-# of the books of a share; the same for all seeds
+# order in which books are added to a share; the same for all training seeds
 SHUFFLE_SEED = 0
 
 
 def book_of(doc: Doc, number: int) -> str:
-    """RETURNS (str): The book that a Doc is of; without one, it is a book of its own."""
+    """Return the book of a Doc. A Doc without one counts as a separate book."""
     return str(doc.user_data.get("book", number))
 
 
 def take_share(path: Path, share: int, output: Path) -> Path:
-    """Write the Docs of a share of the books. Smaller shares are parts of larger ones.
+    """Write the Docs of a percentage of the books. A larger percentage includes the books of the
+    smaller ones.
 
-    path (Path): All training Docs.
+    path (Path): A .spacy file with all training Docs.
     share (int): The percentage.
     output (Path): The file to write.
-    RETURNS (Path): The file to train on.
+    RETURNS (Path): The file to train on; `path` for 100 per cent.
     """
     if share == 100:
         return path
     docs = list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
     books = sorted({book_of(doc, number) for number, doc in enumerate(docs)})
     random.Random(SHUFFLE_SEED).shuffle(books)
-    kept = set(books[: max(1, round(len(books) * share / 100))])
-    chosen = [doc for number, doc in enumerate(docs) if book_of(doc, number) in kept]
+    selected = set(books[: max(1, round(len(books) * share / 100))])
+    chosen = [doc for number, doc in enumerate(docs) if book_of(doc, number) in selected]
     output.parent.mkdir(parents=True, exist_ok=True)
     with atomic_file(output) as temporary:
         DocBin(docs=chosen, store_user_data=True).to_disk(temporary)
@@ -57,20 +60,20 @@ def take_share(path: Path, share: int, output: Path) -> Path:
 
 
 def overrides_of(run: Run) -> dict[str, Any]:
-    """RETURNS (Dict[str, Any]): The settings of the config that the run changes."""
+    """Return the overrides of a run for its config. Write the training Docs of its share."""
     training = load_config(run.config, overrides=run.overrides)["training"]
-    part = Path(run.training) / f"{run.name}.spacy"
+    path = Path(run.training) / f"{run.name}.spacy"
     return {
         **run.overrides,
-        "paths.train": str(take_share(Path(run.corpus) / "train.spacy", run.share, part)),
+        "paths.train": str(take_share(Path(run.corpus) / "train.spacy", run.share, path)),
         "paths.dev": str(Path(run.corpus) / "dev.spacy"),
         "system.seed": run.seed,
         "training.optimizer.learn_rate.total_steps": training["max_steps"],
     }
 
 
-def carry_out(run: Run) -> None:
-    """Train, score, and write what came out."""
+def train_and_evaluate(run: Run) -> None:
+    """Train a component, evaluate it on dev and test, and write the results."""
     settings = run.settings()
     start = time.perf_counter()
     train(Path(run.config), run.output, use_gpu=run.gpu_id, overrides=overrides_of(run))
@@ -99,7 +102,7 @@ def carry_out(run: Run) -> None:
 
 
 def peak_mb() -> float:
-    """RETURNS (float): Most memory of this process; of the GPU, where there is one in use."""
+    """Return the peak memory of this process, or of the GPU if it was used, in MB."""
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return torch.cuda.max_memory_allocated() / (1 << 20)
     if os.name == "nt":
@@ -111,9 +114,9 @@ def peak_mb() -> float:
 
 
 def _numbers(scores: dict[str, Any]) -> dict[str, float]:
-    kept = {key: value for key, value in scores.items() if isinstance(value, (int, float))}
-    return {key: float(value) for key, value in kept.items() if key != "speed"}
+    numbers = {key: value for key, value in scores.items() if isinstance(value, (int, float))}
+    return {key: float(value) for key, value in numbers.items() if key != "speed"}
 
 
 if __name__ == "__main__":
-    carry_out(Run.from_json(sys.argv[1]))
+    train_and_evaluate(Run.from_json(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Whether ELMo helped, in words, and where it did not, what explains it."""
+"""The section of the report that says whether ELMo helped, and if not, why."""
 
 import math
 from collections import Counter
@@ -7,18 +7,18 @@ from typing import Any
 
 from tables import METRICS, TASKS, Runs, Spread
 
-# points between two runs of one model that differ in their seed only; where each model has
-# several runs, their own deviation counts
+# typical difference in points between two runs with different seeds; if each model has several
+# runs, their standard deviation is used instead
 SEED_POINTS = 1.0
-# a biLM whose perplexity is above this fraction of the unigram perplexity is hardly trained
-HARDLY_TRAINED = 0.5
-# a score without ELMo from which there is little to gain
+# a biLM with more than this fraction of the unigram perplexity is reported as undertrained
+UNDERTRAINED = 0.5
+# a score without ELMo of at least this is reported as hard to improve
 NEARLY_PERFECT = 98.0
 
 
 def unigram_perplexity(sentences: Sequence[tuple[str, ...]]) -> float:
-    """Perplexity of a text under the frequencies of its own words and ends of sentences: what
-    a language model reaches that reads no context.
+    """Compute the perplexity of a text under the frequencies of its own words and sentence ends, as
+    of a language model without context.
 
     sentences (Sequence[Tuple[str, ...]]): The words of each sentence.
     RETURNS (float): The perplexity; 1 for an empty text.
@@ -30,22 +30,24 @@ def unigram_perplexity(sentences: Sequence[tuple[str, ...]]) -> float:
     return math.exp(entropy)
 
 
-def on_gains(runs: Runs, looks: Sequence[dict[str, Any]], unigram: float | None) -> Iterator[str]:
-    """Say for each task whether ELMo helped, and give the reasons where it did not.
+def gains_section(
+    runs: Runs, evaluations: Sequence[dict[str, Any]], unigram: float | None
+) -> Iterator[str]:
+    """Report for each task whether ELMo helped, and possible reasons if it did not.
 
     runs (Runs): All runs.
-    looks (Sequence[Dict[str, Any]]): The evaluations of the pretraining, in order; empty for a
-        biLM that was pretrained elsewhere.
-    unigram (Optional[float]): See `unigram_perplexity`; None if there is no text.
+    evaluations (Sequence[Dict[str, Any]]): The evaluations of the pretraining, in order; empty if
+        they are unknown.
+    unigram (Optional[float]): The unigram perplexity of the held-out text; None without a text.
     YIELDS (str): Paragraphs in Markdown.
     """
-    yield "## What ELMo brings"
+    yield "## Gain from ELMo"
     without_gain: list[Spread] = []
     lines: list[str] = []
-    for task in runs.of(share=100).tasks():
+    for task in runs.where(share=100).tasks():
         name, key = METRICS[task][0]
         baseline, elmo = (
-            runs.of(task=task, model=model, share=100).score("test", key)
+            runs.where(task=task, model=model, share=100).score("test", key)
             for model in ("baseline", "elmo")
         )
         if baseline is None or elmo is None:
@@ -59,65 +61,74 @@ def on_gains(runs: Runs, looks: Sequence[dict[str, Any]], unigram: float | None)
         without_gain.append(baseline)
         verdict = "ELMo hurts" if points < -noise else "no gain"
         lines.append(
-            f"- **{TASKS[task]}: {verdict}.** {change}, where differences of up to {noise:.1f} "
-            f"points come from the seed alone."
+            f"- **{TASKS[task]}: {verdict}.** {change}. Differences of up to {noise:.1f} points "
+            f"can be due to the seed."
         )
     yield "\n".join(lines) if lines else "There are no runs with and without ELMo to compare."
-    trained = describe_pretraining(looks, unigram)
+    trained = describe_pretraining(evaluations, unigram)
     if trained:
         yield trained
     if without_gain:
-        yield from reasons(without_gain, looks, unigram)
+        yield from reasons(without_gain, evaluations, unigram)
 
 
 def noise_of(baseline: Spread, elmo: Spread) -> float:
-    """RETURNS (float): Points that two means differ by without a reason: their standard
-    deviations over seeds where there are several runs, else `SEED_POINTS`."""
+    """Return the difference in points between two means that can be due to the seed: the larger
+    standard deviation if both have several runs, otherwise `SEED_POINTS`."""
     if min(baseline.n, elmo.n) > 1:
         return max(baseline.deviation, elmo.deviation)
     return SEED_POINTS
 
 
-def describe_pretraining(looks: Sequence[dict[str, Any]], unigram: float | None) -> str:
-    """RETURNS (str): How well the biLM predicts held-out text; empty if that is unknown."""
-    if not looks:
+def describe_pretraining(evaluations: Sequence[dict[str, Any]], unigram: float | None) -> str:
+    """Describe the perplexity of the biLM on held-out text.
+
+    RETURNS (str): A paragraph; empty if there are no evaluations.
+    """
+    if not evaluations:
         return ""
-    last = looks[-1]
-    compared = f", where word frequencies alone reach {unigram:.1f}" if unigram else ""
+    last = evaluations[-1]
+    compared = f"; word frequencies alone reach {unigram:.1f}" if unigram else ""
     return (
-        f"The biLM has read {last['words']:,} words in {last['step']:,} steps. Its perplexity on "
-        f"held-out text is {perplexity(last):.1f}{compared}."
+        f"The biLM was trained on {last['words']:,} words in {last['step']:,} steps. Its "
+        f"perplexity on held-out text is {perplexity(last):.1f}{compared}."
     )
 
 
-def perplexity(look: dict[str, Any]) -> float:
-    """RETURNS (float): Geometric mean of both directions."""
-    return math.sqrt(look["forward"] * look["backward"])
+def perplexity(evaluation: dict[str, Any]) -> float:
+    """Return the geometric mean of the perplexities of both directions."""
+    return math.sqrt(evaluation["forward"] * evaluation["backward"])
 
 
 def reasons(
-    baselines: Sequence[Spread], looks: Sequence[dict[str, Any]], unigram: float | None
+    baselines: Sequence[Spread], evaluations: Sequence[dict[str, Any]], unigram: float | None
 ) -> Iterator[str]:
-    """YIELDS (str): Why tasks with these scores without ELMo may have gained nothing."""
+    """Explain why tasks may not have gained from ELMo.
+
+    baselines (Sequence[Spread]): Scores without ELMo of the tasks without a gain.
+    evaluations, unigram: As for `gains_section`.
+    YIELDS (str): Paragraphs in Markdown.
+    """
     found = False
-    if looks and unigram and perplexity(looks[-1]) > HARDLY_TRAINED * unigram:
+    if evaluations and unigram and perplexity(evaluations[-1]) > UNDERTRAINED * unigram:
         found = True
         yield (
-            f"**The biLM is hardly trained**: after {looks[-1]['step']:,} steps it predicts little "
-            f"better than word frequencies do, so that its vectors hold little of the context. "
-            f"Pretrain it for more steps (`training.epochs`), then fine-tune again."
+            f"**The biLM is undertrained**: after {evaluations[-1]['step']:,} steps its "
+            f"predictions are little better than word frequencies, so that its vectors contain "
+            f"little information about the context. Pretrain it for more steps "
+            f"(`training.epochs`), then fine-tune again."
         )
     if any(score.mean >= NEARLY_PERFECT for score in baselines):
         found = True
-        yield "A score without ELMo is nearly perfect already, which leaves little to gain."
+        yield "A score without ELMo is nearly perfect, so that there is little to gain."
     if any(score.n == 1 for score in baselines):
         found = True
         yield (
-            "Each model was trained once. Runs from several seeds (`seeds`) show whether a small "
-            "difference is chance."
+            "Each model was trained once. Runs with several seeds (`seeds`) show whether a small "
+            "difference is due to chance."
         )
     if not found:
         yield (
-            "Neither the pretraining nor the scores explain it. More steps of fine-tuning, or a "
-            "biLM that was pretrained on text of the same kind, may help."
+            "Neither the pretraining nor the scores explain the missing gain. More fine-tuning "
+            "steps, or a biLM that was pretrained on similar text, may help."
         )

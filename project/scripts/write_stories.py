@@ -1,9 +1,9 @@
-"""Write a small world of stories: raw text, and stories with their entities marked.
+"""Generate a small synthetic corpus of stories: raw text, and stories with annotated entities.
 
-Owns the grammar of the stories, made for this project so that it can be tried in minutes and
-without a network. Names of people, towns and ships are of the same syllables, so that only
-what is told of a name says what it names: the few marked stories have a part of the names,
-and a language model that has read many stories knows all of them.
+With it, the project runs in minutes and without a network. The names of people, towns and ships
+consist of the same syllables, so that only the context of a name shows what it refers to. The few
+annotated stories contain only some of the names; a language model that has read many stories knows
+all of them.
 """
 
 import random
@@ -23,14 +23,14 @@ from spacy_elmo.coref.clusters import set_clusters
 
 SYLLABLES = "bel dor mar ven tal ros fen lin gar hol wyn ash per cor sel nor".split()
 ENDINGS = "a an en is or ey ow et".split()
-N_NAMES = 80  # of each kind
+N_NAMES = 80  # of people, of towns, and of ships
 LABELS = {"A": "PER", "B": "PER", "P": "GPE", "S": "VEH"}
 JOBS = "miller baker doctor painter smith sailor teacher widow weaver gardener".split()
 THINGS = "lamp letter clock basket violin map coat mirror key watch ring".split()
-LOOKS = "old small heavy broken golden strange".split()
+ADJECTIVES = "old small heavy broken golden strange".split()
 
-# A scene has a sentence or more. {A} and {B} are people, {P} is a town, {S} a ship and {T} a
-# thing; after the dot stands the form of the mention. One of the words in brackets is taken.
+# A scene is one or more sentences. {A} and {B} are people, {P} is a town, {S} a ship and {T} a
+# thing; the form of the mention follows the dot. One of the words in brackets is chosen.
 OPENINGS = (
     "{A} was [a|the only] {A.job} and lived in {P} . {A.He} had never been far from {P.the} .",
     "When {A} came to {P} , {A.he} was [young|poor|alone] . {A.His} friend {B} came later .",
@@ -69,12 +69,16 @@ SLOT = re.compile(r"\{(\w)(?:\.(\w+))?\}")
 PRONOUNS = ({"he": "he", "his": "his", "him": "him"}, {"he": "she", "his": "her", "him": "her"})
 
 Mention = tuple[int, int, str, bool]
-"""First token, the token after the last, who or what, whether by name."""
+"""First token, the token after the last, role ("A", "B", "P", "S" or "T"), whether it is a name."""
 
 
 class Story(NamedTuple):
-    """words (List[str]): The tokens. starts (List[bool]): Whether a sentence starts at each.
-    mentions (List[Tuple]): See `Mention`."""
+    """A story with its annotation.
+
+    words (List[str]): The tokens.
+    starts (List[bool]): Whether each token starts a sentence.
+    mentions (List[Mention]): The mentions.
+    """
 
     words: list[str]
     starts: list[bool]
@@ -82,7 +86,7 @@ class Story(NamedTuple):
 
 
 def make_names() -> dict[str, list[str]]:
-    """RETURNS (Dict[str, List[str]]): Names of people, towns and ships, none of them twice."""
+    """Return distinct names of people ("A"), towns ("P") and ships ("S")."""
     rng = random.Random(0)
     names = [f"{a}{b}{c}".title() for a in SYLLABLES for b in ("", *SYLLABLES) for c in ENDINGS]
     chosen = rng.sample(names, 3 * N_NAMES)
@@ -93,24 +97,27 @@ NAMES = make_names()
 
 
 def make_world(rng: random.Random) -> dict[str, dict[str, str]]:
-    """RETURNS (Dict[str, Dict[str, str]]): The forms of each entity of a story."""
+    """Choose the entities of a story.
+
+    RETURNS (Dict[str, Dict[str, str]]): The forms of mentions of each role.
+    """
     people = rng.sample(range(N_NAMES), 2)
     world: dict[str, dict[str, str]] = {}
     for role, person in zip("AB", people):
         job = rng.choice(JOBS)
-        pronouns = PRONOUNS[person % 2]  # a name is of a man or of a woman
+        pronouns = PRONOUNS[person % 2]  # each name is male or female
         world[role] = {"": NAMES["A"][person], "job": job, "the": f"the {job}", "i": "I"}
         world[role] |= pronouns
     world["P"] = {"": rng.choice(NAMES["P"]), "the": "the town"}
     world["S"] = {"": f"the {rng.choice(NAMES['S'])}", "the": "the ship", "it": "it"}
-    look, thing = rng.choice(LOOKS), rng.choice(THINGS)
-    article = "an" if look[0] in "aeiou" else "a"
-    world["T"] = {"": f"the {thing}", "a": f"{article} {look} {thing}", "it": "it"}
+    adjective, thing = rng.choice(ADJECTIVES), rng.choice(THINGS)
+    article = "an" if adjective[0] in "aeiou" else "a"
+    world["T"] = {"": f"the {thing}", "a": f"{article} {adjective} {thing}", "it": "it"}
     return world
 
 
-def tell(rng: random.Random) -> Story:
-    """RETURNS (Story): A story."""
+def make_story(rng: random.Random) -> Story:
+    """Generate a story."""
     world = make_world(rng)
     story = Story([], [], [])
     n_scenes = rng.randint(5, 8)
@@ -123,7 +130,7 @@ def tell(rng: random.Random) -> Story:
             if slot:
                 form = slot[2] or ""
                 words = world[slot[1]][form.lower()].split()
-                if form != "job":  # "a miller" says what somebody is, and names nobody
+                if form != "job":  # "a miller" is a predicate, not a mention
                     begin = len(story.words)
                     mention = (begin, begin + len(words), slot[1], not form)
                     story.mentions.append(mention)
@@ -133,23 +140,29 @@ def tell(rng: random.Random) -> Story:
                 is_start = False
             if part == '"':
                 is_open = not is_open
-            # the quotation mark that closes belongs to the sentence before it
+            # a closing quotation mark belongs to the previous sentence
             is_start = part == "." and not is_open
             if part == '"' and not is_open and story.words[-2] == ".":
                 is_start = True
     return story
 
 
-def tell_all(seed: int, number: int) -> Iterator[Story]:
-    """YIELDS (Story): So many stories, the same for the same seed."""
+def make_stories(seed: int, number: int) -> Iterator[Story]:
+    """Generate a number of stories, which are the same for the same seed."""
     rng = random.Random(seed)
     for _ in range(number):
-        yield tell(rng)
+        yield make_story(rng)
 
 
 def make_doc(story: Story, vocab: Vocab, number: int) -> Doc:
-    """RETURNS (Doc): The story with named entities in `doc.ents` and all entities in
-    `doc.spans["coref_clusters_1"]` and so on."""
+    """Create the Doc of a story.
+
+    story (Story): The story.
+    vocab (Vocab): The vocabulary.
+    number (int): Number of the story, stored in `doc.user_data["book"]`.
+    RETURNS (Doc): The Doc, with named entities in `doc.ents` and all entities in
+        `doc.spans["coref_clusters_1"]` and so on.
+    """
     doc = Doc(vocab, words=story.words, sent_starts=story.starts)
     named = [m for m in story.mentions if m[3] and m[2] in LABELS]
     doc.set_ents([Span(doc, start, end, LABELS[who]) for start, end, who, _ in named])
@@ -162,25 +175,27 @@ def make_doc(story: Story, vocab: Vocab, number: int) -> Doc:
 
 
 def write_stories(
-    text_dir: Path, corpus_dir: Path, n_raw: int, n_marked: tuple[int, int, int]
+    text_dir: Path, corpus_dir: Path, n_raw: int, n_annotated: tuple[int, int, int]
 ) -> list[tuple[str, int, int]]:
     """Write `{train,heldout}/stories.txt` and `{train,dev,test}.spacy`.
 
-    text_dir, corpus_dir (Path): Where to write raw text and marked stories.
-    n_raw (int): Stories to train a language model on.
-    n_marked (Tuple[int, int, int]): Marked stories to train, develop and test on.
-    RETURNS (List[Tuple[str, int, int]]): What was written: part, stories, tokens.
+    text_dir (Path): Folder to write the raw text to.
+    corpus_dir (Path): Folder to write the annotated stories to.
+    n_raw (int): Number of stories to train a language model on.
+    n_annotated (Tuple[int, int, int]): Number of annotated stories for train, dev and test.
+    RETURNS (List[Tuple[str, int, int]]): The name of each file, its number of stories, and of
+        tokens.
     """
     rows = []
     for seed, (part, number) in enumerate({"train": n_raw, "heldout": max(n_raw // 20, 1)}.items()):
         (text_dir / part).mkdir(parents=True, exist_ok=True)
-        texts = [" ".join(story.words) for story in tell_all(seed, number)]
+        texts = [" ".join(story.words) for story in make_stories(seed, number)]
         (text_dir / part / "stories.txt").write_text("\n\n".join(texts) + "\n", encoding="utf8")
         rows.append((f"text/{part}", number, sum(len(text.split()) for text in texts)))
     vocab = spacy.blank("en").vocab
     corpus_dir.mkdir(parents=True, exist_ok=True)
-    for seed, (part, number) in enumerate(zip(("train", "dev", "test"), n_marked), start=100):
-        docs = [make_doc(story, vocab, i) for i, story in enumerate(tell_all(seed, number))]
+    for seed, (part, number) in enumerate(zip(("train", "dev", "test"), n_annotated), start=100):
+        docs = [make_doc(story, vocab, i) for i, story in enumerate(make_stories(seed, number))]
         DocBin(docs=docs, store_user_data=True).to_disk(corpus_dir / f"{part}.spacy")
         rows.append((f"marked/{part}", number, sum(map(len, docs))))
     return rows
@@ -189,15 +204,15 @@ def write_stories(
 def write_stories_cli(
     text_dir: Annotated[Path, Arg(help="Folder to write train/ and heldout/ to")],
     corpus_dir: Annotated[Path, Arg(help="Folder to write train.spacy and so on to")],
-    n_raw: Annotated[int, Opt(help="Stories to train a language model on")] = 3000,
-    n_train: Annotated[int, Opt(help="Marked stories to train on")] = 8,
-    n_dev: Annotated[int, Opt(help="Marked stories to develop on")] = 20,
-    n_test: Annotated[int, Opt(help="Marked stories to test on")] = 60,
+    n_raw: Annotated[int, Opt(help="Number of raw stories, to train a language model on")] = 3000,
+    n_train: Annotated[int, Opt(help="Number of annotated training stories")] = 8,
+    n_dev: Annotated[int, Opt(help="Number of annotated dev stories")] = 20,
+    n_test: Annotated[int, Opt(help="Number of annotated test stories")] = 60,
 ) -> None:
-    """Write stories as raw text, and others with their entities marked."""
+    """Write stories as raw text, and further stories with annotated entities."""
     rows = write_stories(text_dir, corpus_dir, n_raw, (n_train, n_dev, n_test))
     table = [(part, f"{n_stories:,}", f"{n_tokens:,}") for part, n_stories, n_tokens in rows]
-    msg.table(table, header=("part", "stories", "tokens"), divider=True, aligns=("l", "r", "r"))
+    msg.table(table, header=("file", "stories", "tokens"), divider=True, aligns=("l", "r", "r"))
     msg.good(f"Wrote the stories to {text_dir} and {corpus_dir}")
 
 

@@ -1,7 +1,7 @@
 """`python -m spacy elmo ...`: one module per command.
 
-This module is imported by every call of spaCy's command line, so it and the command
-modules import only typer and wasabi at the top; the work is imported when it is done.
+Every call of spaCy's command line imports this package. The command modules therefore import only
+typer and wasabi at the top, and the rest of spacy-elmo inside of the commands.
 """
 
 from spacy.cli._util import app
@@ -13,5 +13,5 @@ HELP = "Run, convert and inspect ELMo models."
 elmo_app = ElmoGroup(name="elmo", help=HELP, no_args_is_help=True)
 app.add_typer(elmo_app)
 
-# each registers its command
+# each module registers its command
 from . import convert, convert_coref, embed, evaluate, info, mix, pretrain, show_coref  # noqa: E402, F401

@@ -1,18 +1,13 @@
-"""`convert-coref`: files with coreference to training data, and back for the scorers."""
+"""The command `convert-coref`: coreference annotation, from and to the common formats."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from spacy.cli._util import Arg, Opt
 from typer import echo
 
 from . import elmo_app
-from .coref_options import FORCE, FORMAT, PREFIX, Counts, Format, check_output
+from .coref_options import FORCE, FORMAT, PREFIX, Format
 from .messages import msg
-
-if TYPE_CHECKING:
-    from ..coref.formats import Dropped
 
 
 @elmo_app.command("convert-coref")
@@ -26,16 +21,18 @@ def convert_coref_cli(
     prefix: str = PREFIX,
     force: bool = FORCE,
     skip_errors: bool = Opt(
-        False, "--skip-errors", "-S", help="Leave out documents that cannot be read"
+        False, "--skip-errors", "-S", help="Skip documents that cannot be read"
     ),
 ) -> None:
-    """Convert coreference from CoNLL-2012, LitBank, CorefUD (CoNLL-U) or JSON lines to a
-    .spacy file to train with, and from there to .conll for the official scorers, or to
-    .jsonl.
+    """Convert coreference annotation from CoNLL-2012, LitBank, CorefUD (CoNLL-U) or JSON
+    lines to a .spacy file for training, or to .conll for the official scorers, or to .jsonl.
 
-    Words, sentences, entities, speakers, and names and parts of documents are kept, and
-    genres but in CoNLL. What a format cannot hold is counted and left out.
+    Words, sentences, entities, speakers, document names and part numbers are preserved;
+    genres too, except in .conll. The command counts and leaves out what the output format
+    cannot represent.
     """
+    from ..coref.convert import convert_coref
+
     counts, dropped = convert_coref(
         inputs,
         output,
@@ -55,41 +52,7 @@ def convert_coref_cli(
         msg.warn(f"{number:,} {reason}")
     if not counts.mentions:
         msg.warn(
-            f"There is no entity in what was read. Are the inputs annotated, and, if they are "
-            f".spacy files, under {prefix}_1 (--prefix)?"
+            f"The inputs contain no entities. Check that they are annotated, and, for .spacy "
+            f"files, that the entities are under {prefix}_1 (--prefix)."
         )
     msg.good(f"Wrote {output}")
-
-
-def convert_coref(
-    inputs: Sequence[str | Path],
-    output: str | Path,
-    *,
-    format: str = "auto",
-    lang: str = "en",
-    prefix: str = "coref_clusters",
-    force: bool = False,
-    skip_errors: bool = False,
-) -> "tuple[Counts, Dropped]":
-    """Convert files; see `convert_coref_cli`.
-
-    RETURNS (Tuple[Counts, Dropped]): What was converted, and what was left out.
-    """
-    import spacy
-
-    from ..coref.formats import Dropped, find_files, read_coref, write_coref
-    from ..coref.formats.registry import OUTPUTS, guess_format
-    from ..files.atomic import atomic_file
-
-    output = check_output(output, OUTPUTS, force)
-    paths = find_files(inputs, format, outputs=[output])
-    vocab = spacy.blank(lang).vocab
-    counts, dropped = Counts(), Dropped(skip_errors)
-    docs = (doc for path in paths for doc in read_coref(path, format, vocab, prefix, dropped))
-    with atomic_file(output) as temporary:
-        write_coref(counts.of(docs, prefix), temporary, guess_format(output), prefix, dropped)
-        if dropped.errors and not counts.documents:
-            raise ValueError(
-                f"None of {len(dropped.errors):,} documents can be read. {dropped.errors[0]}"
-            )
-    return counts, dropped

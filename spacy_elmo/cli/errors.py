@@ -1,4 +1,4 @@
-"""How commands fail: one sentence on stderr and exit code 1; a traceback on request."""
+"""Error reporting of the commands: one sentence on stderr and exit code 1, or a traceback."""
 
 import sys
 import traceback
@@ -9,24 +9,24 @@ from pathlib import Path
 from .messages import msg
 
 PACKAGE = Path(__file__).parents[1]
-# what our own code raises, and the system, for what a user can do something about
+# raised by this package, and by the system, for errors that the user can correct
 EXPECTED = (ValueError, OSError, ImportError)
 
 
 @contextmanager
 def errors_as_sentences(show_traceback: bool = False) -> Iterator[None]:
-    """Print the errors that a user can do something about, and exit. Errors of other classes
-    are faults of the program and keep their traceback.
+    """Print errors that the user can correct as one sentence, and exit with code 1. Errors of other
+    classes are bugs and keep their traceback.
 
     show_traceback (bool): Whether to raise all errors unchanged.
-    RAISES: SystemExit after an expected error; any other error unchanged.
+    RAISES (SystemExit): After an expected error. Any other error is raised unchanged.
     """
     try:
         yield
         if sys.stdout is not None:
-            sys.stdout.flush()  # a full disk is noticed here, not after the exit code is set
+            sys.stdout.flush()  # a full disk raises here rather than when Python exits
     except BrokenPipeError:
-        raise  # nobody reads the output any more, as with `| head`: typer exits silently
+        raise  # the output is closed, as by `| head`; typer exits silently
     except EXPECTED as error:
         if show_traceback:
             raise
@@ -38,7 +38,6 @@ def errors_as_sentences(show_traceback: bool = False) -> Iterator[None]:
 
 
 def _is_ours(error: BaseException) -> bool:
-    """RETURNS (bool): Whether the error was raised in this package, or in Python itself when
-    this package called it."""
+    """Return whether the innermost frame of an error's traceback is in this package."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and Path(frames[-1].filename).is_relative_to(PACKAGE)

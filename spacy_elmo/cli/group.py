@@ -1,9 +1,9 @@
-"""The group of commands: what each `python -m spacy elmo ...` does before and after its work."""
+"""The command group `python -m spacy elmo`: error handling and options that all commands share."""
 
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 import typer
 from spacy.cli._util import Opt
@@ -11,6 +11,7 @@ from spacy.cli._util import Opt
 from .errors import errors_as_sentences
 from .messages import replaced_characters
 
+Command = TypeVar("Command", bound=Callable[..., Any])
 TRACEBACK = inspect.Parameter(
     "traceback",
     inspect.Parameter.KEYWORD_ONLY,
@@ -20,10 +21,10 @@ TRACEBACK = inspect.Parameter(
 
 
 class ElmoGroup(typer.Typer):
-    """A group whose commands print what stdout can show, fail with a sentence, and have the
-    option --traceback."""
+    """A command group. Its commands replace characters that stdout cannot encode, report errors as
+    one sentence, and have the option --traceback."""
 
-    def command(self, name: str | None = None, **settings: Any) -> Callable:
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[Command], Command]:
         """Register a function as a command.
 
         name (Optional[str]): The name of the command.
@@ -31,7 +32,7 @@ class ElmoGroup(typer.Typer):
         RETURNS (Callable): The decorator, which returns the function unchanged.
         """
 
-        def register(function: Callable) -> Callable:
+        def register(function: Command) -> Command:
             @wraps(function)
             def run(*args: Any, traceback: bool, **kwargs: Any) -> None:
                 with replaced_characters(), errors_as_sentences(traceback):

@@ -1,26 +1,30 @@
-"""What the commands print: messages and tables that any encoding of stdout can show."""
+"""Messages and tables on stdout, printable in any encoding."""
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from wasabi import Printer
+from wasabi.printer import Printer
 from wasabi.util import ICONS
 
 
 class Messages(Printer):
-    """wasabi's printer, which fails on encodings other than ASCII and UTF-8 when it adds an icon
-    to a message. Here the icon is a part of the message."""
+    """A wasabi printer whose icons can be printed in any encoding.
+
+    wasabi fails on encodings other than ASCII and UTF-8 when it adds an icon to a message. Here the
+    icon is part of the text, so that `replaced_characters` applies to it.
+    """
 
     def __init__(self) -> None:
         super().__init__(icons=dict.fromkeys(ICONS, ""))
 
-    def text(self, title: Any = "", text: Any = "", *, icon: str | None = None, **style: Any):  # type: ignore[no-untyped-def, override]
+    def text(self, title: Any = "", text: Any = "", *args: Any, **settings: Any) -> Any:
         """Print a message; see wasabi's `Printer.text`."""
+        icon = settings.get("icon")
         if self.pretty and icon in ICONS:
             title = f"{ICONS[icon]} {title}"
-        return super().text(title, text, icon=icon, **style)
+        return super().text(title, text, *args, **settings)
 
 
 msg = Messages()
@@ -28,8 +32,8 @@ msg = Messages()
 
 @contextmanager
 def replaced_characters() -> Iterator[None]:
-    """Print "?" for each character that stdout or stderr cannot encode while the block runs,
-    where Python would raise an error."""
+    """Print "?" for each character that stdout or stderr cannot encode, instead of raising an
+    error, while the context is active."""
     streams = [s for s in (sys.stdout, sys.stderr) if hasattr(s, "reconfigure")]
     before = [stream.errors for stream in streams]
     for stream in streams:

@@ -1,20 +1,12 @@
-"""`pretrain`: a biLM from raw text, as a config says.
+"""The command `pretrain`: train a biLM on raw text."""
 
-Owns the command. The work is in `spacy_elmo.pretrain`, imported when it is done.
-"""
-
-from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import typer
 from spacy.cli._util import Arg, Opt, parse_config_overrides
 
 from . import elmo_app
 from .messages import msg
-
-if TYPE_CHECKING:
-    from ..lm.evaluate import Perplexity
 
 
 @elmo_app.command(
@@ -30,51 +22,34 @@ def pretrain_cli(
 ) -> None:
     """Train a biLM on raw text.
 
-    Settings of the config can be overridden, e.g. --text.train "books/*.txt". If the
-    command is stopped, give it again and it goes on where it was. To use several
-    processes or GPUs: torchrun --nproc_per_node 2 -m spacy elmo pretrain ...
-    """
-    from ..runtime.memory import keep_freed_memory
-
-    keep_freed_memory()
-    overrides = parse_config_overrides(ctx.args)
-    pretrain(config_path, output, overrides=overrides, gpu_id=gpu_id)
-
-
-def pretrain(
-    config_path: Path,
-    output: Path,
-    *,
-    overrides: dict[str, Any] | None = None,
-    gpu_id: int = -1,
-    progress: bool = True,
-) -> "Perplexity | None":
-    """Train a biLM; see `pretrain_cli`.
-
-    RETURNS (Optional[Perplexity]): The last look at the held-out text; None if the training
-        had been finished before.
+    Override settings of the config by their names, e.g. --text.train "books/*.txt". To
+    resume after an interruption, repeat the command. To use several processes or GPUs:
+    torchrun --nproc_per_node 2 -m spacy elmo pretrain ...
     """
     from spacy.util import load_config
 
     from ..pretrain.config import PretrainConfig
-    from ..pretrain.loop import Pretraining, Stopped
-    from ..pretrain.output import locked_output
+    from ..pretrain.loop import Stopped
+    from ..pretrain.run import run_pretraining
+    from ..runtime.memory import keep_freed_memory
     from ..runtime.workers import Workers
 
-    values = load_config(config_path, overrides=overrides or {}, interpolate=True)
+    keep_freed_memory()
+    overrides = parse_config_overrides(ctx.args)
+    values = load_config(config_path, overrides=overrides, interpolate=True)
     config = PretrainConfig.from_dict(dict(values))
     workers = Workers.join(gpu_id)
     try:
-        with locked_output(Path(output)) if workers.rank == 0 else nullcontext():
-            look = Pretraining(config, Path(output), workers, progress).run()
+        perplexity = run_pretraining(config, output, workers)
     except Stopped as stopped:
         if workers.rank == 0:
             msg.warn(str(stopped))
         raise typer.Exit(128 + stopped.signal_number) from None
     finally:
         workers.leave()
-    if workers.rank == 0 and look is None:
-        msg.info(f"The training in {output} is finished; there was nothing left to do")
-    elif workers.rank == 0:
+    if workers.rank > 0:
+        return
+    if perplexity is None:
+        msg.info(f"The training in {output} has already finished")
+    else:
         msg.good(f"Wrote {output / 'model-best'} and {output / 'model-last'}")
-    return look

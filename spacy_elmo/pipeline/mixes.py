@@ -115,6 +115,22 @@ def collect_mixes(nlp: "Language") -> list[ComponentMix]:
     return mixes
 
 
+def mixes_of_pipeline(name: str) -> list[ComponentMix]:
+    """Load a pipeline and collect the mixes of its components.
+
+    name (str): Directory or package of the pipeline.
+    RETURNS (List[ComponentMix]): The mixes, at least one.
+    RAISES (ValueError): If there is no such pipeline, or none of its components uses ELMo.
+    """
+    mixes = collect_mixes(load_pipeline(name))
+    if not mixes:
+        raise ValueError(
+            f"No component of {name} uses ELMo: it has no 'elmo' component, and no other component "
+            f"contains a listener or a biLM."
+        )
+    return mixes
+
+
 def table_of(mixes: list[ComponentMix]) -> dict[str, Any]:
     """Format mixes as a table with a row for each mix.
 

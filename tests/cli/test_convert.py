@@ -29,12 +29,12 @@ def test_to_the_original_format_and_back(tmp_path: Path, model: Path) -> None:
     assert f"{original.stat().st_size:,} bytes" in printed
     assert f"{tiny_bilm().n_parameters:,}" in printed
     run("convert", original, ours)
-    check_same(ours, 1e-6)  # the start states are computed again
+    check_same(ours, 1e-6)  # the start states are recomputed
 
 
-def test_options_elsewhere(tmp_path: Path, model: Path) -> None:
+def test_options_in_another_file(tmp_path: Path, model: Path) -> None:
     run("convert", model, tmp_path / "ours.hdf5")
-    # a file of other software has no options in it
+    # files of other software do not contain the options
     with h5py.File(tmp_path / "ours.hdf5") as file, h5py.File(tmp_path / "weights.hdf5", "w") as to:
         for name in file:
             file.copy(name, to)
@@ -45,7 +45,7 @@ def test_options_elsewhere(tmp_path: Path, model: Path) -> None:
     check_same(tmp_path / "ours", 1e-6)
 
 
-def test_half_is_half_the_size(tmp_path: Path, model: Path) -> None:
+def test_half_precision_halves_the_size(tmp_path: Path, model: Path) -> None:
     run("convert", model, tmp_path / "full")
     run("convert", model, tmp_path / "half", "--half")
     check_same(tmp_path / "full")
@@ -55,7 +55,7 @@ def test_half_is_half_the_size(tmp_path: Path, model: Path) -> None:
     assert "--half" in run("convert", model, tmp_path / "a.hdf5", "--half", code=1)
 
 
-def test_mixes_are_kept_or_said_to_be_lost(tmp_path: Path) -> None:
+def test_mixes_are_kept_or_a_warning_is_printed(tmp_path: Path) -> None:
     from spacy_elmo.bilm.bilm import Mix
 
     bilm = tiny_bilm()
@@ -67,13 +67,13 @@ def test_mixes_are_kept_or_said_to_be_lost(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["no-model", "empty"])
-def test_what_is_no_bilm_is_named(tmp_path: Path, name: str) -> None:
+def test_an_input_without_a_bilm_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "empty").mkdir()
     assert name in run("convert", tmp_path / name, tmp_path / "out", code=1)
     assert not (tmp_path / "out").exists()
 
 
-def test_a_directory_of_something_else_is_kept(tmp_path: Path, model: Path) -> None:
+def test_a_directory_with_other_files_is_not_replaced(tmp_path: Path, model: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "a.txt").write_text("text", encoding="utf8")
     run("convert", model, tmp_path / "mine", code=1)

@@ -5,9 +5,9 @@ import pytest
 import spacy
 from spacy.tokens import Doc, DocBin, Span
 
-from spacy_elmo.cli.convert_coref import convert_coref
 from spacy_elmo.cli.coref_options import Format
 from spacy_elmo.coref.clusters import get_clusters
+from spacy_elmo.coref.convert import convert_coref
 from spacy_elmo.coref.formats import find_files, read_coref, read_documents, write_coref
 from spacy_elmo.coref.formats.registry import FORMATS
 
@@ -79,7 +79,7 @@ def test_directories_patterns_and_several_inputs(tmp_path: Path, conll: Path) ->
         assert (counts.documents, counts.mentions) == (4, 10)
 
 
-def test_format_of_names_that_do_not_tell(tmp_path: Path, conll: Path) -> None:
+def test_a_name_without_a_known_suffix_requires_the_format(tmp_path: Path, conll: Path) -> None:
     text = conll.rename(conll.with_suffix(".txt"))
     out = tmp_path / "out.spacy"
     assert "does not tell its format" in run("convert-coref", text, out, code=1)
@@ -88,7 +88,7 @@ def test_format_of_names_that_do_not_tell(tmp_path: Path, conll: Path) -> None:
     assert len(read_docs(out)) == 2
 
 
-def test_formats_that_do_not_exist_are_named(tmp_path: Path, conll: Path) -> None:
+def test_unknown_formats_are_named(tmp_path: Path, conll: Path) -> None:
     assert [format.value for format in Format] == list(FORMATS)
     for wrong in (
         lambda: find_files([conll], "xml"),
@@ -114,12 +114,12 @@ def test_prefix(tmp_path: Path, conll: Path) -> None:
     run("convert-coref", conll, tmp_path / "a.spacy", "--prefix", "gold")
     assert list(read_docs(tmp_path / "a.spacy")[0].spans) == ["gold_1", "gold_2"]
     printed = run("convert-coref", tmp_path / "a.spacy", tmp_path / "b.conll")
-    assert "There is no entity" in printed and "--prefix" in printed
+    assert "contain no entities" in printed and "--prefix" in printed
     printed = run("convert-coref", tmp_path / "a.spacy", tmp_path / "c.conll", "--prefix", "gold")
-    assert "mentions 5" in printed and "no entity" not in printed
+    assert "mentions 5" in printed and "no entities" not in printed
 
 
-def test_what_conll_cannot_hold_is_counted(tmp_path: Path) -> None:
+def test_annotation_that_conll_cannot_represent_is_counted(tmp_path: Path) -> None:
     doc = Doc(spacy.blank("en").vocab, words=["a", "b c", "d"])
     doc.spans["coref_clusters_1"] = [Span(doc, 0, 2), Span(doc, 1, 3)]
     DocBin(docs=[doc]).to_disk(tmp_path / "a.spacy")
@@ -140,7 +140,7 @@ def test_docs_without_entities_are_counted_and_left_out(tmp_path: Path) -> None:
     assert document.words == ["b"]
 
 
-def test_a_directory_is_converted_into_itself_again_and_again(tmp_path: Path, conll: Path) -> None:
+def test_a_directory_with_the_output_is_converted_repeatedly(tmp_path: Path, conll: Path) -> None:
     output = conll.parent / "all.spacy"
     for _ in range(3):
         counts, _ = convert_coref([conll.parent], output, force=True)
@@ -149,17 +149,17 @@ def test_a_directory_is_converted_into_itself_again_and_again(tmp_path: Path, co
         convert_coref([output], output, force=True)
 
 
-def test_nothing_is_replaced_unasked(tmp_path: Path, conll: Path) -> None:
+def test_an_existing_output_is_only_replaced_with_force(tmp_path: Path, conll: Path) -> None:
     other = conll.with_name("other.conll")
     other.write_text(CONLL, encoding="utf8")
-    # the output was forgotten
+    # the user forgot OUTPUT
     assert "OUTPUT" in run("convert-coref", conll, other, code=1)
     assert other.read_text(encoding="utf8") == CONLL
     run("convert-coref", conll, other, "--force")
     assert other.read_text(encoding="utf8") != CONLL
 
 
-def test_a_damaged_input_leaves_the_output_as_it_was(tmp_path: Path, conll: Path) -> None:
+def test_a_damaged_input_leaves_the_output_unchanged(tmp_path: Path, conll: Path) -> None:
     bad = conll.with_name("bad.conll")
     bad.write_text(CONLL.replace("dog\t-\t1)", "dog\t-\t3)"), encoding="utf8")
     out = tmp_path / "out.jsonl"
@@ -179,7 +179,7 @@ def test_a_damaged_input_leaves_the_output_as_it_was(tmp_path: Path, conll: Path
         ("bad.spacy", "a.conll", "cannot be read as a DocBin"),
     ],
 )
-def test_what_cannot_be_done_is_said(
+def test_invalid_arguments_are_errors(
     tmp_path: Path, conll: Path, inputs: str, output: str, expected: str
 ) -> None:
     (tmp_path / "empty").mkdir()
@@ -187,8 +187,8 @@ def test_what_cannot_be_done_is_said(
     assert expected in run("convert-coref", tmp_path / inputs, tmp_path / output, code=1)
 
 
-def test_the_reference_scorer_finds_the_mentions(tmp_path: Path, conll: Path) -> None:
-    """It splits lines at tabs, takes the last column, and numbers as entities."""
+def test_the_reference_scorer_can_read_the_output(tmp_path: Path, conll: Path) -> None:
+    """It splits lines at tabs, reads the last column, and expects numbers as entities."""
     run("convert-coref", conll, tmp_path / "out.conll")
     lines = (tmp_path / "out.conll").read_text(encoding="utf8").splitlines()
     rows = [line.split("\t") for line in lines if "\t" in line]
@@ -202,7 +202,7 @@ def test_the_reference_scorer_finds_the_mentions(tmp_path: Path, conll: Path) ->
     ]
 
 
-def test_bad_documents_are_left_out_if_asked(
+def test_bad_documents_are_skipped_on_request(
     tmp_path: Path, conll: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     bad = CONLL.replace("tale", "bad").replace("(1|(0)", "1|(0)")

@@ -88,7 +88,7 @@ def test_text_has_the_vectors_of_the_pipeline(
 
 
 @pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
-def test_tokenized_keeps_line_numbers(tmp_path: Path, model: Path, ending: str) -> None:
+def test_tokenized_lines_keep_their_numbers(tmp_path: Path, model: Path, ending: str) -> None:
     lines = ["", *(" ".join(s) for s in SENTENCES), "", "", "  two  spaces "]
     output = tmp_path / "out.hdf5"
     source = write(tmp_path / "a.txt", ending.join(lines) + ending)
@@ -97,16 +97,14 @@ def test_tokenized_keeps_line_numbers(tmp_path: Path, model: Path, ending: str) 
     assert read_all(output)[0].shape == (3, 0, 12)
 
 
-def test_tokenized_counts_over_files_and_without_a_last_line_end(
-    tmp_path: Path, model: Path
-) -> None:
+def test_tokenized_lines_are_numbered_across_files(tmp_path: Path, model: Path) -> None:
     first, second = write(tmp_path / "b", "One two\n\nthree"), write(tmp_path / "a", "four\n")
     output = tmp_path / "out.hdf5"
     run("embed", first, second, output, "-m", model, "-t")
     check(output, model, [["One", "two"], [], ["three"], ["four"]])
 
 
-def test_long_lines_stay_whole(tmp_path: Path, model: Path, monkeypatch: Any) -> None:
+def test_long_lines_are_not_split(tmp_path: Path, model: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(embed_inputs, "CHUNK_BYTES", 16)
     output = tmp_path / "out.hdf5"
     lines = ["a b", "word " * 30, "", "c"]
@@ -188,7 +186,7 @@ def test_start_state_and_precision_are_used(tmp_path: Path, model: Path) -> None
     assert 1e-6 < difference < 0.1
 
 
-def test_text_without_whitespace_is_cut_between_characters(
+def test_text_without_whitespace_is_split_between_characters(
     tmp_path: Path, model: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.setattr(embed_inputs, "CHUNK_BYTES", 20)
@@ -222,7 +220,7 @@ def test_an_existing_output_is_only_replaced_with_force(tmp_path: Path, model: P
     check(output, model, [["One", "."]])
 
 
-def test_errors_name_what_cannot_be_read(tmp_path: Path, model: Path) -> None:
+def test_errors_name_the_invalid_argument(tmp_path: Path, model: Path) -> None:
     source, output = write(tmp_path / "a.txt", "One ."), tmp_path / "out.hdf5"
     assert "nowhere" in run("embed", tmp_path / "nowhere", output, "-m", model, code=1)
     assert "out.txt" in run("embed", source, tmp_path / "out.txt", "-m", model, code=1)

@@ -159,7 +159,7 @@ def test_a_changed_input_is_refused(
 
 @pytest.mark.parametrize("name", ["vectors.f32", "lengths.npy", "tokens.txt", "next.json"])
 @pytest.mark.parametrize("change", ["a byte", "the end", "all"])
-def test_a_damaged_shard_is_refused_and_embedded_again_once_removed(
+def test_a_damaged_shard_is_refused_and_recomputed_once_removed(
     inputs: Path, model: Path, whole: list[bytes], tmp_path: Path, name: str, change: str
 ) -> None:
     output = tmp_path / "out.hdf5"

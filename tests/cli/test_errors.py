@@ -1,4 +1,4 @@
-"""How commands fail, and what --traceback shows."""
+"""Error reporting of the commands, with and without --traceback."""
 
 import os
 import subprocess
@@ -23,7 +23,7 @@ def fail(monkeypatch, error, *args):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_command_shows_tracebacks_on_request(name):
+def test_every_command_has_the_option_traceback(name):
     help_text = CliRunner().invoke(app, ["elmo", name, "--help"]).output
     assert help_text.count("--traceback") == 1
 
@@ -36,27 +36,27 @@ def test_expected_errors_are_sentences_on_stderr(monkeypatch, error):
 
 
 @pytest.mark.parametrize("error", [TypeError("x"), KeyError("x"), AttributeError("x")])
-def test_faults_of_the_program_keep_their_traceback(monkeypatch, error):
+def test_unexpected_errors_keep_their_traceback(monkeypatch, error):
     assert fail(monkeypatch, error).exception is error
 
 
 @pytest.mark.parametrize("error", [ValueError("x"), OSError("x"), TypeError("x")])
-def test_a_traceback_is_the_whole_of_it(monkeypatch, error):
+def test_traceback_raises_the_original_error(monkeypatch, error):
     result = fail(monkeypatch, error, "--traceback")
     assert result.exit_code == 1 and result.exception is error
 
 
-def test_errors_of_libraries_say_how_to_see_more(monkeypatch):
-    # this file is not a part of the package
+def test_errors_of_libraries_mention_the_option_traceback(monkeypatch):
+    # this file is not part of the package
     assert "--traceback" in fail(monkeypatch, ValueError("shapes do not match")).stderr
 
 
-def test_our_own_sentences_stand_alone():
+def test_errors_of_the_package_do_not_mention_the_option():
     result = CliRunner().invoke(app, ["elmo", "info", "nothing/there"])
     assert "--traceback" not in result.stderr and "nothing/there" in result.stderr
 
 
-def test_a_command_is_still_the_function():
+def test_the_decorator_returns_the_function():
     group = ElmoGroup()
 
     @group.command("twice")
@@ -68,7 +68,7 @@ def test_a_command_is_still_the_function():
 
 @pytest.mark.parametrize("command", ["info en_small", "info en_small --json", "nothing --help"])
 @pytest.mark.skipif(os.name == "nt", reason="needs a shell with pipes")
-def test_nobody_reads_the_output(command):
+def test_a_closed_pipe_is_silent(command):
     line = f"{sys.executable} -m spacy elmo {command} | true"
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True)
     assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr

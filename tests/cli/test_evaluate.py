@@ -1,4 +1,4 @@
-"""The perplexity of a text, from the command line."""
+"""The command `evaluate`: the perplexity of a text."""
 
 import json
 from dataclasses import asdict
@@ -30,7 +30,7 @@ def text(tmp_path):
     return path
 
 
-def test_it_prints_what_training_looks_at(language_model, text):
+def test_it_prints_the_perplexity_that_training_evaluates(language_model, text):
     found = json.loads(run("evaluate", language_model, text, "--tokenized", "--json"))
     expected = evaluate(LanguageModel.load(language_model), Corpus.from_sentences([TEXT]), ONE)
     for name, value in asdict(expected).items():
@@ -41,7 +41,7 @@ def test_it_prints_what_training_looks_at(language_model, text):
     assert f"{sum(len(words) + 1 for words in TEXT)} in each direction" in printed
 
 
-def test_running_text_is_tokenized_and_kept_where_asked(language_model, tmp_path):
+def test_running_text_is_tokenized_and_cached(language_model, tmp_path):
     (tmp_path / "text.txt").write_text("The cat sees the fox. The owl hears the hen.\n")
     cache = tmp_path / "cache"
     first, second = (
@@ -53,7 +53,7 @@ def test_running_text_is_tokenized_and_kept_where_asked(language_model, tmp_path
     assert sum(path.is_dir() for path in cache.iterdir()) == 1
 
 
-def test_nothing_is_left_behind_without_a_cache(language_model, text, monkeypatch):
+def test_no_files_remain_without_a_cache(language_model, text, monkeypatch):
     folder = text.parent / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -61,7 +61,7 @@ def test_nothing_is_left_behind_without_a_cache(language_model, text, monkeypatc
     assert not list(folder.iterdir())
 
 
-def test_wrong_arguments_are_sentences(language_model, model, text, tmp_path):
+def test_invalid_arguments_are_errors(language_model, model, text, tmp_path):
     assert "holds no language model" in run("evaluate", model, text, code=1)
     assert "holds no language model" in run("evaluate", tmp_path / "none", text, code=1)
     nothing = Path(tmp_path / "nothing-*.txt")

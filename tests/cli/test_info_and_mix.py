@@ -11,8 +11,8 @@ from thinc.api import Config
 from spacy_elmo import load_bilm, save_bilm
 from spacy_elmo.bilm.bilm import Mix
 from spacy_elmo.cli.info import info
-from spacy_elmo.cli.mix import mix, plot_mixes
-from spacy_elmo.pipeline.mixes import ComponentMix
+from spacy_elmo.pipeline.mix_plot import plot_mixes
+from spacy_elmo.pipeline.mixes import ComponentMix, mixes_of_pipeline
 from spacy_elmo.weights.checksum import weights_checksum
 
 from ..samples import tiny_bilm
@@ -64,7 +64,7 @@ def test_info_of_a_bilm(model: Path) -> None:
     assert "[components.elmo.model]" in printed
 
 
-def test_the_config_block_works(model: Path, tmp_path: Path) -> None:
+def test_the_config_block_loads_the_bilm(model: Path, tmp_path: Path) -> None:
     run("convert", model, tmp_path / "w.hdf5")
     (options,) = tmp_path.glob("*.json")
     options = options.rename(tmp_path / "moved.json")
@@ -78,14 +78,14 @@ def test_the_config_block_works(model: Path, tmp_path: Path) -> None:
     assert nlp("One two").tensor.shape == (2, 12)
 
 
-def test_the_checksum_is_that_of_the_weights(tmp_path: Path, model: Path) -> None:
+def test_the_checksum_depends_on_the_weights_alone(tmp_path: Path, model: Path) -> None:
     bilm = tiny_bilm()
     save_bilm(bilm, tmp_path / "copy")
     assert weights_checksum(load_bilm(tmp_path / "copy")) == weights_checksum(bilm)
     assert weights_checksum(tiny_bilm(seed=1)) != weights_checksum(bilm)
 
 
-def test_info_shows_mixes_that_came_with_a_model(tmp_path: Path) -> None:
+def test_info_prints_the_mixes_of_a_model(tmp_path: Path) -> None:
     bilm = tiny_bilm()
     bilm.mixes = [Mix((0.5, 0.25, 0.0), 1.5)]
     save_bilm(bilm, tmp_path / "mixed")
@@ -110,21 +110,19 @@ def test_info_of_a_pipeline(pipeline: Path) -> None:
     assert "0.665" in printed and "2.000" in printed
 
 
-def test_mix_of_each_component(pipeline: Path) -> None:
+def test_the_mix_of_each_component(pipeline: Path) -> None:
     softmax = np.exp(WEIGHTS) / np.exp(WEIGHTS).sum()
-    found = {item.component: item for item in mix(str(pipeline))}
+    found = {item.component: item for item in mixes_of_pipeline(str(pipeline))}
     np.testing.assert_allclose(found["one"].weights, softmax, atol=1e-6)
     np.testing.assert_allclose(found["two"].weights, softmax, atol=1e-6)
     np.testing.assert_allclose(found["three"].weights, [1 / 3] * 3, atol=1e-6)
     np.testing.assert_allclose(sum(found["elmo"].weights), 1.0, atol=1e-6)
     assert found["elmo"].weights[2] > found["elmo"].weights[0]
     assert [found[name].gamma for name in ("one", "two", "three")] == [2.0, 0.5, 1.0]
-    assert [found[name].learned for name in ("elmo", "one", "two", "three")] == [
-        *(False, True, True, False)
-    ]
-    assert [found[name].source for name in ("elmo", "one", "two")] == [
-        *("doc.tensor", "*", "its own biLM")
-    ]
+    learned = {name: mix.learned for name, mix in found.items()}
+    assert learned == {"elmo": False, "one": True, "two": True, "three": False}
+    sources = [found[name].source for name in ("elmo", "one", "two")]
+    assert sources == ["doc.tensor", "*", "its own biLM"]
 
 
 def test_mix_prints_and_plots(pipeline: Path, tmp_path: Path) -> None:
@@ -169,11 +167,11 @@ def test_pipelines_without_elmo(tmp_path: Path, model: Path) -> None:
     spacy.blank("en").to_disk(tmp_path / "blank")
     assert "No component" in run("mix", tmp_path / "blank", code=1)
     assert "No component" in run("info", tmp_path / "blank", code=1)
-    assert "no pipeline" in run("mix", model, code=1)
+    assert "is not a pipeline" in run("mix", model, code=1)
     assert "nowhere" in run("info", tmp_path / "nowhere", code=1)
 
 
-def test_a_pipeline_pinned_to_a_gpu_is_shown_without_one(pipeline: Path, tmp_path: Path) -> None:
+def test_a_pipeline_with_a_gpu_as_device_loads_without_one(pipeline: Path, tmp_path: Path) -> None:
     import shutil
 
     copy = tmp_path / "gpu"
@@ -185,4 +183,4 @@ def test_a_pipeline_pinned_to_a_gpu_is_shown_without_one(pipeline: Path, tmp_pat
     ):
         block["device"] = "cuda:7"
     config.to_disk(copy / "config.cfg")
-    assert len(mix(str(copy))) == 4
+    assert len(mixes_of_pipeline(str(copy))) == 4

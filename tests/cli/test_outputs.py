@@ -1,4 +1,4 @@
-"""Outputs of commands: one run at a time, any name, and no leftovers of killed runs."""
+"""Outputs of commands: they are locked, may have any name, and killed runs leave no files."""
 
 import os
 import signal
@@ -50,18 +50,18 @@ def test_a_second_run_is_refused(tmp_path: Path, model: Path, source: Path, forc
         assert "Another run of `embed` is writing" in printed
         run("embed", source, tmp_path / "other.hdf5", "-m", model)
         holder.send_signal(signal.SIGKILL)
-    # a killed holder holds nothing
+    # a killed process holds no lock
     run("embed", source, output, "-m", model, *force)
     assert output.exists() and not (tmp_path / "out.hdf5.parts").exists()
 
 
-def test_a_refused_run_leaves_nothing(tmp_path: Path, model: Path, source: Path) -> None:
+def test_a_refused_run_leaves_no_files(tmp_path: Path, model: Path, source: Path) -> None:
     run("embed", source, tmp_path / "out.hdf5", "-m", tmp_path / "no-model", code=1)
     assert list(tmp_path.iterdir()) == [source]
 
 
 def swap(path: Path, keep_time: bool) -> None:
-    """Change the end of a file, with the same length."""
+    """Change the end of a file without changing its length."""
     stat = path.stat()
     path.write_bytes(path.read_bytes()[:-50] + b"Bob ate  the  apple .\n\n" * 2 + b"Yes.")
     assert path.stat().st_size == stat.st_size
@@ -105,7 +105,7 @@ def test_a_text_that_changes_while_it_is_read(
     assert output.read_bytes() == (tmp_path / "new.npz").read_bytes()
 
 
-def test_a_compressed_text_is_resumed_where_it_was(
+def test_a_run_on_compressed_text_is_resumed(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     zstandard = pytest.importorskip("zstandard")
@@ -168,7 +168,7 @@ def test_long_names_of_outputs(tmp_path: Path, model: Path, source: Path, suffix
     assert output.is_file() and output.with_name(f"{output.name}.tokens.txt").is_file()
 
 
-def test_a_name_that_is_too_long_is_told_before_anything_is_embedded(
+def test_a_name_that_is_too_long_is_refused_before_embedding(
     tmp_path: Path, model: Path, source: Path
 ) -> None:
     output = tmp_path / ("x" * 246 + ".npz")
@@ -176,7 +176,7 @@ def test_a_name_that_is_too_long_is_told_before_anything_is_embedded(
     assert list(tmp_path.iterdir()) == [source]
 
 
-def test_missing_folders_are_made(tmp_path: Path, model: Path, source: Path) -> None:
+def test_missing_folders_are_created(tmp_path: Path, model: Path, source: Path) -> None:
     corefs = tmp_path / "a.jsonl"
     corefs.write_text('{"sentences": [["Anna", "slept"]], "clusters": [[[0, 0]]]}\n')
     commands = (

@@ -64,7 +64,7 @@ def test_messages_with_any_name_in_any_encoding(name, encoding, model, tmp_path,
     assert shown.count(name.encode(encoding, "replace").decode(encoding)) == 4
 
 
-def test_json_holds_every_character_whatever_stdout_can_show(model, tmp_path):
+def test_json_contains_all_characters_in_any_encoding(model, tmp_path):
     path = tmp_path / "名前"
     save_bilm(load_bilm(model), path)
     shown, _ = invoke("info", path, "--json", encoding="ascii")
@@ -87,10 +87,10 @@ def test_the_config_block_names_the_path(name, tmp_path):
     assert spacy.load(tmp_path / "pipeline")("A word").tensor.any()
 
 
-def test_a_variable_in_a_path_cannot_be_named(tmp_path):
+def test_a_path_that_contains_a_variable_is_refused(tmp_path):
     path = tmp_path / "${x}"
     save_bilm(tiny_bilm(), path)
-    assert "Rename it" in run("info", path)
+    assert "rename the file" in run("info", path)
 
 
 def run_raw(*args):
@@ -170,5 +170,5 @@ def test_pretraining_on_text_whose_name_is_not_utf8(tmp_path):
         path.rename(folder / path.name)
     config = toys.config(folder)
     Pretraining(config, tmp_path / "out", Workers.join(-1), progress=False).run()
-    # the same settings are found again
+    # the settings on disk are the same
     assert Pretraining(config, tmp_path / "out", Workers.join(-1), progress=False).run() is None

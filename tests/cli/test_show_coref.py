@@ -8,9 +8,9 @@ import spacy
 from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
-from spacy_elmo.cli.show_coref import show_coref
 from spacy_elmo.coref.clusters import set_clusters
 from spacy_elmo.coref.page import _section
+from spacy_elmo.coref.show import show_coref
 
 from .conftest import run
 
@@ -46,7 +46,7 @@ def test_entities_of_a_file(tmp_path: Path, docs: Path) -> None:
     assert page.count('data-entity="d1e1"') == 3  # two mentions, and one line in the list
 
 
-def test_entities_that_a_pipeline_finds(tmp_path: Path, docs: Path, pipeline: Path) -> None:
+def test_entities_that_a_pipeline_predicts(tmp_path: Path, docs: Path, pipeline: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("Bob left & Bob", encoding="utf8")
     output = tmp_path / "page.html"
@@ -55,7 +55,7 @@ def test_entities_that_a_pipeline_finds(tmp_path: Path, docs: Path, pipeline: Pa
     assert "left &amp; " in page and 'id="d2e1"' in page and "e2" not in page.split("<body>")[1]
 
 
-def test_folders_and_patterns_in_the_order_of_the_inputs(
+def test_documents_are_in_the_order_of_the_inputs(
     tmp_path: Path, docs: Path, pipeline: Path
 ) -> None:
     books, more = tmp_path / "books", tmp_path / "more"
@@ -82,7 +82,7 @@ def test_folders_and_patterns_in_the_order_of_the_inputs(
     assert re.search(r"Bob<sub>1</sub></span>\n<span [^>]*>left<sub>", page)
 
 
-def test_texts_of_a_folder_are_left_out_without_a_pipeline(tmp_path: Path, docs: Path) -> None:
+def test_texts_in_a_folder_are_skipped_without_a_pipeline(tmp_path: Path, docs: Path) -> None:
     (tmp_path / "text.txt").write_text("Text.", encoding="utf8")
     assert show_coref([tmp_path], tmp_path / "page.html") == (1, 2)
 
@@ -90,27 +90,27 @@ def test_texts_of_a_folder_are_left_out_without_a_pipeline(tmp_path: Path, docs:
 def test_docs_are_written_as_they_are_read(
     tmp_path: Path, pipeline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that large inputs are not held in memory, and nothing is left of a page that fails."""
+    """Large inputs are not held in memory, and a page that fails leaves no file."""
     for name in "abc":
         (tmp_path / f"{name}.txt").write_text("Bob left", encoding="utf8")
     (tmp_path / "d.txt").write_bytes(b"Bob\nleft \xe9")
-    held: list[weakref.ref] = []
+    seen: list[weakref.ref] = []
 
     def watched(doc: Doc, *args: Any) -> str:
-        # the one before is still named by whoever hands out the Docs
-        assert not any(doc() for doc in held[:-1])
-        held.append(weakref.ref(doc))
+        # the generator may still hold the previous Doc
+        assert not any(doc() for doc in seen[:-1])
+        seen.append(weakref.ref(doc))
         return _section(doc, *args)
 
     monkeypatch.setattr("spacy_elmo.coref.page._section", watched)
     output = tmp_path / "page.html"
     with pytest.raises(ValueError, match="d.txt, line 2: the byte 0xe9 is not UTF-8"):
         show_coref([tmp_path / "*.txt"], output, pipeline=str(pipeline))
-    assert len(held) == 3 and not output.exists()
+    assert len(seen) == 3 and not output.exists()
 
 
 def test_prefix_without_entities(tmp_path: Path, docs: Path) -> None:
-    assert "There is no entity under other_1" in run(
+    assert "no entities under other_1" in run(
         "show-coref", docs, tmp_path / "page.html", "--prefix", "other"
     )
 
@@ -124,7 +124,7 @@ def test_prefix_without_entities(tmp_path: Path, docs: Path) -> None:
         (["none.spacy"], "page.html", "no file or directory"),
     ],
 )
-def test_what_cannot_be(
+def test_invalid_arguments_are_errors(
     tmp_path: Path, docs: Path, inputs: list, output: str, message: str
 ) -> None:
     (tmp_path / "text.txt").write_text("Text.", encoding="utf8")
@@ -135,14 +135,14 @@ def test_what_cannot_be(
     assert not (tmp_path / "page.html").exists()
 
 
-def test_force_replaces(tmp_path: Path, docs: Path) -> None:
+def test_force_replaces_the_output(tmp_path: Path, docs: Path) -> None:
     output = tmp_path / "page.html"
     output.write_text("old", encoding="utf8")
     show_coref([docs], output, force=True)
     assert "Anna" in output.read_text(encoding="utf8")
 
 
-def test_texts_longer_than_a_pipeline_reads_at_once(tmp_path: Path) -> None:
+def test_texts_longer_than_the_limit_of_a_pipeline(tmp_path: Path) -> None:
     nlp = spacy.blank("en")
     nlp.add_pipe("first_and_last_words")
     nlp.to_disk(tmp_path / "pipeline")

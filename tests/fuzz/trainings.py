@@ -1,4 +1,4 @@
-"""What `pretrain` and `embed` keep of a run that is not finished."""
+"""The unfinished output of `pretrain` and `embed`, from which the next run resumes."""
 
 from pathlib import Path
 from typing import Any
@@ -73,19 +73,19 @@ def read_cache(folder: Path) -> Result:
     return {"corpus": digest(corpus.words, *map(np.asarray, arrays))}
 
 
-def make_parts(folder: Path) -> None:
-    """Stop `embed` before it joins its shards."""
+def make_shards(folder: Path) -> None:
+    """An `embed` that was killed before it wrote its output from its shards."""
     save_bilm(tiny_bilm(), folder / "model")
     toys.write_text(folder, 20)
     try:
-        with mock.patch.object(embed_run, "_write_outputs", side_effect=Killed):
+        with mock.patch.object(embed_run, "write_outputs", side_effect=Killed):
             _embed(folder)
     except Killed:
         return
     raise AssertionError("The run ended before it was killed.")
 
 
-def read_parts(folder: Path) -> Result:
+def read_shards(folder: Path) -> Result:
     _embed(folder)
     with np.load(folder / "output.npz") as arrays:
         found = [x for name in arrays for x in (name, arrays[name])]
@@ -93,13 +93,13 @@ def read_parts(folder: Path) -> Result:
 
 
 def _embed(folder: Path) -> None:
-    settings = embed_run.EmbedSettings(model=str(folder / "model"), shard_tokens=40, tokenized=True)
     texts = sorted(folder.glob("*.txt"))
+    settings = embed_run.EmbedSettings(model=str(folder / "model"), shard_tokens=40, tokenized=True)
     embed_run.embed_files(texts, folder / "output.npz", settings, progress=False)
 
 
 TARGETS = [
     Target("checkpoint", make_training, read_training, ("output/checkpoints/*",), True),
     Target("corpus-cache", make_cache, read_cache, ("cache/*/*",), True),
-    Target("embed-parts", make_parts, read_parts, ("output.npz.parts/**/*",), True),
+    Target("embed-parts", make_shards, read_shards, ("output.npz.parts/**/*",), True),
 ]

@@ -1,4 +1,4 @@
-"""The script of the project that turns LitBank's entity layers into training data."""
+"""The script of the project that converts LitBank's entity layers to training data."""
 
 import importlib.util
 import sys
@@ -26,7 +26,7 @@ def script():
 
 
 def tsv(*rows, n_layers=4):
-    """Lines such as LitBank's: all layers are there, and a tab ends each line."""
+    """Return lines in LitBank's format, with all layers and a tab at the end of each line."""
     lines = []
     for row in rows:
         word, *tags = row.split()
@@ -47,7 +47,7 @@ def test_nested_entities_of_all_layers(script):
     assert script.keep_outermost(found) == [(0, 4, "FAC")]
 
 
-def test_neighbours_with_the_same_label_stay_apart(script):
+def test_adjacent_entities_with_the_same_label_are_separate(script):
     found = entities(script, "Tom B-PER", "Huck B-PER", "Finn I-PER", "ran")
     assert found == script.keep_outermost(found) == [(0, 1, "PER"), (1, 3, "PER")]
 
@@ -88,8 +88,8 @@ def test_file_without_a_last_blank_line(script):
 @pytest.mark.parametrize(
     "lines, match",
     [
-        (["Tom\tI-PER\t\n"], "I-PER.* with no PER before"),
-        (["Tom\tB-PER\t\n", "Sawyer\tI-LOC\t\n"], "I-LOC.* with no LOC before"),
+        (["Tom\tI-PER\t\n"], "I-PER.* continues no PER"),
+        (["Tom\tB-PER\t\n", "Sawyer\tI-LOC\t\n"], "I-LOC.* continues no LOC"),
         (["Tom\tPER\t\n"], "tag 'PER'"),
         (["Tom\tB-\t\n"], "tag 'B-'"),
         (["Tom B-PER\n"], "line 1"),
@@ -113,8 +113,8 @@ def test_doc_of_a_book(script):
     assert not nested.has_annotation("ENT_IOB")
 
 
-def test_tokens_stay_as_they_are(script, tmp_path):
-    """As in the corpora that `spacy convert` makes."""
+def test_tokens_are_unchanged(script, tmp_path):
+    """As in the corpora that `spacy convert` writes."""
     nlp = spacy.blank("en")
     rows = ("Mr.--Tom B-PER", "cannot", "St B-FAC", ". I-FAC")
     doc = script.make_doc(list(script.read_sentences(tsv(*rows))), nlp.vocab, "1", nested=True)
@@ -160,9 +160,9 @@ def test_command_writes_files_and_prints_counts(script, tmp_path):
         assert [token.is_sent_start for token in flat] == [True] + [False] * 4
 
 
-def test_part_without_books_is_an_error(script, tmp_path):
+def test_a_set_without_books_is_an_error(script, tmp_path):
     write_books(tmp_path / "tsv")
-    with pytest.raises(ValueError, match="no book of the dev part of fold 1"):
+    with pytest.raises(ValueError, match="no dev book of fold 1"):
         (tmp_path / "tsv" / "238_anna_brat.tsv").unlink()
         script.convert_litbank(tmp_path / "tsv", tmp_path / "out", fold=1)
 

@@ -1,4 +1,4 @@
-"""The script of the project that turns LitBank's coreference into training data."""
+"""The script of the project that converts LitBank's coreference to training data."""
 
 import importlib.util
 import sys
@@ -19,7 +19,7 @@ NAME = "convert_litbank_coref"
 
 @pytest.fixture(scope="module")
 def script():
-    # as when it is run: beside the script that it imports
+    # as at run time, next to the script that it imports
     sys.path.insert(0, str(FOLDER))
     spec = importlib.util.spec_from_file_location(NAME, FOLDER / f"{NAME}.py")
     module = importlib.util.module_from_spec(spec)
@@ -63,10 +63,10 @@ def test_command_writes_files_and_prints_counts(script, tmp_path):
         assert [token.is_sent_start for token in doc] == [True] + [False] * 6
 
 
-def test_part_without_books_is_an_error(script, tmp_path):
+def test_a_set_without_books_is_an_error(script, tmp_path):
     write_books(tmp_path / "conll")
     (tmp_path / "conll" / "238_anna_brat.conll").unlink()
-    with pytest.raises(ValueError, match="no book of the test part of fold 0"):
+    with pytest.raises(ValueError, match="no test book of fold 0"):
         script.convert_litbank_coref(tmp_path / "conll", tmp_path / "out")
     assert not (tmp_path / "out").exists()
     with pytest.raises(ValueError, match="'fold' is 10"):
@@ -92,12 +92,12 @@ def test_litbank(script, data_dir, tmp_path):
     assert rows["test"][:4] == ["10", "20,638", "2,832", "807"]
 
 
-def test_what_cannot_be_read_is_one_sentence(script, tmp_path, capfd):
+def test_unreadable_input_is_reported_as_one_sentence(script, tmp_path, capfd):
     folder = tmp_path / "conll"
     folder.mkdir()
     lines = "".join(book_lines("1_a", "Anna (0)", "saw 7)"))
     for name, text, expected in (
-        ("a_brat.conll", lines, "is not named as LitBank's files are"),
+        ("a_brat.conll", lines, "is not named like a LitBank file"),
         ("1_a_brat.conll", lines, "1_a_brat.conll, line 3"),
     ):
         path = folder / name

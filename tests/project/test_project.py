@@ -1,4 +1,4 @@
-"""The project, run from end to end as a newcomer does, without a network."""
+"""The project, run from end to end without a network."""
 
 import importlib.util
 import json
@@ -53,14 +53,14 @@ bn/toy/00/toy_0001 0 4 . . * - - - A * -
 
 #end document
 """
-# the first thing that Python does in each process of the project is to lose the network
+# Python imports this first in each process of the project, which then has no network
 NO_NETWORK = """
 import socket
 
 class Refused(socket.socket):
     def connect(self, address):
         if self.family != getattr(socket, "AF_UNIX", None):
-            raise OSError(f"The project must not need the network, but connects to {address}.")
+            raise OSError(f"The project connected to {address}; it must run without a network.")
         return super().connect(address)
 
 socket.socket = Refused
@@ -80,10 +80,18 @@ def load(name):
 
 
 def make_copy(root):
-    """The project and the configs as a clone has them, and what takes the network away."""
+    """Copy the project and the configs as in a clone, and a module that disables the network."""
     shutil.copytree(ROOT / "configs", root / "configs")
-    made = ("assets", "corpus", "training", "metrics", "packages", "project.lock", "__pycache__")
-    shutil.copytree(PROJECT, root / "project", ignore=shutil.ignore_patterns(*made))
+    generated = (
+        "assets",
+        "corpus",
+        "training",
+        "metrics",
+        "packages",
+        "project.lock",
+        "__pycache__",
+    )
+    shutil.copytree(PROJECT, root / "project", ignore=shutil.ignore_patterns(*generated))
     (root / "offline").mkdir()
     (root / "offline" / "sitecustomize.py").write_text(NO_NETWORK)
     return root / "project"
@@ -102,10 +110,19 @@ def run(project, name, **settings):
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A copy after the workflow `all`."""
+    """Return a copy of the project after the workflow `all`."""
     copy = make_copy(tmp_path_factory.mktemp("clone"))
     run(copy, "all", **SETTINGS)
     return copy
+
+
+def make_run(runs, **settings):
+    """Create a `Run` with seed 0, on all books and on the CPU, unless settings say otherwise.
+
+    runs (ModuleType): The module `runs`.
+    """
+    defaults = {"seed": 0, "share": 100, "gpu_id": -1, "overrides": {}}
+    return runs.Run(**{**defaults, **settings})
 
 
 def test_the_report_has_the_scores_of_the_runs(project):
@@ -121,26 +138,34 @@ def test_the_report_has_the_scores_of_the_runs(project):
     assert 'src="http' not in page
 
 
-def test_the_biLM_has_learned_the_stories(project):
+def test_the_bilm_learns_the_stories(project):
     log = list(srsly.read_jsonl(project / "training" / "stories" / "bilm" / "log.jsonl"))
-    looks = [entry for entry in log if "forward" in entry]
-    # of some 400 words that are equally likely to begin with
-    assert looks[-1]["forward"] < 200 and looks[-1]["backward"] < 200
+    last = [entry for entry in log if "forward" in entry][-1]
+    # of about 400 words, which are equally likely at first
+    assert last["forward"] < 200 and last["backward"] < 200
 
 
-def test_what_is_done_is_not_done_again(project, monkeypatch):
+def test_finished_runs_are_skipped(project, monkeypatch):
     runs, module = load("runs"), load("fine_tune")
     monkeypatch.chdir(project)
     config = Path("../configs/ner_elmo.cfg")
     found = json.loads((project / "metrics" / "stories" / "ner_elmo_100_0.json").read_text())
     overrides = found["settings"]["overrides"]
-    paths = [str(config), "corpus/stories/marked", "training/stories", "metrics/stories"]
-    run = runs.Run("ner", "elmo", 0, 100, *paths, -1, overrides)
+    run = make_run(
+        runs,
+        task="ner",
+        model="elmo",
+        config=str(config),
+        corpus="corpus/stories/marked",
+        training="training/stories",
+        metrics="metrics/stories",
+        overrides=overrides,
+    )
     assert run.is_done()
     assert not replace(run, seed=1).is_done()
     assert not replace(run, overrides={**overrides, "training.dropout": 0.2}).is_done()
     assert runs.Run.from_json(run.to_json()) == run
-    # another corpus in the same place, and pipelines that were removed
+    # another corpus in the same folder, and a missing pipeline
     monkeypatch.setattr(runs, "get_checksum", lambda path: "other")
     assert not run.is_done()
     monkeypatch.undo()
@@ -152,16 +177,28 @@ def test_what_is_done_is_not_done_again(project, monkeypatch):
     )
 
 
-def test_a_run_that_fails_ends_the_others(tmp_path, monkeypatch):
+def test_a_failed_run_stops_the_others(tmp_path, monkeypatch):
     module, runs = load("fine_tune"), load("runs")
-    paths = [str(PROJECT / "nowhere.cfg"), *[str(tmp_path)] * 3]
-    many = [runs.Run("ner", "elmo", seed, 100, *paths, -1, {}) for seed in range(4)]
+    config, folder = str(PROJECT / "nowhere.cfg"), str(tmp_path)
+    many = [
+        make_run(
+            runs,
+            task="ner",
+            model="elmo",
+            seed=seed,
+            config=config,
+            corpus=folder,
+            training=folder,
+            metrics=folder,
+        )
+        for seed in range(4)
+    ]
     with pytest.raises(SystemExit):
-        module.carry_out_all(many, 1)
+        module.run_all(many, 1)
 
 
 def fabricate(folder, **changes):
-    """Scores as of trainings of three tasks with two seeds and two shares."""
+    """Write scores of three tasks with two seeds and two shares of the books."""
     tables = load("tables")
     folder.mkdir()
     for task, metrics in tables.METRICS.items():
@@ -181,7 +218,7 @@ def fabricate(folder, **changes):
     return folder
 
 
-def test_a_report_of_seeds_shares_and_three_tasks(tmp_path):
+def test_the_report_of_several_seeds_shares_and_tasks(tmp_path):
     report = load("report")
     metrics = fabricate(tmp_path / "metrics")
     report.report_cli(metrics, tmp_path, tmp_path / "report", "A title")
@@ -189,7 +226,7 @@ def test_a_report_of_seeds_shares_and_three_tasks(tmp_path):
     # 50.5 without and 70.5 with ELMo: the error falls from 49.5 by 20
     assert "| without ELMo | dev | 2 | 50.5 ± 0.7 |" in text
     assert "| with ELMo | test | 2 | 70.5 ± 0.7 |" in text
-    assert "| error less by | test |  | 40 % |" in text
+    assert "| error reduction | test |  | 40 % |" in text
     assert text.count("| 25 % | 40.5 ± 0.7 | 60.5 ± 0.7 | +20.0 |") == 3
     assert "| Nested entities | 0.20 | 0.30 | 0.50 |" in text
     page = (tmp_path / "report" / "report.html").read_text(encoding="utf8")
@@ -208,64 +245,64 @@ def test_a_command_is_run_with_one_thread(tmp_path):
     assert done.stdout.strip() == "1 ['--option', '1']"
 
 
-def gains(tmp_path, baseline, elmo, looks=(), unigram=None):
-    """What the report says of one task with these scores on test, in per cent, by seed."""
+def gains(baseline, elmo, evaluations=(), unigram=None):
+    """Return the section on the gain for one task, from test scores in per cent by seed."""
     tables, verdict = load("tables"), load("verdict")
     results = [
         {"task": "ner", "model": model, "share": 100, "seed": seed, "test": {"ents_f": score / 100}}
         for model, scores in (("baseline", baseline), ("elmo", elmo))
         for seed, score in enumerate(scores)
     ]
-    return "\n".join(verdict.on_gains(tables.Runs(results), looks, unigram))
+    return "\n".join(verdict.gains_section(tables.Runs(results), evaluations, unigram))
 
 
-def look(perplexity):
+def evaluation(perplexity):
     return {"step": 43, "words": 27_520, "forward": perplexity, "backward": perplexity}
 
 
-def test_a_gain_is_said_in_words(tmp_path):
-    text = gains(tmp_path, [91.5], [98.0], [look(2.4)], 107.5)
+def test_the_report_describes_a_gain():
+    text = gains([91.5], [98.0], [evaluation(2.4)], 107.5)
     assert "**Named entities: ELMo helps.** F on test is 91.5 without and 98.0 with ELMo" in text
     assert "43 steps" in text and "frequencies alone reach 107.5" in text
-    assert "hardly trained" not in text and "no gain" not in text
+    assert "undertrained" not in text and "no gain" not in text
 
 
 @pytest.mark.parametrize(
-    "baseline, elmo, said",
+    "baseline, elmo, verdict",
     [
-        ([90.0], [90.4], "no gain"),  # less than seeds differ by
-        ([90.0, 94.0], [93.0, 95.0], "no gain"),  # less than these seeds differ by
-        ([90.0, 90.2], [91.0, 91.2], "ELMo helps"),  # more than these seeds differ by
+        ([90.0], [90.4], "no gain"),  # less than the default difference of seeds
+        ([90.0, 94.0], [93.0, 95.0], "no gain"),  # less than the deviation of these seeds
+        ([90.0, 90.2], [91.0, 91.2], "ELMo helps"),  # more than the deviation of these seeds
         ([90.0], [85.0], "ELMo hurts"),
     ],
 )
-def test_a_gain_is_more_than_the_seeds_differ_by(tmp_path, baseline, elmo, said):
-    assert said in gains(tmp_path, baseline, elmo)
+def test_a_gain_exceeds_the_deviation_of_the_seeds(baseline, elmo, verdict):
+    assert verdict in gains(baseline, elmo)
 
 
 @pytest.mark.parametrize(
-    "baseline, looks, unigram, reason",
+    "baseline, evaluations, unigram, reason",
     [
-        ([90.0, 90.0], [look(95.0)], 107.5, "hardly trained"),
-        ([99.0, 99.0], [look(2.4)], 107.5, "nearly perfect"),
-        ([90.0], [look(2.4)], 107.5, "trained once"),
+        ([90.0, 90.0], [evaluation(95.0)], 107.5, "undertrained"),
+        ([99.0, 99.0], [evaluation(2.4)], 107.5, "nearly perfect"),
+        ([90.0], [evaluation(2.4)], 107.5, "trained once"),
         ([90.0, 90.0], [], None, "Neither"),
     ],
 )
-def test_the_report_says_why_there_was_no_gain(tmp_path, baseline, looks, unigram, reason):
-    text = gains(tmp_path, baseline, baseline, looks, unigram)
+def test_the_report_explains_a_missing_gain(baseline, evaluations, unigram, reason):
+    text = gains(baseline, baseline, evaluations, unigram)
     assert "no gain" in text and reason in text
-    assert ("hardly trained" in text) == (reason == "hardly trained")
+    assert ("undertrained" in text) == (reason == "undertrained")
 
 
-def test_perplexity_of_word_frequencies():
+def test_the_unigram_perplexity():
     verdict = load("verdict")
-    # "a", "b" and the end of the sentence, each as often
+    # "a", "b" and the sentence end have the same frequency
     assert verdict.unigram_perplexity([("a", "b"), ("b", "a")]) == pytest.approx(3.0)
     assert verdict.unigram_perplexity([]) == 1.0
 
 
-def test_words_in_context_come_from_varied_sentences():
+def test_nearest_occurrences_have_different_contexts():
     module = load("neighbours")
     watch = [
         module.Occurrence(tuple(text.split()), text.split().index("watch"))
@@ -278,14 +315,14 @@ def test_words_in_context_come_from_varied_sentences():
     ]
     assert not module.differ(watch[0], watch[1]) and not module.differ(watch[0], watch[0])
     assert module.differ(watch[0], watch[2]) and module.differ(watch[2], watch[3])
-    found = module._varied(0, np.array([1.0, 0.9, 0.5, 0.1]), watch)
+    found = module.varied(0, np.array([1.0, 0.9, 0.5, 0.1]), watch)
     assert [occurrence for _, occurrence in found] == [watch[2], watch[3]]
 
 
 HOSTILE = '"><script>alert(1)</script><img src="x.png" onerror=alert(1)>&amp;|`*'
 
 
-def test_the_page_escapes_texts_and_fits_small_screens(tmp_path):
+def test_the_page_escapes_text_and_fits_small_screens(tmp_path):
     module = load("page")
     drawings = [module.Drawing(HOSTILE, "<p>safe</p>", is_page=page) for page in (True, False)]
     text = f"# {HOSTILE}\n\n{HOSTILE}\n\n| a | b |\n| --- | --- |\n| {HOSTILE} | c |\n"
@@ -295,38 +332,38 @@ def test_the_page_escapes_texts_and_fits_small_screens(tmp_path):
     assert 'name="viewport"' in page and '<div class="wide"><table>' in page
 
 
-def test_runs_of_another_corpus_are_not_counted_together(tmp_path):
+def test_runs_of_different_corpora_are_refused(tmp_path):
     tables = load("tables")
     metrics = fabricate(tmp_path / "metrics", settings={"corpus": "older", "bilm": "baseline"})
     with pytest.raises(ValueError, match="another corpus"):
         tables.Runs.read(metrics)
 
 
-def test_words_of_a_text_are_no_markup():
+def test_markdown_in_a_text_is_escaped():
     module = load("neighbours")
     words = ("a", "*b*", "<i>", "c|d", "watch", "_e_", "[f]")
     shown = module.Occurrence(words, 4).snippet()
     assert shown == r"a \*b\* \<i\> c\|d **watch** \_e\_ \[f\]"
 
 
-def test_the_package_was_installed_elsewhere_and_predicts_the_same(project):
+def test_the_packaged_pipeline_combines_both_components(project):
     training = project / "training" / "stories"
     assert (project / "packages" / "en_stories-0.1.0" / "meta.json").is_file()
     nlp = spacy.load(training / "pipeline")
     assert nlp.pipe_names == ["elmo", "ner", "punct_sentencizer", "coref"]
-    # the whole finds what its parts find
+    # the combined pipeline predicts the same as its sources
     docs = read_docs(project / "corpus" / "stories" / "marked" / "test.spacy")[:5]
-    parts = [
+    sources = [
         spacy.load(training / f"{task}_elmo_100_0" / "model-best") for task in ("ner", "coref")
     ]
     for text in (doc.text for doc in docs):
-        ner, coref = (part(text) for part in parts)
+        ner, coref = (source(text) for source in sources)
         doc = nlp(text)
         assert [(e.text, e.label_) for e in doc.ents] == [(e.text, e.label_) for e in ner.ents]
         assert get_clusters(doc) == get_clusters(coref)
 
 
-def test_corpora_with_a_licence_are_converted(tmp_path):
+def test_licensed_corpora_are_converted(tmp_path):
     copy = make_copy(tmp_path)
     folder = copy / "assets" / "conll2003"
     folder.mkdir(parents=True)
@@ -350,7 +387,7 @@ def read_docs(path):
     return list(DocBin().from_disk(path).get_docs(spacy.blank("en").vocab))
 
 
-def test_a_share_of_the_books_is_part_of_a_larger_one(tmp_path):
+def test_a_larger_share_includes_the_books_of_a_smaller_one(tmp_path):
     stories, module = load("write_stories"), load("train_run")
     stories.write_stories(tmp_path / "text", tmp_path, 1, (20, 1, 1))
     vocab = spacy.blank("en").vocab
@@ -364,12 +401,12 @@ def test_a_share_of_the_books_is_part_of_a_larger_one(tmp_path):
     assert module.take_share(tmp_path / "train.spacy", 100, tmp_path / "all.spacy").stem == "train"
 
 
-def test_stories_are_the_same_each_time_and_have_what_they_mark():
+def test_stories_are_reproducible_and_their_annotation_is_consistent():
     module = load("write_stories")
-    first, again = list(module.tell_all(3, 50)), list(module.tell_all(3, 50))
-    assert first == again
+    stories = list(module.make_stories(3, 50))
+    assert stories == list(module.make_stories(3, 50))
     vocab = spacy.blank("en").vocab
-    for story in first:
+    for story in stories:
         doc = module.make_doc(story, vocab, 0)
         assert {ent.label_ for ent in doc.ents} <= set(module.LABELS.values())
         assert all(ent[0].is_title or ent[0].lower_ == "the" for ent in doc.ents)
@@ -377,13 +414,13 @@ def test_stories_are_the_same_each_time_and_have_what_they_mark():
         assert all(sent[-1].text in (".", '"') for sent in doc.sents)
 
 
-def test_names_of_a_kind_are_of_no_other():
+def test_names_of_people_towns_and_ships_are_distinct():
     names = load("write_stories").make_names()
     together = [name for group in names.values() for name in group]
     assert len(set(together)) == len(together) == 3 * 80
 
 
-def test_files_that_are_there_are_used_without_a_network(tmp_path, monkeypatch):
+def test_existing_files_are_verified_without_a_network(tmp_path, monkeypatch):
     module = load("fetch_litbank")
     monkeypatch.setattr(module.requests, "get", None)
     (tmp_path / "a.txt").write_bytes(b"hello\n")
@@ -395,7 +432,7 @@ def test_files_that_are_there_are_used_without_a_network(tmp_path, monkeypatch):
     assert (tmp_path / "a.txt").read_bytes() == b"hullo\n"
 
 
-def test_missing_files_are_fetched_and_checked(tmp_path, monkeypatch):
+def test_missing_files_are_downloaded_and_verified(tmp_path, monkeypatch):
     module = load("fetch_litbank")
 
     class Answer:
@@ -412,7 +449,7 @@ def test_missing_files_are_fetched_and_checked(tmp_path, monkeypatch):
     assert not (tmp_path / "c.txt").exists()
 
 
-def test_the_checksums_are_of_all_files_that_are_used():
+def test_there_is_a_checksum_for_each_file():
     checksums = load("fetch_litbank").read_checksums(PROJECT / "litbank.md5")
     folders = [name.rpartition("/")[0] for name in checksums]
     assert {folder: folders.count(folder) for folder in folders} == {
@@ -422,17 +459,17 @@ def test_the_checksums_are_of_all_files_that_are_used():
     }
 
 
-def test_error_cut_and_spread():
+def test_error_reduction_and_spread():
     module = load("tables")
     baseline, elmo = module.spread([60.0, 62.0]), module.spread([70.0, 72.0])
     assert (baseline.mean, baseline.n) == (61.0, 2)
     assert baseline.deviation == pytest.approx(2**0.5)
-    assert module.error_cut(baseline, elmo) == pytest.approx(100 * 10 / 39)
+    assert module.error_reduction(baseline, elmo) == pytest.approx(100 * 10 / 39)
     assert str(module.spread([50.0])) == "50.0"
-    assert math.isnan(module.error_cut(module.spread([100.0]), elmo))
+    assert math.isnan(module.error_reduction(module.spread([100.0]), elmo))
 
 
-def test_assembled_components_stand_where_they_were_trained(tmp_path):
+def test_assembled_components_keep_their_position(tmp_path):
     assemble = load("assemble")
     for name, factories in {
         "sentences": ["punct_sentencizer", "entity_ruler"],
@@ -453,17 +490,27 @@ def test_assembled_components_stand_where_they_were_trained(tmp_path):
         "span_ruler",
         "entity_ruler",
     ]
-    with pytest.raises(ValueError, match="more marks sentences, by 'punct_sentencizer'"):
+    with pytest.raises(ValueError, match="more sets sentence boundaries, by 'punct_sentencizer'"):
         assemble.assemble(tmp_path / "plain", [tmp_path / "more"])
 
 
-def test_the_rate_of_a_share_falls_to_zero_with_its_last_step(tmp_path):
+def test_the_learning_rate_of_a_share_falls_to_zero_at_its_last_step(tmp_path):
     stories, module, runs = load("write_stories"), load("train_run"), load("runs")
     stories.write_stories(tmp_path / "text", tmp_path, 1, (20, 1, 1))
     config = str(ROOT / "configs" / "spancat_baseline.cfg")
-    paths = [config, *[str(tmp_path)] * 3]
+    folder = str(tmp_path)
     for overrides, n_steps in (({}, 1000), ({"training.max_steps": 30}, 30)):
-        run = runs.Run("spancat", "baseline", 0, 25, *paths, -1, overrides)
+        run = make_run(
+            runs,
+            task="spancat",
+            model="baseline",
+            share=25,
+            config=config,
+            corpus=folder,
+            training=folder,
+            metrics=folder,
+            overrides=overrides,
+        )
         changed = module.overrides_of(run)
         training = spacy.util.load_config(config, overrides=changed)["training"]
         assert training["max_steps"] == n_steps

@@ -1,4 +1,4 @@
-"""The script of the project that divides LitBank's novels."""
+"""The script of the project that splits LitBank's novels."""
 
 import importlib.util
 import sys
@@ -42,7 +42,7 @@ def run(script, *args):
     return CliRunner().invoke(app, list(map(str, args)))
 
 
-def test_each_novel_is_in_one_part(script, novels, tmp_path):
+def test_each_novel_is_in_one_set(script, novels, tmp_path):
     done = run(script, novels, tmp_path / "out")
     assert done.exit_code == 0, done.output
     parts = {part: books(tmp_path / "out" / part) for part in script.PARTS}
@@ -57,10 +57,10 @@ def test_each_novel_is_in_one_part(script, novels, tmp_path):
     assert 158 in parts["dev"] and 1023 in parts["test"]
     text = (tmp_path / "out" / "dev" / "158_title.txt").read_text("utf8")
     assert text == "“Book 158”\n"
-    assert run(script, novels, tmp_path / "out").exit_code == 0  # again, over the same files
+    assert run(script, novels, tmp_path / "out").exit_code == 0  # replaces the same files
 
 
-def test_emphasis_is_taken_out(script, novels, tmp_path):
+def test_emphasis_is_removed(script, novels, tmp_path):
     text = "_So_ it was, _any_body\nD__n it in 17__ _for\nme!_ ____"
     (novels / "11_title.txt").write_text(text, "utf8")
     script.split_novels(novels, tmp_path / "out")
@@ -68,7 +68,7 @@ def test_emphasis_is_taken_out(script, novels, tmp_path):
     assert found == "So it was, anybody\nD__n it in 17__ for\nme! ____"
 
 
-def test_what_is_wrong_is_said_in_a_sentence(script, novels, tmp_path):
+def test_invalid_input_is_an_error(script, novels, tmp_path):
     out = tmp_path / "out"
     assert "There is no folder" in run(script, tmp_path / "none", out).output
     (novels / "11_title.txt").write_bytes(b"caf\xe9")
@@ -76,13 +76,13 @@ def test_what_is_wrong_is_said_in_a_sentence(script, novels, tmp_path):
     (novels / "11_title.txt").unlink()
     assert "lacks 1 of the 100 novels" in " ".join(run(script, novels, out).output.split())
     (novels / "emma.txt").write_text("")
-    assert "is no novel of LitBank" in " ".join(run(script, novels, out).output.split())
+    assert "is not a novel of LitBank" in " ".join(run(script, novels, out).output.split())
 
 
-def test_files_that_do_not_belong_to_a_part_are_an_error(script, novels, tmp_path):
+def test_unexpected_files_in_the_output_are_an_error(script, novels, tmp_path):
     (tmp_path / "out" / "train").mkdir(parents=True)
     (tmp_path / "out" / "train" / "158_title.txt").write_text("")
-    with pytest.raises(ValueError, match="holds 158_title.txt, which does not belong"):
+    with pytest.raises(ValueError, match="contains 158_title.txt, which does not belong"):
         script.split_novels(novels, tmp_path / "out")
 
 
