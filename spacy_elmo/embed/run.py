@@ -80,6 +80,9 @@ def embed_files(
     written = (output, tokens_path(output), folder)
     for path in written:
         path.exists()  # raises an OSError if a name is too long, before anything is embedded
+    for path in (output, tokens_path(output)):
+        if path.is_dir():
+            raise ValueError(f"{path} is a directory. Remove it, or give another OUTPUT.")
     files = find_files(inputs, SUFFIXES, outputs=written)
     with only_run(folder, output):
         remove_if_done(folder)

@@ -67,7 +67,7 @@ def _match(path: Path, suffixes: tuple[str, ...], written: set[str]) -> list[Pat
     if path.is_dir():
         return _match_directory(path, suffixes, written)
     if os.path.lexists(path):
-        what = "a broken symbolic link" if path.is_symlink() else "not a regular file"
+        what = "not a regular file" if path.exists() else "a broken symbolic link"
         raise ValueError(f"{path} is {what}. Give a file, a directory or a pattern.")
     if not has_magic(str(path)):
         raise ValueError(f"There is no file or directory {path}.")

@@ -95,8 +95,10 @@ def load_from(model: Encoder, loader: BiLMLoader | None) -> None:
     """
     if loader is None:
         load_weights(model, load_bilm(), "The packaged biLM")
-    else:
-        load_weights(model, loader(), str(loader))
+        return
+    with own_training_settings():
+        bilm = loader()
+    load_weights(model, bilm, str(loader))
 
 
 def load_weights(model: Encoder, bilm: BiLM, source: str) -> None:

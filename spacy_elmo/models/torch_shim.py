@@ -129,6 +129,7 @@ class TorchShim(PyTorchShim, Generic[Module]):
             self.swapped = False
             self.weights_changed()
 
+    @own_training_settings()
     def copy(self: Self) -> Self:
         """RETURNS (TorchShim): A copy with its own module and its own id."""
         copied = copy.deepcopy(self)

@@ -7,6 +7,7 @@ tokens cost no Python work per Doc.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 import numpy as np
 from spacy.attrs import IS_LOWER, IS_SPACE, ORTH
@@ -33,8 +34,7 @@ class Tokens:
     def of(cls, docs: Sequence[Doc]) -> "Tokens":
         """RETURNS (Tokens): The tokens of some Docs; empty ones are fine."""
         empty = np.zeros((0, 3), dtype=np.uint64)
-        parts = [doc.to_array([ORTH, IS_SPACE, IS_LOWER]) for doc in docs if len(doc)]
-        attributes = np.concatenate([empty, *parts])
+        attributes = np.concatenate([empty, *(_attributes(doc) for doc in docs if len(doc))])
         lengths = np.array([len(doc) for doc in docs], dtype=np.int64)
         flags = attributes[:, 1:] != 0
         return cls(list(docs), lengths, attributes[:, 0], flags[:, 0], flags[:, 1])
@@ -54,6 +54,21 @@ class Tokens:
         spaces = np.unique(self.orths[self.is_space])
         blank = [text.count("\n") > 1 for text in self.strings(spaces)]
         return np.isin(self.orths, spaces[np.array(blank, dtype=bool)])
+
+
+def _attributes(doc: Doc) -> np.ndarray:
+    """Return ORTH, IS_SPACE and IS_LOWER of each token.
+
+    doc (Doc): The Doc. In a vocab without a language (`Vocab()`), all lexemes lack both flags, so
+        that they are computed from the texts.
+    RETURNS (ndarray): uint64 [n_tokens, 3].
+    """
+    attributes: np.ndarray = doc.to_array([ORTH, IS_SPACE, IS_LOWER])
+    vocab: Any = doc.vocab  # spaCy's types leave the getters out
+    if IS_SPACE not in vocab.lex_attr_getters:
+        attributes[:, 1] = [token.text.isspace() for token in doc]
+        attributes[:, 2] = [token.text.islower() for token in doc]
+    return attributes
 
 
 def digest_of(doc: Doc) -> bytes:

@@ -220,6 +220,15 @@ def test_an_existing_output_is_only_replaced_with_force(tmp_path: Path, model: P
     check(output, model, [["One", "."]])
 
 
+@pytest.mark.parametrize("name", ["out.hdf5", "out.hdf5.tokens.txt"])
+def test_a_directory_is_never_replaced(tmp_path: Path, model: Path, name: str) -> None:
+    source = write(tmp_path / "a.txt", "One .")
+    (tmp_path / name).mkdir()
+    printed = run("embed", source, tmp_path / "out.hdf5", "-m", model, "--force", code=1)
+    assert "is a directory" in printed
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", name]
+
+
 def test_errors_name_the_invalid_argument(tmp_path: Path, model: Path) -> None:
     source, output = write(tmp_path / "a.txt", "One ."), tmp_path / "out.hdf5"
     assert "nowhere" in run("embed", tmp_path / "nowhere", output, "-m", model, code=1)

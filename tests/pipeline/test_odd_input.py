@@ -156,6 +156,18 @@ def test_docs_of_another_vocab(nlp):
     assert_allclose(found.layers, expected.layers, atol=1e-6)
 
 
+def test_a_vocab_without_a_language_has_the_same_words_and_segments(nlp):
+    words = ["Ann", "\n\n", "saw", ".", "Rome", "!", "he", "  ", "left"]
+    elmo = nlp.get_pipe("elmo")
+    expected = elmo.predict([make_doc(nlp, words)])
+    found = elmo.predict([Doc(spacy.vocab.Vocab(), words=words)])
+    assert not found.layers[:, [1, 7]].any()
+    assert_allclose(found.layers, expected.layers, atol=1e-6)
+    docs = [Doc(spacy.vocab.Vocab(), words=words), make_doc(nlp, words)]
+    mixed = elmo.predict(docs).layers
+    assert_allclose(mixed[:, : len(words)], mixed[:, len(words) :], atol=1e-6)
+
+
 def test_error_handler_is_honoured_by_pipe():
     nlp = pipeline(elmo={"model": {"batch_tokens": 1}})
     elmo = nlp.get_pipe("elmo")

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import spacy
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from thinc.api import Adam, Config
 
@@ -84,6 +85,18 @@ def test_replaced_component_still_trains(frozen):
     assert losses[-1] < 0.9 * losses[0]
     assert bool(changed(weights, tagger)) is not frozen
     assert changed(upstream, nlp.get_pipe("elmo")) == []
+
+
+def test_replaced_in_inference_mode_and_trained_outside_of_it():
+    nlp = pipeline("tagger", elmo={"frozen": False})
+    with torch.inference_mode():
+        nlp.replace_listeners("elmo", "tagger", ["model.tok2vec"])
+    nlp.remove_pipe("elmo")
+    before = weights_of(nlp.get_pipe("tagger"))
+    optimizer = nlp.resume_training()
+    for _ in range(2):
+        nlp.update(examples(nlp), sgd=optimizer)
+    assert changed(before, nlp.get_pipe("tagger"))
 
 
 def test_copy_has_its_own_shim_id():
