@@ -16,9 +16,6 @@ WORDS_PER_BUCKET = 256  # words of similar length that are convolved together
 # the largest filter allow.
 MAX_OUTPUTS_ON_GPU = 2**27
 NEARLY_0 = 1e-30
-# A word must have the same vector whichever words are encoded with it, because `WordCache` keeps
-# the vector.
-MIN_ROWS = 16
 
 
 class CharCNN(nn.Module):
@@ -94,7 +91,7 @@ class CharCNN(nn.Module):
             # [n_words * (n_positions - width + 1), width * dim]; the copy allows one GEMM, while
             # PyTorch runs one for each word on overlapping windows
             windows = chars.unfold(1, width * dim, dim).reshape(-1, width * dim)
-            convolved = linear_of_rows(windows, weight.view(len(weight), -1))
+            convolved = windows @ weight.view(len(weight), -1).t()
             # the activation is monotonic, so it is applied to the maxima only
             peaks = _peak(convolved.view(n_words, -1, len(weight)))
             outputs.append(self.activation(peaks + bias))
@@ -154,23 +151,6 @@ class Highway(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # under autocast, only the matrix product is in half precision
-        both = linear_of_rows(x, self.weight, self.bias).to(x.dtype)
+        both = nn.functional.linear(x, self.weight, self.bias).to(x.dtype)
         transformed, gate = both.chunk(2, dim=1)
         return torch.lerp(x, torch.relu(transformed), torch.sigmoid(gate))
-
-
-def linear_of_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return `nn.functional.linear(x, weight, bias)`.
-
-    Without gradients, rows of zeros are added up to `MIN_ROWS` rows. BLAS multiplies fewer rows
-    with other kernels, whose rounding differs.
-
-    x (Tensor): [n_rows, dim].
-    weight (Tensor): [n, dim].
-    bias (Optional[Tensor]): [n].
-    RETURNS (Tensor): [n_rows, n].
-    """
-    n_rows = len(x)
-    if n_rows < MIN_ROWS and not torch.is_grad_enabled():
-        x = nn.functional.pad(x, (0, 0, 0, MIN_ROWS - n_rows))
-    return nn.functional.linear(x, weight, bias)[:n_rows]

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..runtime.devices import send
-from .char_cnn import CharCNN, linear_of_rows
+from .char_cnn import CharCNN
 from .characters import ByteCharacters, Characters, LexiconCharacters, WordLexicon
 from .init_weights import normal_
 from .options import BYTES, BiLMOptions
@@ -134,9 +134,7 @@ class TokenEmbedder(nn.Module):
             chars, n_used = _tensor(spelling.chars), _tensor(spelling.n_used)
             features.append(self.char_cnn(send(chars, self.device).long(), n_used))
         vectors = torch.cat(features, dim=1) if len(features) > 1 else features[0]
-        if self.projection is None:
-            return vectors
-        return linear_of_rows(vectors, self.projection.weight, self.projection.bias)
+        return vectors if self.projection is None else self.projection(vectors)
 
     def _embed_boundaries(self) -> Tensor:
         return self.embed(self.spell([]))

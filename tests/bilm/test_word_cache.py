@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from spacy_elmo.bilm import BiLM, WordBatch
 from spacy_elmo.bilm.word_cache import WordCache
-from spacy_elmo.weights import load_bilm
 
 from ..samples import SENTENCES, tiny_bilm
 
@@ -38,16 +37,6 @@ def test_any_sequence_of_calls_gives_correct_vectors(capacity, calls):
     for words in calls:
         torch.testing.assert_close(cache.get(words, compute), compute(words))
         assert len(cache) <= capacity
-
-
-@pytest.mark.parametrize("n_words", [1, 2, 3, 7, 15, 17, 40])
-def test_vector_of_a_word_does_not_depend_on_the_words_encoded_with_it(n_words):
-    tokens = load_bilm().tokens
-    words = [chr(97 + i % 26) * (1 + i % 12) + str(i % 7) for i in range(120)]
-    with torch.no_grad():
-        chunks = [tokens(words[i : i + n_words]) for i in range(0, len(words), n_words)]
-        tokens.drop_caches()
-        torch.testing.assert_close(torch.cat(chunks), tokens(words), rtol=0, atol=0)
 
 
 def test_a_word_is_computed_once():
