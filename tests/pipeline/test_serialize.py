@@ -57,6 +57,21 @@ def test_pipeline_to_disk(nlp, tmp_path):
     assert other.get_pipe("elmo").listening_components == ["tagger", "ner"]
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_vectors_after_training_are_the_same_when_loaded(tmp_path, frozen):
+    nlp = spacy.blank("en")
+    nlp.add_pipe("elmo", config={"frozen": frozen})
+    add_listener(nlp, "tagger", width=nlp.get_pipe("elmo").model.get_dim("nO"))
+    optimizer = nlp.initialize(lambda: examples(nlp))
+    for _ in range(3):
+        nlp.update(examples(nlp), sgd=optimizer)
+    nlp.to_disk(tmp_path)
+    other = spacy.load(tmp_path)
+    # the first pipeline has encoded some of the words in training, in batches of other sizes
+    for text in [TEXT, "Ann saw the old town.", "Bob likes a bank and a river in the old town ."]:
+        assert_allclose(other(text)._.elmo, nlp(text)._.elmo, rtol=0, atol=5e-5)
+
+
 def test_before_initialize(tmp_path):
     nlp = blank("tagger")
     nlp.to_disk(tmp_path)
