@@ -331,7 +331,7 @@ def test_gradients_are_those_of_the_loss():
         for node in coref.model.walk()
         if node.has_param("E") and node.has_grad("E") is not None
     )
-    _, backprop = coref._begin_update(given)
+    _, backprop = coref.begin_update(given)
     backprop()
     gradient = embed.get_grad("E").copy()
     place = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc, Span
 
 from spacy_elmo.coref.document import (
-    NAME,
-    OTHER,
-    PRONOUN,
+    KIND_NAME,
+    KIND_OTHER,
+    KIND_PRONOUN,
     Document,
     candidates,
     labels_of,
@@ -61,7 +61,14 @@ def test_kinds_and_words_of_mentions():
     doc = document("The old Anna sees her miller She".split())
     spans = np.array([(0, 2), (4, 4), (4, 5), (6, 6), (2, 2), (0, 0)])
     found = span_features(doc, *spans.T)
-    assert found.kind.tolist() == [NAME, PRONOUN, OTHER, PRONOUN, NAME, NAME]
+    assert found.kind.tolist() == [
+        KIND_NAME,
+        KIND_PRONOUN,
+        KIND_OTHER,
+        KIND_PRONOUN,
+        KIND_NAME,
+        KIND_NAME,
+    ]
     assert found.pronoun.tolist() == [0, 2, 0, 1, 0, 0]
     without = Document.from_doc(Doc(NLP.vocab, ["She", "sees"]), Lexicon([], []))
     assert without.pronoun.tolist() == [0, 0]
@@ -107,4 +114,4 @@ def test_short_docs(words):
     first, last = candidates(found.sentence, 20)
     assert len(first) == len(last) == len(words)
     assert labels_of(first, last, [[(0, 1)]]).tolist() == [0] * len(words)
-    assert span_features(found, first, last).kind.tolist() == [OTHER] * len(words)
+    assert span_features(found, first, last).kind.tolist() == [KIND_OTHER] * len(words)
