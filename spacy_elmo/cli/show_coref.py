@@ -106,13 +106,13 @@ def _is_text(path: Path, format: str) -> bool:
 def _read(path: Path, format: str, nlp: "Language", predict: bool, prefix: str) -> "Iterator[Doc]":
     from ..coref.clusters import set_clusters
     from ..coref.formats import read_coref
-    from ..coref.formats.coref_document import NAME
+    from ..coref.formats.coref_document import DOCUMENT_ID
     from ..coref.formats.lines import numbered_lines
 
     if _is_text(path, format):
         # nlp.make_doc refuses long texts for the sake of components that hold too much of them
         doc = nlp.tokenizer("\n".join(line for _, line in numbered_lines(path)))
-        doc.user_data[NAME] = path.stem
+        doc.user_data[DOCUMENT_ID] = path.stem
         yield nlp(doc)
         return
     for doc in read_coref(path, format, nlp.vocab, prefix):

@@ -16,7 +16,7 @@ from ..document import GENRE, SPEAKERS
 from .dropped import DUPLICATE, SHARED, Dropped
 
 # further keys of `doc.user_data`
-NAME, PART = "document_id", "part"
+DOCUMENT_ID, DOCUMENT_PART = "document_id", "part"
 # what corpora write where nobody is known to speak
 NOBODY = ("", "-", "_")
 
@@ -71,9 +71,12 @@ class CorefDocument:
         if self.sent_starts:
             starts = list(self.sent_starts)
         doc = Doc(vocab, words=self.words, spaces=self.spaces, sent_starts=starts)
-        for key, value in ((NAME, self.name), (PART, self.part), (GENRE, self.genre)):
-            if value or (key == PART and value is not None):
-                doc.user_data[key] = value
+        if self.name:
+            doc.user_data[DOCUMENT_ID] = self.name
+        if self.part is not None:
+            doc.user_data[DOCUMENT_PART] = self.part
+        if self.genre:
+            doc.user_data[GENRE] = self.genre
         set_clusters(doc, make_partition(self.clusters, dropped), prefix)
         mark_annotated(doc, prefix)
         spans = [Span(doc, start, end, label=name) for start, end, name in self._speeches()]
@@ -107,14 +110,14 @@ class CorefDocument:
             speakers = [""] * len(doc)
             for span in doc.spans[SPEAKERS]:
                 speakers[span.start : span.end] = [span.label_] * len(span)
-        part = doc.user_data.get(PART)
+        part = doc.user_data.get(DOCUMENT_PART)
         return cls(
             words=[token.text for token in doc],
             clusters=get_clusters(doc, prefix),
             sent_starts=starts,
             spaces=[bool(token.whitespace_) for token in doc],
             speakers=speakers,
-            name=str(doc.user_data.get(NAME, "")),
+            name=str(doc.user_data.get(DOCUMENT_ID, "")),
             part=None if part is None else str(part),
             genre=str(doc.user_data.get(GENRE, "")),
         )
