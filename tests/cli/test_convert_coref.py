@@ -82,7 +82,7 @@ def test_directories_patterns_and_several_inputs(tmp_path: Path, conll: Path) ->
 def test_format_of_names_that_do_not_tell(tmp_path: Path, conll: Path) -> None:
     text = conll.rename(conll.with_suffix(".txt"))
     out = tmp_path / "out.spacy"
-    assert "does not tell its format" in run("convert-coref", text, out, code=1)
+    assert "cannot be told from its name" in run("convert-coref", text, out, code=1)
     assert not out.exists()
     run("convert-coref", text, out, "--format", "conll")
     assert len(read_docs(out)) == 2

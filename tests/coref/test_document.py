@@ -1,4 +1,4 @@
-"""Docs as arrays: spans, strings that are alike, and gold labels, against plain loops."""
+"""Docs as arrays: spans, equal strings and gold labels, compared with plain loops."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_candidates_are_all_spans_within_sentences(lengths, max_width):
 
 
 @given(st.lists(st.sampled_from("a b c the".split()), min_size=1, max_size=30), st.data())
-def test_strings_are_alike_if_their_words_are(words, data):
+def test_hashes_are_equal_if_the_words_are(words, data):
     doc = document(words)
     n = len(words)
     spans = [
@@ -78,7 +78,7 @@ def test_kinds_and_words_of_mentions():
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=5), st.data())
-def test_labels_are_those_of_gold_spans(lengths, data):
+def test_labels_equal_the_gold_clusters(lengths, data):
     sentence = np.repeat(np.arange(len(lengths)), lengths).astype(np.int64)
     first, last = candidates(sentence, 3)
     n = len(sentence)
@@ -102,13 +102,13 @@ def test_sentences_speakers_and_genre_are_read():
     assert found.cut(1, 3).genre == "news"
 
 
-def test_a_doc_without_sentences_is_one():
+def test_a_doc_without_boundaries_is_one_sentence():
     found = Document.from_doc(Doc(NLP.vocab, ["a", "b", "c"]), LEXICON)
     assert found.sentence.tolist() == [0, 0, 0] and found.genre == ""
 
 
 @pytest.mark.parametrize("words", [[], ["a"]])
-def test_short_docs(words):
+def test_docs_of_no_or_one_word(words):
     found = document(words)
     assert len(found) == len(words)
     first, last = candidates(found.sentence, 20)
