@@ -27,7 +27,7 @@ BIAS_SCALE = 10.0
 
 @dataclass(frozen=True)
 class PairFeatures:
-    """Which features of pairs are scored besides distances and matching words.
+    """Features of pairs, in addition to distances and matching words.
 
     n_pronouns (int): Number of pronouns that are distinguished.
     n_genres (int): Number of genres that are distinguished; 0 to ignore genres.

@@ -1,4 +1,4 @@
-"""The words of a Doc and its spans as arrays: the head's input besides the token vectors.
+"""The words and spans of a Doc as arrays, which the head reads together with the token vectors.
 
 Whitespace tokens are left out once for all features: widths, strings, sentences and distances are
 measured in words. `Document.tokens` maps words to the tokens of the Doc.

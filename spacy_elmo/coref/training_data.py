@@ -1,5 +1,4 @@
-"""What the `coref` component reads from its training data besides gold clusters: a summary before
-the first training step, and the window of a long document in each step."""
+"""The training data of `coref`: a summary for initialization, and random windows of documents."""
 
 import random
 import warnings

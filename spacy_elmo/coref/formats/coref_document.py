@@ -1,4 +1,4 @@
-"""A document with its clusters, independent of file formats, and its conversion to and from a Doc."""
+"""A document with its clusters, and its conversion to and from Docs; shared by all formats."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
