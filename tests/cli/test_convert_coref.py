@@ -47,7 +47,7 @@ def read_docs(path: Path) -> list[Doc]:
 def test_conll_to_docs(tmp_path: Path, conll: Path) -> None:
     printed = run("convert-coref", conll, tmp_path / "out.spacy")
     assert "documents 2 tokens 7 entities 3 mentions 5 singletons 1" in printed
-    assert "1 mentions that an entity has twice" in printed
+    assert "1 repeated mentions of an entity" in printed
     docs = read_docs(tmp_path / "out.spacy")
     assert [get_clusters(doc) for doc in docs] == ENTITIES
     assert [sent.text for sent in docs[0].sents] == ["Anna saw her dog", "It ran"]
@@ -97,7 +97,7 @@ def test_formats_that_do_not_exist_are_named(tmp_path: Path, conll: Path) -> Non
         lambda: write_coref([], tmp_path / "a", "xml"),
         lambda: write_coref([], tmp_path / "a", "corefud"),
     ):
-        with pytest.raises(ValueError, match="no format '(xml|corefud)'.*conll"):
+        with pytest.raises(ValueError, match="Unknown format '(xml|corefud)'.*conll"):
             wrong()
 
 
@@ -124,7 +124,7 @@ def test_what_conll_cannot_hold_is_counted(tmp_path: Path) -> None:
     doc.spans["coref_clusters_1"] = [Span(doc, 0, 2), Span(doc, 1, 3)]
     DocBin(docs=[doc]).to_disk(tmp_path / "a.spacy")
     printed = run("convert-coref", tmp_path / "a.spacy", tmp_path / "a.conll")
-    assert "1 mentions that cross another of their entity" in printed
+    assert "1 mentions that cross another mention of their entity" in printed
     assert "1 words with whitespace" in printed
 
 
