@@ -1,1 +1,1 @@
-"""Coreference: entities in `doc.spans`, on any tok2vec. It knows nothing of ELMo."""
+"""Coreference on any tok2vec: clusters of mentions in `doc.spans`."""

@@ -1,7 +1,7 @@
-"""Entities on Docs: one span group each, under the keys `<prefix>_1`, `<prefix>_2`, ...
+"""Clusters in `doc.spans`: reading, writing, and cutting and joining Docs that have them.
 
-Owns how entities are written to `doc.spans`, read back, cut with a Doc and joined with
-several. It knows nothing of models, scores or what kind of mention a span is.
+A cluster is the mentions of one entity. It is stored as a span group under the key `<prefix>_1`,
+`<prefix>_2`, ...
 """
 
 import re
@@ -13,19 +13,19 @@ from spacy.tokens import Doc, Span
 from ..text.words import word_tokens
 
 Mention = tuple[int, int]
-"""First token, and the token after the last one."""
+"""First token of a mention, and the token after its last one."""
 Clusters = list[list[Mention]]
-"""The mentions of each entity."""
+"""The mentions of each cluster."""
 
 DEFAULT_PREFIX = "coref_clusters"
 
 
 def cluster_keys(doc: Doc, prefix: str = DEFAULT_PREFIX) -> list[str]:
-    """The span groups that are entities.
+    """Return the keys of the clusters of a Doc.
 
     doc (Doc): The Doc.
-    prefix (str): Entities are `<prefix>_<number>`.
-    RETURNS (List[str]): Their keys in `doc.spans`, by number.
+    prefix (str): Prefix of the keys: `<prefix>_<number>`.
+    RETURNS (List[str]): Keys of `doc.spans`, sorted by number.
     """
     pattern = re.compile(re.escape(prefix) + "_([0-9]+)")
     found = [(match, key) for key in doc.spans if (match := pattern.fullmatch(key))]
@@ -33,33 +33,34 @@ def cluster_keys(doc: Doc, prefix: str = DEFAULT_PREFIX) -> list[str]:
 
 
 def is_annotated(doc: Doc, prefix: str = DEFAULT_PREFIX) -> bool:
-    """Whether it is known what the entities of a Doc are, be it that there are none.
+    """Return whether a Doc is annotated for coreference. A Doc without clusters is annotated if it
+    is marked as having none, see `mark_annotated`.
 
     doc (Doc): The Doc.
-    prefix (str): Entities are `<prefix>_<number>`.
-    RETURNS (bool): Whether it has a span group of that name, which may be empty.
+    prefix (str): Prefix of the keys of clusters.
+    RETURNS (bool): Whether the Doc has a span group with such a key, which may be empty.
     """
     return bool(cluster_keys(doc, prefix))
 
 
 def mark_annotated(doc: Doc, prefix: str = DEFAULT_PREFIX) -> None:
-    """Say of a Doc without entities that it has none, by an empty span group: a Doc
-    without any group is neither trained on nor scored.
+    """Mark a Doc without clusters as annotated, by adding an empty span group. A Doc without any
+    group is neither trained on nor scored.
 
-    doc (Doc): The Doc; nothing happens if it is annotated.
-    prefix (str): Entities are `<prefix>_<number>`.
+    doc (Doc): The Doc. It is not changed if it is annotated.
+    prefix (str): Prefix of the keys of clusters.
     """
     if not is_annotated(doc, prefix):
         doc.spans[f"{prefix}_1"] = []
 
 
 def get_mentions(doc: Doc, key: str) -> list[Mention]:
-    """The mentions of one entity, without whitespace tokens at their ends.
+    """Return the mentions of one cluster, without whitespace tokens at their ends.
 
     doc (Doc): The Doc.
-    key (str): Key of the entity in `doc.spans`.
-    RETURNS (List[Mention]): Those that have words, in the order of the span group; none where
-        there is no such group.
+    key (str): Key of the cluster in `doc.spans`.
+    RETURNS (List[Mention]): The mentions that contain words, in the order of the span group; empty
+        if there is no such group.
     """
     spans = doc.spans.get(key, ())
     return _without_edges(spans, word_tokens(doc), len(doc))
@@ -68,15 +69,15 @@ def get_mentions(doc: Doc, key: str) -> list[Mention]:
 def get_named_clusters(
     doc: Doc, prefix: str = DEFAULT_PREFIX, *, words_only: bool = False
 ) -> dict[str, list[Mention]]:
-    """The entities with their keys, fit to compute with: no mention is empty, in two
-    entities or twice in one. One that two entities share belongs to the first.
+    """Return the clusters by their keys, as a partition of their mentions. Empty and repeated
+    mentions are removed, and a mention of two clusters is assigned to the first.
 
     doc (Doc): The Doc.
-    prefix (str): Entities are `<prefix>_<number>`.
-    words_only (bool): Whether mentions lose whitespace tokens at their ends. Those of nothing
-        else are left out.
-    RETURNS (Dict[str, List[Mention]]): The mentions of each entity in the order of the
-        text. Entities without any are left out.
+    prefix (str): Prefix of the keys of clusters.
+    words_only (bool): Whether to remove whitespace tokens from the ends of mentions. Mentions
+        without words are then left out.
+    RETURNS (Dict[str, List[Mention]]): The mentions of each cluster, in the order of the text.
+        Empty clusters are left out.
     """
     named: dict[str, list[Mention]] = {}
     taken: set[Mention] = set()
@@ -90,12 +91,12 @@ def get_named_clusters(
 
 
 def get_clusters(doc: Doc, prefix: str = DEFAULT_PREFIX, *, words_only: bool = False) -> Clusters:
-    """The entities as `get_named_clusters` reads them, without their keys.
+    """Return the clusters without their keys; see `get_named_clusters`.
 
     doc (Doc): The Doc.
-    prefix (str): Entities are `<prefix>_<number>`.
-    words_only (bool): Whether mentions lose whitespace tokens at their ends.
-    RETURNS (Clusters): The mentions of each entity in the order of the text.
+    prefix (str): Prefix of the keys of clusters.
+    words_only (bool): Whether to remove whitespace tokens from the ends of mentions.
+    RETURNS (Clusters): The mentions of each cluster, in the order of the text.
     """
     return list(get_named_clusters(doc, prefix, words_only=words_only).values())
 
@@ -103,14 +104,15 @@ def get_clusters(doc: Doc, prefix: str = DEFAULT_PREFIX, *, words_only: bool = F
 def set_clusters(
     doc: Doc, clusters: Iterable[Iterable[Mention]], prefix: str = DEFAULT_PREFIX
 ) -> None:
-    """Write entities in place of those that are there. Other span groups stay. Without
-    entities nothing is written: `mark_annotated` says that there are none.
+    """Replace the clusters of a Doc. Other span groups are not changed. If there are no clusters,
+    the Doc is not annotated afterwards; call `mark_annotated` to mark it.
 
     doc (Doc): The Doc.
-    clusters (Iterable[Iterable[Mention]]): The mentions of each entity, in any order. A
-        mention that occurs twice counts where it comes first.
-    prefix (str): Entities become `<prefix>_<number>`, numbered from 1 in the order of
-        their first mentions.
+    clusters (Iterable[Iterable[Mention]]): The mentions of each cluster, in any order. A repeated
+        mention is assigned to the first cluster that has it.
+    prefix (str): Prefix of the keys. Clusters are numbered from 1 in the order of their first
+        mentions.
+    RAISES (ValueError): If a mention is empty or not within the Doc. The Doc is not changed.
     """
     ordered = _in_order(clusters, len(doc))
     for key in cluster_keys(doc, prefix):
@@ -120,11 +122,12 @@ def set_clusters(
 
 
 def cut_clusters(clusters: Clusters, start: int, end: int) -> Clusters:
-    """The mentions that lie wholly in a stretch of tokens, counted from its start.
+    """Return the mentions within a slice of a Doc.
 
-    clusters (Clusters): The mentions of each entity.
-    start, end (int): First token of the stretch, and the token after its last one.
-    RETURNS (Clusters): Of each entity that has any.
+    clusters (Clusters): The clusters of the Doc.
+    start, end (int): First token of the slice, and the token after its last one.
+    RETURNS (Clusters): The mentions that the slice contains completely, as tokens of the slice.
+        Empty clusters are left out.
     """
     cut = [
         [(s - start, e - start) for s, e in mentions if start <= s and e <= end]
@@ -134,86 +137,94 @@ def cut_clusters(clusters: Clusters, start: int, end: int) -> Clusters:
 
 
 def cut_doc(doc: Doc, start: int, end: int, prefix: str = DEFAULT_PREFIX) -> Doc:
-    """A part of a Doc with its entities, which `Span.as_doc` would lose. Mentions that are
-    not wholly in the part are left out, and so are spans of other span groups.
+    """Return a slice of a Doc with its clusters, which `Span.as_doc` loses. Mentions and other
+    spans that the slice does not contain completely are left out.
 
     doc (Doc): The Doc.
-    start, end (int): First token of the part, and the token after its last one.
-    prefix (str): Entities are `<prefix>_<number>`. They are numbered anew.
-    RETURNS (Doc): The part.
+    start, end (int): First token of the slice, and the token after its last one.
+    prefix (str): Prefix of the keys of clusters, which are renumbered.
+    RETURNS (Doc): The slice.
+    RAISES (ValueError): If the slice is not within the Doc.
     """
     if not 0 <= start <= end <= len(doc):
         raise ValueError(
             f"Cannot cut tokens {start} to {end} out of a Doc of {len(doc)} tokens: give a first "
             f"token and an end with 0 <= start <= end <= {len(doc)}."
         )
-    part = doc[start:end].as_doc() if start < end else Doc(doc.vocab)
-    part.has_unknown_spaces = doc.has_unknown_spaces
-    # of the document; keys of extensions are tuples, with places of tokens in them
-    part.user_data.update((k, v) for k, v in doc.user_data.items() if isinstance(k, str))
-    entities = set(cluster_keys(doc, prefix))
+    cut = doc[start:end].as_doc() if start < end else Doc(doc.vocab)
+    cut.has_unknown_spaces = doc.has_unknown_spaces
+    # metadata of the document; keys of extension attributes are tuples with token offsets
+    cut.user_data.update((k, v) for k, v in doc.user_data.items() if isinstance(k, str))
+    keys = set(cluster_keys(doc, prefix))
     for key in doc.spans:
-        if key not in entities:
+        if key not in keys:
             inside = [span for span in doc.spans[key] if start <= span.start and span.end <= end]
-            part.spans[key] = [_moved(span, part, -start) for span in inside]
-    set_clusters(part, cut_clusters(get_clusters(doc, prefix), start, end), prefix)
-    if entities:
-        mark_annotated(part, prefix)
-    return part
+            cut.spans[key] = [_moved(span, cut, -start) for span in inside]
+    set_clusters(cut, cut_clusters(get_clusters(doc, prefix), start, end), prefix)
+    if keys:
+        mark_annotated(cut, prefix)
+    return cut
 
 
 def join_docs(docs: Sequence[Doc], prefix: str = DEFAULT_PREFIX) -> Doc:
-    """One Doc of several, as `Doc.from_docs` makes it, except that entities of different
-    Docs stay different. The whole counts as annotated if it has entities, and else if each
-    of the Docs is: to train on it, leave out Docs that are not.
+    """Concatenate Docs as `Doc.from_docs` does, but keep the clusters of different Docs separate.
 
-    docs (Sequence[Doc]): The Docs, at least one, of one vocab.
-    prefix (str): Entities are `<prefix>_<number>`. They are numbered anew.
-    RETURNS (Doc): The whole.
+    The result is annotated if it has clusters, or if all Docs are annotated. To train on it, leave
+    out Docs that are not annotated.
+
+    docs (Sequence[Doc]): The Docs, at least one, with the same vocab.
+    prefix (str): Prefix of the keys of clusters, which are renumbered.
+    RETURNS (Doc): The concatenated Docs.
+    RAISES (ValueError): If there are no Docs.
     """
     docs = list(docs)
     if not docs:
         raise ValueError("There are no Docs to join: give at least one.")
-    whole = Doc.from_docs(docs, exclude=["spans"])  # type: ignore[call-arg]
-    whole.has_unknown_spaces = any(doc.has_unknown_spaces for doc in docs)
+    joined = Doc.from_docs(docs, exclude=["spans"])  # type: ignore[call-arg]
+    joined.has_unknown_spaces = any(doc.has_unknown_spaces for doc in docs)
     groups: dict[str, list[Span]] = {}
     clusters: Clusters = []
     offset = 0
     for doc in docs:
-        entities = set(cluster_keys(doc, prefix))
+        keys = set(cluster_keys(doc, prefix))
         for key in doc.spans:
-            if key not in entities:
-                moved = (_moved(span, whole, offset) for span in doc.spans[key])
+            if key not in keys:
+                moved = (_moved(span, joined, offset) for span in doc.spans[key])
                 groups.setdefault(key, []).extend(moved)
         for mentions in get_clusters(doc, prefix):
             clusters.append([(start + offset, end + offset) for start, end in mentions])
         offset += len(doc)
     for key, spans in groups.items():
-        whole.spans[key] = spans
-    set_clusters(whole, clusters, prefix)
+        joined.spans[key] = spans
+    set_clusters(joined, clusters, prefix)
     if all(is_annotated(doc, prefix) for doc in docs):
-        mark_annotated(whole, prefix)
-    return whole
+        mark_annotated(joined, prefix)
+    return joined
 
 
 def _without_edges(spans: Iterable[Span], words: np.ndarray, n_tokens: int) -> list[Mention]:
-    """The spans that have words, from the first to the last one.
+    """Remove tokens that are not words from the ends of spans. Spans without words are left out.
 
     spans (Iterable[Span]): The spans.
-    words (ndarray): Positions of the words of the Doc, int64 [n_words].
+    words (ndarray): The words of the Doc, as indices of its tokens, int64 [n_words].
     n_tokens (int): Tokens of the Doc.
+    RETURNS (List[Mention]): The spans as mentions.
     """
     mentions = [(span.start, span.end) for span in spans if span.start < span.end]
     if len(words) == n_tokens or not mentions:
         return mentions
-    # places among the words: the first one from the start on, and the first one after the end
+    # indices among the words: the first word at or after the start, and at or after the end
     first, after = np.searchsorted(words, np.array(mentions).T)
-    kept = first < after
-    return list(zip(words[first[kept]].tolist(), (words[after[kept] - 1] + 1).tolist()))
+    has_words = first < after
+    starts, lasts = words[first[has_words]], words[after[has_words] - 1]
+    return list(zip(starts.tolist(), (lasts + 1).tolist()))
 
 
 def _in_order(clusters: Iterable[Iterable[Mention]], n_tokens: int) -> Clusters:
-    """Mentions and entities in the order of the text, each mention once."""
+    """Sort mentions and clusters in the order of the text, and remove repeated mentions.
+
+    RAISES (ValueError): If a mention is empty or not within the Doc.
+    """
     ordered: Clusters = []
     taken: set[Mention] = set()
     for given in clusters:
@@ -232,5 +243,6 @@ def _in_order(clusters: Iterable[Iterable[Mention]], n_tokens: int) -> Clusters:
 
 
 def _moved(span: Span, doc: Doc, shift: int) -> Span:
+    """RETURNS (Span): A span of another Doc, shifted by a number of tokens."""
     start, end = span.start + shift, span.end + shift
     return Span(doc, start, end, label=span.label, kb_id=span.kb_id, span_id=span.id)

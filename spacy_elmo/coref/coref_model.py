@@ -1,8 +1,4 @@
-"""The thinc model: any tok2vec, and the head in torch behind it.
-
-Owns how vectors reach the head and how its gradient goes back. What a training step asks
-of it is the component's business.
-"""
+"""`spacy-elmo.Coref.v1`, the model of `coref`: a tok2vec and a torch module, the head."""
 
 from collections.abc import Callable
 from functools import partial
@@ -22,8 +18,12 @@ from ..runtime.torch_scope import (
     own_training_settings,
     warn_of_reduced_float32,
 )
+from .chunks import DocumentChunk
+from .clusters import Clusters
 from .document import Document
-from .head import CorefHead, Links, Part, Sizes, make_head
+from .head import CorefHead, build_head
+from .head_settings import HeadSettings
+from .linking import Links
 
 CorefModel = Model[list[Doc], list[Floats2d]]
 
@@ -43,49 +43,56 @@ def build_coref_v1(
     max_entities: int = 1000,
     use_speakers: bool = False,
     use_genres: bool = False,
-) -> Model[list[Doc], list[Floats2d]]:
-    """`spacy-elmo.Coref.v1`: spans scored as mentions, and mentions as each other's
-    antecedents (after Lee et al. 2018, with factored first layers and a loss of mentions).
+) -> CorefModel:
+    """Build the model `spacy-elmo.Coref.v1`, which scores spans as mentions and pairs of mentions
+    as coreferent. The first hidden layers are computed per token and per mention instead of per
+    span and per pair, and the loss has a term for mentions.
 
-    tok2vec (Model[List[Doc], List[Floats2d]]): Vectors of tokens, e.g. a listener.
-    distance_embedding_size (int): Of distances between mentions and of their widths.
+    tok2vec (Model[List[Doc], List[Floats2d]]): Vectors of tokens, for example a listener.
+    distance_embedding_size (int): Width of the embeddings of distances between mentions and of
+        widths of mentions.
     hidden_size (int): Width of the hidden layers.
-    depth (int): Hidden layers.
-    dropout (float): On the head's layers.
-    antecedent_limit (int): Antecedents of a mention that are looked at closely.
-    max_span_width (int): Words of a mention at the most. Whitespace tokens are no words.
-    spans_per_token (float): Spans that are kept, for each word of the text.
-    lstm_size (int): Of a bidirectional LSTM over each sentence before all else, or over 200
-        words at a time where none are marked, in each direction; 0 for none.
-    mention_weight (float): Of the loss of mentions beside that of links. Less where mentions
-        that stand alone are not annotated.
-    window (int): Mentions before a mention that it is compared with in long texts.
-    max_entities (int): Entities from before the window that are remembered.
-    use_speakers (bool): Whether `doc.spans["speakers"]` says who speaks.
-    use_genres (bool): Whether `doc.user_data["genre"]` matters.
-    RETURNS (Model): The model; as a function it gives the vectors of the tokens.
+    depth (int): Number of hidden layers.
+    dropout (float): Dropout rate in the head.
+    antecedent_limit (int): Antecedents of each mention that get a fine score.
+    max_span_width (int): Maximum number of words of a mention, not counting whitespace tokens.
+    spans_per_token (float): Number of top spans per word, at least 50 in total. Only top spans can
+        be mentions.
+    lstm_size (int): Width in each direction of the bidirectional LSTM over sentences; 0 for no
+        LSTM. Without sentence boundaries, and in longer sentences, it reads 200 words at a time.
+    mention_weight (float): Weight of the loss of mentions, where the loss of links has weight 1.
+        Lower it if singletons are not annotated.
+    window (int): Number of preceding mentions that a mention is compared with.
+    max_entities (int): Number of entities from before the window that are remembered.
+    use_speakers (bool): Whether to use `doc.spans["speakers"]`.
+    use_genres (bool): Whether to use `doc.user_data["genre"]`.
+    CREATES (Model[List[Doc], List[Floats2d]]): The model. Called as a function, it returns the
+        vectors of the tokens.
+
+    REFERENCE: Lee et al. (2018), "Higher-order Coreference Resolution with Coarse-to-fine
+        Inference".
     """
-    sizes = Sizes(
-        distance_embedding_size,
-        hidden_size,
-        depth,
-        dropout,
-        antecedent_limit,
-        max_span_width,
-        spans_per_token,
-        lstm_size,
-        mention_weight,
-        window,
-        max_entities,
-        use_speakers,
-        use_genres,
+    settings = HeadSettings(
+        distance_embedding_size=distance_embedding_size,
+        hidden_size=hidden_size,
+        depth=depth,
+        dropout=dropout,
+        antecedent_limit=antecedent_limit,
+        max_span_width=max_span_width,
+        spans_per_token=spans_per_token,
+        lstm_size=lstm_size,
+        mention_weight=mention_weight,
+        window=window,
+        max_entities=max_entities,
+        use_speakers=use_speakers,
+        use_genres=use_genres,
     )
     return Model(
         "coref",
         forward,
         init=init,
         layers=[tok2vec],
-        shims=[ModuleShim("model of 'coref'", partial(make_head, sizes))],
+        shims=[ModuleShim("model of 'coref'", partial(build_head, settings))],
         refs={"tok2vec": tok2vec},
     )
 
@@ -93,44 +100,49 @@ def build_coref_v1(
 def forward(
     model: CorefModel, docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
+    """Run the tok2vec."""
     return model.get_ref("tok2vec")(docs, is_train)
 
 
 def init(model: CorefModel, X: Any = None, Y: Any = None) -> None:
+    """Initialize the tok2vec."""
     model.get_ref("tok2vec").initialize(X)
 
 
 def set_new_head(model: CorefModel, n_pronouns: int, genres: list[str]) -> None:
-    """Make a head of random weights; the tok2vec must have been initialized."""
+    """Replace the head by a new one with random weights. The tok2vec must be initialized.
+
+    model (Model): The model.
+    n_pronouns (int): Number of pronouns that are distinguished.
+    genres (List[str]): The genres that are distinguished.
+    """
     width = model.get_ref("tok2vec").get_dim("nO")
     _shim(model).build_module(model.ops, width=width, n_pronouns=n_pronouns, genres=genres)
 
 
-def sizes_of(model: CorefModel) -> Sizes:
-    """RETURNS (Sizes): The settings of the head."""
-    return _shim(model).module.sizes
+def settings_of(model: CorefModel) -> HeadSettings:
+    """RETURNS (HeadSettings): The settings of the head."""
+    return _shim(model).module.settings
 
 
 def n_pronouns_of(model: CorefModel) -> int | None:
-    """RETURNS (Optional[int]): Pronouns that the head distinguishes; None if there is no head."""
+    """RETURNS (Optional[int]): Number of pronouns that the head distinguishes; None if there is no
+    head."""
     return _shim(model).build_args.get("n_pronouns")
 
 
 @own_torch_settings()
 def begin_update(
-    model: CorefModel,
-    docs: list[Doc],
-    documents: list[Document],
-    gold: list[Any],
+    model: CorefModel, docs: list[Doc], documents: list[Document], gold: list[Clusters]
 ) -> tuple[dict[str, float], Callable[[], None]]:
-    """Losses of Docs, and how their gradient goes back.
+    """Compute the losses of Docs.
 
+    model (Model): The model.
     docs (List[Doc]): The Docs.
-    documents (List[Document]): What the head reads of each; words that are not trained on are
-        cut off.
-    gold (List[Clusters]): Of each, the mentions of each entity.
-    RETURNS (Tuple[Dict[str, float], Callable[[], None]]): The losses, and a function that
-        adds their gradient to the weights' and gives it to the tok2vec.
+    documents (List[Document]): The words of each Doc that are trained on.
+    gold (List[Clusters]): The gold clusters of each Doc.
+    RETURNS (Tuple[Dict[str, float], Callable[[], None]]): The losses; and the backward pass, which
+        adds the gradients of the weights and calls the backward pass of the tok2vec.
     """
     shim = _shim(model)
     warn_of_reduced_float32(shim.device)
@@ -151,37 +163,47 @@ def begin_update(
 
 @own_torch_settings()
 def resolve(
-    model: CorefModel, docs: list[Doc], documents: list[Document], chunk_tokens: int
+    model: CorefModel, docs: list[Doc], documents: list[Document], chunk_words: int
 ) -> list[Links]:
-    """RETURNS (List[Links]): Mentions of each Doc and what they go back to."""
+    """Find the mentions of Docs and their antecedents.
+
+    model (Model): The model.
+    docs (List[Doc]): The Docs.
+    documents (List[Document]): The words of each Doc.
+    chunk_words (int): Number of words that are processed together.
+    RETURNS (List[Links]): The mentions and antecedents of each Doc.
+    """
     shim = _shim(model)
     warn_of_reduced_float32(shim.device)
-    parts_of = DocChunkReader(model.get_ref("tok2vec"), docs)
+    read_chunks = DocChunkReader(model.get_ref("tok2vec"), docs)
 
-    def vectors_of(parts: list[Part]) -> torch.Tensor:
-        found = [_tokens_of(documents[n], len(docs[n]), begin, end) for n, begin, end in parts]
-        read = parts_of([(n, start, end) for (n, *_), (start, end, _) in zip(parts, found)])
-        vectors = to_torch(read, shim.device, is_train=False)
-        return torch.cat([take_rows(x, rows) for x, (*_, rows) in zip(vectors, found)])
+    def vectors_of(chunks: list[DocumentChunk]) -> torch.Tensor:
+        token_chunks: list[tuple[int, int, int]] = []
+        word_rows: list[np.ndarray] = []
+        for chunk in chunks:
+            n_tokens = len(docs[chunk.document])
+            start, end = _token_range(documents[chunk.document], n_tokens, chunk)
+            token_chunks.append((chunk.document, start, end))
+            words = documents[chunk.document].tokens[chunk.begin : chunk.end]
+            word_rows.append(words - start)
+        vectors = to_torch(read_chunks(token_chunks), shim.device, is_train=False)
+        return torch.cat([take_rows(x, rows) for x, rows in zip(vectors, word_rows)])
 
     shim.module.eval()
-    return shim.module.resolve(vectors_of, documents, chunk_tokens)
+    return shim.module.resolve(vectors_of, documents, chunk_words)
 
 
-def _tokens_of(
-    document: Document, n_tokens: int, begin: int, end: int
-) -> tuple[int, int, np.ndarray]:
-    """Tokens with the words of a part. All parts of a Doc together have all of its tokens.
+def _token_range(document: Document, n_tokens: int, chunk: DocumentChunk) -> tuple[int, int]:
+    """Return the tokens of a chunk. The chunks of a Doc together cover all of its tokens.
 
-    document (Document): Of the whole Doc.
+    document (Document): The whole document.
     n_tokens (int): Tokens of the Doc.
-    begin, end (int): First word and the one after the last.
-    RETURNS (Tuple[int, int, ndarray]): First token, the one after the last, and the place of
-        each word among them, int64 [end - begin].
+    chunk (DocumentChunk): A chunk of the document.
+    RETURNS (Tuple[int, int]): First token, and the token after the last one.
     """
-    start = int(document.tokens[begin]) if begin else 0
-    stop = int(document.tokens[end]) if end < len(document) else n_tokens
-    return start, stop, document.tokens[begin:end] - start
+    start = int(document.tokens[chunk.begin]) if chunk.begin else 0
+    end = int(document.tokens[chunk.end]) if chunk.end < len(document) else n_tokens
+    return start, end
 
 
 def _shim(model: CorefModel) -> ModuleShim[CorefHead]:

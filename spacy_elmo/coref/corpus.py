@@ -1,7 +1,7 @@
-"""A corpus whose Docs say who speaks and of what kind a text is, for components that ask.
+"""A corpus reader that passes speakers and genre on to components.
 
-spaCy's corpora give components bare words, as all else is theirs to predict. Speakers and
-genre are known beforehand. Owns how they get from the annotated Docs to those.
+spaCy's readers give components Docs with words only, because all annotations are to be predicted.
+Speakers and genre are known in advance.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,28 +15,33 @@ Reader = Callable[[Language], Iterator[Example]]
 
 
 def make_metadata_corpus(corpus: Reader) -> Reader:
-    """`spacy-elmo.MetadataCorpus.v1`: the examples of a corpus, with the genre and the speakers
-    of their annotated Docs.
+    """Return the reader `spacy-elmo.MetadataCorpus.v1`: the examples of a corpus, whose predicted
+    Docs have the speakers and the genre of the annotated Docs.
 
-    corpus (Callable[[Language], Iterator[Example]]): The corpus, e.g. a spacy.Corpus.v1.
-    CREATES (Callable[[Language], Iterator[Example]]): The same with metadata.
+    corpus (Callable[[Language], Iterator[Example]]): The corpus, for example spacy.Corpus.v1.
+    CREATES (Callable[[Language], Iterator[Example]]): The reader.
     """
 
     def read(nlp: Language) -> Iterator[Example]:
         for example in corpus(nlp):
-            give_metadata(example)
+            copy_metadata(example)
             yield example
 
     return read
 
 
-def give_metadata(example: Example) -> None:
-    """Give the genre and the speakers of the annotated Doc to the one to predict on; a token
-    that two speakers share has the later one."""
-    given, doc = example.reference, example.predicted
-    if GENRE in given.user_data:
-        doc.user_data[GENRE] = given.user_data[GENRE]
-    if SPEAKERS in given.spans:
-        places = ((span.start_char, span.end_char, span.label) for span in given.spans[SPEAKERS])
-        spans = (doc.char_span(*place, alignment_mode="expand") for place in places)
-        doc.spans[SPEAKERS] = [span for span in spans if span is not None]
+def copy_metadata(example: Example) -> None:
+    """Copy the genre and the speakers of the reference Doc to the predicted Doc. A token of two
+    speakers is assigned to the later one.
+
+    example (Example): The example, which is changed in place.
+    """
+    reference, doc = example.reference, example.predicted
+    if GENRE in reference.user_data:
+        doc.user_data[GENRE] = reference.user_data[GENRE]
+    if SPEAKERS in reference.spans:
+        aligned = [
+            doc.char_span(span.start_char, span.end_char, span.label, alignment_mode="expand")
+            for span in reference.spans[SPEAKERS]
+        ]
+        doc.spans[SPEAKERS] = [span for span in aligned if span is not None]

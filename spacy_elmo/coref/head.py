@@ -1,140 +1,136 @@
-"""The head: vectors of tokens in, mentions and their antecedents out.
+"""The torch module of `spacy-elmo.Coref.v1`: from token vectors to mentions and their antecedents.
 
-Owns how a text is taken through its parts: tokens, spans, the spans that are kept, pairs,
-and what training makes of them. Docs and thinc are other modules' business.
+It scores all spans as mentions, selects the top spans, and scores pairs of them (Lee et al. 2017
+and 2018).
 """
 
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..spans.sentence_lstm import TokenEncoder
-from ..spans.sentences import stretches
-from .antecedents import IMPOSSIBLE, AntecedentScorer, Mentions
+from ..spans.sentence_lstm import SentenceLSTM
+from ..spans.sentences import sequence_lengths
+from .antecedents import IMPOSSIBLE, AntecedentScorer, PairFeatures
+from .chunks import DocumentChunk, batch_chunks
+from .clusters import Clusters
 from .document import Document, candidates, labels_of, span_features
-from .linking import link
-from .mentions import MentionScorer
+from .head_settings import HeadSettings
+from .linking import Links, link
+from .marginal_loss import marginal_loss
+from .mention_scorer import MentionScorer
+from .mentions import Mentions
 
-# number of a document, first word and the one after the last
-Part = tuple[int, int, int]
-# spans that are kept of a short text, which may be denser than long ones are
+# minimum number of top spans; short texts may have more mentions per word than long ones
 MIN_SPANS = 50
 
 
-@dataclass(frozen=True)
-class Sizes:
-    """Of the head; see `spacy-elmo.Coref.v1`."""
+class ScoredSpans(NamedTuple):
+    """All candidate spans of a document.
 
-    distance_embedding_size: int = 20
-    hidden_size: int = 150
-    depth: int = 1
-    dropout: float = 0.3
-    antecedent_limit: int = 50
-    max_span_width: int = 20
-    spans_per_token: float = 0.3
-    lstm_size: int = 200
-    mention_weight: float = 1.0
-    window: int = 2048
-    max_entities: int = 1000
-    speakers: bool = False
-    genres: bool = False
+    document (Document): The document.
+    first, last (Tensor): First and last word of each span, int64 [n_spans].
+    start_tokens, last_tokens (ndarray): First and last token of each span in the Doc, int64
+        [n_spans].
+    scores (Tensor): Scores as mentions [n_spans].
+    """
 
-
-class Links(NamedTuple):
-    """start, last (ndarray): First and last token of each kept span in the Doc, int64 [K].
-    antecedent (ndarray): Which of them each goes back to, -1 for none, int64 [K]."""
-
-    start: np.ndarray
-    last: np.ndarray
-    antecedent: np.ndarray
+    document: Document
+    first: Tensor
+    last: Tensor
+    start_tokens: np.ndarray
+    last_tokens: np.ndarray
+    scores: Tensor
 
 
 class CorefHead(nn.Module):
-    """See the module.
+    """Finds mentions and their antecedents.
 
-    width (int): Width D of the token vectors.
-    sizes (Sizes): All else.
-    n_pronouns (int): Pronouns that are told apart.
-    genres (Sequence[str]): Those that are told apart.
+    width (int): Width of the token vectors.
+    settings (HeadSettings): Sizes and settings.
+    n_pronouns (int): Number of pronouns that are distinguished.
+    genres (Sequence[str]): The genres that are distinguished.
     """
 
     def __init__(
-        self, width: int, sizes: Sizes, n_pronouns: int = 0, genres: Sequence[str] = ()
+        self, width: int, settings: HeadSettings, n_pronouns: int = 0, genres: Sequence[str] = ()
     ) -> None:
         super().__init__()
-        self.sizes, self.genres = sizes, list(genres)
-        self.tokens = TokenEncoder(width, sizes.lstm_size, sizes.dropout)
+        self.settings, self.genres = settings, list(genres)
+        self.tokens = SentenceLSTM(width, settings.lstm_size, settings.dropout)
         self.mentions = MentionScorer(
-            self.tokens.width,
-            sizes.hidden_size,
-            sizes.depth,
-            sizes.dropout,
-            sizes.max_span_width,
-            sizes.distance_embedding_size,
+            width=self.tokens.width,
+            hidden=settings.hidden_size,
+            depth=settings.depth,
+            dropout=settings.dropout,
+            max_width=settings.max_span_width,
+            embedding_size=settings.distance_embedding_size,
         )
         self.antecedents = AntecedentScorer(
-            self.mentions.vector_size,
-            sizes.hidden_size,
-            sizes.depth,
-            sizes.dropout,
-            sizes.distance_embedding_size,
-            sizes.antecedent_limit,
-            n_pronouns,
-            len(self.genres),
-            sizes.speakers,
+            vector_size=self.mentions.vector_size,
+            hidden=settings.hidden_size,
+            depth=settings.depth,
+            dropout=settings.dropout,
+            embedding_size=settings.distance_embedding_size,
+            limit=settings.antecedent_limit,
+            features=PairFeatures(
+                n_pronouns=n_pronouns,
+                n_genres=len(self.genres),
+                speakers=settings.use_speakers,
+            ),
         )
 
-    def loss(
-        self, x: Tensor, documents: list[Document], gold: list[list[list[Any]]]
-    ) -> dict[str, Tensor]:
-        """What training makes smaller, the mean over documents.
+    def loss(self, x: Tensor, documents: list[Document], gold: list[Clusters]) -> dict[str, Tensor]:
+        """Return the training losses, averaged over documents.
 
-        For each kept span, -log of the probability of its right antecedents together, or
-        of none where it has none among them; the mean over the spans (Lee et al. 2017).
-        And the binary cross-entropy of all spans as mentions, in units of the gold ones.
+        "links" is -log of the summed probability of the correct antecedents of a top span, or of
+        "no antecedent" if it has none among the top spans, averaged over the top spans. "mentions"
+        is the binary cross-entropy of all spans as mentions, summed and divided by the number of
+        gold mentions.
 
-        x (Tensor): Vectors of the words of all documents [n, D].
+        x (Tensor): Vectors of the words of all documents, concatenated [n, D].
         documents (List[Document]): The documents.
-        gold (List[List[List[Tuple[int, int]]]]): Of each document, the mentions of each
-            entity: first token in the Doc, and the token after the last one.
+        gold (List[Clusters]): The gold clusters of each document, as tokens of its Doc.
         RETURNS (Dict[str, Tensor]): "links" and "mentions", scalars.
+
+        REFERENCE: Lee et al. (2017), "End-to-end Neural Coreference Resolution", section 5, for
+            "links".
         """
         x, weights = self._encode(x, documents)
         links: list[Tensor] = []
         mentions: list[Tensor] = []
         offset = 0
-        for document, entities in zip(documents, gold):
+        for document, clusters in zip(documents, gold):
             rows = slice(offset, offset + len(document))
             offset += len(document)
-            start, last = candidates(document.sentence, self.sizes.max_span_width)
-            if not len(start):
+            if not len(document):
                 continue
-            places = document.tokens[start], document.tokens[last]
-            labels = torch.from_numpy(labels_of(*places, entities)).to(x.device)
-            first, final = (torch.from_numpy(part).to(x.device) for part in (start, last))
-            scores = self.mentions(x[rows], first, final, weights[rows])
+            spans = self._score_spans(x[rows], weights[rows], document)
+            labels = torch.from_numpy(labels_of(spans.start_tokens, spans.last_tokens, clusters))
+            labels = labels.to(x.device)
             is_gold = labels >= 0
             cross_entropy = nn.functional.binary_cross_entropy_with_logits(
-                scores, is_gold.to(scores.dtype), reduction="sum"
+                spans.scores, is_gold.to(spans.scores.dtype), reduction="sum"
             )
             mentions.append(cross_entropy / is_gold.sum().clamp(min=1))
-            # gold spans are kept whatever their scores, or there would be nothing to learn from
-            kept = self._best(scores.detach() + is_gold.to(scores.dtype) * -IMPOSSIBLE, document)
-            counts = (is_gold | (scores.detach() > 0))[kept]
+            # gold spans are always among the top spans; without them there is nothing to learn from
+            scores = spans.scores.detach()
+            top = self._top(scores + is_gold.to(scores.dtype) * -IMPOSSIBLE, document)
             found = self._describe(
-                x[rows], weights[rows], scores, first, final, kept, counts, document
+                x=x[rows],
+                weights=weights[rows],
+                spans=spans,
+                top=top,
+                is_mention=(is_gold | (scores > 0))[top],
             )
-            if len(kept) > 1:
+            if len(top) > 1:
                 best, pairs = self.antecedents(found, found)
-                links.append(_marginal_loss(pairs, labels[kept], labels[kept][best]))
+                links.append(marginal_loss(pairs, labels[top], labels[top][best]))
         zero = x.sum() * 0
         n_documents = max(len(documents), 1)
-        weight = self.sizes.mention_weight / n_documents
+        weight = self.settings.mention_weight / n_documents
         return {
             "links": torch.stack(links or [zero]).sum() / n_documents,
             "mentions": torch.stack(mentions or [zero]).sum() * weight,
@@ -143,143 +139,125 @@ class CorefHead(nn.Module):
     @torch.no_grad()
     def resolve(
         self,
-        vectors_of: Callable[[list[Part]], Tensor],
+        vectors_of: Callable[[list[DocumentChunk]], Tensor],
         documents: list[Document],
-        chunk_tokens: int,
+        chunk_words: int,
     ) -> list[Links]:
-        """Mentions of documents and what they go back to.
+        """Find the mentions of documents and their antecedents.
 
-        vectors_of (Callable[[List[Part]], Tensor]): Gives the vectors of the words of parts of
-            documents, one after the other [n, D].
+        vectors_of (Callable[[List[DocumentChunk]], Tensor]): Returns the vectors of the words of
+            some chunks, concatenated [n, D].
         documents (List[Document]): The documents.
-        chunk_tokens (int): Words of which the spans are scored at once, those of several
-            short documents or of a part of a long one. Parts end with a sentence, so that
-            they change nothing but which spans are kept, of each as many as its words
-            allow.
+        chunk_words (int): Number of words whose spans are scored together. Chunks end with a
+            sentence, so that they change nothing but the selection of top spans, whose number is
+            limited in each chunk.
+        RETURNS (List[Links]): The mentions and antecedents of each document.
         """
         found: list[list[Mentions]] = [[] for _ in documents]
         n_found = [0] * len(documents)
-        for parts in _batches(documents, chunk_tokens):
-            cut = [documents[n].cut(begin, end) for n, begin, end in parts]
-            x, weights = self._encode(vectors_of(parts), cut)
+        for chunks in batch_chunks(documents, chunk_words):
+            slices = [documents[chunk.document].cut(chunk.begin, chunk.end) for chunk in chunks]
+            x, weights = self._encode(vectors_of(chunks), slices)
             offset = 0
-            for (n, begin, end), document in zip(parts, cut):
-                rows = slice(offset, offset + end - begin)
+            for chunk, document in zip(chunks, slices):
+                rows = slice(offset, offset + len(document))
                 offset = rows.stop
-                mentions = self._find(x[rows], weights[rows], document)
+                mentions = self._find_mentions(x[rows], weights[rows], document)
                 if len(mentions):
-                    found[n].append(mentions.moved(n_found[n]))
-                    n_found[n] += len(mentions)
+                    found[chunk.document].append(mentions.shifted(n_found[chunk.document]))
+                    n_found[chunk.document] += len(mentions)
         return [self._link(mentions) for mentions in found]
 
-    def _link(self, parts: list[Mentions]) -> Links:
-        if not parts:
-            nothing = np.zeros(0, dtype=np.int64)
-            return Links(nothing, nothing, nothing)
-        mentions = Mentions.join(parts)
-        places = link(self.antecedents, mentions, self.sizes.window, self.sizes.max_entities)
-        return Links(mentions.start.cpu().numpy(), mentions.last.cpu().numpy(), places)
-
-    def _find(self, x: Tensor, weights: Tensor, document: Document) -> Mentions:
-        start, last = candidates(document.sentence, self.sizes.max_span_width)
-        first, final = (torch.from_numpy(part).to(x.device) for part in (start, last))
-        scores = self.mentions(x, first, final, weights)
-        kept = self._best(scores, document)
-        kept = kept[scores[kept] > 0]
-        counts = torch.ones_like(kept, dtype=torch.bool)
-        return self._describe(x, weights, scores, first, final, kept, counts, document)
-
-    def _encode(self, x: Tensor, documents: list[Document]) -> "tuple[Tensor, Tensor]":
-        lengths = [length for document in documents for length in stretches(document.sentence)]
+    def _encode(self, x: Tensor, documents: list[Document]) -> tuple[Tensor, Tensor]:
+        """RETURNS (Tuple[Tensor, Tensor]): Vectors of words after the LSTM, and their attention
+        weights."""
+        lengths: list[int] = []
+        for document in documents:
+            lengths += sequence_lengths(document.sentence)
         x = self.tokens(x, torch.tensor(lengths, dtype=torch.int64, device="cpu"))
         return x, self.mentions.attention_of(x)
 
-    def _best(self, scores: Tensor, document: Document) -> Tensor:
-        """Places of the best spans, in the order of the text."""
-        n_kept = max(MIN_SPANS, round(self.sizes.spans_per_token * len(document)))
-        n_kept = min(n_kept, len(scores))
-        return scores.topk(n_kept).indices.sort().values
+    def _score_spans(self, x: Tensor, weights: Tensor, document: Document) -> ScoredSpans:
+        first_words, last_words = candidates(document.sentence, self.settings.max_span_width)
+        first = torch.from_numpy(first_words).to(x.device)
+        last = torch.from_numpy(last_words).to(x.device)
+        return ScoredSpans(
+            document=document,
+            first=first,
+            last=last,
+            start_tokens=document.tokens[first_words],
+            last_tokens=document.tokens[last_words],
+            scores=self.mentions(x, first, last, weights),
+        )
+
+    def _top(self, scores: Tensor, document: Document) -> Tensor:
+        """RETURNS (Tensor): Indices of the top spans, in the order of the text, int64."""
+        n_top = max(MIN_SPANS, round(self.settings.spans_per_token * len(document)))
+        return scores.topk(min(n_top, len(scores))).indices.sort().values
+
+    def _find_mentions(self, x: Tensor, weights: Tensor, document: Document) -> Mentions:
+        """RETURNS (Mentions): The top spans with a positive score."""
+        spans = self._score_spans(x, weights, document)
+        top = self._top(spans.scores, document)
+        top = top[spans.scores[top] > 0]
+        is_mention = torch.ones_like(top, dtype=torch.bool)
+        return self._describe(x=x, weights=weights, spans=spans, top=top, is_mention=is_mention)
 
     def _describe(
-        self,
-        x: Tensor,
-        weights: Tensor,
-        scores: Tensor,
-        first: Tensor,
-        last: Tensor,
-        kept: Tensor,
-        counts: Tensor,
-        document: Document,
+        self, *, x: Tensor, weights: Tensor, spans: ScoredSpans, top: Tensor, is_mention: Tensor
     ) -> Mentions:
-        start, final = first[kept], last[kept]
-        vectors = self.mentions.vectors(x, start, final, weights)
-        first_token, last_token = (document.tokens[words.cpu().numpy()] for words in (start, final))
-        features = span_features(document, first_token, last_token)
+        """Compute the features and terms of the top spans.
+
+        x (Tensor): Vectors of the words of the document, after the LSTM [n, D].
+        weights (Tensor): Attention weights of the words [n, 1].
+        spans (ScoredSpans): All spans.
+        top (Tensor): Indices of the top spans, int64 [K].
+        is_mention (Tensor): Whether each top span counts as a mention, bool [K].
+        RETURNS (Mentions): The top spans.
+        """
+        document = spans.document
+        vectors = self.mentions.vectors(x, spans.first[top], spans.last[top], weights)
+        rows = top.cpu().numpy()
+        start_tokens, last_tokens = spans.start_tokens[rows], spans.last_tokens[rows]
+        features = span_features(document, start_tokens, last_tokens)
 
         def tensor(array: np.ndarray) -> Tensor:
-            return torch.from_numpy(array.view(np.int64)).to(x.device)
+            return torch.from_numpy(array.view(np.int64)).to(top.device)
 
         genre = self.genres.index(document.genre) + 1 if document.genre in self.genres else 0
         return Mentions(
-            tensor(first_token),
-            tensor(last_token),
-            scores.index_select(0, kept),
-            torch.arange(len(kept), dtype=torch.int64, device=x.device),
-            counts.cumsum(0) - counts.long(),
-            tensor(features.whole),
-            tensor(features.first),
-            tensor(features.last),
-            tensor(features.speaker),
-            tensor(features.kind),
-            tensor(features.pronoun),
-            tensor(features.sentence),
-            torch.full_like(kept, genre),
-            *self.antecedents.project(vectors),
+            start=tensor(start_tokens),
+            last=tensor(last_tokens),
+            score=spans.scores.index_select(0, top),
+            place=torch.arange(len(top), dtype=torch.int64, device=top.device),
+            count=is_mention.cumsum(0) - is_mention.long(),
+            whole=tensor(features.whole),
+            first_word=tensor(features.first),
+            last_word=tensor(features.last),
+            speaker=tensor(features.speaker),
+            kind=tensor(features.kind),
+            pronoun=tensor(features.pronoun),
+            sentence=tensor(features.sentence),
+            genre=torch.full_like(top, genre),
+            **self.antecedents.project(vectors),
+        )
+
+    def _link(self, chunks: list[Mentions]) -> Links:
+        if not chunks:
+            empty = np.zeros(0, dtype=np.int64)
+            return Links(start=empty, last=empty, antecedent=empty)
+        mentions = Mentions.join(chunks)
+        settings = self.settings
+        antecedents = link(self.antecedents, mentions, settings.window, settings.max_entities)
+        return Links(
+            start=mentions.start.cpu().numpy(),
+            last=mentions.last.cpu().numpy(),
+            antecedent=antecedents,
         )
 
 
-def _marginal_loss(scores: Tensor, entities: Tensor, theirs: Tensor) -> Tensor:
-    """Mean of -log p(a right antecedent), with the score 0 for none.
-
-    scores (Tensor): Of antecedents [K, C].
-    entities, theirs (Tensor): Entity of each mention [K] and of its antecedents [K, C], -1
-        for none.
-    """
-    scores = torch.cat([scores.new_zeros(len(scores), 1), scores], dim=1)
-    right = (theirs == entities[:, None]) & (entities[:, None] >= 0)
-    right &= scores.detach()[:, 1:] > IMPOSSIBLE / 2
-    right = torch.cat([~right.any(dim=1, keepdim=True), right], dim=1)
-    wanted = torch.logsumexp(scores.masked_fill(~right, IMPOSSIBLE), dim=1)
-    return (torch.logsumexp(scores, dim=1) - wanted).mean()
-
-
-def _batches(documents: list[Document], chunk_tokens: int) -> Iterator[list[Part]]:
-    """Parts of documents of about so many words together."""
-    batch: list[Part] = []
-    n_words = 0
-    for n, document in enumerate(documents):
-        for begin, end in _chunks(document, chunk_tokens):
-            if batch and n_words + end - begin > chunk_tokens:
-                yield batch
-                batch, n_words = [], 0
-            batch.append((n, begin, end))
-            n_words += end - begin
-    if batch:
-        yield batch
-
-
-def _chunks(document: Document, chunk_tokens: int) -> Iterator[tuple[int, int]]:
-    """Stretches of about so many words that end with a sentence, or with a long part of one."""
-    begin = 0
-    ends = np.cumsum(stretches(document.sentence))
-    for end, following in zip(ends.tolist(), [*ends[1:].tolist(), math.inf]):
-        if following - begin > chunk_tokens:
-            yield begin, end
-            begin = end
-
-
-def make_head(
-    sizes: Sizes, width: int, n_pronouns: int = 0, genres: Sequence[str] = ()
+def build_head(
+    settings: HeadSettings, width: int, n_pronouns: int = 0, genres: Sequence[str] = ()
 ) -> CorefHead:
-    """RETURNS (CorefHead): A head with random weights."""
-    return CorefHead(width, sizes, n_pronouns, genres if sizes.genres else ())
+    """RETURNS (CorefHead): A head with random weights; see `CorefHead`."""
+    return CorefHead(width, settings, n_pronouns, genres if settings.use_genres else ())

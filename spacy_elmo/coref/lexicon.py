@@ -1,7 +1,6 @@
-"""Words that behave like pronouns, and words that open a mention: learned, not listed.
+"""Words that behave like pronouns, and words that begin mentions, learned from gold mentions.
 
-Owns what is counted in the gold mentions of a training corpus. It holds strings and knows
-no language.
+They replace word lists, so that `coref` works in any language.
 """
 
 from collections import Counter
@@ -16,76 +15,90 @@ from spacy.tokens import Doc
 from ..text.words import word_tokens
 from .clusters import get_clusters
 
-# a word is like a pronoun if it is a mention by itself in so many Docs: fewer will do for one
-# that is seldom capitalised, for names do not recur from Doc to Doc
+# A word is like a pronoun if it is a mention by itself in this fraction of the Docs. Capitalized
+# words need a higher fraction, because they may be names, which seldom recur in other Docs.
 MIN_DOCS, MIN_DOCS_OF_CAPITALS = 0.05, 0.3
+# fraction of a word's mentions from which on it counts as capitalized
 MAX_CAPITALS = 0.5
-# a word opens mentions if so many of those with several words begin with it
+# fraction of the mentions of several words that a leading word begins
 MIN_LEADING = 0.003
 
 
 @dataclass(frozen=True)
 class Lexicon:
-    """pronouns (List[str]): Words that are mentions without naming anything, in lower case.
-    leads (List[str]): Words that open mentions and say nothing of what is meant, such as
-        articles, in lower case."""
+    """Words with a role in mentions, in lower case.
+
+    pronouns (List[str]): Words that are mentions by themselves without being names.
+    leads (List[str]): Words that begin mentions and do not help to identify the entity, such as
+        articles.
+    """
 
     pronouns: list[str]
     leads: list[str]
 
     @classmethod
     def learn(cls, docs: Iterable[Doc], prefix: str) -> "Lexicon":
-        """Count the mentions of Docs with gold entities.
+        """Count the words of gold mentions.
 
-        docs (Iterable[Doc]): The Docs.
-        prefix (str): Of the keys of their entities.
-        RETURNS (Lexicon): What was learned; empty where there are no mentions.
+        docs (Iterable[Doc]): Docs with gold clusters.
+        prefix (str): Prefix of the keys of the clusters.
+        RETURNS (Lexicon): The words; none if there are no mentions.
         """
         n_docs, n_long = 0, 0
-        alone: Counter[str] = Counter()  # Docs in which a word is a mention by itself
+        n_docs_alone: Counter[str] = Counter()  # Docs in which a word is a mention by itself
         mentions: Counter[str] = Counter()
         capitals: Counter[str] = Counter()
         leading: Counter[str] = Counter()
         for doc in docs:
             n_docs += 1
-            here: set[str] = set()
-            place = {token: n for n, token in enumerate(word_tokens(doc).tolist())}
+            alone: set[str] = set()
+            position = {token: n for n, token in enumerate(word_tokens(doc).tolist())}
             for start, end in (
                 mention
-                for entity in get_clusters(doc, prefix, words_only=True)
-                for mention in entity
+                for cluster in get_clusters(doc, prefix, words_only=True)
+                for mention in cluster
             ):
                 word = doc[start].lower_
-                if place[start] < place[end - 1]:
+                if position[start] < position[end - 1]:
                     n_long += 1
                     leading[word] += 1
                     continue
-                here.add(word)
+                alone.add(word)
                 mentions[word] += 1
-                capitals[word] += doc[start].text[:1].isupper() and place[start] > 0
-            alone.update(here)
+                capitals[word] += doc[start].text[:1].isupper() and position[start] > 0
+            n_docs_alone.update(alone)
         pronouns = []
-        for word, count in alone.items():
-            seldom = capitals[word] < MAX_CAPITALS * mentions[word]
-            if count >= max(2, (MIN_DOCS if seldom else MIN_DOCS_OF_CAPITALS) * n_docs):
+        for word, count in n_docs_alone.items():
+            is_lower = capitals[word] < MAX_CAPITALS * mentions[word]
+            fraction = MIN_DOCS if is_lower else MIN_DOCS_OF_CAPITALS
+            if count >= max(2, fraction * n_docs):
                 pronouns.append(word)
         leads = [word for word, count in leading.items() if count >= max(2, MIN_LEADING * n_long)]
         return cls(sorted(pronouns), sorted(leads))
 
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Lexicon":
+        """RETURNS (Lexicon): The words that a component's `cfg` holds."""
+        return cls(list(values.get("pronouns", [])), list(values.get("leads", [])))
+
     @staticmethod
     def check(values: dict[str, Any]) -> None:
-        """Raise a ValueError unless `from_dict` can read the values."""
+        """Check the words of a component's `cfg`.
+
+        values (Dict[str, Any]): The `cfg`.
+        RAISES (ValueError): If `from_dict` cannot read it.
+        """
         for name in ("pronouns", "leads"):
             words = values.get(name, [])
             is_list = isinstance(words, list) and all(isinstance(word, str) for word in words)
             if not is_list or len(set(words)) < len(words):
                 raise ValueError(f"{name} is {words!r:.80}; expected a list of distinct strings")
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Lexicon":
-        return cls(list(values.get("pronouns", [])), list(values.get("leads", [])))
-
 
 def hashes(words: Sequence[str]) -> np.ndarray:
-    """RETURNS (ndarray): spaCy's hashes of strings, as a Doc's LOWER has them, uint64 [n]."""
+    """Return spaCy's hashes of strings, as in the LOWER attribute of a Doc.
+
+    words (Sequence[str]): The strings.
+    RETURNS (ndarray): uint64 [n].
+    """
     return np.array([get_string_id(word) for word in words], dtype=np.uint64)

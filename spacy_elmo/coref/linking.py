@@ -1,141 +1,167 @@
-"""From mentions to what each goes back to, in bounded memory however long the text is.
+"""Selection of the antecedent of each mention, in bounded memory for texts of any length.
 
-Owns which earlier mentions are looked at: the last ones, and of entities that were last
-heard of before those, one mention of each kind; and how one of them is chosen. The scores
-are the scorer's business.
+A mention is compared with the mentions of a window before it, and with mentions of clusters that
+last occurred before the window: the last mention of each kind.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
-from .antecedents import IMPOSSIBLE, AntecedentScorer, Mentions
-from .document import NAME
+from .antecedents import IMPOSSIBLE, AntecedentScorer
+from .document import KIND_NAME
+from .mentions import Mentions
 
-# mentions that are scored at once
-BLOCK = 512
-# scores whose exponentials are still numbers
-LARGEST = 500.0
+# mentions whose pairs are scored together
+BATCH_MENTIONS = 512
+# upper bound of scores whose exponentials are summed, to prevent overflow
+MAX_SCORE = 500.0
+
+
+class Links(NamedTuple):
+    """The K mentions of a Doc and their antecedents.
+
+    start, last (ndarray): First and last token of each mention in the Doc, int64 [K].
+    antecedent (ndarray): Index of each mention's antecedent among the mentions, -1 for none, int64
+        [K].
+    """
+
+    start: np.ndarray
+    last: np.ndarray
+    antecedent: np.ndarray
 
 
 @torch.no_grad()
 def link(
     scorer: AntecedentScorer, mentions: Mentions, window: int, max_entities: int
 ) -> np.ndarray:
-    """Find the best antecedent of each mention.
+    """Find the antecedent of each mention.
 
-    scorer (AntecedentScorer): The scores.
-    mentions (Mentions): K of them.
-    window (int): How many before it a mention is compared with.
-    max_entities (int): Of the entities last heard of before the window, how many are
-        remembered, large and recent ones first. Those with the name that is read are
-        remembered in any case.
-    RETURNS (ndarray): Place of the antecedent, -1 for none, int64 [K].
+    scorer (AntecedentScorer): Scores pairs of mentions.
+    mentions (Mentions): K mentions.
+    window (int): Number of preceding mentions that a mention is compared with.
+    max_entities (int): Number of clusters that are remembered from before the window, preferring
+        large and recent ones. A cluster with a mention of the same name is always remembered.
+    RETURNS (ndarray): Index of each antecedent, -1 for none, int64 [K].
     """
     antecedents = np.full(len(mentions), -1, dtype=np.int64)
-    memory = Memory(mentions, max_entities)
+    memory = ClusterMemory(mentions, max_entities)
     device = mentions.start.device
-    for start in range(0, len(mentions), BLOCK):
-        end = min(start + BLOCK, len(mentions))
-        first = max(0, start - window)
-        places = torch.arange(first, end, dtype=torch.int64, device=device)
-        remembered = memory.before(first, start, end)
+    for start in range(0, len(mentions), BATCH_MENTIONS):
+        end = min(start + BATCH_MENTIONS, len(mentions))
+        window_start = max(0, start - window)
+        places = torch.arange(window_start, end, dtype=torch.int64, device=device)
+        remembered = memory.mentions_before(window_start, start, end)
         if len(remembered):
             places = torch.cat([torch.from_numpy(remembered).to(device), places])
         best, scores = scorer(mentions[start:end], mentions.take(places))
-        candidates, found = places[best].cpu().numpy(), scores.double().cpu().numpy()
-        for place in range(start, end):
-            row = place - start
-            chosen = most_likely(candidates[row], found[row], memory.entity_of)
-            antecedents[place] = chosen
-            memory.add(place, chosen)
+        best_places = places[best].cpu().numpy()
+        scores_of_best = scores.double().cpu().numpy()
+        for row, place in enumerate(range(start, end)):
+            antecedent = most_likely(best_places[row], scores_of_best[row], memory.cluster_of)
+            antecedents[place] = antecedent
+            memory.add(place, antecedent)
     return antecedents
 
 
-def most_likely(places: np.ndarray, scores: np.ndarray, entity_of: np.ndarray) -> int:
-    """What training makes likely is that a mention goes back to any mention of its entity
-    (see `CorefHead.loss`), so the probabilities of an entity's mentions are summed up.
+def most_likely(places: np.ndarray, scores: np.ndarray, cluster_of: np.ndarray) -> int:
+    """Return the best mention of the cluster with the highest summed probability.
 
-    places (ndarray): Mentions that it may go back to, int64 [C].
-    scores (ndarray): Of these, where to go back to none has the score 0 [C].
-    entity_of (ndarray): The entity of each mention so far, int64.
-    RETURNS (int): Of the most likely entity the likeliest mention, -1 for a new entity.
+    The training loss sums the probabilities of all correct antecedents (see `CorefHead.loss`), so
+    the probabilities of the mentions of a cluster are summed here as well.
+
+    places (ndarray): Possible antecedents, int64 [C].
+    scores (ndarray): Scores of the antecedents, float64 [C]. "No antecedent" has the score 0.
+    cluster_of (ndarray): The cluster of each mention, int64.
+    RETURNS (int): The antecedent; -1 if a new cluster is more likely.
     """
-    possible = scores > IMPOSSIBLE / 2
-    places, scores = places[possible], scores[possible]
+    is_possible = scores > IMPOSSIBLE / 2
+    places, scores = places[is_possible], scores[is_possible]
     if not len(places):
         return -1
-    entities, which = np.unique(entity_of[places], return_inverse=True)
-    weights = np.bincount(which, np.exp(scores.clip(max=LARGEST)))
-    entity = int(weights.argmax())
-    if weights[entity] <= 1:
+    clusters, which = np.unique(cluster_of[places], return_inverse=True)
+    weights = np.bincount(which, np.exp(scores.clip(max=MAX_SCORE)))
+    cluster = int(weights.argmax())
+    if weights[cluster] <= 1:
         return -1
-    return int(places[np.where(which == entity, scores, IMPOSSIBLE).argmax()])
+    return int(places[np.where(which == cluster, scores, IMPOSSIBLE).argmax()])
 
 
-class Memory:
-    """Entities so far, and the last mention of each kind of each.
+class ClusterMemory:
+    """The clusters so far, with the last mention of each kind.
 
     mentions (Mentions): All mentions.
-    max_entities (int): As for `link`.
+    max_entities (int): Number of clusters that are remembered.
     """
 
     def __init__(self, mentions: Mentions, max_entities: int) -> None:
         self.kind = mentions.kind.tolist()
         self.whole = mentions.whole.tolist()
         self.max_entities = max_entities
-        self.entity_of = np.zeros(len(mentions), dtype=np.int64)
-        # of each entity: mentions, and the last one of each kind
+        self.cluster_of = np.zeros(len(mentions), dtype=np.int64)
+        # for each cluster: number of mentions, and last mention by kind
         self.sizes: list[int] = []
         self.last: list[dict[int, int]] = []
+        # last mention with each name, by the hash of the name
         self.by_name: dict[Any, int] = {}
 
     def add(self, place: int, antecedent: int) -> None:
-        """Take in the next mention, and what it goes back to."""
+        """Add the next mention to the cluster of its antecedent, or to a new cluster.
+
+        place (int): Index of the mention.
+        antecedent (int): Index of its antecedent, -1 for none.
+        """
         if antecedent < 0:
-            entity = len(self.sizes)
+            cluster = len(self.sizes)
             self.sizes.append(0)
             self.last.append({})
         else:
-            entity = int(self.entity_of[antecedent])
-        self.entity_of[place] = entity
-        self.sizes[entity] += 1
-        self.last[entity][self.kind[place]] = place
-        if self.kind[place] == NAME:
+            cluster = int(self.cluster_of[antecedent])
+        self.cluster_of[place] = cluster
+        self.sizes[cluster] += 1
+        self.last[cluster][self.kind[place]] = place
+        if self.kind[place] == KIND_NAME:
             self.by_name[self.whole[place]] = place
 
-    def before(self, first: int, start: int, end: int) -> np.ndarray:
-        """RETURNS (ndarray): Places before `first` that the mentions from start to end may go
-        back to, ascending, int64."""
-        if first == 0:
+    def mentions_before(self, window_start: int, start: int, end: int) -> np.ndarray:
+        """Return the remembered mentions before a window.
+
+        Clusters are preferred by their size divided by the distance of their last mention.
+
+        window_start (int): First mention of the window.
+        start, end (int): The mentions that need antecedents: the first one, and the one after the
+            last.
+        RETURNS (ndarray): Indices of mentions, ascending, int64.
+        """
+        if window_start == 0:
             return np.zeros(0, dtype=np.int64)
         weights = {
-            entity: size / (first - max(self.last[entity].values()))
-            for entity, size in enumerate(self.sizes)
-            if max(self.last[entity].values()) < first
+            cluster: size / (window_start - max(self.last[cluster].values()))
+            for cluster, size in enumerate(self.sizes)
+            if max(self.last[cluster].values()) < window_start
         }
-        entities = sorted(weights, key=weights.__getitem__, reverse=True)[: self.max_entities]
-        places = {place for entity in entities for place in self.last[entity].values()}
+        clusters = sorted(weights, key=weights.__getitem__, reverse=True)[: self.max_entities]
+        places = {place for cluster in clusters for place in self.last[cluster].values()}
         for place in range(start, end):
-            named = self.by_name.get(self.whole[place])
-            if named is not None and named < first:
-                places.add(named)
+            same_name = self.by_name.get(self.whole[place])
+            if same_name is not None and same_name < window_start:
+                places.add(same_name)
         return np.array(sorted(places), dtype=np.int64)
 
 
-def entities_of(antecedents: np.ndarray) -> np.ndarray:
-    """RETURNS (ndarray): Number of the entity of each mention, in order of appearance,
-    int64 [K].
+def cluster_ids(antecedents: np.ndarray) -> np.ndarray:
+    """Return the cluster of each mention. Clusters are numbered in the order of first mentions.
 
-    antecedents (ndarray): Place of the antecedent of each mention, -1 for none.
+    antecedents (ndarray): Index of each mention's antecedent, -1 for none, int64 [K].
+    RETURNS (ndarray): int64 [K].
     """
-    entities = np.empty(len(antecedents), dtype=np.int64)
-    n_entities = 0
+    ids = np.empty(len(antecedents), dtype=np.int64)
+    n_clusters = 0
     for place, antecedent in enumerate(antecedents.tolist()):
         if antecedent < 0:
-            entities[place] = n_entities
-            n_entities += 1
+            ids[place] = n_clusters
+            n_clusters += 1
         else:
-            entities[place] = entities[antecedent]
-    return entities
+            ids[place] = ids[antecedent]
+    return ids

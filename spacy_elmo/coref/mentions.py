@@ -1,50 +1,90 @@
-"""Which spans are mentions: every span of a text scored, and vectors of the best.
+"""Mentions as tensors: what the scores of pairs are computed from."""
 
-It knows nothing of entities.
-"""
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-
-from ..spans.span_scorer import SpanScorer, attended
-
-# the share of mentions among spans, to begin with
-FIRST_BIAS = -2.0
+from torch import Tensor
 
 
-class MentionScorer(SpanScorer):
-    """The score of spans as mentions, and vectors of some.
+@dataclass(frozen=True)
+class Mentions:
+    """K mentions in the order of the text.
 
-    width (int): Width D of the token vectors.
-    hidden (int): Width H of the hidden layer.
-    depth (int): Hidden layers.
-    dropout (float): On the hidden layers.
-    max_width (int): Tokens of a span at the most.
-    embedding_size (int): Of the embedding of the width in a span's vector.
+    start, last (Tensor): First and last token in the Doc, int64 [K].
+    score (Tensor): Score as a mention, float32 [K].
+    place (Tensor): Index among all top spans of the text, int64 [K].
+    count (Tensor): Number of mentions among the top spans before it, int64 [K]. Distances are
+        measured in mentions, because in training the top spans include others.
+    whole, first_word, last_word (Tensor): Hash of the string, of its first and of its last word,
+        without a leading word such as an article, int64 [K].
+    speaker (Tensor): Hash of the speaker, 0 if unknown, int64 [K].
+    kind (Tensor): `KIND_PRONOUN`, `KIND_OTHER` or `KIND_NAME`, int64 [K].
+    pronoun (Tensor): Index of the pronoun from 1, 0 if it is none, int64 [K].
+    sentence (Tensor): Number of the sentence, int64 [K].
+    genre (Tensor): Index of the genre from 1, 0 if unknown, int64 [K].
+    query, key (Tensor): Factors of the coarse score of a pair [K, COARSE_SIZE].
+    left, right (Tensor): Terms of the hidden layer of a pair [K, hidden].
+    pair (Tensor): Factors of the hidden layer of a pair [K, PAIR_SIZE].
     """
 
-    def __init__(
-        self,
-        width: int,
-        hidden: int,
-        depth: int,
-        dropout: float,
-        max_width: int,
-        embedding_size: int,
-    ) -> None:
-        super().__init__(width, hidden, depth, dropout, max_width)
-        self.vector_widths = nn.Embedding(max_width, embedding_size, dtype=torch.float32)
-        self.vector_size = 3 * width + embedding_size
-        nn.init.constant_(self.score.output.bias, FIRST_BIAS)
+    start: Tensor
+    last: Tensor
+    score: Tensor
+    place: Tensor
+    count: Tensor
+    whole: Tensor
+    first_word: Tensor
+    last_word: Tensor
+    speaker: Tensor
+    kind: Tensor
+    pronoun: Tensor
+    sentence: Tensor
+    genre: Tensor
+    query: Tensor
+    key: Tensor
+    left: Tensor
+    right: Tensor
+    pair: Tensor
 
-    def forward(self, x: Tensor, first: Tensor, last: Tensor, weights: Tensor) -> Tensor:
-        """RETURNS (Tensor): Scores of spans [n_spans]; see `SpanScorer`."""
-        return super().forward(x, first, last, weights).squeeze(-1)
+    @classmethod
+    def join(cls, mentions: "Sequence[Mentions]") -> "Mentions":
+        """RETURNS (Mentions): The mentions of all items, concatenated."""
+        return cls(
+            **{
+                field.name: torch.cat([getattr(item, field.name) for item in mentions])
+                for field in fields(cls)
+            }
+        )
 
-    def vectors(self, x: Tensor, first: Tensor, last: Tensor, weights: Tensor) -> Tensor:
-        """RETURNS (Tensor): First token, last token, weighted mean and width of spans
-        [n_spans, 3 * D + embedding_size]."""
-        ends = x.index_select(0, first), x.index_select(0, last)
-        mean = attended(x, weights, first, last)
-        width = self.vector_widths(self.width_class(first, last))
-        return torch.cat([*ends, mean, width], dim=1)
+    def __len__(self) -> int:
+        return len(self.start)
+
+    def __getitem__(self, rows: Any) -> "Mentions":
+        return self._map(lambda x: x[rows])
+
+    def take(self, rows: Tensor) -> "Mentions":
+        """Select mentions.
+
+        rows (Tensor): Indices, int64, of any shape.
+        RETURNS (Mentions): Tensors whose first dimension is replaced by the shape of `rows`.
+        """
+        # the backward pass of index_select is far faster than the backward pass of indexing
+        return self._map(
+            lambda x: x.index_select(0, rows.flatten()).view(*rows.shape, *x.shape[1:])
+        )
+
+    def as_antecedents(self) -> "Mentions":
+        """RETURNS (Mentions): The same mentions without `query`, `key` and `left`, which the scores
+        of pairs do not need from antecedents once the matmul of queries and keys is done."""
+        return replace(self, query=self.query[:, :0], key=self.key[:, :0], left=self.left[:, :0])
+
+    def shifted(self, n_mentions: int) -> "Mentions":
+        """RETURNS (Mentions): The same mentions, preceded by `n_mentions` others."""
+        return replace(self, place=self.place + n_mentions, count=self.count + n_mentions)
+
+    def _map(self, function: Callable[[Tensor], Tensor]) -> "Mentions":
+        return Mentions(
+            **{field.name: function(getattr(self, field.name)) for field in fields(self)}
+        )

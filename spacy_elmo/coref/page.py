@@ -1,67 +1,77 @@
-"""Entities of Docs as an HTML page that needs nothing beside it.
+"""The clusters of Docs as a self-contained HTML page.
 
-Each entity has a colour and a number. Mentions are underlined, and one that lies in another
-nearer to the text than the other, so that nested and crossing ones can be told apart.
-Owns the page; it reads entities off Docs and knows no model.
+Each entity has a color and a number. Mentions are underlined. A mention inside another one is
+underlined closer to the text, so that nested and crossing mentions can be distinguished.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from html import escape
-from typing import NamedTuple
+from functools import cache
+from typing import Any, NamedTuple
 
+from jinja2 import Environment, PackageLoader
 from spacy.tokens import Doc
 
 from .clusters import DEFAULT_PREFIX, Clusters, get_named_clusters
 from .entities import representatives
-from .formats.coref_document import NAME, PART
+from .formats.coref_document import DOCUMENT_ID, DOCUMENT_PART
 
-HUE_STEP = 137.508  # degrees: the golden angle, which keeps any number of hues apart
-LONG_NAME = 60  # characters of a mention in the list of entities
+HUE_STEP = 137.508  # degrees: multiples of the golden angle are distinct hues
+MAX_NAME = 60  # characters of a name in the list of entities
 
-STYLE = """
-body { margin: 0 auto; max-width: 80rem; padding: 1rem; font: 1rem/1.5 Georgia, serif;
-  color: #222; background: #fff }
-h1 { font-size: 1.2rem } h2 { font-size: 1rem }
-.doc { display: flex; gap: 2rem; align-items: flex-start; margin-bottom: 3rem }
-.text { flex: 3; white-space: pre-wrap; overflow-wrap: anywhere; line-height: 2.6 }
-.entities { flex: 1; position: sticky; top: 1rem; max-height: 95vh; overflow: auto;
-  font: 0.85rem/1.4 sans-serif; list-style: none; margin: 0; padding: 0 }
-.entities a { color: inherit; text-decoration: none }
-.m { border-bottom: 2px solid hsl(var(--h) 65% 45%); padding-bottom: calc(var(--lane) * 4px) }
-.m > sub { font: 0.6rem sans-serif; color: hsl(var(--h) 65% 32%); line-height: 0 }
-.alone { border-bottom-style: dotted }
-.swatch { display: inline-block; width: 0.8em; height: 0.8em; margin-right: 0.4em;
-  background: hsl(var(--h) 65% 45%) }
-.lit { background: hsl(var(--h) 85% 88%) }
-@media (max-width: 50rem) { .doc { display: block } .entities { position: static } }
-"""
 
-# lights up all mentions of the entity under the pointer, of nested ones the innermost
-SCRIPT = """
-document.addEventListener("mouseover", event => {
-  document.querySelectorAll(".lit").forEach(part => part.classList.remove("lit"));
-  const under = event.target.closest("[data-entity]");
-  if (under) document.querySelectorAll(`[data-entity="${under.dataset.entity}"]`)
-    .forEach(part => part.classList.add("lit"));
-});
-"""
+class PageEntity(NamedTuple):
+    """An entity in the list of entities.
+
+    id (str): Identifier in the page.
+    number (int): Number in the document, from 1.
+    hue (str): Hue of its color, in degrees.
+    name (str): Text of its representative mention.
+    n_mentions (int): Number of mentions.
+    """
+
+    id: str
+    number: int
+    hue: str
+    name: str
+    n_mentions: int
+
+
+class MentionTag(NamedTuple):
+    """The start or end tag of a mention in the text.
+
+    is_start (bool): Whether it is a start tag.
+    id (str): Identifier of the entity in the page.
+    hue (str): Hue of the entity's color, in degrees.
+    lane (int): Distance of the underline from the text.
+    is_singleton (bool): Whether the entity has no other mention.
+    is_anchor (bool): Whether the list of entities links to this tag.
+    number (int): Number of the entity, shown before an end tag; 0 to show none.
+    """
+
+    is_start: bool
+    id: str = ""
+    hue: str = ""
+    lane: int = 0
+    is_singleton: bool = False
+    is_anchor: bool = False
+    number: int = 0
 
 
 class _Mention(NamedTuple):
     start: int
     end: int
     entity: int
-    first: bool  # of its entity
+    is_first: bool  # of its entity
 
 
 def render_page(docs: Iterable[Doc], prefix: str = DEFAULT_PREFIX, title: str = "Entities") -> str:
-    """Render Docs with their text, and the entities of each by their number of mentions.
+    """Render Docs as a page that shows the text and the entities of each Doc, most mentions first.
 
     docs (Iterable[Doc]): The Docs.
-    prefix (str): Entities are `<prefix>_<number>`.
-    title (str): Of the page.
-    RETURNS (str): A whole HTML document. It loads nothing, and all text is escaped.
+    prefix (str): Prefix of the keys of clusters.
+    title (str): Title of the page.
+    RETURNS (str): A complete HTML document, which loads no other files. All text is escaped.
     """
     return "".join(page_parts(docs, prefix, title))
 
@@ -69,110 +79,155 @@ def render_page(docs: Iterable[Doc], prefix: str = DEFAULT_PREFIX, title: str = 
 def page_parts(
     docs: Iterable[Doc], prefix: str = DEFAULT_PREFIX, title: str = "Entities"
 ) -> Iterator[str]:
-    """The page of `render_page` in parts, so that no more than one Doc need be held.
+    """Render the page of `render_page` one Doc at a time, to bound memory.
 
     docs (Iterable[Doc]): The Docs.
-    prefix (str): Entities are `<prefix>_<number>`.
-    title (str): Of the page.
-    YIELDS (str): What comes before the Docs, a part for each of them, and what comes after.
+    prefix (str): Prefix of the keys of clusters.
+    title (str): Title of the page.
+    YIELDS (str): The start of the page, each Doc, and the end of the page.
     """
-    title = escape(title)
-    # the page's own words are English, whatever the texts are
-    yield (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n"
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
-    )
+    yield str(_macros().start(title))
     for number, doc in enumerate(docs, start=1):
-        yield _section(doc, number, prefix)
-    yield f"<script>{SCRIPT}</script>\n</body>\n</html>\n"
+        yield render_doc(doc, number, prefix)
+    yield str(_macros().end())
 
 
-def _section(doc: Doc, number: int, prefix: str) -> str:
+def render_doc(doc: Doc, number: int, prefix: str = DEFAULT_PREFIX) -> str:
+    """Render the section of a Doc.
+
+    doc (Doc): The Doc.
+    number (int): Number of the Doc in the page, from 1.
+    prefix (str): Prefix of the keys of clusters.
+    RETURNS (str): HTML of the section.
+    """
     named = get_named_clusters(doc, prefix, words_only=True)
     best = representatives(doc, prefix)
-    entries: list[tuple[int, str]] = []
-    for entity, (key, mentions) in enumerate(named.items()):
-        name = " ".join(best[key].text.split())
-        name = name if len(name) <= LONG_NAME else name[: LONG_NAME - 1] + "…"
-        label = f"{escape(name)} <small>{entity + 1} · {len(mentions)}×</small>"
-        id_ = f"d{number}e{entity + 1}"
-        entry = (
-            f'<li data-entity="{id_}" style="{_hue(entity)}"><a href="#{id_}">'
-            f'<span class="swatch"></span>{label}</a></li>\n'
+    entities = [
+        PageEntity(
+            id=_id(number, entity),
+            number=entity + 1,
+            hue=_hue(entity),
+            name=_shorten(best[key].text),
+            n_mentions=len(mentions),
         )
-        entries.append((-len(mentions), entry))
-    entries.sort(key=lambda entry: entry[0])
-    listed = "".join(entry for _, entry in entries)
-    return (
-        f"<h2>{escape(_name(doc, number))}</h2>\n"
-        f'<div class="doc" lang="{escape(doc.lang_)}">\n<div class="text" dir="auto">'
-        f"{_text(doc, number, list(named.values()))}</div>\n"
-        f'<ul class="entities">\n{listed}</ul>\n</div>\n'
+        for entity, (key, mentions) in enumerate(named.items())
+    ]
+    section = _macros().document(
+        heading=_heading(doc, number),
+        lang=doc.lang_,
+        items=_text_and_tags(doc, number, list(named.values())),
+        entities=sorted(entities, key=lambda entity: -entity.n_mentions),
     )
+    return str(section)
 
 
-def _name(doc: Doc, number: int) -> str:
-    name, part = (str(doc.user_data.get(key) or "") for key in (NAME, PART))
-    return f"Document {number}{f': {name}' if name else ''}{f', part {part}' if part else ''}"
+@cache
+def _macros() -> Any:
+    """RETURNS (jinja2.environment.TemplateModule): The macros of the template."""
+    environment = Environment(
+        loader=PackageLoader("spacy_elmo.coref"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("page.html.jinja").module
+
+
+def _heading(doc: Doc, number: int) -> str:
+    heading = f"Document {number}"
+    if name := str(doc.user_data.get(DOCUMENT_ID) or ""):
+        heading += f": {name}"
+    if part := str(doc.user_data.get(DOCUMENT_PART) or ""):
+        heading += f", part {part}"
+    return heading
+
+
+def _id(number: int, entity: int) -> str:
+    return f"d{number}e{entity + 1}"
 
 
 def _hue(entity: int) -> str:
-    return f"--h:{entity * HUE_STEP % 360:.1f}"
+    return f"{entity * HUE_STEP % 360:.1f}"
 
 
-def _text(doc: Doc, number: int, clusters: Clusters) -> str:
-    """The text with an element around each mention. Elements cannot cross, so a mention
-    that another one's end cuts is closed and opened again there."""
+def _shorten(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + "…"
+
+
+def _text_and_tags(doc: Doc, number: int, clusters: Clusters) -> Iterator[str | MentionTag]:
+    """Yield the text of a Doc with a start and an end tag for each mention.
+
+    HTML elements cannot cross. Where a mention ends inside another one that began later, the later
+    one is closed and opened again.
+
+    doc (Doc): The Doc.
+    number (int): Number of the Doc in the page.
+    clusters (Clusters): The mentions of each entity.
+    YIELDS (Union[str, MentionTag]): Text, which is not escaped, and tags.
+    """
     mentions = [
-        _Mention(start, end, entity, place == 0)
-        for entity, entity_mentions in enumerate(clusters)
-        for place, (start, end) in enumerate(entity_mentions)
+        _Mention(start=start, end=end, entity=entity, is_first=index == 0)
+        for entity, cluster in enumerate(clusters)
+        for index, (start, end) in enumerate(cluster)
     ]
     lanes = dict(zip(mentions, _lanes(mentions, len(doc))))
     starting: defaultdict[int, list[_Mention]] = defaultdict(list)
     for mention in sorted(mentions, key=lambda mention: -mention.end):
         starting[mention.start].append(mention)
 
-    def opening(mention: _Mention, again: bool) -> str:
-        id_ = f"d{number}e{mention.entity + 1}"
-        anchor = f' id="{id_}"' if mention.first and not again else ""
-        alone = " alone" if len(clusters[mention.entity]) == 1 else ""
-        return (
-            f'<span class="m{alone}" data-entity="{id_}"{anchor} '
-            f'style="{_hue(mention.entity)};--lane:{lanes[mention]}">'
+    def start_tag(mention: _Mention, is_anchor: bool) -> MentionTag:
+        return MentionTag(
+            is_start=True,
+            id=_id(number, mention.entity),
+            hue=_hue(mention.entity),
+            lane=lanes[mention],
+            is_singleton=len(clusters[mention.entity]) == 1,
+            is_anchor=is_anchor,
         )
 
-    parts: list[str] = []
-    inside: list[_Mention] = []  # the innermost last
+    texts: list[str] = []  # since the last tag
+    open_mentions: list[_Mention] = []  # the innermost one is the last
     for token in doc:
-        for mention in starting[token.i]:
-            parts.append(opening(mention, again=False))
-            inside.append(mention)
-        parts.append(escape(token.text))
-        cut: list[_Mention] = []
-        while any(mention.end == token.i + 1 for mention in inside):
-            mention = inside.pop()
-            if mention.end == token.i + 1:
-                parts.append(f"<sub>{mention.entity + 1}</sub></span>")
-            else:
-                parts.append("</span>")
-                cut.append(mention)
-        for mention in reversed(cut):
-            parts.append(opening(mention, again=True))
-            inside.append(mention)
-        parts.append(token.whitespace_)
-    return "".join(parts)
+        if token.i in starting:
+            yield "".join(texts)
+            texts = []
+            for mention in starting[token.i]:
+                yield start_tag(mention, mention.is_first)
+                open_mentions.append(mention)
+        texts.append(token.text)
+        end = token.i + 1
+        if any(mention.end == end for mention in open_mentions):
+            yield "".join(texts)
+            texts = []
+            reopened: list[_Mention] = []
+            while any(mention.end == end for mention in open_mentions):
+                mention = open_mentions.pop()
+                if mention.end == end:
+                    yield MentionTag(is_start=False, number=mention.entity + 1)
+                else:
+                    yield MentionTag(is_start=False)
+                    reopened.append(mention)
+            for mention in reversed(reopened):
+                yield start_tag(mention, is_anchor=False)
+                open_mentions.append(mention)
+        texts.append(token.whitespace_)
+    yield "".join(texts)
 
 
 def _lanes(mentions: list[_Mention], n_tokens: int) -> list[int]:
-    """How far below the text each mention is underlined: below all shorter ones that it
-    overlaps."""
+    """Return the lane of each mention's underline: below the lanes of all shorter mentions that it
+    overlaps.
+
+    mentions (List[_Mention]): The mentions.
+    n_tokens (int): Tokens of the Doc.
+    RETURNS (List[int]): Lanes from 0, the one closest to the text.
+    """
     used = [0] * n_tokens  # lanes under each token
     lanes = [0] * len(mentions)
-    for place in sorted(range(len(mentions)), key=lambda i: mentions[i].end - mentions[i].start):
-        start, end = mentions[place].start, mentions[place].end
-        lanes[place] = max(used[start:end])
-        used[start:end] = [lanes[place] + 1] * (end - start)
+    for index in sorted(range(len(mentions)), key=lambda i: mentions[i].end - mentions[i].start):
+        start, end = mentions[index].start, mentions[index].end
+        lanes[index] = max(used[start:end])
+        used[start:end] = [lanes[index] + 1] * (end - start)
     return lanes

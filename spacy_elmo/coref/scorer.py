@@ -1,7 +1,7 @@
-"""Scores of coreference: MUC, B3, CEAF, LEA, mentions, and the CoNLL average.
+"""Metrics of coreference: MUC, B-cubed, CEAF, LEA, mention detection, and the CoNLL average.
 
-Owns the metrics, which compare two lists of clusters of anything hashable and are summed
-over documents before they are divided, and their use on Examples. It knows no model.
+The metrics compare two partitions of mentions. A mention can be any hashable object. Numerators and
+denominators are summed over documents before they are divided.
 """
 
 from collections import Counter
@@ -16,37 +16,45 @@ from ..text.words import text_offsets
 from .clusters import DEFAULT_PREFIX, get_clusters, is_annotated
 
 Partition = Sequence[Iterable[Hashable]]
-"""The mentions of each entity of a document; a mention counts where it comes first."""
-EntityOf = dict[Hashable, int]
+"""The mentions of each cluster of a document. A repeated mention belongs to the first cluster."""
+ClusterOf = dict[Hashable, int]
+"""The cluster of each mention."""
 Overlap = Mapping[tuple[int, int], int]
-"""Mentions that an entity of one side shares with one of the other, where there are any."""
+"""Number of mentions that a gold and a predicted cluster share, for pairs that share any."""
 
 METRICS = ("muc", "b3", "ceafe", "ceafm", "lea", "mention")
 CONLL = ("muc", "b3", "ceafe")
 SETTINGS = ("", "_ns")
-"""With singletons as they are, and with none on either side."""
+"""With singletons, and without singletons on either side."""
 
 
 def make_coref_scorer() -> Callable[..., dict[str, Any]]:
-    """Registered as spacy-elmo.coref_scorer.v1. It has no settings of its own: the component
-    says which span groups it writes; see `score_coref`."""
+    """Return the scorer `spacy-elmo.coref_scorer.v1`. The component passes its
+    `span_cluster_prefix`; see `score_coref`.
+
+    RETURNS (Callable): The scorer.
+    """
     return score_coref
 
 
 def score_coref(
     examples: Iterable[Example], *, span_cluster_prefix: str = DEFAULT_PREFIX, **cfg: Any
 ) -> dict[str, Any]:
-    """Score predicted entities against the reference. Two mentions are the same if they
-    have the same characters, however these are tokenised.
+    """Score predicted clusters against gold clusters. Mentions are equal if they cover the same
+    characters, regardless of the tokenization.
 
-    examples (Iterable[Example]): Each one a document of its own.
-    span_cluster_prefix (str): Entities are `doc.spans[f"{prefix}_{number}"]`.
-    RETURNS (Dict[str, Any]): From 0 to 1: `coref_f`, `coref_p`, `coref_r`, which are LEA;
-        `coref_conll_f`; and `coref_<metric>_f`, `_p`, `_r` for muc, b3, ceafe, ceafm, lea
-        and mention; all of them also without singletons, as `coref_ns_f`,
-        `coref_conll_ns_f`, `coref_muc_ns_f`, ... A document whose reference has no span
-        group of that prefix, not even an empty one, is left out; all are None if there is
-        no other.
+    examples (Iterable[Example]): The examples. Each is a document. Examples whose reference is not
+        annotated are skipped.
+    span_cluster_prefix (str): Prefix of the keys of clusters.
+    RETURNS (Dict[str, Any]): Scores from 0 to 1: `coref_f`, `coref_p` and `coref_r`, which are LEA;
+        `coref_conll_f`; and `coref_<metric>_f`, `_p` and `_r` for the metrics muc, b3, ceafe,
+        ceafm, lea and mention. All of them also without singletons, as `coref_ns_f`,
+        `coref_conll_ns_f`, `coref_muc_ns_f`, ... All scores are None if no example is annotated.
+    RAISES (ValueError): If the texts of an example differ in more than whitespace.
+
+    REFERENCE: Pradhan et al. (2014), "Scoring Coreference Partitions of Predicted Mentions", for
+        muc, b3, ceafe and ceafm; Moosavi and Strube (2016), "Which Coreference Evaluation Metric Do
+        You Trust?", for lea.
     """
     documents: list[tuple[Partition, Partition]] = []
     for example in examples:
@@ -62,22 +70,22 @@ def score_coref(
     found = score_clusters(documents)
     scores: dict[str, Any] = {f"coref_{name}": value for name, value in found.items()}
     for setting in SETTINGS:
-        for part in "fpr":
-            scores[f"coref{setting}_{part}"] = found[f"lea{setting}_{part}"]
+        for value in "fpr":
+            scores[f"coref{setting}_{value}"] = found[f"lea{setting}_{value}"]
     return scores if documents else dict.fromkeys(scores)
 
 
 def score_clusters(documents: Iterable[tuple[Partition, Partition]]) -> dict[str, float]:
-    """Score clusters against gold ones.
+    """Score predicted clusters against gold clusters; see `score_coref` for the metrics.
 
-    documents (Iterable[Tuple[Partition, Partition]]): The gold and the predicted clusters
-        of each document. A mention is anything hashable that is the same on both sides.
-    RETURNS (Dict[str, float]): `<metric>_p`, `_r`, `_f` and `conll_f`, from 0 to 1; and the
+    documents (Iterable[Tuple[Partition, Partition]]): The gold and the predicted clusters of each
+        document. Mentions are hashable objects, compared for equality.
+    RETURNS (Dict[str, float]): `<metric>_p`, `_r` and `_f`, and `conll_f`, from 0 to 1; and the
         same without singletons, as `<metric>_ns_f`, `conll_ns_f`, ...
     """
     totals = {metric + setting: np.zeros(4) for metric in METRICS for setting in SETTINGS}
     for gold, predicted in documents:
-        sides = _entity_of(gold), _entity_of(predicted)
+        sides = _cluster_of(gold), _cluster_of(predicted)
         for setting in SETTINGS:
             if setting:
                 sides = _without_singletons(sides[0]), _without_singletons(sides[1])
@@ -89,26 +97,26 @@ def score_clusters(documents: Iterable[tuple[Partition, Partition]]) -> dict[str
         scores[f"{name}_p"], scores[f"{name}_r"] = precision, recall
         scores[f"{name}_f"] = _ratio(2 * precision * recall, precision + recall)
     for setting in SETTINGS:
-        parts = [scores[f"{metric}{setting}_f"] for metric in CONLL]
-        scores[f"conll{setting}_f"] = sum(parts) / len(parts)
+        f_scores = [scores[f"{metric}{setting}_f"] for metric in CONLL]
+        scores[f"conll{setting}_f"] = sum(f_scores) / len(f_scores)
     return scores
 
 
-def _count(gold: EntityOf, predicted: EntityOf) -> dict[str, tuple[float, ...]]:
-    """Numerator and denominator of recall, then of precision, of each metric."""
+def _count(gold: ClusterOf, predicted: ClusterOf) -> dict[str, tuple[float, ...]]:
+    """Return the numerator and denominator of recall, then of precision, of each metric."""
     shared = [mention for mention in gold if mention in predicted]
     overlap = Counter((gold[mention], predicted[mention]) for mention in shared)
     mirrored = {(j, i): n for (i, j), n in overlap.items()}
     sizes, other_sizes = Counter(gold.values()), Counter(predicted.values())
     n_gold, n_predicted = len(gold), len(predicted)
-    # |K| less the parts that the other side divides K into: n mentions that stay together
-    # are n - 1 links, and a mention that is missing there is a part of its own
+    # MUC: a cluster of n mentions has n - 1 links; it loses one link for each further cluster that
+    # the other side divides it into, where a missing mention counts as a cluster
     links = len(shared) - len(overlap)
-    by_mention, by_entity = _best_pairings(overlap, sizes, other_sizes)
+    by_mention, by_cluster = _best_pairings(overlap, sizes, other_sizes)
     return {
         "muc": (links, n_gold - len(sizes), links, n_predicted - len(other_sizes)),
         "b3": (_b3(overlap, sizes), n_gold, _b3(mirrored, other_sizes), n_predicted),
-        "ceafe": (by_entity, len(sizes), by_entity, len(other_sizes)),
+        "ceafe": (by_cluster, len(sizes), by_cluster, len(other_sizes)),
         "ceafm": (by_mention, n_gold, by_mention, n_predicted),
         "lea": (
             _lea(overlap, sizes, other_sizes),
@@ -125,8 +133,8 @@ def _b3(overlap: Overlap, sizes: Mapping[int, int]) -> float:
 
 
 def _lea(overlap: Overlap, sizes: Mapping[int, int], other_sizes: Mapping[int, int]) -> float:
-    """Sum over entities of their size times the share of their links that is found. The
-    link of a singleton, to itself, is found in a singleton alone."""
+    """Return the sum over clusters of the size times the fraction of links found. A singleton has a
+    link to itself, which is found only in a singleton."""
     total = 0.0
     for (i, j), n in overlap.items():
         if sizes[i] == 1:
@@ -139,8 +147,12 @@ def _lea(overlap: Overlap, sizes: Mapping[int, int], other_sizes: Mapping[int, i
 def _best_pairings(
     overlap: Overlap, sizes: Mapping[int, int], other_sizes: Mapping[int, int]
 ) -> tuple[float, float]:
-    """The greatest sums of similarities when each entity is paired with one at most of the
-    other side: of shared mentions, and of 2 * shared / (size + other size)."""
+    """Return the maximum sums of similarities if each cluster is paired with at most one cluster of
+    the other side.
+
+    RETURNS (Tuple[float, float]): For the number of shared mentions as the similarity, and for
+        2 * shared / (size + other size).
+    """
     if not overlap:
         return 0.0, 0.0
     from scipy.optimize import linear_sum_assignment
@@ -151,8 +163,8 @@ def _best_pairings(
     shared = np.array(list(overlap.values()), dtype=np.float64)
     both = np.array([sizes[i] + other_sizes[j] for i, j in overlap], dtype=np.float64)
     similarities = (shared, 2 * shared / both)
-    # entities that share mentions neither directly nor through others do not compete: many
-    # small assignments instead of one that would fill memory for a novel
+    # Clusters in different connected components do not compete. So many small assignments replace
+    # one that would fill the memory for a novel.
     n_rows = int(rows.max()) + 1
     n_nodes = n_rows + int(columns.max()) + 1
     graph = coo_array((shared, (rows, columns + n_rows)), shape=(n_nodes, n_nodes))
@@ -172,27 +184,27 @@ def _best_pairings(
     return float(totals[0]), float(totals[1])
 
 
-def _entity_of(clusters: Partition) -> EntityOf:
-    entity_of: EntityOf = {}
-    for entity, mentions in enumerate(clusters):
+def _cluster_of(clusters: Partition) -> ClusterOf:
+    cluster_of: ClusterOf = {}
+    for number, mentions in enumerate(clusters):
         for mention in mentions:
-            entity_of.setdefault(mention, entity)
-    return entity_of
+            cluster_of.setdefault(mention, number)
+    return cluster_of
 
 
-def _without_singletons(entity_of: EntityOf) -> EntityOf:
-    sizes = Counter(entity_of.values())
-    return {mention: entity for mention, entity in entity_of.items() if sizes[entity] > 1}
+def _without_singletons(cluster_of: ClusterOf) -> ClusterOf:
+    sizes = Counter(cluster_of.values())
+    return {mention: number for mention, number in cluster_of.items() if sizes[number] > 1}
 
 
-def _ratio(part: float, whole: float) -> float:
-    return float(part / whole) if whole else 0.0
+def _ratio(numerator: float, denominator: float) -> float:
+    return float(numerator / denominator) if denominator else 0.0
 
 
 def _in_characters(doc: Doc, prefix: str) -> list[list[Hashable]]:
-    """Mentions as first character and end, whitespace not counted: like the alignment of
-    Examples, this takes no notice of how words are spaced."""
-    starts, ends = (places.tolist() for places in text_offsets(doc))
+    """Return the clusters with mentions as character offsets in the text without whitespace. Like
+    the alignment of Examples, they do not depend on how words are spaced."""
+    starts, ends = (offsets.tolist() for offsets in text_offsets(doc))
     return [
         [(starts[start], ends[end - 1]) for start, end in mentions]
         for mentions in get_clusters(doc, prefix, words_only=True)

@@ -13,7 +13,7 @@ from ..files.paths import PathLike
 from .clusters import DEFAULT_PREFIX, set_clusters
 from .convert import Counts, check_output
 from .formats import find_files, read_coref
-from .formats.coref_document import NAME
+from .formats.coref_document import DOCUMENT_ID
 from .formats.lines import numbered_lines
 from .formats.registry import AUTO
 from .page import page_parts
@@ -75,7 +75,7 @@ def _read(path: Path, format: str, nlp: Language, predict: bool, prefix: str) ->
     if _is_text(path, format):
         # the tokenizer has no limit on the length of the text, unlike nlp.make_doc
         doc = nlp.tokenizer("\n".join(line for _, line in numbered_lines(path)))
-        doc.user_data[NAME] = path.stem
+        doc.user_data[DOCUMENT_ID] = path.stem
         yield nlp(doc)
         return
     for doc in read_coref(path, format, nlp.vocab, prefix):

@@ -1,1 +1,1 @@
-"""Vectors and scores of spans, for `coref` and for spaCy's span categorizers. Knows no ELMo."""
+"""Vectors and scores of spans on any tok2vec, for `coref` and for spaCy's span categorizers."""

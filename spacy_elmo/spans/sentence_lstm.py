@@ -12,14 +12,13 @@ from ..runtime.ragged import elements_of
 N_DIRECTIONS = 2
 
 
-class TokenEncoder(nn.Module):
-    """A bidirectional LSTM over each sentence [n, D] -> [n, 2 * size].
+class SentenceLSTM(nn.Module):
+    """A bidirectional LSTM over each sentence, [n, D] -> [n, 2 * size]. A linear layer projects the
+    input to the width of the LSTM, separately for each direction.
 
-    A linear layer brings the vectors to the LSTM's own width, for each direction by itself.
-
-    width (int): Width D of the vectors.
-    size (int): Of the LSTM in each direction; 0 to pass the vectors through.
-    dropout (float): On its inputs and outputs.
+    width (int): Width D of the token vectors.
+    size (int): Width of the LSTM in each direction; 0 to return the token vectors.
+    dropout (float): Dropout rate of the input and of the output.
     """
 
     def __init__(self, width: int, size: int, dropout: float) -> None:
@@ -34,8 +33,12 @@ class TokenEncoder(nn.Module):
             )
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """x (Tensor): Vectors of all tokens [n, D]. lengths (Tensor): Of the stretches that
-        are read by themselves, int64 [n_stretches]; they sum to n."""
+        """Run the LSTM.
+
+        x (Tensor): Vectors of all tokens, float32 [n, D].
+        lengths (Tensor): Tokens of each sequence, int64 [n_sequences], on the CPU; their sum is n.
+        RETURNS (Tensor): float32 [n, 2 * size], or [n, D] if `size` is 0.
+        """
         x = self.dropout(x)
         if not self.size or not len(x):
             return x.new_zeros(0, self.width) if self.size else x
@@ -43,21 +46,21 @@ class TokenEncoder(nn.Module):
         rows, tokens = rows.to(x.device), tokens.to(x.device)
         inputs = self.inputs(x).view(len(x), N_DIRECTIONS, self.size)
         packed = torch.stack([inputs[:, d].index_select(0, tokens[d]) for d in range(N_DIRECTIONS)])
-        # thinc changes weights behind torch's back; these are packed in no time
+        # thinc changes weights in place without torch's version counter; packing these is cheap
         self.lstm.drop_caches()
         start = x.new_zeros(N_DIRECTIONS, len(lengths), self.size)
         outputs, _, _ = self.lstm(packed, active, start, start)
         directions = [outputs[d].index_select(0, rows[d]) for d in range(N_DIRECTIONS)]
-        found: Tensor = self.dropout(torch.cat(directions, dim=1))
-        return found
+        result: Tensor = self.dropout(torch.cat(directions, dim=1))
+        return result
 
 
 def _pack(lengths: np.ndarray) -> tuple[Tensor, Tensor, list[int]]:
-    """Pack sentences for both directions.
+    """Pack sequences for both directions.
 
-    lengths (ndarray): Tokens of each sentence, int64 [n_sentences].
+    lengths (ndarray): Tokens of each sequence, int64 [n_sequences].
     RETURNS (Tuple[Tensor, Tensor, List[int]]): The packed row of each token and the token of each
-        packed row, for each direction, int64 [2, n], and the sentences running at each step.
+        packed row, for each direction, int64 [2, n], and the sequences running at each step.
     """
     order = longest_first(lengths)
     packing = pack(lengths[order])

@@ -1,8 +1,4 @@
-"""The tokens of a batch of Docs as flat arrays.
-
-Owns the way from Docs to arrays and from ids back to strings, so that rules over
-tokens cost no Python work per Doc.
-"""
+"""The tokens of several Docs as flat arrays, for rules that are computed without Python loops."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +12,13 @@ from spacy.tokens import Doc
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens, Doc after Doc.
+    """The tokens of several Docs, concatenated.
 
     docs (List[Doc]): The Docs.
-    lengths (ndarray): Tokens in each, int64 [n_docs].
+    lengths (ndarray): Tokens of each Doc, int64 [n_docs].
     orths (ndarray): Id of each token's text, uint64 [n_tokens].
-    is_space, is_lower (ndarray): bool [n_tokens].
+    is_space (ndarray): Whether each token is whitespace, bool [n_tokens].
+    is_lower (ndarray): Whether each token is in lower case, bool [n_tokens].
     """
 
     docs: list[Doc]
@@ -32,25 +29,40 @@ class Tokens:
 
     @classmethod
     def of(cls, docs: Sequence[Doc]) -> "Tokens":
-        """RETURNS (Tokens): The tokens of some Docs; empty ones are fine."""
+        """Read the tokens of some Docs.
+
+        docs (Sequence[Doc]): The Docs, which may be empty.
+        RETURNS (Tokens): The tokens.
+        """
         empty = np.zeros((0, 3), dtype=np.uint64)
         attributes = np.concatenate([empty, *(_attributes(doc) for doc in docs if len(doc))])
-        lengths = np.array([len(doc) for doc in docs], dtype=np.int64)
         flags = attributes[:, 1:] != 0
-        return cls(list(docs), lengths, attributes[:, 0], flags[:, 0], flags[:, 1])
+        return cls(
+            docs=list(docs),
+            lengths=np.array([len(doc) for doc in docs], dtype=np.int64),
+            orths=attributes[:, 0],
+            is_space=flags[:, 0],
+            is_lower=flags[:, 1],
+        )
 
     @property
     def offsets(self) -> np.ndarray:
-        """RETURNS (ndarray): Where each Doc starts, and the number of tokens, [n_docs + 1]."""
+        """RETURNS (ndarray): First token of each Doc, then the number of tokens, int64
+        [n_docs + 1]."""
         return np.concatenate([[0], np.cumsum(self.lengths)])
 
     def strings(self, orths: np.ndarray) -> list[str]:
-        """RETURNS (List[str]): The texts of ids; the Docs may come from several vocabs."""
+        """Look up the texts of ids. The Docs may have different vocabs.
+
+        orths (ndarray): Ids of texts that occur in the Docs, uint64 [n].
+        RETURNS (List[str]): The texts.
+        """
         stores = list({id(doc.vocab): doc.vocab.strings for doc in self.docs}.values())
         return [next(store[orth] for store in stores if orth in store) for orth in orths]
 
     def blank_lines(self) -> np.ndarray:
-        """RETURNS (ndarray): Whether each token is whitespace with a blank line, bool."""
+        """RETURNS (ndarray): Whether each token is whitespace that contains a blank line, bool
+        [n_tokens]."""
         spaces = np.unique(self.orths[self.is_space])
         blank = [text.count("\n") > 1 for text in self.strings(spaces)]
         return np.isin(self.orths, spaces[np.array(blank, dtype=bool)])
@@ -72,5 +84,9 @@ def _attributes(doc: Doc) -> np.ndarray:
 
 
 def digest_of(doc: Doc) -> bytes:
-    """RETURNS (bytes): 8 bytes that are the same for Docs of the same tokens, in any process."""
+    """Return a digest of the texts of a Doc's tokens. It is the same in every process.
+
+    doc (Doc): The Doc.
+    RETURNS (bytes): BLAKE2b digest of 8 bytes.
+    """
     return blake2b(doc.to_array(ORTH).tobytes(), digest_size=8).digest()

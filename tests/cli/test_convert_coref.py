@@ -47,7 +47,7 @@ def read_docs(path: Path) -> list[Doc]:
 def test_conll_to_docs(tmp_path: Path, conll: Path) -> None:
     printed = run("convert-coref", conll, tmp_path / "out.spacy")
     assert "documents 2 tokens 7 entities 3 mentions 5 singletons 1" in printed
-    assert "1 mentions that an entity has twice" in printed
+    assert "1 repeated mentions of an entity" in printed
     docs = read_docs(tmp_path / "out.spacy")
     assert [get_clusters(doc) for doc in docs] == ENTITIES
     assert [sent.text for sent in docs[0].sents] == ["Anna saw her dog", "It ran"]
@@ -82,7 +82,7 @@ def test_directories_patterns_and_several_inputs(tmp_path: Path, conll: Path) ->
 def test_a_name_without_a_known_suffix_requires_the_format(tmp_path: Path, conll: Path) -> None:
     text = conll.rename(conll.with_suffix(".txt"))
     out = tmp_path / "out.spacy"
-    assert "does not tell its format" in run("convert-coref", text, out, code=1)
+    assert "cannot be told from its name" in run("convert-coref", text, out, code=1)
     assert not out.exists()
     run("convert-coref", text, out, "--format", "conll")
     assert len(read_docs(out)) == 2
@@ -97,7 +97,7 @@ def test_unknown_formats_are_named(tmp_path: Path, conll: Path) -> None:
         lambda: write_coref([], tmp_path / "a", "xml"),
         lambda: write_coref([], tmp_path / "a", "corefud"),
     ):
-        with pytest.raises(ValueError, match="no format '(xml|corefud)'.*conll"):
+        with pytest.raises(ValueError, match="Unknown format '(xml|corefud)'.*conll"):
             wrong()
 
 
@@ -124,7 +124,7 @@ def test_annotation_that_conll_cannot_represent_is_counted(tmp_path: Path) -> No
     doc.spans["coref_clusters_1"] = [Span(doc, 0, 2), Span(doc, 1, 3)]
     DocBin(docs=[doc]).to_disk(tmp_path / "a.spacy")
     printed = run("convert-coref", tmp_path / "a.spacy", tmp_path / "a.conll")
-    assert "1 mentions that cross another of their entity" in printed
+    assert "1 mentions that cross another mention of their entity" in printed
     assert "1 words with whitespace" in printed
 
 

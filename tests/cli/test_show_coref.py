@@ -9,7 +9,7 @@ from spacy.language import Language
 from spacy.tokens import Doc, DocBin
 
 from spacy_elmo.coref.clusters import set_clusters
-from spacy_elmo.coref.page import _section
+from spacy_elmo.coref.page import render_doc
 from spacy_elmo.coref.show import show_coref
 
 from .conftest import run
@@ -100,9 +100,9 @@ def test_docs_are_written_as_they_are_read(
         # the generator may still hold the previous Doc
         assert not any(doc() for doc in seen[:-1])
         seen.append(weakref.ref(doc))
-        return _section(doc, *args)
+        return render_doc(doc, *args)
 
-    monkeypatch.setattr("spacy_elmo.coref.page._section", watched)
+    monkeypatch.setattr("spacy_elmo.coref.page.render_doc", watched)
     output = tmp_path / "page.html"
     with pytest.raises(ValueError, match="d.txt, line 2: the byte 0xe9 is not UTF-8"):
         show_coref([tmp_path / "*.txt"], output, pipeline=str(pipeline))

@@ -1,4 +1,4 @@
-"""Damaged inputs of all formats: sentences with the file's name, and documents left out."""
+"""Damaged files of all formats: errors that name the file, and documents that are left out."""
 
 import random
 import zlib
@@ -93,7 +93,9 @@ def out_of_range() -> bytes:
         out_of_range,
     ],
 )
-def test_damaged_docbins_are_sentences(tmp_path: Path, make: Callable[[], bytes]) -> None:
+def test_errors_of_damaged_docbins_name_the_file_and_the_fix(
+    tmp_path: Path, make: Callable[[], bytes]
+) -> None:
     path = tmp_path / "bad.spacy"
     path.write_bytes(make())
     for output in ("out.conll", "out.jsonl", "out.spacy"):
@@ -125,7 +127,7 @@ def test_one_bad_document_of_a_file_is_left_out(tmp_path: Path, format: str) -> 
     assert len(dropped.errors) == 1 and f"bad.{format}" in dropped.errors[0]
 
 
-def test_documents_without_an_end_are_left_out_alone(tmp_path: Path) -> None:
+def test_only_documents_without_an_end_are_left_out(tmp_path: Path) -> None:
     whole = [CONLL.format(name) for name in "abcd"]
     whole[1] = whole[1].replace("#end document\n", "")
     whole[3] = whole[3].replace("#end document\n", "")
@@ -133,7 +135,7 @@ def test_documents_without_an_end_are_left_out_alone(tmp_path: Path) -> None:
     dropped = Dropped(skip_errors=True)
     docs = list(read_coref(tmp_path / "bad.conll", dropped=dropped))
     assert [doc.user_data["document_id"] for doc in docs] == ["a", "c"]
-    assert len(dropped.errors) == 4  # two words outside of a document
+    assert len(dropped.errors) == 4  # two words outside a document
 
 
 @pytest.mark.parametrize(
@@ -144,7 +146,7 @@ def test_documents_without_an_end_are_left_out_alone(tmp_path: Path) -> None:
         (CONLLU.format("a") + CONLLU.format("b").replace("1-2", "1-y"), "sentence from line 9 on"),
         (CONLLU.format("a").replace("1-2", "7-9"), "from line 1 on"),
         (CONLLU.format("a").replace("2.1\t", "2.x\t"), "from line 1 on"),
-        (CONLLU.format("a").replace("Entity=(e1-p-1-)", "Entity=e1"), "'e1' at 1#1 have no such"),
+        (CONLLU.format("a").replace("Entity=(e1-p-1-)", "Entity=e1"), "'e1' at 1#1 have no valid"),
         ("# json_x = {\n" + CONLLU.format("a"), "from line 1 on"),
     ],
 )
@@ -171,7 +173,7 @@ def test_damaged_json_names_file_and_line(tmp_path: Path, change: list[str], mat
         list(read_coref(path))
 
 
-def test_names_that_json_alone_can_say(tmp_path: Path) -> None:
+def test_names_that_are_valid_in_json_only(tmp_path: Path) -> None:
     path = tmp_path / "odd.jsonl"
     path.write_text(JSON.format("\\ud800") + JSON.replace('"{0}"', "null").format(), "utf8")
     write_coref(read_coref(path), tmp_path / "out.spacy")
@@ -188,7 +190,7 @@ def mutated(data: bytes, draw: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("format", ["spacy", *TEXTS])
-def test_no_damage_raises_anything_but_a_sentence(tmp_path: Path, format: str) -> None:
+def test_damage_raises_value_errors_only(tmp_path: Path, format: str) -> None:
     draw = random.Random(0)
     if format == "conllu":
         pytest.importorskip("udapi")

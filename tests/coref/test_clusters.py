@@ -55,7 +55,7 @@ def first_wins(given_clusters):
     return kept
 
 
-def test_one_group_for_each_entity_in_the_order_of_the_text():
+def test_each_cluster_is_a_group_in_the_order_of_the_text():
     doc = make_doc()
     set_clusters(doc, [[(7, 9)], [(6, 7), (0, 2)], [(3, 4), (1, 2), (8, 9)]])
     assert groups(doc) == {
@@ -67,13 +67,13 @@ def test_one_group_for_each_entity_in_the_order_of_the_text():
     assert get_clusters(doc) == [[(0, 2), (6, 7)], [(1, 2), (3, 4), (8, 9)], [(7, 9)]]
 
 
-def test_of_mentions_that_start_together_the_shorter_comes_first():
+def test_the_shorter_of_two_mentions_with_the_same_start_is_first():
     doc = make_doc(coref_clusters=[[(0, 3)], [(0, 1)], [(5, 7), (5, 6)]])
     assert get_clusters(doc) == [[(0, 1)], [(0, 3)], [(5, 6), (5, 7)]]
 
 
 @given(clusters)
-def test_what_is_set_is_read(given_clusters):
+def test_clusters_are_read_as_they_were_set(given_clusters):
     doc = make_doc()
     set_clusters(doc, given_clusters)
     found = get_clusters(doc)
@@ -86,7 +86,7 @@ def test_what_is_set_is_read(given_clusters):
     assert groups(doc) == before
 
 
-def test_entities_outlive_bytes():
+def test_clusters_survive_serialization():
     doc = make_doc(coref_clusters=[[(0, 3), (1, 5)], [(2, 3)]])
     again = Doc(VOCAB).from_bytes(doc.to_bytes())
     assert get_clusters(again) == get_clusters(doc)
@@ -95,7 +95,7 @@ def test_entities_outlive_bytes():
     assert get_clusters(again) == get_clusters(doc)
 
 
-def test_other_groups_stay_and_old_entities_go():
+def test_old_clusters_are_replaced_and_other_groups_are_not():
     doc = make_doc(coref_clusters=[[(i, i + 1)] for i in range(11)])
     doc.spans["sc"] = [Span(doc, 0, 2, label="X")]
     doc.spans["coref_head_clusters_1"] = [doc[0:1]]
@@ -110,7 +110,7 @@ def test_other_groups_stay_and_old_entities_go():
     assert get_clusters(doc, "coref_head_clusters") == [[(0, 1)]]
 
 
-def test_keys_are_numbers_in_the_order_of_numbers():
+def test_keys_are_sorted_by_number():
     doc = make_doc()
     others = ["coref_clusters", "coref_clusters_", "coref_clustersX1", "coref_clusters_1a"]
     others += ["x_coref_clusters_1", "coref_clusters_1\n", "coref_clusters_-1"]
@@ -121,13 +121,13 @@ def test_keys_are_numbers_in_the_order_of_numbers():
     assert set(doc.spans) == set(others)
 
 
-def test_a_prefix_is_not_a_pattern():
+def test_a_prefix_is_no_regular_expression():
     doc = make_doc()
     doc.spans["a.b_1"], doc.spans["axb_1"] = [doc[0:1]], [doc[1:2]]
     assert cluster_keys(doc, "a.b") == ["a.b_1"]
 
 
-def test_foreign_groups_are_read_clean():
+def test_groups_of_other_programs_are_read_as_a_partition():
     doc = make_doc()
     doc.spans["coref_clusters_2"] = [doc[4:5], doc[0:2], doc[4:5], Span(doc, 3, 3)]
     doc.spans["coref_clusters_3"] = [doc[0:2]]
@@ -140,7 +140,7 @@ def test_foreign_groups_are_read_clean():
     assert get_clusters(doc) == [[(0, 2), (4, 5)], [(7, 9)]]
 
 
-def test_numbers_of_numpy_and_generators_will_do():
+def test_numpy_integers_and_generators_are_accepted():
     doc = make_doc()
     starts = np.array([3, 0])
     set_clusters(doc, ([(start, start + 1)] for start in starts))
@@ -148,7 +148,7 @@ def test_numbers_of_numpy_and_generators_will_do():
 
 
 @pytest.mark.parametrize("mention", [(-1, 2), (3, 3), (5, 4), (0, N_TOKENS + 1)])
-def test_a_wrong_mention_changes_nothing(mention):
+def test_an_invalid_mention_is_an_error_and_changes_nothing(mention):
     doc = make_doc(coref_clusters=[[(0, 1)]])
     with pytest.raises(
         ValueError, match=f"from token {mention[0]} to {mention[1]} .* of 12 tokens"
@@ -166,7 +166,7 @@ def test_empty_docs():
     assert len(join_docs([doc, Doc(VOCAB)])) == 0
 
 
-def test_a_doc_without_entities_may_be_known_to_have_none():
+def test_a_doc_without_clusters_can_be_marked_as_annotated():
     doc = make_doc(4)
     assert not is_annotated(doc)
     mark_annotated(doc)
@@ -176,13 +176,13 @@ def test_a_doc_without_entities_may_be_known_to_have_none():
     with_entity = make_doc(4, coref_clusters=[[(0, 2)]])
     mark_annotated(with_entity)
     assert groups(with_entity) == {"coref_clusters_1": [(0, 2, "")]}
-    # and so it is of parts and wholes
+    # cut and joined Docs are marked as well
     assert is_annotated(cut_doc(with_entity, 3, 4)) and is_annotated(join_docs([doc, doc]))
     assert not is_annotated(cut_doc(make_doc(4), 0, 2))
     assert not is_annotated(join_docs([doc, make_doc(4)]))
 
 
-def test_cut():
+def test_cut_doc():
     doc = Doc(VOCAB, words=["a", "b", "c", "d", "e"], sent_starts=[1, -1, 1, -1, -1])
     set_clusters(doc, [[(0, 1), (3, 4), (4, 5)], [(1, 3)], [(2, 5), (2, 3)]])
     doc.spans["speakers"] = [Span(doc, 0, 3, "X"), Span(doc, 3, 5, "Y", kb_id="Q1", span_id="s")]
@@ -200,7 +200,7 @@ def test_cut():
     assert len(doc.spans["coref_clusters_1"]) == 3  # the Doc itself is as it was
 
 
-def test_parts_and_joined_docs_keep_what_is_known_of_the_document():
+def test_cut_and_joined_docs_keep_the_metadata():
     doc = Doc(VOCAB, words=["a", "b"])
     doc.user_data.update(document_id="tale", part="000", genre="nw")
     assert doc.has_unknown_spaces
@@ -214,7 +214,7 @@ def test_parts_and_joined_docs_keep_what_is_known_of_the_document():
 
 
 @given(clusters, st.integers(0, N_TOKENS), st.integers(0, N_TOKENS))
-def test_a_part_has_the_mentions_that_are_inside(given_clusters, start, end):
+def test_a_cut_doc_has_the_mentions_within_it(given_clusters, start, end):
     start, end = sorted((start, end))
     part = cut_doc(make_doc(x=given_clusters), start, end, "x")
     assert len(part) == end - start
@@ -226,12 +226,12 @@ def test_a_part_has_the_mentions_that_are_inside(given_clusters, start, end):
 
 
 @pytest.mark.parametrize("start, end", [(-1, 2), (3, 2), (0, N_TOKENS + 1)])
-def test_a_wrong_cut(start, end):
+def test_an_invalid_cut_is_an_error(start, end):
     with pytest.raises(ValueError, match="out of a Doc of 12 tokens"):
         cut_doc(make_doc(), start, end)
 
 
-def test_entities_of_joined_docs_stay_apart():
+def test_clusters_of_joined_docs_are_separate():
     one = make_doc(4, coref_clusters=[[(0, 1), (2, 4)], [(1, 2)]])
     one.spans["sc"] = [Span(one, 0, 2, label="X")]
     other = make_doc(3, coref_clusters=[[(0, 3)], [(1, 2)]])
@@ -253,7 +253,7 @@ def test_entities_of_joined_docs_stay_apart():
 
 
 @pytest.mark.parametrize("order", [1, -1])
-def test_a_joined_doc_counts_as_annotated_if_it_has_entities(order):
+def test_a_joined_doc_with_clusters_is_annotated(order):
     annotated, other = make_doc(4, coref_clusters=[[(0, 1), (2, 4)]]), make_doc(3)
     whole = join_docs([annotated, other][::order])
     shift = 0 if order == 1 else 3
@@ -263,7 +263,7 @@ def test_a_joined_doc_counts_as_annotated_if_it_has_entities(order):
 
 
 @given(st.lists(clusters, min_size=1, max_size=3))
-def test_parts_of_joined_docs_are_the_docs(given_docs):
+def test_cutting_joined_docs_returns_the_docs(given_docs):
     docs = [make_doc(coref_clusters=given_clusters) for given_clusters in given_docs]
     whole = join_docs(docs)
     assert len(get_clusters(whole)) == sum(len(get_clusters(doc)) for doc in docs)
@@ -272,6 +272,6 @@ def test_parts_of_joined_docs_are_the_docs(given_docs):
         assert get_clusters(part) == get_clusters(doc)
 
 
-def test_join_nothing():
+def test_joining_no_docs_is_an_error():
     with pytest.raises(ValueError, match="no Docs to join"):
         join_docs([])

@@ -1,4 +1,4 @@
-"""The component in a pipeline: training, prediction, saving, and odd input."""
+"""The component in a pipeline: training, prediction, saving, and unusual input."""
 
 import pickle
 import re
@@ -25,7 +25,7 @@ MODEL = {
     "lstm_size": 16,
     "dropout": 0.0,
     "max_span_width": 4,
-    # the stories are denser than real ones
+    # the stories have more mentions per word than real texts
     "spans_per_token": 0.8,
     "tok2vec": {
         "@architectures": "spacy.MultiHashEmbed.v2",
@@ -67,7 +67,7 @@ def predicted(nlp, seed, n_sentences=8):
     return nlp(bare(story_doc(nlp, seed, n_sentences)))
 
 
-def test_stories_are_learned_by_heart(trained):
+def test_training_stories_are_memorized(trained):
     for seed in range(6):
         gold = get_clusters(story_doc(trained, seed), PREFIX)
         assert get_clusters(predicted(trained, seed), PREFIX) == gold
@@ -117,7 +117,7 @@ def test_a_doc_can_be_processed_twice(trained):
     assert get_clusters(trained(doc), PREFIX) == expected
 
 
-def test_entities_that_are_there_can_be_left(trained):
+def test_existing_clusters_can_be_preserved(trained):
     coref = trained.get_pipe("coref")
     doc = bare(story_doc(trained, 0))
     set_clusters(doc, [[(0, 1)]], PREFIX)
@@ -129,8 +129,8 @@ def test_entities_that_are_there_can_be_left(trained):
     assert len(get_clusters(coref(doc), PREFIX)) == 3
 
 
-def test_entities_that_are_there_are_left_or_replaced_in_a_pipeline(trained):
-    """Doc by Doc: those that are known to have none as well, and none but those of the prefix."""
+def test_existing_clusters_are_preserved_or_replaced_in_a_pipeline(trained):
+    """Each Doc separately, also those marked as having none; other prefixes are ignored."""
     gold = get_clusters(story_doc(trained, 0), PREFIX)
     expected = {True: [gold] * 4, False: [[[(0, 1), (2, 4)], [(5, 6)]], gold, [], gold]}
     coref = trained.get_pipe("coref")
@@ -165,7 +165,7 @@ def test_singletons_follow_the_data_or_the_setting(trained):
         coref.keep_singletons = None
 
 
-def test_batches_and_processes_change_nothing(trained):
+def test_predictions_do_not_depend_on_batches_or_processes(trained):
     docs = [bare(story_doc(trained, seed)) for seed in range(6)]
     expected = [get_clusters(trained(bare(doc)), PREFIX) for doc in docs]
     for settings in ({"batch_size": 4}, {"n_process": 2, "batch_size": 2}):
@@ -173,7 +173,7 @@ def test_batches_and_processes_change_nothing(trained):
         assert [get_clusters(doc, PREFIX) for doc in found] == expected
 
 
-def test_chunks_change_nothing_in_a_short_window(trained):
+def test_predictions_do_not_depend_on_chunks(trained):
     coref = trained.get_pipe("coref")
     doc = story_doc(trained, 1, 30)
     expected = get_clusters(coref(bare(doc)), PREFIX)
@@ -186,7 +186,7 @@ def test_chunks_change_nothing_in_a_short_window(trained):
 
 
 @pytest.mark.parametrize("chunk_tokens", [1, 12, 40, 100])
-def test_docs_that_share_a_chunk_do_not_meet(trained, chunk_tokens):
+def test_docs_in_the_same_batch_of_chunks_are_independent(trained, chunk_tokens):
     coref = trained.get_pipe("coref")
     docs = [story_doc(trained, seed, 1 + seed) for seed in range(6)]
     docs.insert(2, Doc(trained.vocab))
@@ -202,13 +202,13 @@ def test_docs_that_share_a_chunk_do_not_meet(trained, chunk_tokens):
 
 
 @pytest.mark.parametrize("words", [[], ["Anna"], [" "], ["\n", "\n"], ["Anna"] * 300])
-def test_odd_docs(trained, words):
+def test_docs_of_any_length_are_predicted(trained, words):
     doc = trained(Doc(trained.vocab, words))
     for entity in get_clusters(doc, PREFIX):
         assert all(0 <= start < end <= len(words) for start, end in entity)
 
 
-def test_training_on_odd_docs():
+def test_training_on_unusual_docs():
     nlp = pipeline(max_train_tokens=10)
     docs = [
         story_doc(nlp, 0),
@@ -230,8 +230,8 @@ def test_training_on_odd_docs():
     assert nlp.get_pipe("coref").update([], sgd=optimizer) == {"coref": 0.0}
 
 
-def test_docs_that_are_not_annotated_teach_nothing():
-    """As of a corpus for another component of the pipeline."""
+def test_docs_without_annotation_are_skipped():
+    """For example, Docs of a corpus that is annotated for another component."""
     nlp = pipeline()
     given = examples(nlp, 3)
     other = Example(bare(given[0].reference), bare(given[0].reference))
@@ -250,13 +250,13 @@ def test_docs_that_are_not_annotated_teach_nothing():
     assert coref.model.shims[0].to_bytes() == before
     alone, _ = coref.get_loss(given)
     assert coref.get_loss([given[0], other, *given[1:]])[0] == pytest.approx(alone)
-    # one that is known to have no entities does
+    # a Doc that is marked as having no clusters is not skipped
     mark_annotated(other.reference)
     assert nlp.update([other], sgd=optimizer)["coref"] > 0
     assert coref.model.shims[0].to_bytes() != before
 
 
-def test_training_data_without_entities_is_one_warning():
+def test_training_data_without_clusters_is_one_warning():
     nlp = pipeline(span_cluster_prefix="people")
     given = examples(nlp, 3)
     with pytest.warns(UserWarning) as found:
@@ -272,7 +272,7 @@ def test_training_data_without_entities_is_one_warning():
         nlp.initialize(lambda: given)
 
 
-def test_gold_that_does_not_fit_is_counted_with_one_warning():
+def test_misaligned_gold_mentions_are_counted_with_one_warning():
     nlp = pipeline()
     reference = Doc(nlp.vocab, ["Anna", "Smith", "sees", "herself"], spaces=[True] * 3 + [False])
     set_clusters(reference, [[(0, 1), (3, 4)], [(1, 2)]], PREFIX)
@@ -290,7 +290,7 @@ def test_gold_that_does_not_fit_is_counted_with_one_warning():
     assert coref.n_misaligned == 2 * first
 
 
-def test_gold_is_aligned_by_characters_as_by_spacy():
+def test_alignment_by_characters_equals_spacys_alignment():
     nlp = spacy.blank("en")
     gold = Doc(nlp.vocab, ["Mr.", "Berg", "can", "not", "see", "the", "boat-house", "."])
     set_clusters(gold, [[(0, 2), (5, 7)], [(1, 2), (3, 4), (0, 8)]])
@@ -302,14 +302,14 @@ def test_gold_is_aligned_by_characters_as_by_spacy():
     found = by_characters(example, clusters)
     assert found == [[(0, 3), (6, 10)], [(0, 11), (2, 3), (4, 5)]]
     assert found == by_alignment(example, clusters)
-    # a token of the prediction that holds more than the mention is none
+    # a predicted token that contains more than the mention does not match
     joined = Doc(nlp.vocab, ["Mr.", "Berg", "cannot", "see", "the", "boat-house", "."])
     split = Doc(nlp.vocab, ["Mr.", "Berg", "can", "not"], [True, True, False, False])
     set_clusters(split, [[(1, 2)], [(3, 4)]])
     assert by_characters(Example(joined, split), get_clusters(split)) == [[(1, 2)], []]
 
 
-def test_averages_reach_the_head(trained):
+def test_averaged_weights_are_applied_to_the_head(trained):
     coref = trained.get_pipe("coref")
     shim = coref.model.shims[0]
     name, param = next(iter(shim.module.named_parameters()))
@@ -320,7 +320,7 @@ def test_averages_reach_the_head(trained):
     assert torch.equal(param.detach(), before)
 
 
-def test_gradients_are_those_of_the_loss():
+def test_gradients_equal_numerical_gradients_of_the_loss():
     nlp = pipeline()
     given = examples(nlp, 2)
     spacy.util.fix_random_seed(0)
@@ -331,7 +331,7 @@ def test_gradients_are_those_of_the_loss():
         for node in coref.model.walk()
         if node.has_param("E") and node.has_grad("E") is not None
     )
-    _, backprop = coref._begin_update(given)
+    _, backprop = coref.begin_update(given)
     backprop()
     gradient = embed.get_grad("E").copy()
     place = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
@@ -344,7 +344,7 @@ def test_gradients_are_those_of_the_loss():
     assert (losses[0] - losses[1]) / 1e-3 == pytest.approx(gradient[place], rel=0.03)
 
 
-def test_without_weights_the_error_says_what_to_do():
+def test_a_prediction_without_weights_is_an_error_with_the_fix():
     nlp = pipeline()
     with pytest.raises(ValueError, match="nlp.initialize"):
         nlp("Anna sees the miller.")

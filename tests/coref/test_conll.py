@@ -93,7 +93,7 @@ def test_docs(tmp_path: Path) -> None:
     assert found == [("Anna saw her friend .", "Anna_Smith")]
 
 
-def test_speeches_end_with_the_sentence() -> None:
+def test_speaker_spans_end_with_the_sentence() -> None:
     starts = [True, False, True, False, False]
     names = ["Anna", "Anna", "Anna", "Bob", "_"]
     doc = CorefDocument(list("abcde"), [], starts, speakers=names).to_doc(Vocab())
@@ -117,7 +117,7 @@ def test_litbank_has_empty_cells(tmp_path: Path) -> None:
     assert document.clusters == [[(1, 3)]]
 
 
-def test_nothing_is_an_empty_cell_a_dash_or_a_low_line(tmp_path: Path) -> None:
+def test_no_mention_is_an_empty_cell_a_dash_or_an_underscore(tmp_path: Path) -> None:
     assert entities(tmp_path, "-", "_", "", "(1)") == [[(3, 4)]]
 
 
@@ -134,7 +134,7 @@ def test_mentions_of_two_entities_cross(tmp_path: Path) -> None:
     assert entities(tmp_path, "(1", "(2|1)", "2)") == [[(0, 2)], [(1, 3)]]
 
 
-def test_pieces_without_bars_between_them(tmp_path: Path) -> None:
+def test_brackets_without_bars_between_them(tmp_path: Path) -> None:
     assert entities(tmp_path, "(1(2", "(3)2)1)") == [[(0, 2)], [(0, 2)], [(1, 2)]]
 
 
@@ -148,7 +148,7 @@ def test_unusual_words_lines_and_headers(tmp_path: Path) -> None:
     assert document.sent_starts == [True, False, False, False, False]
 
 
-def test_words_of_arabic_lose_their_second_form(tmp_path: Path) -> None:
+def test_arabic_words_lose_their_second_form(tmp_path: Path) -> None:
     text = column("-").replace("w0", "كتب#kataba")
     assert read(tmp_path, text, lang="ar")[0].words == ["كتب"]
     assert read(tmp_path, text)[0].words == ["كتب#kataba"]
@@ -178,27 +178,25 @@ BAD_ROW = "#begin document (d); part 000\n{}\n\n#end document\n"
         (column("*"), "cannot be read"),
         (BAD_ROW.format("d 0 0 word"), "line 2 has 4 columns"),
         (BAD_ROW.format("d\t0\t0\t\t-"), "line 2 has no word"),
-        ("d\t0\t0\tword\t-\n", "line 1: a word outside of a document: 'd.*#begin document"),
+        ("d\t0\t0\tword\t-\n", "line 1: a word outside a document: 'd.*#begin document"),
         ("\n#end document\n", "line 2: '#end document' without a document"),
-        (column("-").replace("#end document\n", ""), "ends inside of the document .* line 1"),
+        (column("-").replace("#end document\n", ""), "ends inside the document .* line 1"),
         (column("-").replace("#end", "#begin") + column("-"), "line 4: a document begins inside"),
     ],
 )
-def test_damaged_files_are_errors_that_name_file_and_line(
-    tmp_path: Path, text: str, match: str
-) -> None:
+def test_errors_of_damaged_files_name_file_and_line(tmp_path: Path, text: str, match: str) -> None:
     with pytest.raises(ValueError, match=f"text.conll.*{match}"):
         read(tmp_path, text)
 
 
-def test_other_encodings_are_named(tmp_path: Path) -> None:
+def test_errors_of_other_encodings_name_the_byte(tmp_path: Path) -> None:
     path = tmp_path / "text.conll"
     path.write_bytes(column("-").replace("w0", "é").encode("latin1"))
     with pytest.raises(ValueError, match="text.conll, line 2: the byte 0xe9 is not UTF-8"):
         list(read_conll(path))
 
 
-def test_entities_need_not_be_a_partition(tmp_path: Path) -> None:
+def test_clusters_need_not_be_a_partition(tmp_path: Path) -> None:
     (document,) = read(tmp_path, column("(1)|(1)", "(2)", "(1)|(2)", "(3)|(2)"))
     dropped = Dropped()
     doc = document.to_doc(Vocab(), dropped=dropped)
@@ -207,7 +205,7 @@ def test_entities_need_not_be_a_partition(tmp_path: Path) -> None:
     assert dict(dropped.rows()) == {DUPLICATE: 1, SHARED: 2}
 
 
-def test_order_of_the_brackets() -> None:
+def test_brackets_are_written_in_order() -> None:
     clusters = [[(0, 4), (1, 2)], [(0, 2)], [(1, 4)], [(3, 4), (0, 1)], [(2, 4)]]
     cells = coreference_cells(clusters, 5, Dropped())
     assert cells == ["(0|(1|(3)", "(2|(0)|1)", "(4", "(3)|4)|2)|0)", "-"]
@@ -221,7 +219,7 @@ def test_mentions_of_one_entity_that_cross_cannot_be_written() -> None:
 
 
 @given(documents())
-def test_no_mention_is_left_out_without_need(document: CorefDocument) -> None:
+def test_only_crossing_mentions_are_left_out(document: CorefDocument) -> None:
     for cluster in document.clusters:
         dropped = Dropped()
         kept = list(without_crossing(cluster, dropped))
@@ -260,7 +258,7 @@ def test_whitespace_in_words_is_counted(tmp_path: Path) -> None:
     assert found.name == "d e" and "\nd_e\t" in file.getvalue()
 
 
-def test_genres_that_the_name_does_not_tell_are_counted() -> None:
+def test_genres_that_the_name_does_not_begin_with_are_counted() -> None:
     dropped = Dropped()
     for name, genre in (("nw/a", "nw"), ("nw/a", "news"), ("a", "news"), ("a", "")):
         document = CorefDocument(["a"], [], name=name, genre=genre)
@@ -268,7 +266,7 @@ def test_genres_that_the_name_does_not_tell_are_counted() -> None:
     assert dict(dropped.rows()) == {GENRES: 2}
 
 
-def test_a_doc_without_sentences_is_one() -> None:
+def test_a_doc_without_boundaries_is_one_sentence() -> None:
     doc = Doc(Vocab(), words=["a", "b", "c"])
     assert list(CorefDocument.from_doc(doc).sentences()) == [range(3)]
     assert not doc.has_annotation("SENT_START")

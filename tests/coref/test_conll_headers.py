@@ -56,7 +56,7 @@ NAMES = st.text(st.characters(exclude_categories=["C"]) | st.sampled_from("#();/
     names=st.lists(NAMES, min_size=1, max_size=4, unique=True), part=st.sampled_from(["", "000"])
 )
 @example(names=["#12", "# 12", "#begin document", "a b", "(a", ");", "x; part 1", "-"], part="")
-def test_names_come_back_whatever_they_are(folder: Path, names: list[str], part: str) -> None:
+def test_any_name_survives_a_round_trip(folder: Path, names: list[str], part: str) -> None:
     found = [
         CorefDocument(["Anna", "#", "her"], [[(0, 1), (2, 3)]], [True, True, False], name=name)
         for name in names
@@ -113,7 +113,7 @@ def test_rows_with_spaces_between_columns_begin_with_any_name(folder: Path, name
         ("# 12 0 Anna (1)\n", "line 2 begins with '#'"),
     ],
 )
-def test_other_columns_are_refused(folder: Path, rows: str, match: str) -> None:
+def test_other_columns_are_errors(folder: Path, rows: str, match: str) -> None:
     with pytest.raises(ValueError, match=f"text.conll.*{match}"):
         read(folder, f"#begin document (a); part 000\n{rows}\n#end document\n")
 
@@ -127,7 +127,7 @@ def test_line_ends_marks_and_blank_lines(folder: Path) -> None:
         assert document.sent_starts == [True, False, True]
 
 
-def test_documents_that_scorers_would_mix_up_are_counted(folder: Path) -> None:
+def test_documents_with_the_same_name_and_part_are_counted(folder: Path) -> None:
     document = f"#begin document (a); part 000\n{ROWS.format('a')}#end document\n"
     (folder / "twice.conll").write_text(document * 2, encoding="utf8")
     dropped = Dropped()

@@ -123,7 +123,7 @@ def test_empty_nodes(tmp_path: Path) -> None:
     assert dict(dropped.rows()) == {EMPTY_NODES: 2, SHORTENED: 1}
 
 
-def test_pieces_with_nothing_but_empty_nodes_between_are_whole(tmp_path: Path) -> None:
+def test_parts_separated_only_by_empty_nodes_are_one_mention(tmp_path: Path) -> None:
     words = sentence("a (e1[1/2]-x-1-)", "1.1:b", "c (e1[2/2]-x-1-)")
     dropped = Dropped()
     (document,) = read(tmp_path, HEADER + words, dropped)
@@ -144,14 +144,14 @@ def test_two_entities_with_one_mention(tmp_path: Path) -> None:
     assert dict(dropped.rows()) == {SHARED: 1}
 
 
-def test_links_between_entities_are_left_alone(tmp_path: Path) -> None:
+def test_links_between_entities_are_ignored(tmp_path: Path) -> None:
     words = sentence(
         "a Bridge=e9<e1:part|Entity=(e1-x-1-)|SplitAnte=e7<e1,e8<e1", "b (e1-x-1-)", "c"
     )
     assert entities(tmp_path, words) == [[(0, 1), (1, 2)]]
 
 
-def test_tokens_of_several_words(tmp_path: Path) -> None:
+def test_multiword_tokens(tmp_path: Path) -> None:
     words = sentence(
         "1-2:don't SpaceAfter=No", "do", "n't (e1-x-1-)", "3-4:del", "de", "el (e2-x-1-)", "fin"
     )
@@ -172,7 +172,9 @@ def test_blank_lines_and_documents_without_names(tmp_path: Path) -> None:
 
 @settings(max_examples=30)  # udapi takes its time
 @given(documents(words=st.just("a"), allowed=no_crossing), st.data())
-def test_what_udapi_writes(folder: Path, expected: CorefDocument, data: st.DataObject) -> None:
+def test_files_written_by_udapi_are_read(
+    folder: Path, expected: CorefDocument, data: st.DataObject
+) -> None:
     document = udapi_document.Document()
     text = "".join(sentence(*("a" for _ in words)) for words in expected.sentences())
     document.from_conllu_string(f"# newdoc\n{text}")
@@ -205,22 +207,20 @@ def test_what_udapi_writes(folder: Path, expected: CorefDocument, data: st.DataO
         (sentence("a (e1-x-1-)"), "from line 1 on.*global.Entity"),
         (HEADER + sentence("a") + "# newdoc\n" + sentence("b e1)"), "from line 4 on.*e1"),
         (HEADER + sentence("a", "b (e1-x-1-", "c"), "mention of e1 begins at 1#2 without an end"),
-        (HEADER + sentence("a (e1[2/2]-x-1-)"), r"a piece e1\[2/2\], but none with the number"),
-        (HEADER + sentence("a (e1[1/2]-x-1-)"), r"no piece e1\[2/2\] to go with"),
+        (HEADER + sentence("a (e1[2/2]-x-1-)"), r"a part e1\[2/2\], but none with the number"),
+        (HEADER + sentence("a (e1[1/2]-x-1-)"), r"the part e1\[2/2\] of a mention is missing"),
         (HEADER.replace("eid", "id") + sentence("a (e1-x-1-)"), "no line such as '# global.Ent"),
         (HEADER + row("x", "a") + "\n", "from line 1 on"),
         (HEADER + row("1-y", "a") + row("1", "a") + "\n", "from line 1 on"),
         (HEADER + "only words\n\n", "from line 1 on"),
     ],
 )
-def test_damaged_files_are_errors_that_name_file_and_line(
-    tmp_path: Path, text: str, match: str
-) -> None:
+def test_errors_of_damaged_files_name_file_and_line(tmp_path: Path, text: str, match: str) -> None:
     with pytest.raises(ValueError, match=f"text.conllu.*{match}"):
         read(tmp_path, text)
 
 
-def test_logging_stays_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_logging_is_not_configured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = logging.getLogger()
     handlers = root.handlers[:]
     root.handlers.clear()
@@ -232,7 +232,9 @@ def test_logging_stays_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[st
         root.handlers[:] = handlers
 
 
-def test_without_udapi_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_udapi_names_the_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "udapi", None)
     monkeypatch.delitem(sys.modules, "udapi.core.document", raising=False)
     with pytest.raises(ImportError, match=r"spacy-elmo\[corefud\]"):

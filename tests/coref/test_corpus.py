@@ -40,7 +40,7 @@ def corpus_of(path, *docs):
     return spacy.registry.resolve(config)["corpus"]
 
 
-def test_speakers_and_genre_reach_the_docs_to_predict_on(tmp_path):
+def test_speakers_and_genre_are_copied_to_the_predicted_docs(tmp_path):
     nlp = spacy.blank("en")
     doc = told(nlp, ["I", "see", "you", "too"], [(0, 2, "Ann"), (2, 4, "Bob")], "tc")
     (example,) = corpus_of(tmp_path / "a.spacy", doc)(nlp)
@@ -50,7 +50,7 @@ def test_speakers_and_genre_reach_the_docs_to_predict_on(tmp_path):
     assert set(example.predicted.spans) == {"speakers"}
 
 
-def test_speakers_of_words_that_are_cut_otherwise(tmp_path):
+def test_speakers_are_aligned_to_other_tokens(tmp_path):
     nlp = spacy.blank("en")
     doc = told(
         nlp, ["Don't", "go", "!"], [(0, 2, "Ann"), (2, 3, "Bob")], "tc", [True, False, False]
@@ -61,13 +61,13 @@ def test_speakers_of_words_that_are_cut_otherwise(tmp_path):
     assert found == [("Don't go", "Ann"), ("!", "Bob")]
 
 
-def test_docs_without_metadata_get_none(tmp_path):
+def test_docs_without_metadata_are_not_changed(tmp_path):
     nlp = spacy.blank("en")
     (example,) = corpus_of(tmp_path / "a.spacy", Doc(nlp.vocab, ["I"]))(nlp)
     assert not example.predicted.spans and not example.predicted.user_data
 
 
-def test_a_component_that_wants_what_its_corpus_lacks_says_so(tmp_path):
+def test_missing_metadata_is_a_warning(tmp_path):
     nlp = pipeline(model={"use_speakers": True, "use_genres": True})
     doc = told(nlp, ["I", "see"], [(0, 2, "Ann")], "tc")
     corpus = corpus_of(tmp_path / "a.spacy", doc)
@@ -79,7 +79,7 @@ def test_a_component_that_wants_what_its_corpus_lacks_says_so(tmp_path):
         nlp.initialize(lambda: corpus(nlp))
 
 
-def test_who_speaks_can_be_learned_from_a_corpus(tmp_path):
+def test_speakers_are_learned_from_a_corpus(tmp_path):
     # "I" of one speaker is one person, of two speakers two: nothing but the speaker tells
     nlp = pipeline(model={"use_speakers": True})
     docs = []

@@ -1,4 +1,4 @@
-"""Docs as arrays: spans, strings that are alike, and gold labels, against plain loops."""
+"""Docs as arrays: spans, equal strings and gold labels, compared with plain loops."""
 
 import numpy as np
 import pytest
@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from spacy.tokens import Doc, Span
 
 from spacy_elmo.coref.document import (
-    NAME,
-    OTHER,
-    PRONOUN,
+    KIND_NAME,
+    KIND_OTHER,
+    KIND_PRONOUN,
     Document,
     candidates,
     labels_of,
@@ -40,7 +40,7 @@ def test_candidates_are_all_spans_within_sentences(lengths, max_width):
 
 
 @given(st.lists(st.sampled_from("a b c the".split()), min_size=1, max_size=30), st.data())
-def test_strings_are_alike_if_their_words_are(words, data):
+def test_hashes_are_equal_if_the_words_are(words, data):
     doc = document(words)
     n = len(words)
     spans = [
@@ -61,7 +61,14 @@ def test_kinds_and_words_of_mentions():
     doc = document("The old Anna sees her miller She".split())
     spans = np.array([(0, 2), (4, 4), (4, 5), (6, 6), (2, 2), (0, 0)])
     found = span_features(doc, *spans.T)
-    assert found.kind.tolist() == [NAME, PRONOUN, OTHER, PRONOUN, NAME, NAME]
+    assert found.kind.tolist() == [
+        KIND_NAME,
+        KIND_PRONOUN,
+        KIND_OTHER,
+        KIND_PRONOUN,
+        KIND_NAME,
+        KIND_NAME,
+    ]
     assert found.pronoun.tolist() == [0, 2, 0, 1, 0, 0]
     without = Document.from_doc(Doc(NLP.vocab, ["She", "sees"]), Lexicon([], []))
     assert without.pronoun.tolist() == [0, 0]
@@ -71,7 +78,7 @@ def test_kinds_and_words_of_mentions():
 
 
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=5), st.data())
-def test_labels_are_those_of_gold_spans(lengths, data):
+def test_labels_equal_the_gold_clusters(lengths, data):
     sentence = np.repeat(np.arange(len(lengths)), lengths).astype(np.int64)
     first, last = candidates(sentence, 3)
     n = len(sentence)
@@ -95,16 +102,16 @@ def test_sentences_speakers_and_genre_are_read():
     assert found.cut(1, 3).genre == "news"
 
 
-def test_a_doc_without_sentences_is_one():
+def test_a_doc_without_boundaries_is_one_sentence():
     found = Document.from_doc(Doc(NLP.vocab, ["a", "b", "c"]), LEXICON)
     assert found.sentence.tolist() == [0, 0, 0] and found.genre == ""
 
 
 @pytest.mark.parametrize("words", [[], ["a"]])
-def test_short_docs(words):
+def test_docs_of_no_or_one_word(words):
     found = document(words)
     assert len(found) == len(words)
     first, last = candidates(found.sentence, 20)
     assert len(first) == len(last) == len(words)
     assert labels_of(first, last, [[(0, 1)]]).tolist() == [0] * len(words)
-    assert span_features(found, first, last).kind.tolist() == [OTHER] * len(words)
+    assert span_features(found, first, last).kind.tolist() == [KIND_OTHER] * len(words)

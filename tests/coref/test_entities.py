@@ -58,7 +58,7 @@ def test_kinds_by_part_of_speech(text, kind):
     assert kind_of(text) == kind
 
 
-def test_a_parse_says_what_the_head_is():
+def test_the_head_is_read_from_a_parse():
     doc = Doc(
         ENGLISH,
         words=["friends", "of", "Anna"],
@@ -156,14 +156,14 @@ def test_representative_by_part_of_speech():
     assert representative(doc, "coref_clusters_1").text == "Smith"
 
 
-def test_a_description_is_better_than_a_pronoun():
+def test_a_description_is_preferred_to_a_pronoun():
     text = "the man who came to dinner on Sunday smiled , and he ate"
     doc = make_doc(text, [[(0, 8), (11, 12)]])
     assert representative(doc, "coref_clusters_1").text == "the man who came to dinner on Sunday"
 
 
 @pytest.mark.parametrize("key", ["coref_clusters_2", "coref_clusters_3", "x"])
-def test_no_such_entity(key):
+def test_an_unknown_entity_is_an_error(key):
     doc = make_doc("he", [[(0, 1)]])
     doc.spans["coref_clusters_3"] = []
     with pytest.raises(ValueError, match=f"no entity '{key}' with a mention"):
@@ -179,12 +179,12 @@ def test_entities_of_a_token():
     assert entities_of(doc[0], "other") == []
 
 
-def test_a_mention_in_a_mention_of_the_same_entity_counts_once():
+def test_nested_mentions_of_an_entity_count_once():
     doc = make_doc("the man in his own house", [[(0, 6), (3, 4)]])
     assert entities_of(doc[3]) == ["coref_clusters_1"]
 
 
-def test_entities_of_a_token_are_sorted_by_number_where_mentions_are_as_long():
+def test_entities_with_mentions_of_equal_length_are_sorted_by_number():
     doc = make_doc("a b c", [[(i, i + 2)] for i in range(2)] + [[(0, 3)]])
     assert entities_of(doc[1]) == ["coref_clusters_1", "coref_clusters_3", "coref_clusters_2"]
     doc.spans.clear()
@@ -211,14 +211,14 @@ def test_filter_by_kind():
     assert get_clusters(doc) == [[(0, 1)]]
 
 
-def test_wrong_kinds():
+def test_unknown_kinds_are_errors():
     doc = make_doc("he")
     for function in (filter_clusters, lambda doc, kinds: resolve_text(doc, kinds=kinds)):
         with pytest.raises(ValueError, match=r"\['pronouns'\]. Choose from name, noun, pronoun"):
             function(doc, ["pronouns", "name"])
 
 
-def test_resolve_pronouns_alone():
+def test_only_pronouns_are_resolved_by_default():
     doc = make_doc(
         "Anna Smith saw the dog . Anna fed it , and she smiled at it .",
         [[(0, 2), (6, 7), (11, 12)], [(3, 5), (8, 9), (14, 15)]],
@@ -232,13 +232,13 @@ def test_resolve_pronouns_alone():
     assert resolve_text(doc, kinds=()) == doc.text
 
 
-def test_entities_of_pronouns_are_left_alone():
+def test_entities_of_pronouns_are_not_resolved():
     doc = make_doc("He said that he saw it", [[(0, 1), (3, 4)], [(5, 6)]])
     assert resolve_text(doc) == doc.text
     assert resolve_text(doc, kinds=entities.KINDS) == doc.text
 
 
-def test_whitespace_stays():
+def test_whitespace_is_preserved():
     text = " Anna  saw\n\nthe dog.\tShe (Anna)'d  seen it. "
     doc = spacy.blank("en")(text)
     places = {}
@@ -248,7 +248,7 @@ def test_whitespace_stays():
     assert resolve_text(doc) == " Anna  saw\n\nthe dog.\tAnna (Anna)'d  seen dog. "
 
 
-def test_the_text_put_in_has_no_whitespace_of_its_own():
+def test_inserted_text_has_no_trailing_whitespace():
     doc = spacy.blank("en")("it's the dog, it is")
     set_clusters(doc, [[(0, 1), (2, 4), (5, 6)]])
     assert resolve_text(doc) == "the dog's the dog, the dog is"
@@ -275,7 +275,7 @@ def test_render():
     assert resolve_text(doc, render=possessive) == "Anna said Anna saw Anna's hat "
 
 
-def test_of_nested_mentions_the_outer_one_is_replaced():
+def test_the_outer_one_of_nested_mentions_is_replaced():
     #       0    1   2   3      4 5    6   7 8
     text = "Mary saw Tom . Then his mother laughed"
     doc = make_doc(text, [[(0, 1), (5, 7)], [(2, 3), (5, 6)]])
@@ -283,7 +283,7 @@ def test_of_nested_mentions_the_outer_one_is_replaced():
     assert resolve_text(doc, kinds=("pronoun", "noun")) == "Mary saw Tom . Then Mary laughed "
 
 
-def test_pronouns_in_the_text_put_in_are_resolved():
+def test_pronouns_in_inserted_text_are_resolved():
     text = "Tom saw his mother . She laughed"
     doc = make_doc(text, [[(0, 1), (2, 3)], [(2, 4), (5, 6)]])
     assert resolve_text(doc) == "Tom saw Tom mother . Tom mother laughed "
@@ -291,14 +291,14 @@ def test_pronouns_in_the_text_put_in_are_resolved():
     assert only_she == "Tom saw his mother . his mother laughed "
 
 
-def test_mentions_that_name_each_other_come_to_an_end():
+def test_mentions_that_contain_each_other_are_resolved_finitely():
     text = "her dog saw its owner , it saw her"
     doc = make_doc(text, [[(0, 2), (3, 4), (6, 7)], [(0, 1), (3, 5), (8, 9)]])
     assert {best.text for best in representatives(doc).values()} == {"her dog", "its owner"}
     assert resolve_text(doc).count("owner") < 10
 
 
-def test_a_pronoun_inside_the_representative_stays():
+def test_a_pronoun_inside_the_representative_is_not_replaced():
     text = "the man with his dog smiled . He left"
     doc = make_doc(text, [[(0, 5), (3, 4), (7, 8)]])
     assert resolve_text(doc) == "the man with his dog smiled . the man with his dog left "
@@ -313,14 +313,14 @@ def test_crossing_mentions():
     assert resolve_text(doc, kinds=entities.KINDS) == expected
 
 
-def test_a_mention_that_is_only_partly_in_the_text_put_in():
+def test_a_mention_partly_inside_inserted_text_is_not_replaced():
     text = "Anna Smith , Tom and Anna or Bob saw them"
     doc = make_doc(text, [[(0, 2), (5, 8)], [(3, 6), (9, 10)]])
     found = resolve_text(doc, filter=lambda mention, best: True, kinds=["pronoun", "name"])
     assert found == "Anna Smith , Tom and Anna Smith saw Tom and Anna "
 
 
-def test_what_reads_the_same_is_not_replaced():
+def test_a_mention_with_the_same_text_is_not_replaced():
     doc = make_doc("Tom saw Tom and Tom Smith", [[(0, 1), (2, 3)]])
     asked = []
     resolve_text(doc, kinds=entities.KINDS, filter=lambda *spans: asked.append(spans))
@@ -343,7 +343,7 @@ def test_other_prefix():
     assert filter_clusters(doc, "pronoun", "people") == {"people_1": [(2, 3)]}
 
 
-def test_cutting_and_joining_are_here_as_well():
+def test_cut_doc_and_join_docs_can_be_imported_from_entities():
     assert entities.cut_doc is clusters.cut_doc and entities.join_docs is clusters.join_docs
 
 
@@ -354,7 +354,7 @@ MENTIONS = st.lists(
 
 
 @given(st.lists(WORDS, min_size=12, max_size=12), MENTIONS, st.sampled_from([ENGLISH, BARE]))
-def test_anything_goes(words, drawn, vocab):
+def test_any_clusters_are_resolved(words, drawn, vocab):
     given_clusters = [[(s, min(s + n, 12)) for s, n in mentions] for mentions in drawn]
     doc = make_doc(" ".join(words), given_clusters, vocab)
     for key, best in representatives(doc).items():

@@ -73,7 +73,7 @@ def test_blank_lines_empty_sentences_and_empty_documents(tmp_path: Path) -> None
     assert (second.words, second.sent_starts) == (["a"], [True])
 
 
-def test_parts_have_names_of_their_own(tmp_path: Path) -> None:
+def test_parts_have_separate_names(tmp_path: Path) -> None:
     found = [CorefDocument(["a"], [], name="x", part=part) for part in ("000", "012", "b", "")]
     records = [make_record(document) for document in found]
     assert [record["doc_key"] for record in records] == ["x_0", "x_12", "x_b", "x"]
@@ -86,14 +86,14 @@ def test_parts_have_names_of_their_own(tmp_path: Path) -> None:
     ]
 
 
-def test_a_doc_without_sentences_stays_one(tmp_path: Path) -> None:
+def test_a_doc_without_boundaries_has_none_after_a_round_trip(tmp_path: Path) -> None:
     document = CorefDocument(["a", "b"], [], speakers=["A", ""])
     (again,) = read(tmp_path, make_record(document))
     assert (again.sent_starts, again.speakers) == (None, ["A", "-"])
     assert not again.to_doc(Vocab()).has_annotation("SENT_START")
 
 
-def test_halves_of_letters_do_not_stop_a_conversion(tmp_path: Path) -> None:
+def test_lone_surrogates_are_replaced(tmp_path: Path) -> None:
     (document,) = read(tmp_path, '{"sentences": [["a\\ud800"]], "clusters": []}')
     assert document.to_doc(Vocab()).text.strip() == "a\ufffd"
 
@@ -106,23 +106,23 @@ def test_halves_of_letters_do_not_stop_a_conversion(tmp_path: Path) -> None:
         ([], "holds a list"),
         ({}, "has no keys, but no 'tokens'"),
         ({"sentences": [["a"]]}, "has 'sentences', but no 'clusters'"),
-        ({"sentences": "a b", "clusters": []}, "other things than lists of words"),
-        ({"sentences": ["Anna", "ran"], "clusters": []}, "other things than lists of words"),
-        ({"sentences": [["a", 1]], "clusters": []}, "other things than lists of words"),
+        ({"sentences": "a b", "clusters": []}, "something other than lists of words"),
+        ({"sentences": ["Anna", "ran"], "clusters": []}, "something other than lists of words"),
+        ({"sentences": [["a", 1]], "clusters": []}, "something other than lists of words"),
         ({"sentences": [["a", ""]], "clusters": []}, "an empty word under 'sentences'"),
         ({"sentences": [["a"]], "clusters": [[[0, 1]]]}, r"\[0, 1\] as a mention.*1 words"),
         ({"sentences": [["a"]], "clusters": [[[-1, 0]]]}, r"\[-1, 0\] as a mention"),
         ({"sentences": [["a", "b"]], "clusters": [[[1, 0]]]}, r"\[1, 0\] as a mention"),
         ({"sentences": [["a"]], "clusters": [[0, 0]]}, "has 0 as a mention"),
-        ({"sentences": [["a"]], "clusters": [0]}, "other things than lists under 'clusters'"),
+        ({"sentences": [["a"]], "clusters": [0]}, "something other than lists under 'clusters'"),
         ({"sentences": [["a"]], "clusters": {"1": []}}, "under 'clusters'"),
         ({"sentences": [["a"]], "clusters": [], "speakers": [[]]}, "0 speakers of 1 words"),
         ({"sentences": [["a"]], "clusters": [], "subtoken_map": [0]}, "word pieces"),
-        ({"tokens": [["a"]], "clusters": []}, "other things than lists of words"),
+        ({"tokens": [["a"]], "clusters": []}, "something other than lists of words"),
         ({"tokens": ["a"], "sentence_starts": [1], "clusters": []}, "'sentence_starts' is"),
     ],
 )
-def test_damaged_records_are_errors_that_name_file_and_line(
+def test_errors_of_damaged_records_name_file_and_line(
     tmp_path: Path, record: Any, match: str
 ) -> None:
     with pytest.raises(ValueError, match=f"text.jsonl, line 2.*{match}"):
@@ -144,7 +144,7 @@ def test_round_trip(folder: Path, found: list[CorefDocument]) -> None:
         assert (other.name, other.part) == (document.name, document.part)
 
 
-def test_conll_and_json_hold_the_same(tmp_path: Path) -> None:
+def test_conll_and_json_hold_the_same_documents(tmp_path: Path) -> None:
     from spacy_elmo.coref.formats.conll_writer import write_conll
     from spacy_elmo.coref.formats.dropped import Dropped
 

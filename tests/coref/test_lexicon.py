@@ -17,13 +17,13 @@ def test_pronouns_and_leading_words_are_learned():
     assert Lexicon.from_dict(vars(learned)) == learned
 
 
-def test_nothing_is_learned_of_nothing():
+def test_no_mentions_give_an_empty_lexicon():
     assert Lexicon.learn([], "coref_clusters") == Lexicon([], [])
     assert Lexicon.learn([NLP("She sleeps.")], "coref_clusters") == Lexicon([], [])
     assert Lexicon.from_dict({}) == Lexicon([], [])
 
 
-def test_hashes_are_those_of_docs():
+def test_hashes_equal_the_hashes_of_docs():
     doc = NLP("She sleeps")
     assert hashes(["she", "sleeps"]).tolist() == [token.lower for token in doc]
     assert hashes([]).shape == (0,)

@@ -21,8 +21,7 @@ def make_doc(clusters: Clusters, words: list[str] = WORDS) -> Doc:
 
 
 class Page(HTMLParser):
-    """What a browser would make of a page: its text, and for each entity the characters in
-    its elements."""
+    """Parses a page: its text, and for each entity the characters inside its elements."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -87,18 +86,18 @@ def test_any_entities(clusters: Clusters) -> None:
     kept = [[(s.start, s.end) for s in spans] for spans in doc.spans.values()]
     assert page.text == doc.text
     assert page.covered == characters(doc, kept)
-    # the first mention of each is what the list of entities leads to
+    # the list of entities links to the first mention of each
     assert sorted(page.anchors) == sorted(f"d1e{n + 1}" for n in range(len(kept)))
 
 
-def test_a_colour_for_each_entity() -> None:
+def test_entities_have_different_colors() -> None:
     clusters = [[(i, i + 1)] for i in range(400)]
     page = Page(render_page([make_doc(clusters, ["word"] * 400)]))
     assert all(len(hues) == 1 for hues in page.styles.values())
     assert len({hue for hues in page.styles.values() for hue in hues}) == 400
 
 
-def test_what_lies_within_is_underlined_nearer_to_the_text() -> None:
+def test_nested_mentions_are_underlined_closer_to_the_text() -> None:
     page = render_page([make_doc([[(2, 7)], [(5, 7)], [(5, 6)], [(0, 1)]])])
     lanes = dict(re.findall(r'id="d1e(\d)" style="[^"]*--lane:(\d)"', page))
     # numbered in the order of the text
@@ -111,11 +110,11 @@ def test_text_is_escaped() -> None:
     doc.user_data["document_id"] = "<i>name</i>"
     page = render_page([doc], title="<u>&")
     assert Page(page).text == doc.text
-    assert page.count("<script>") == 1  # our own
+    assert page.count("<script>") == 1  # the script of the page
     assert "<i>" not in page and "<u>" not in page and "<b" not in page.split("<body>")[1]
 
 
-def test_nothing_is_loaded() -> None:
+def test_a_page_loads_no_other_files() -> None:
     page = render_page([make_doc([[(0, 1)]])])
     assert not re.search(r"https?:|src=|@import|url\(", page)
 
@@ -144,13 +143,13 @@ def test_languages_of_page_and_text() -> None:
     assert re.findall('<div class="doc" lang="(.*)">', page) == ["de", ""]
 
 
-def test_a_page_comes_in_parts() -> None:
+def test_a_page_is_rendered_one_doc_at_a_time() -> None:
     docs = [make_doc([[(0, 1)]]) for _ in range(3)]
     parts = list(page_parts(iter(docs)))
     assert len(parts) == 5 and "".join(parts) == render_page(docs)
 
 
-def test_entities_of_documents_are_apart() -> None:
+def test_documents_have_separate_identifiers() -> None:
     doc = make_doc([[(0, 1), (5, 6)]])
     page = Page(render_page([doc, doc]))
     assert page.anchors == ["d1e1", "d2e1"]

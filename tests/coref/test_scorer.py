@@ -223,14 +223,14 @@ def test_larger_documents_against_scorch_and_plain_definitions():
 
 
 @given(documents)
-def test_the_order_of_anything_does_not_matter(given_documents):
+def test_scores_do_not_depend_on_order(given_documents):
     pairs = [partitions(document) for document in given_documents]
     turned = [tuple([m[::-1] for m in side[::-1]] for side in pair) for pair in pairs[::-1]]
     assert score_clusters(turned) == pytest.approx(score_clusters(pairs), abs=1e-12)
 
 
 @given(documents)
-def test_precision_is_recall_the_other_way_round(given_documents):
+def test_precision_is_recall_with_the_sides_exchanged(given_documents):
     pairs = [partitions(document) for document in given_documents]
     found, turned = score_clusters(pairs), score_clusters([pair[::-1] for pair in pairs])
     for metric in METRICS:
@@ -239,7 +239,7 @@ def test_precision_is_recall_the_other_way_round(given_documents):
 
 
 @given(documents)
-def test_the_gold_entities_are_right(given_documents):
+def test_gold_clusters_score_one(given_documents):
     pairs = [(gold, gold) for gold, _ in map(partitions, given_documents)]
     found = score_clusters(pairs)
     linked = any(len(mentions) > 1 for gold, _ in pairs for mentions in gold)
@@ -277,7 +277,7 @@ def test_singletons_as_annotated_and_without():
     assert values(found, "lea")[:2] == pytest.approx((3 / 5, 3 / 4))
 
 
-def test_nothing_at_all():
+def test_no_documents_and_empty_documents():
     for pairs in ([], [([], [])], [([[]], [])]):
         assert set(score_clusters(pairs).values()) == {0.0}
     for pair in ((parse("ab c"), []), ([], parse("ab c"))):
@@ -334,7 +334,7 @@ def right_mentions_only(pairs):
         right_mentions_only,
     ],
 )
-def test_a_wrong_scorer_does_not_pass(wrong):
+def test_wrong_scorers_are_detected(wrong):
     pairs = [partitions(random_document(seed, 20, 8)) for seed in range(4)]
     check(score_clusters, pairs)
     with pytest.raises(AssertionError):
@@ -344,7 +344,7 @@ def test_a_wrong_scorer_does_not_pass(wrong):
 @pytest.mark.parametrize("metric", METRICS)
 @pytest.mark.parametrize("setting", ["", "_ns"])
 @pytest.mark.parametrize("part", "prf")
-def test_each_number_is_checked(metric, setting, part):
+def test_each_score_is_checked(metric, setting, part):
     pairs = [partitions(random_document(seed, 20, 8)) for seed in range(2)]
     name = f"{metric}{setting}_{part}"
 
@@ -423,12 +423,12 @@ def score_docs(predicted, gold, **kwargs):
     return score_coref([Example(make_doc(WORDS, predicted), make_doc(WORDS, gold))], **kwargs)
 
 
-def test_no_mistake():
+def test_no_mistakes_score_one():
     assert set(score_docs(GOLD, GOLD).values()) == {1.0}
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_mistakes_move_the_right_numbers(name):
+def test_mistakes_change_the_right_scores(name):
     predicted, same, lower = MISTAKES[name]
     assert not same & lower
     found = score_docs(predicted, GOLD)
@@ -468,7 +468,7 @@ def test_names_of_the_scores():
         assert found[f"coref_ns_{part}"] == found[f"coref_lea_ns_{part}"]
 
 
-def test_without_annotation_there_is_no_score():
+def test_scores_without_annotation_are_none():
     example = Example(make_doc(WORDS, GOLD), make_doc(WORDS))
     found = score_coref([example])
     assert set(found.values()) == {None} and set(found) == set(score_docs(GOLD, GOLD))
@@ -511,7 +511,7 @@ def test_prefix_and_settings_of_the_component():
     assert set(scorer([Example(predicted, gold)]).values()) == {None}
 
 
-def test_retokenised_docs():
+def test_docs_with_other_tokens():
     # "New York 's mayor said that he loves New York"
     gold = make_doc(
         ["New", "York", "'s", "mayor", "said", "that", "he", "loves", "New", "York"],
@@ -550,12 +550,12 @@ def test_spaces_between_words_do_not_matter():
     assert found["coref_mention_f"] == 1.0 and found["coref_f"] == 1.0
 
 
-def test_other_texts_are_an_error():
+def test_different_texts_are_an_error():
     with pytest.raises(ValueError, match="differ in more than whitespace: 'Hesleeps'"):
         score_coref([Example(make_doc(["He", "sleeps"]), make_doc(["She", "sleeps"], [[(0, 1)]]))])
 
 
-def test_a_mention_twice_or_in_two_entities_counts_once():
+def test_repeated_mentions_count_once():
     predicted = make_doc(WORDS)
     predicted.spans["coref_clusters_1"] = [predicted[0:1], predicted[0:1], predicted[2:3]]
     predicted.spans["coref_clusters_2"] = [predicted[2:3], predicted[4:5]]

@@ -1,4 +1,4 @@
-"""Coreference on an ELMo that is trained with it, from a corpus of which a part is annotated."""
+"""Coreference trained together with ELMo, on a corpus in which some Docs are annotated."""
 
 import numpy as np
 import pytest
@@ -64,7 +64,7 @@ def test_both_learn(nlp):
     assert found[-1]["coref"] < 0.5 * found[0]["coref"]
 
 
-def test_a_long_doc_is_read_in_parts(nlp, monkeypatch):
+def test_a_long_doc_is_read_in_chunks(nlp, monkeypatch):
     doc, coref, optimizer = bare(story_doc(nlp, 0, 30)), nlp.get_pipe("coref"), Adam(0.01)
     for _ in range(30):
         nlp.update(mixed(nlp), sgd=optimizer)

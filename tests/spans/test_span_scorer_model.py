@@ -1,4 +1,4 @@
-"""The span scorer under spaCy's span categorizers."""
+"""The span scorer as the model of spaCy's span categorizers."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from spacy.training import Example
 from thinc.api import Adam, Model, Ragged
 
 from spacy_elmo.spans import span_scorer_model
-from spacy_elmo.spans.sentences import MAX_STRETCH
+from spacy_elmo.spans.sentences import MAX_SEQUENCE
 from spacy_elmo.spans.span_scorer_model import build_span_scorer_v1, chunk_docs
 
 MODEL = {
@@ -45,7 +45,7 @@ def pipeline(exclusive=True, factory=None):
 
 
 def make_doc(nlp, seed):
-    """A person, a place, and one of them with the other inside."""
+    """Make a Doc with persons and a place; the place is nested in a person."""
     draw = np.random.default_rng(seed)
     name, other = map(str, draw.choice(NAMES, 2, replace=False))
     place = str(draw.choice(PLACES))
@@ -85,14 +85,14 @@ def test_nested_spans_are_found(trained):
         assert spans_of(trained(bare(doc))) == spans_of(doc)
 
 
-def test_exclusive_classes_without_a_score_for_none_are_an_error():
+def test_exclusive_classes_without_a_score_for_no_label_are_an_error():
     nlp = pipeline(True, "spancat")
     with pytest.raises(ValueError, match="Use the factory spancat_singlelabel.* or set exclusive"):
         train(nlp, 1)
 
 
 @pytest.mark.parametrize("negative_weight", [0.0, 0.3, 1.0, 20.0])
-def test_exclusive_classes_take_spans_with_two_labels_and_any_weight(negative_weight):
+def test_exclusive_classes_accept_spans_with_two_labels_and_any_negative_weight(negative_weight):
     nlp = pipeline()
     nlp.get_pipe("spancat").cfg["negative_weight"] = negative_weight
     doc = make_doc(nlp, 0)
@@ -102,17 +102,17 @@ def test_exclusive_classes_take_spans_with_two_labels_and_any_weight(negative_we
     assert nlp.update(given)["spancat"] > 0
 
 
-def test_singlelabel_can_do_with_a_probability_for_each_label():
+def test_singlelabel_trains_on_independent_probabilities():
     nlp = pipeline(False, "spancat_singlelabel")
     train(nlp)
     doc = make_doc(nlp, 0)
     assert spans_of(nlp(bare(doc))) == spans_of(doc)
 
 
-def test_spans_are_found_across_a_cut(trained):
-    """Where no sentences are marked, tokens are read 200 at a time."""
+def test_spans_are_found_across_sequences(trained):
+    """Without sentence boundaries, the LSTM reads 200 words at a time."""
     words = [token.text for seed in range(45) for token in make_doc(trained, seed)][2:]
-    place = MAX_STRETCH - 2
+    place = MAX_SEQUENCE - 2
     assert words[place : place + 3] == ["the", "king", "of"]
     found = spans_of(trained(Doc(trained.vocab, words)))
     assert (place, place + 4, "PER") in found and (place + 3, place + 4, "GPE") in found
@@ -133,7 +133,7 @@ def test_a_saved_pipeline_predicts_the_same(trained, how, tmp_path):
     np.testing.assert_array_equal(*scores)
 
 
-def test_batches_and_processes_change_nothing(trained):
+def test_predictions_do_not_depend_on_batches_or_processes(trained):
     docs = [make_doc(trained, seed) for seed in range(30, 35)]
     docs.insert(1, Doc(trained.vocab))
     expected = [spans_of(trained(bare(doc))) for doc in docs]
@@ -143,7 +143,7 @@ def test_batches_and_processes_change_nothing(trained):
 
 
 @pytest.mark.parametrize("max_tokens", [1, 9, 20, 10_000])
-def test_chunks_of_docs_change_nothing(trained, max_tokens, monkeypatch):
+def test_predictions_do_not_depend_on_chunks_of_docs(trained, max_tokens, monkeypatch):
     docs = [bare(make_doc(trained, seed)) for seed in range(5)]
     docs[2:2] = [Doc(trained.vocab), Doc(trained.vocab, ["Rome"])]
     pipe = trained.get_pipe("spancat")
@@ -168,13 +168,13 @@ def test_chunks_are_whole_docs_within_the_limit(lengths, expected):
 
 
 @pytest.mark.parametrize("words", [[], ["Anna"], [" "], ["Anna"] * 300])
-def test_odd_docs(trained, words):
+def test_docs_of_any_length_are_predicted_and_trained_on(trained, words):
     doc = trained(Doc(trained.vocab, words))
     assert all(0 <= start < end <= len(words) for start, end, _ in spans_of(doc))
     trained.update([Example(Doc(trained.vocab, words), Doc(trained.vocab, words))])
 
 
-def test_averages_reach_the_network(trained):
+def test_averaged_weights_are_applied_to_the_network(trained):
     shim = trained.get_pipe("spancat").model.shims[0]
     name, param = next(iter(shim.module.named_parameters()))
     before = param.detach().clone()
@@ -184,7 +184,7 @@ def test_averages_reach_the_network(trained):
 
 
 def given_vectors(vectors, taken):
-    """A tok2vec that gives these vectors and keeps the gradient."""
+    """Return a tok2vec that returns these vectors and appends its gradient to `taken`."""
 
     def forward(model, docs, is_train):
         return vectors, lambda gradient: taken.append(gradient) or docs
@@ -193,7 +193,7 @@ def given_vectors(vectors, taken):
 
 
 @pytest.mark.parametrize("exclusive", [True, False])
-def test_gradient_is_that_of_the_cross_entropy(exclusive):
+def test_the_gradient_is_that_of_the_cross_entropy(exclusive):
     draw = np.random.default_rng(0)
     vocab = spacy.blank("en").vocab
     docs = [
@@ -210,11 +210,17 @@ def test_gradient_is_that_of_the_cross_entropy(exclusive):
     taken, logits = [], []
     spacy.util.fix_random_seed(0)
     model = build_span_scorer_v1(
-        given_vectors(vectors, taken), 8, 2, 0.0, 4, 3, exclusive_classes=exclusive
+        given_vectors(vectors, taken),
+        hidden_size=8,
+        depth=2,
+        dropout=0.0,
+        lstm_size=4,
+        max_span_width=3,
+        exclusive_classes=exclusive,
     )
     model.initialize(X=(docs, spans), Y=target)
     assert model.get_dim("nO") == 4
-    # scores are rounded to single precision, so the loss is made of what they are made of
+    # scores are rounded to float32, so the loss is computed from the float64 logits
     network = model.shims[0].module.double()
     network.register_forward_hook(lambda _, inputs, output: logits.append(output.detach()))
 
@@ -228,7 +234,7 @@ def test_gradient_is_that_of_the_cross_entropy(exclusive):
         ).item()
 
     def slope(values, place):
-        """Of the loss, when one of the values changes."""
+        """Return the numerical derivative of the loss with respect to one value."""
         value, size, found = float(values[place]), 1e-5, []
         for sign in (1, -1):
             values[place] = value + sign * size
@@ -250,13 +256,13 @@ def test_gradient_is_that_of_the_cross_entropy(exclusive):
         assert gradient[place].item() == pytest.approx(slope(values, place), abs=1e-6)
 
 
-def test_without_weights_the_error_says_what_to_do():
+def test_a_prediction_without_weights_is_an_error_with_the_fix():
     nlp = pipeline()
     nlp.get_pipe("spancat").add_label("PER")
     with pytest.raises(ValueError, match=r"span scorer has no weights yet. Call nlp.initialize"):
         nlp.get_pipe("spancat").predict([Doc(nlp.vocab, ["a"])])
 
 
-def test_without_weights_an_update_has_nothing_to_finish():
+def test_finish_update_without_weights_does_nothing():
     nlp = pipeline()
     nlp.get_pipe("spancat").model.finish_update(Adam(0.001))

@@ -1,4 +1,4 @@
-"""Whitespace tokens change no score of a span of words, and are no labelled spans."""
+"""Whitespace tokens do not affect the scores of spans of words, and get no label."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def found_in_words(doc):
 
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 15), found=gaps(9))
-def test_the_same_spans_are_found(trained, seed, found):  # noqa: F811
+def test_whitespace_does_not_change_predictions(trained, seed, found):  # noqa: F811
     doc = bare(make_doc(trained, seed))
     longest = 4 + sum(len(texts) for texts, _ in found.values())
     pipe = trained.get_pipe("spancat")
@@ -27,7 +27,7 @@ def test_the_same_spans_are_found(trained, seed, found):  # noqa: F811
     finally:
         pipe.suggester = suggest
     assert len(plain.spans["sc"]) >= 4
-    # of longer spans the suggester gives other ones
+    # the suggester returns other spans of more than 4 words
     assert [span for span in found_in_words(spaced) if span[1] - span[0] <= 4] == [
         span for span in found_in_words(plain) if span[1] - span[0] <= 4
     ]
@@ -40,7 +40,7 @@ def all_spans(longest):
 
 
 @pytest.mark.parametrize("words", [[], ["\n"], [" ", "\n\n"]])
-def test_docs_without_words(trained, words):  # noqa: F811
+def test_docs_without_words_get_no_spans(trained, words):  # noqa: F811
     gold = Doc(trained.vocab, words)
     gold.spans["sc"] = []
     other = make_doc(trained, 3)
@@ -56,9 +56,9 @@ def test_docs_without_words(trained, words):  # noqa: F811
     )
 
 
-def test_losses_are_the_same(trained):  # noqa: F811
+def test_whitespace_does_not_change_the_loss(trained):  # noqa: F811
     gold = make_doc(trained, 3)
-    # within no span that is suggested, so that the suggested spans of words are the same
+    # inside no suggested span, so that the suggested spans of words are the same
     spaced = respaced(gold, {0: (["\n"], False), 9: ([" ", "\n"], False)})
     pipe = trained.get_pipe("spancat")
     losses = []

@@ -42,7 +42,7 @@ def make_doc(words):
 
 
 def segments(text, segmenter=None):
-    """The segments of a text given as tokens between single spaces, without whitespace
+    """Return the segments of a text whose tokens are separated by single spaces, without whitespace
     tokens; ¶ stands for a blank line and / for a line break."""
     words = [{"¶": "\n\n", "/": "\n"}.get(word, word) for word in text.split()]
     segmented = segment_docs([make_doc(words)], segmenter or make_punct_segments())
@@ -73,7 +73,7 @@ def test_straight_quotes_are_counted_from_the_last_blank_line():
     assert segments('" Go . ¶ He said . " Go . "') == ['" Go .', "He said .", '" Go . "']
 
 
-def test_a_lower_case_word_goes_on():
+def test_a_segment_continues_before_a_lower_case_word():
     assert segments("“ Why ? ” she asked .") == ["“ Why ? ” she asked ."]
     assert segments("About 3 p.m. . and so on .") == ["About 3 p.m. . and so on ."]
 
@@ -82,11 +82,11 @@ def test_a_line_break_before_a_lower_case_word_changes_nothing():
     assert segments("“ Why ? ” / she asked .") == ["“ Why ? ” she asked ."]
 
 
-def test_several_final_marks_end_one_segment():
+def test_consecutive_final_marks_end_one_segment():
     assert segments("What ! ? ... Nothing .") == ["What ! ? ...", "Nothing ."]
 
 
-def test_digits_and_quotes_open_a_segment():
+def test_digits_and_quotes_start_a_segment():
     assert segments("It was . 7 of them . “ Yes . ”") == ["It was .", "7 of them .", "“ Yes . ”"]
 
 
@@ -94,32 +94,32 @@ def test_blank_lines_end_a_segment_even_before_a_lower_case_word():
     assert segments("A title ¶ the text") == ["A title", "the text"]
 
 
-def test_a_single_line_break_does_not():
+def test_a_single_line_break_ends_no_segment():
     assert segments("A long / line") == ["A long line"]
 
 
-def test_segments_longer_than_the_limit_are_cut():
+def test_segments_longer_than_the_maximum_are_cut():
     found = segments("a b c d e f g . H", make_punct_segments(3))
     assert found == ["a b c", "d e f", "g .", "H"]
 
 
-def test_text_without_punctuation_is_cut_at_the_default_limit():
+def test_text_without_punctuation_is_cut_at_the_default_length():
     batch = segment_docs([make_doc(["word"] * 400)], make_punct_segments()).batch
     assert batch.lengths.tolist() == [150, 150, 100]
 
 
-def test_windows():
+def test_window_segments_have_a_fixed_length():
     assert segments("a . b c d", make_window_segments(2)) == ["a .", "b c", "d"]
 
 
-def test_sentences():
+def test_sentence_segments_are_the_sentences():
     doc = Doc(VOCAB, words=list("abcde"), sent_starts=[True, False, True, False, False])
     segmented = segment_docs([doc], make_sentence_segments())
     assert segmented.batch.lengths.tolist() == [2, 3]
     assert segment_docs([doc], make_sentence_segments(2)).batch.lengths.tolist() == [2, 2, 1]
 
 
-def test_sentences_of_a_doc_without_any():
+def test_sentence_segments_need_sentence_boundaries():
     with pytest.raises(ValueError, match="needs sentence boundaries.*sentencizer"):
         segment_docs([make_doc(["a", "b"])], make_sentence_segments())
 
@@ -127,12 +127,12 @@ def test_sentences_of_a_doc_without_any():
 @pytest.mark.parametrize(
     "make", [make_punct_segments, make_sentence_segments, make_window_segments]
 )
-def test_limits_below_one(make):
+def test_lengths_below_one_are_errors(make):
     with pytest.raises(ValueError, match="must be at least 1"):
         make(0)
 
 
-def test_whitespace_tokens_are_in_no_segment():
+def test_whitespace_tokens_belong_to_no_segment():
     segmented = segment_docs([make_doc(["\n", "a", " ", "b", "\n\n"])], make_punct_segments())
     assert segmented.rows.tolist() == [1, 3]
     assert segmented.lengths == [5]
@@ -141,7 +141,7 @@ def test_whitespace_tokens_are_in_no_segment():
 
 @pytest.mark.parametrize("words", [[], [" "], ["\n\n", " "]], ids=["empty", "space", "spaces"])
 @pytest.mark.parametrize("make", [make_punct_segments, make_window_segments])
-def test_docs_without_words(words, make):
+def test_docs_without_words_have_no_segments(words, make):
     docs = [make_doc(words), make_doc(["a"]), make_doc(words)]
     segmented = segment_docs(docs, make())
     assert segmented.batch.words == ["a"]
@@ -151,24 +151,24 @@ def test_docs_without_words(words, make):
 
 
 @pytest.mark.parametrize("make", [make_punct_segments, make_window_segments])
-def test_no_docs(make):
+def test_no_docs_have_no_segments(make):
     segmented = segment_docs([], make())
     assert segmented.batch.words == [] and len(segmented.rows) == 0
 
 
 @pytest.mark.parametrize("make", [make_punct_segments, make_window_segments])
-def test_segmenters_take_an_empty_doc(make):
+def test_segmenters_accept_an_empty_doc(make):
     assert make()(make_doc([])).tolist() == []
 
 
-def test_docs_of_several_vocabs():
+def test_docs_may_have_different_vocabs():
     docs = [make_doc(["known", "here"]), Doc(Vocab(), words=["nowhereelse", "known"])]
     batch = segment_docs(docs, make_punct_segments()).batch
     assert [batch.words[i] for i in batch.ids] == ["known", "here", "nowhereelse", "known"]
 
 
 @given(texts, st.integers(1, 8))
-def test_every_word_is_in_exactly_one_segment_and_in_order(words, max_length):
+def test_every_word_is_in_exactly_one_segment_in_order(words, max_length):
     doc = make_doc(words)
     segmented = segment_docs([doc], make_punct_segments(max_length))
     batch = segmented.batch
@@ -206,7 +206,7 @@ TEXT = 'He said : " She left . " Why ? ( No . ) and so on . The end'.split()
     ids=["punct", "short punct", "sentence", "window"],
 )
 @given(found=gaps(len(TEXT)))
-def test_whitespace_tokens_change_no_segment(segmenter, found):
+def test_whitespace_tokens_do_not_change_segments(segmenter, found):
     starts = [i % 5 == 0 for i in range(len(TEXT))]
     doc = Doc(VOCAB, TEXT, sent_starts=starts)
     expected = segment_docs([doc, doc], segmenter)

@@ -1,4 +1,4 @@
-"""Words of Docs, and their places in a text without its whitespace."""
+"""The words of Docs, and their offsets in a text without its whitespace."""
 
 import pytest
 import spacy
@@ -15,7 +15,7 @@ SPACES = [" ", "\n", "\n\n", "\t", "\u3000", "\xa0", "\x1f", "\u2029"]
 
 @pytest.mark.parametrize("vocab", [spacy.blank("en").vocab, Vocab()], ids=["en", "bare"])
 @given(tokens=st.lists(st.tuples(st.sampled_from(WORDS + SPACES), st.booleans()), max_size=12))
-def test_words_are_the_tokens_with_other_characters_than_whitespace(vocab, tokens):
+def test_words_are_the_tokens_that_are_not_whitespace(vocab, tokens):
     doc = Doc(vocab, [text for text, _ in tokens], spaces=[space for _, space in tokens])
     expected = [i for i, (text, _) in enumerate(tokens) if not text.isspace()]
     assert word_tokens(doc).tolist() == expected

@@ -1,4 +1,4 @@
-"""Files with coreference: CoNLL-2012, CorefUD and JSON lines, to Docs and back."""
+"""Readers and writers of files with coreference: CoNLL-2012, CorefUD and JSON lines."""
 
 from .coref_document import CorefDocument
 from .dropped import Dropped

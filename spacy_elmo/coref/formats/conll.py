@@ -1,7 +1,7 @@
-"""Reading the column format of the CoNLL-2012 shared task, and LitBank's kind of it.
+"""Reading the column format of the CoNLL-2012 shared task, and LitBank's variant of it.
 
-Columns of other formats are refused, as are lines whose columns are not certain: a word that
-is silently taken from another column would be a wrong corpus.
+Other column formats raise errors, as do lines whose columns are ambiguous. Otherwise words could
+silently be read from the wrong column.
 """
 
 import re
@@ -18,21 +18,21 @@ BEGIN = re.compile(r"#\s*begin\s+document\b")
 END = re.compile(r"#\s*end\s+document\b")
 PART = re.compile(r";\s*part\s+(\S+)$")
 PART_AFTER_BRACKET = re.compile(r"\)\s*;\s*part\s+(\S+)$")
-# no "*", which other columns have
-PIECE = re.compile(r"\([^()|\s*]+\)|\([^()|\s*]+|[^()|\s*]+\)")
-# an empty cell is LitBank's way
+# brackets of a mention; no "*", which occurs in other columns
+BRACKETS = re.compile(r"\([^()|\s*]+\)|\([^()|\s*]+|[^()|\s*]+\)")
+# cells without a mention; LitBank leaves them empty
 NOTHING = ("", "-", "_")
-NAME, NUMBER, WORD, SPEAKER = 0, 2, 3, 9
+NAME_COLUMN, NUMBER_COLUMN, WORD_COLUMN, SPEAKER_COLUMN = 0, 2, 3, 9
 N_COLUMNS, MIN_COLUMNS = 12, 5
 COLUMNS = (
     "columns with the document, part, number of the word in its sentence, word, ... and in the "
     "last the coreference, separated by tabs, or by spaces if none is empty or has spaces in it"
 )
-# how OntoNotes writes punctuation that its parses must not take for their own
+# OntoNotes escapes punctuation that has a meaning in its parses
 ESCAPED = {"/.": ".", "/?": "?"}
-# OntoNotes has the genre in front: "nw/xinhua/00/chtb_0001"
+# names in OntoNotes begin with the genre: "nw/xinhua/00/chtb_0001"
 GENRE = re.compile(r"(bc|bn|mz|nw|pt|tc|wb)/")
-# ends a cell or a line; in columns, names have "_" for it
+# characters that end a cell or a line; written as "_" in columns
 BREAK = re.compile(r"[ \t\r\n\f\v]")
 
 Lines = list[tuple[int, str]]
@@ -43,16 +43,16 @@ def read_conll(
 ) -> Iterator[CorefDocument]:
     """Read a file.
 
-    path (Union[str, Path]): The file: a word a line, in columns that are separated by tabs
-        or by spaces. The 3rd is the number of the word in its sentence, the 4th the word, the
-        10th the speaker where there are at least 12, and the last the coreference: "-", "_" or
-        empty for nothing, else pieces such as "(7", "7)" and "(7)" with "|" between. A blank
+    path (Union[str, Path]): The file, with one word per line, in columns separated by tabs or
+        spaces. Column 3 is the index of the word in its sentence, column 4 the word, column 10 the
+        speaker if there are at least 12 columns, and the last column the coreference: "-", "_" or
+        empty for no mention, else brackets such as "(7", "7)" and "(7)", separated by "|". A blank
         line ends a sentence.
-    lang (str): Its language; in Arabic ("ar") words have a second form after "#", which is
-        left out.
-    dropped (Optional[Dropped]): Says whether documents that cannot be read are left out.
-    YIELDS (CorefDocument): Each part of each document.
-    RAISES (ValueError): A document cannot be read, and is not to be left out.
+    lang (str): Language of the words. In Arabic ("ar"), words have a second form after "#", which
+        is left out.
+    dropped (Optional[Dropped]): Determines whether documents that cannot be read are left out.
+    YIELDS (CorefDocument): Each numbered part of each document.
+    RAISES (ValueError): If a document cannot be read and is not left out.
     """
     dropped = Dropped() if dropped is None else dropped
     for lines, following in _split_documents(path):
@@ -65,11 +65,11 @@ def read_conll(
 
 
 def _split_documents(path: PathLike) -> Iterator[tuple[Lines, int | None]]:
-    """Split a file into documents.
+    """Divide the lines of a file into documents.
 
-    YIELDS (Tuple[Lines, Optional[int]]): The lines of a document with their numbers, from its
-        beginning to its end where it has both; and the line of the document that begins before
-        it has ended.
+    YIELDS (Tuple[Lines, Optional[int]]): The lines of a document with their numbers, including
+        those that begin and end it, if it has them; and the line at which the next document begins
+        if the document has no end.
     """
     lines: Lines = []
     for number, line in numbered_lines(path):
@@ -99,11 +99,12 @@ def _read_document(path: Path, lines: Lines, following: int | None, lang: str) -
         )
     if not BEGIN.match(line):
         raise ValueError(
-            f"{path}, line {number}: a word outside of a document: {line[:60]!r}. Expected "
+            f"{path}, line {number}: a word outside a document: {line[:60]!r}. Expected "
             f"'#begin document (name); part 000' before it. If this is CoNLL-U, give the format "
             f"corefud."
         )
-    part = _Part(path, number, *read_header(line), lang)
+    name, part_number = read_header(line)
+    part = _PartReader(path=path, line=number, name=name, part=part_number, lang=lang)
     last, end = lines[-1]
     ended = len(lines) > 1 and END.match(end)
     for number, line in lines[1 : -1 if ended else None]:
@@ -112,20 +113,20 @@ def _read_document(path: Path, lines: Lines, following: int | None, lang: str) -
         return part.finish(last)
     if following is not None:
         raise ValueError(
-            f"{path}, line {following}: a document begins inside of the one of line "
+            f"{path}, line {following}: a document begins inside the document of line "
             f"{part.line}. Expected '#end document' before it; is a line missing?"
         )
     raise ValueError(
-        f"{path} ends inside of the document that begins in line {part.line}. Expected "
-        f"'#end document'; is the file whole?"
+        f"{path} ends inside the document that begins in line {part.line}. Expected "
+        f"'#end document'; is the file complete?"
     )
 
 
 def read_header(line: str) -> tuple[str, str]:
-    """Read the line that begins a document, as in "#begin document (name); part 000".
+    """Parse the line that begins a document, as in "#begin document (name); part 000".
 
     line (str): The line.
-    RETURNS (Tuple[str, str]): Name and part; "" where the line has no part.
+    RETURNS (Tuple[str, str]): Name and part; "" for no part.
     """
     found = BEGIN.match(line)
     text = line[found.end() :].strip() if found else ""
@@ -137,11 +138,11 @@ def read_header(line: str) -> tuple[str, str]:
 
 
 def split_columns(line: str, name: str = "") -> list[str]:
-    """Cut a line at tabs where it has any, else at spaces. Only tabs can have nothing between
-    them, and words may have other kinds of space in them.
+    """Split a line at tabs, or at spaces if it has no tabs. Cells can be empty only between tabs.
+    Words may contain other whitespace characters.
 
     line (str): The line.
-    name (str): Of the document, with which a line begins even if it has spaces.
+    name (str): Name of the document, which is the first cell even if it contains spaces.
     RETURNS (List[str]): The cells.
     """
     if "\t" in line:
@@ -152,24 +153,24 @@ def split_columns(line: str, name: str = "") -> list[str]:
 
 
 def read_word(cell: str, lang: str = "en") -> str:
-    """RETURNS (str): The word as it is in the text."""
+    """RETURNS (str): The word of a cell, without escapes and second forms."""
     if lang == "ar" and not cell.startswith("#"):
         cell = cell.partition("#")[0]
     return ESCAPED.get(cell, cell)
 
 
 def genre_of(name: str) -> str:
-    """RETURNS (str): The genre that the name of a document begins with; "" for none."""
+    """RETURNS (str): The genre at the beginning of a document's name; "" for none."""
     found = GENRE.match(name)
     return found[1] if found else ""
 
 
-class _Part:
-    """A part of a document while it is read.
+class _PartReader:
+    """Reads the lines of a numbered part of a document.
 
     path (Path): The file.
-    line (int): Where it begins.
-    name, part (str): What the line says.
+    line (int): Number of the line that begins the part.
+    name, part (str): Name of the document and number of the part.
     lang (str): Language of the words.
     """
 
@@ -180,9 +181,9 @@ class _Part:
         self.sent_starts: list[bool] = []
         self.speakers: list[str] = []
         self.clusters: dict[str, list[Mention]] = {}
-        # of each entity the mentions without an end, with the lines that open them
+        # open mentions of each entity: first word and line
         self.open: dict[str, list[tuple[int, int]]] = {}
-        # of the sentence; 0 at its start
+        # columns of the sentence's lines; 0 at its start
         self.n_columns = 0
 
     def add_line(self, number: int, line: str) -> None:
@@ -190,26 +191,26 @@ class _Part:
             self.n_columns = 0
             return
         cells = split_columns(line, self.name)
-        if not _is_comment(line) or cells[NAME] in (self.name, BREAK.sub("_", self.name)):
+        if not _is_comment(line) or cells[NAME_COLUMN] in (self.name, BREAK.sub("_", self.name)):
             self._check(number, cells, "\t" in line)
             self._add(number, cells)
         elif _is_row(cells):
             raise ValueError(
                 f"{self.path}, line {number} begins with '#', as comments do, but has the columns "
                 f"of a word. Expected the document {self.name!r} in the first column, as in line "
-                f"{self.line}; is it a comment, leave it out."
+                f"{self.line}. If it is a comment, remove it."
             )
 
     def _check(self, number: int, cells: list[str], has_tabs: bool) -> None:
         place = f"{self.path}, line {number}"
-        if len(cells) < MIN_COLUMNS or not cells[WORD]:
+        if len(cells) < MIN_COLUMNS or not cells[WORD_COLUMN]:
             found = f"{len(cells)} columns" if len(cells) < MIN_COLUMNS else "no word"
             raise ValueError(f"{place} has {found}. Expected {COLUMNS}.")
-        if not cells[NUMBER].isdecimal():
+        if not cells[NUMBER_COLUMN].isdecimal():
             raise ValueError(
-                f"{place} has {cells[NUMBER][:40]!r} in the third column. Expected {COLUMNS}. "
-                f"Columns such as ID, word, lemma, ... (SemEval-2010) or word, tag, ... cannot be "
-                f"read: put them in the order of CoNLL-2012."
+                f"{place} has {cells[NUMBER_COLUMN][:40]!r} in the third column. Expected "
+                f"{COLUMNS}. Other orders of columns, such as ID, word, lemma, ... (SemEval-2010) "
+                f"or word, tag, ..., cannot be read: rearrange them in the order of CoNLL-2012."
             )
         if self.n_columns and not has_tabs and len(cells) != self.n_columns:
             raise ValueError(
@@ -218,30 +219,30 @@ class _Part:
             )
 
     def _add(self, number: int, cells: list[str]) -> None:
-        self.words.append(read_word(cells[WORD], self.lang))
+        self.words.append(read_word(cells[WORD_COLUMN], self.lang))
         self.sent_starts.append(not self.n_columns)
         self.n_columns = len(cells)
-        self.speakers.append(cells[SPEAKER] if len(cells) >= N_COLUMNS else "")
+        self.speakers.append(cells[SPEAKER_COLUMN] if len(cells) >= N_COLUMNS else "")
         if cells[-1] not in NOTHING:
-            self._add_pieces(number, cells[-1])
+            self._add_brackets(number, cells[-1])
 
-    def _add_pieces(self, number: int, cell: str) -> None:
-        pieces = PIECE.findall(cell)
-        if not pieces or "".join(pieces) != cell.replace("|", ""):
+    def _add_brackets(self, number: int, cell: str) -> None:
+        brackets = BRACKETS.findall(cell)
+        if not brackets or "".join(brackets) != cell.replace("|", ""):
             raise ValueError(
                 f"{self.path}, line {number}: the coreference {cell!r} cannot be read. Expected "
-                f"'-', or pieces such as '(7', '7)' and '(7)' with '|' between them, in the last "
+                f"'-', or brackets such as '(7', '7)' and '(7)' with '|' between them, in the last "
                 f"column; does the file have no coreference?"
             )
         token = len(self.words) - 1
-        for piece in pieces:
-            entity = piece.strip("()")
-            if piece.startswith("("):
+        for bracket in brackets:
+            entity = bracket.strip("()")
+            if bracket.startswith("("):
                 self.open.setdefault(entity, []).append((token, number))
-            if piece.endswith(")"):
+            if bracket.endswith(")"):
                 if not self.open.get(entity):
                     raise ValueError(
-                        f"{self.path}, line {number}: {piece!r} ends a mention of entity "
+                        f"{self.path}, line {number}: {bracket!r} ends a mention of entity "
                         f"{entity}, but none of it is open. Expected '({entity}' in this line "
                         f"or above it in the document."
                     )
@@ -267,9 +268,9 @@ class _Part:
 
 
 def _is_row(cells: list[str]) -> bool:
-    """Whether cells look like those of a word."""
+    """Return whether the cells may be the columns of a word."""
     coreference = cells[-1]
-    ends = coreference in NOTHING or "".join(PIECE.findall(coreference)) == coreference.replace(
+    ends = coreference in NOTHING or "".join(BRACKETS.findall(coreference)) == coreference.replace(
         "|", ""
     )
-    return len(cells) >= MIN_COLUMNS and cells[NUMBER].isdecimal() and ends
+    return len(cells) >= MIN_COLUMNS and cells[NUMBER_COLUMN].isdecimal() and ends

@@ -1,7 +1,6 @@
-"""Writing the column format of the CoNLL-2012 shared task, for the scorers that read it.
+"""Writing the column format of the CoNLL-2012 shared task, which coreference scorers read.
 
-Owns the order of the brackets and what the format cannot hold. The reference scorer
-splits lines at tabs and takes numbers as entities, so that is what is written.
+The reference scorer splits lines at tabs and expects numbers for entities.
 """
 
 from collections import Counter
@@ -18,15 +17,15 @@ UNKNOWN = "-"
 
 
 def write_conll(documents: Iterable[CorefDocument], file: TextIO, dropped: Dropped) -> None:
-    """Write documents, which `read_conll` reads as they were.
+    """Write documents, so that `read_conll` returns them unchanged.
 
-    documents (Iterable[CorefDocument]): The documents. One without a name is called
-        "doc_<number>". One whose part is not known is numbered among those of its name:
-        scorers tell documents apart by both. One that has no parts is written without.
-    file (TextIO): Where to write.
-    dropped (Dropped): Counts mentions that cross another one of their entity, for which the
-        format has no brackets; words and speakers that were changed, as whitespace becomes "_";
-        genres with which the name does not begin; and documents of the same name and part.
+    documents (Iterable[CorefDocument]): The documents. A document without a name is written as
+        "doc_<number>". Documents of the same name whose part is unknown get consecutive part
+        numbers, because scorers identify documents by name and part.
+    file (TextIO): The open file.
+    dropped (Dropped): Counts mentions that cross another mention of their entity, which the format
+        cannot represent; words and speakers whose whitespace is written as "_"; genres with which
+        the name does not begin; and documents with the name and part of an earlier one.
     """
     n_parts: Counter[str] = Counter()
     written: set[tuple[str, str]] = set()
@@ -48,7 +47,8 @@ def write_conll(documents: Iterable[CorefDocument], file: TextIO, dropped: Dropp
 
 
 def _first_columns(name: str, part: str) -> list[str]:
-    """Document and part in the columns; a line that begins with "#" would be a comment."""
+    """RETURNS (List[str]): The columns of name and part. A name that begins with "#" is changed,
+    because its lines would be comments."""
     cell = BREAK.sub("_", name)
     if cell.startswith("#"):
         cell = f"_{cell[1:]}"
@@ -64,20 +64,20 @@ def _lines(document: CorefDocument, first: list[str], dropped: Dropped) -> Itera
             dropped[WHITESPACE] += word != document.words[i]
             speaker = UNKNOWN if speakers[i] in NOBODY else BREAK.sub("_", speakers[i])
             dropped[SPEAKER_NAMES] += speaker not in (speakers[i], UNKNOWN)
-            # part of speech, parse, lemma, frameset, sense; then the entity after the speaker
+            # part of speech, parse, lemma, frameset, sense; speaker; named entity
             middle = [*[UNKNOWN] * 5, speaker, UNKNOWN]
             yield "\t".join([*first, str(i - sentence.start), word, *middle, cells[i]])
         yield ""
 
 
 def coreference_cells(clusters: Clusters, n_words: int, dropped: Dropped) -> list[str]:
-    """Write the last column.
+    """Return the cells of the last column.
 
-    clusters (Clusters): The mentions of each entity, each once.
-    n_words (int): Words of the document.
-    dropped (Dropped): Counts mentions that cross another one of their entity.
-    RETURNS (List[str]): A cell for each word: the mentions that begin there, the longest
-        first, those of this word alone, and the ends of others, the shortest first.
+    clusters (Clusters): The mentions of each cluster, without repetition.
+    n_words (int): Number of words of the document.
+    dropped (Dropped): Counts mentions that cross another mention of their cluster.
+    RETURNS (List[str]): A cell for each word: the starts of mentions, the longest first; the
+        mentions of this word only; and the ends of mentions, the shortest first.
     """
     begin: list[list[tuple[int, str]]] = [[] for _ in range(n_words)]
     alone: list[list[str]] = [[] for _ in range(n_words)]
@@ -91,18 +91,18 @@ def coreference_cells(clusters: Clusters, n_words: int, dropped: Dropped) -> lis
                 end[stop - 1].append((-start, f"{entity})"))
     cells = []
     for i in range(n_words):
-        first = [piece for _, piece in sorted(begin[i])]
-        last = [piece for _, piece in sorted(end[i])]
+        first = [bracket for _, bracket in sorted(begin[i])]
+        last = [bracket for _, bracket in sorted(end[i])]
         cells.append("|".join([*first, *alone[i], *last]) or UNKNOWN)
     return cells
 
 
 def without_crossing(cluster: Sequence[Mention], dropped: Dropped) -> Iterator[Mention]:
-    """Of mentions of one entity that cross, leave out the one that starts later.
+    """Leave out each mention that crosses an earlier mention of its cluster.
 
-    cluster (Sequence[Mention]): Mentions, each once.
-    dropped (Dropped): Counts those left out.
-    YIELDS (Mention): Mentions that follow or contain each other.
+    cluster (Sequence[Mention]): Mentions, without repetition.
+    dropped (Dropped): Counts the mentions that are left out.
+    YIELDS (Mention): Mentions, which are disjoint or nested.
     """
     around: list[int] = []
     for start, stop in sorted(cluster, key=lambda mention: (mention[0], -mention[1])):

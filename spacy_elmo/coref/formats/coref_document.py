@@ -1,8 +1,4 @@
-"""A document with its entities, as all formats share it, and the way to and from a Doc.
-
-Owns what a Doc keeps of a document, and what becomes of entities that are not a
-partition of their mentions. It knows no format.
-"""
+"""A document with its clusters, and its conversion to and from Docs; shared by all formats."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,25 +12,24 @@ from ..document import GENRE, SPEAKERS
 from .dropped import DUPLICATE, SHARED, Dropped
 
 # further keys of `doc.user_data`
-NAME, PART = "document_id", "part"
-# what corpora write where nobody is known to speak
+DOCUMENT_ID, DOCUMENT_PART = "document_id", "part"
+# how corpora mark words without a known speaker
 NOBODY = ("", "-", "_")
 
 
 @dataclass
 class CorefDocument:
-    """A document, or a part of one that has entities of its own.
+    """A document, or a numbered part of a document in CoNLL-2012, which has its own clusters.
 
-    words (List[str]): Its words.
-    clusters (Clusters): The mentions of each entity.
-    sent_starts (Optional[List[bool]]): Whether a sentence starts at each word; None where
-        that is not known.
-    spaces (Optional[List[bool]]): Whether a space follows each word; None for everywhere,
-        as most formats do not say.
-    speakers (Optional[List[str]]): Who says each word; "", "-" and "_" stand for nobody.
-    name, genre (str): Which document it is, and its kind; "" where the format does not say.
-    part (Optional[str]): Which part of the document it is; "" where the document has no parts,
-        None where the format does not say.
+    words (List[str]): The words.
+    clusters (Clusters): The mentions of each cluster.
+    sent_starts (Optional[List[bool]]): Whether each word starts a sentence; None if unknown.
+    spaces (Optional[List[bool]]): Whether a space follows each word. None: a space follows every
+        word, for formats without this information.
+    speakers (Optional[List[str]]): The speaker of each word; "", "-" or "_" for no known speaker.
+    name (str): Name of the document; "" if unknown.
+    part (Optional[str]): Number of the part; "" if the document has no parts, None if unknown.
+    genre (str): Genre of the document; "" if unknown.
     """
 
     words: list[str]
@@ -47,7 +42,7 @@ class CorefDocument:
     genre: str = ""
 
     def sentences(self) -> Iterator[range]:
-        """YIELDS (range): The words of each sentence; all of them without boundaries."""
+        """YIELDS (range): The words of each sentence; all words if boundaries are unknown."""
         starts = [i for i, is_start in enumerate(self.sent_starts or ()) if is_start and i]
         bounds = [0, *starts, len(self.words)]
         for start, end in zip(bounds, bounds[1:]):
@@ -57,33 +52,36 @@ class CorefDocument:
     def to_doc(
         self, vocab: Vocab, prefix: str = DEFAULT_PREFIX, dropped: Dropped | None = None
     ) -> Doc:
-        """Make a Doc.
+        """Convert the document to a Doc.
 
-        vocab (Vocab): Its vocabulary.
-        prefix (str): The entities become `doc.spans["<prefix>_1"]` and so on, in the order
-            of their first mentions. A mention of two entities belongs to the first.
-        dropped (Optional[Dropped]): Counts what was left out.
-        RETURNS (Doc): It has sentence starts where they are known, `doc.spans["speakers"]`
-            with a label for each stretch that somebody says, and in `doc.user_data` what is
-            known of "document_id", "part" and "genre".
+        vocab (Vocab): The vocabulary.
+        prefix (str): Prefix of the keys of clusters. A mention of two clusters is assigned to the
+            first.
+        dropped (Optional[Dropped]): Counts mentions that are left out.
+        RETURNS (Doc): The Doc, with clusters and, if known, sentence boundaries,
+            `doc.spans["speakers"]` (a span with a label for consecutive words of a speaker in a
+            sentence), and "document_id", "part" and "genre" in `doc.user_data`.
         """
         starts: list[bool | int | None] | None = None
         if self.sent_starts:
             starts = list(self.sent_starts)
         doc = Doc(vocab, words=self.words, spaces=self.spaces, sent_starts=starts)
-        for key, value in ((NAME, self.name), (PART, self.part), (GENRE, self.genre)):
-            if value or (key == PART and value is not None):
-                doc.user_data[key] = value
+        if self.name:
+            doc.user_data[DOCUMENT_ID] = self.name
+        if self.part is not None:
+            doc.user_data[DOCUMENT_PART] = self.part
+        if self.genre:
+            doc.user_data[GENRE] = self.genre
         set_clusters(doc, make_partition(self.clusters, dropped), prefix)
         mark_annotated(doc, prefix)
-        spans = [Span(doc, start, end, label=name) for start, end, name in self._speeches()]
+        spans = [Span(doc, start, end, label=name) for start, end, name in self._speaker_spans()]
         if spans:
             doc.spans[SPEAKERS] = spans
         return doc
 
-    def _speeches(self) -> Iterator[tuple[int, int, str]]:
-        """Stretches of words of one speaker. They end with the sentence, so that a Doc can
-        be cut between sentences."""
+    def _speaker_spans(self) -> Iterator[tuple[int, int, str]]:
+        """Yield the spans of consecutive words of a speaker: first word, word after the last one,
+        and speaker. They end with the sentence, so that a Doc can be cut between sentences."""
         speakers = self.speakers or [""] * len(self.words)
         for sentence in self.sentences():
             start = sentence.start
@@ -95,10 +93,11 @@ class CorefDocument:
 
     @classmethod
     def from_doc(cls, doc: Doc, prefix: str = DEFAULT_PREFIX) -> "CorefDocument":
-        """Read a Doc; the way back from `to_doc`.
+        """Convert a Doc to a document; the inverse of `to_doc`.
 
         doc (Doc): The Doc.
-        prefix (str): Of the keys of its entities.
+        prefix (str): Prefix of the keys of clusters.
+        RETURNS (CorefDocument): The document.
         """
         starts, speakers = None, None
         if doc.has_annotation("SENT_START"):
@@ -107,14 +106,14 @@ class CorefDocument:
             speakers = [""] * len(doc)
             for span in doc.spans[SPEAKERS]:
                 speakers[span.start : span.end] = [span.label_] * len(span)
-        part = doc.user_data.get(PART)
+        part = doc.user_data.get(DOCUMENT_PART)
         return cls(
             words=[token.text for token in doc],
             clusters=get_clusters(doc, prefix),
             sent_starts=starts,
             spaces=[bool(token.whitespace_) for token in doc],
             speakers=speakers,
-            name=str(doc.user_data.get(NAME, "")),
+            name=str(doc.user_data.get(DOCUMENT_ID, "")),
             part=None if part is None else str(part),
             genre=str(doc.user_data.get(GENRE, "")),
         )
@@ -123,12 +122,12 @@ class CorefDocument:
 def make_partition(
     clusters: Sequence[Sequence[Mention]], dropped: Dropped | None = None
 ) -> Clusters:
-    """Put entities in order, so that each mention is there once.
+    """Sort clusters and remove repeated mentions.
 
-    clusters (Sequence[Sequence[Mention]]): The mentions of each entity.
-    dropped (Optional[Dropped]): Counts mentions that were there more often.
-    RETURNS (Clusters): Entities by their first mention, and their mentions, in order. What
-        two entities share belongs to the one that begins first.
+    clusters (Sequence[Sequence[Mention]]): The mentions of each cluster.
+    dropped (Optional[Dropped]): Counts repeated mentions.
+    RETURNS (Clusters): Clusters in the order of their first mentions, which are sorted. A mention
+        of two clusters is assigned to the one that begins first.
     """
     dropped = Dropped() if dropped is None else dropped
     taken: set[Mention] = set()

@@ -1,8 +1,8 @@
-"""Reading CorefUD and GUM: CoNLL-U with entities, through udapi.
+"""Reading CorefUD and GUM: CoNLL-U with coreference.
 
-Owns the brackets, and which mentions a Doc can have: those of neighbouring words. Nodes,
-tokens and comments are left to udapi, an optional package that is imported when a file is
-read. Its own entities are not used, as they have no mentions that go on in the next sentence.
+udapi, an optional package, reads nodes, tokens and comments. The brackets of mentions are read
+here, because udapi does not support mentions across sentences. A Doc can have only mentions of
+consecutive words.
 """
 
 import gc
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 NEWDOC = re.compile(r"#\s*newdoc\b(?:\s+id\s*=\s*(?P<name>.*\S))?")
 SPEAKER = re.compile(r"^\s*speaker\s*=\s*(.*\S)", re.M)
 GENRE = re.compile(r"^\s*meta::genre\s*=\s*(.*\S)", re.M)
-PIECE = re.compile(r"\([^()]+\)?|[^()]+\)")
-# of a mention with gaps
+BRACKETS = re.compile(r"\([^()]+\)?|[^()]+\)")
+# a part of a discontinuous mention: entity, number of the part, number of parts
 NUMBERED = re.compile(r"(.+)\[(\d+)/(\d+)\]")
 N_COLUMNS = 10
-# in GUM's own files it is that of the document
+# names of the field with the entity; GUM's own files use "GRP"
 IDENTITY = ("eid", "GRP")
 
 Lines = list[tuple[int, str]]
@@ -40,11 +40,13 @@ Lines = list[tuple[int, str]]
 def read_corefud(path: PathLike, dropped: Dropped | None = None) -> Iterator[CorefDocument]:
     """Read a file.
 
-    path (Union[str, Path]): The file; "# newdoc" begins a document.
-    dropped (Optional[Dropped]): Counts mentions that were left out, and those that lost
-        empty nodes; and says whether documents that cannot be read are left out.
-    YIELDS (CorefDocument): Each document. Its words are the syntactic ones, without empty
-        nodes. Speakers and genre are those of GUM's comments.
+    path (Union[str, Path]): The file. "# newdoc" begins a document.
+    dropped (Optional[Dropped]): Counts mentions that are left out or lose empty nodes; and
+        determines whether documents that cannot be read are left out.
+    YIELDS (CorefDocument): Each document. Its words are the syntactic words, without empty nodes.
+        Speakers and genre are read from GUM's comments.
+    RAISES (ImportError): If udapi is not installed.
+    RAISES (ValueError): If a document cannot be read and is not left out.
     """
     try:
         import udapi.core.document  # noqa: F401
@@ -58,16 +60,16 @@ def read_corefud(path: PathLike, dropped: Dropped | None = None) -> Iterator[Cor
     for lines in _split_documents(path):
         try:
             document = _parse(lines)
-            # it may be there once for all documents
+            # a file may have one header for all documents
             header = document.meta.get("global.Entity") or header
             clusters = _read_clusters(list(document.nodes_and_empty), header, dropped)
             found = _make_document(document, clusters, lines)
-        except Exception as error:  # udapi raises all kinds
+        except Exception as error:  # udapi raises errors of several types
             reason = str(error) or type(error).__name__
             dropped.refuse(
                 ValueError(
                     f"{path}, the document from line {lines[0][0]} on, cannot be read: {reason}. "
-                    f"Expected CoNLL-U with mentions as CorefUD has them, such as "
+                    f"Expected CoNLL-U with mentions in the format of CorefUD, such as "
                     f"'Entity=(e1-person-1-' to 'Entity=e1)'."
                 )
             )
@@ -96,12 +98,12 @@ def _split_documents(path: PathLike) -> Iterator[Lines]:
 
 
 def _has_words(sentence: Lines) -> bool:
-    """Whether it is more than comments, which belong to the next sentence."""
+    """Return whether lines contain more than comments, which belong to the next sentence."""
     return not all(line.startswith("#") for _, line in sentence)
 
 
 def _parse(lines: Lines) -> "Document":
-    """Parse a document with udapi, which takes rows of any number of columns for whole ones."""
+    """Parse a document with udapi, after a check of the columns, which udapi does not make."""
     for number, line in lines:
         columns = line.count("\t") + 1
         if line and not line.startswith("#") and columns != N_COLUMNS:
@@ -130,7 +132,7 @@ def _run_udapi(lines: list[str]) -> "Document":
     document = Document()
     text = io.StringIO("\n".join(lines) + "\n")
     with _quiet():
-        # heads are of no interest here, so they may be missing or wrong
+        # heads are not used, so they may be missing or wrong
         reader = Conllu(filehandle=text, empty_parent="ignore", fix_cycles=True)
         reader.process_document(document)
     return document
@@ -158,18 +160,18 @@ def _read_clusters(nodes: "Sequence[Node]", header: str, dropped: Dropped) -> Cl
 
 
 def _read_mentions(nodes: "Sequence[Node]", header: str) -> dict[str, list[list[int]]]:
-    """The nodes of the mentions of each entity."""
+    """RETURNS (Dict[str, List[List[int]]]): For each entity, the nodes of each mention."""
     found: dict[str, list[list[int]]] = {}
-    # mentions that the piece of that number and total is missing from
+    # incomplete discontinuous mentions, by their next part: entity, number, number of parts
     waiting: dict[tuple[str, int, int], list[list[int]]] = {}
-    for name, places in _read_pieces(nodes, header):
+    for name, places in _read_brackets(nodes, header):
         match = NUMBERED.fullmatch(name)
         entity, number, total = (match[1], int(match[2]), int(match[3])) if match else (name, 1, 1)
         if number == 1:
             mention: list[int] = []
             found.setdefault(entity, []).append(mention)
         elif not waiting.get((entity, number, total)):
-            raise ValueError(f"there is a piece {name}, but none with the number before it")
+            raise ValueError(f"there is a part {name}, but none with the number before it")
         else:
             mention = waiting[entity, number, total].pop(0)
         mention.extend(places)
@@ -177,12 +179,12 @@ def _read_mentions(nodes: "Sequence[Node]", header: str) -> dict[str, list[list[
             waiting.setdefault((entity, number + 1, total), []).append(mention)
     for (entity, number, total), mentions in waiting.items():
         if mentions:
-            raise ValueError(f"there is no piece {entity}[{number}/{total}] to go with the others")
+            raise ValueError(f"the part {entity}[{number}/{total}] of a mention is missing")
     return found
 
 
-def _read_pieces(nodes: "Sequence[Node]", header: str) -> Iterator[tuple[str, range]]:
-    """Stretches of nodes with the entities that they are of, in the order of their ends."""
+def _read_brackets(nodes: "Sequence[Node]", header: str) -> Iterator[tuple[str, range]]:
+    """Yield the entity and the nodes of each pair of brackets, in the order of their ends."""
     fields = header.split("-")
     field = next((i for i, name in enumerate(fields) if name in IDENTITY), None)
     begun: dict[str, list[int]] = {}
@@ -193,17 +195,17 @@ def _read_pieces(nodes: "Sequence[Node]", header: str) -> Iterator[tuple[str, ra
                 f"there are entities, but no line such as '# global.Entity = eid-etype-head-other' "
                 f"before {node.address()}"
             )
-        pieces = PIECE.findall(entity)
-        if "".join(pieces) != entity:
-            raise ValueError(f"the mentions {entity!r} at {node.address()} have no such brackets")
-        for piece in pieces:
-            values = piece.strip("()").split("-")
-            if piece.startswith("("):
+        brackets = BRACKETS.findall(entity)
+        if "".join(brackets) != entity:
+            raise ValueError(f"the mentions {entity!r} at {node.address()} have no valid brackets")
+        for bracket in brackets:
+            values = bracket.strip("()").split("-")
+            if bracket.startswith("("):
                 name = values[field or 0]
                 begun.setdefault(name, []).append(i)
             else:
                 name = values[0]
-            if piece.endswith(")"):
+            if bracket.endswith(")"):
                 if not begun.get(name):
                     raise ValueError(
                         f"a mention of {name} ends at {node.address()}, but none began"
@@ -217,7 +219,7 @@ def _read_pieces(nodes: "Sequence[Node]", header: str) -> Iterator[tuple[str, ra
 def _add_shortened(
     clusters: Clusters, shortened: list[tuple[list[Mention], Mention]], dropped: Dropped
 ) -> None:
-    """Add mentions that lost empty nodes, but none that now looks like another mention."""
+    """Add mentions that lost empty nodes, unless they now equal another mention."""
     taken: set[Mention] = {mention for cluster in clusters for mention in cluster}
     for cluster, mention in shortened:
         if mention in taken:
@@ -257,8 +259,8 @@ def _make_document(document: "Document", clusters: Clusters, lines: Lines) -> Co
 
 
 def _has_space(node: "Node") -> bool:
-    """Whether a space follows a word. Words of one token that do not spell it, such as "de"
-    and "el" of "del", are kept apart."""
+    """Return whether a space follows a word. The words of a multiword token are separated if they
+    do not spell it, as "de" and "el" of "del"."""
     token = node.multiword_token
     if token is not None and node is not token.words[-1]:
         return bool("".join(word.form for word in token.words) != token.form)
@@ -267,8 +269,8 @@ def _has_space(node: "Node") -> bool:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Leave the program's logging as it is, which udapi would set up when it warns, and have
-    no full garbage collection after each document."""
+    """Keep udapi from configuring the process's logging when it warns, and from running a full
+    garbage collection after each document."""
     handler = logging.NullHandler()
     logging.getLogger().addHandler(handler)
     enabled = gc.isenabled()

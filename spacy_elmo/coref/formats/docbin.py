@@ -1,7 +1,7 @@
-"""Reading .spacy files, and what is said about damaged ones.
+"""Reading .spacy files, with error messages for damaged files.
 
-spaCy builds Docs from a DocBin without checks: arrays of other lengths, unknown strings and
-spans outside of the Doc are found when something uses them, if at all.
+spaCy does not check the Docs of a DocBin. Arrays of wrong lengths, unknown strings and spans
+outside the Doc raise errors only when they are used, if at all.
 """
 
 from collections.abc import Iterator
@@ -21,16 +21,16 @@ def read_docbin(path: Path, vocab: Vocab, dropped: Dropped) -> Iterator[Doc]:
 
     path (Path): The file.
     vocab (Vocab): Vocabulary of the Docs.
-    dropped (Dropped): Says whether Docs that cannot be read are left out.
-    YIELDS (Doc): Each Doc, with all of its spans inside of it.
-    RAISES (ValueError): The file or a Doc cannot be read, and is not to be left out.
+    dropped (Dropped): Determines whether Docs that cannot be read are left out.
+    YIELDS (Doc): Each Doc.
+    RAISES (ValueError): If the file cannot be read, or a Doc cannot be read and is not left out.
     """
     with open_bytes(path) as stream:
         data = stream.read()
     try:
         doc_bin = DocBin().from_bytes(data)
         n_docs = len(doc_bin)
-    except Exception as error:  # zlib's, msgpack's and spaCy's own kinds
+    except Exception as error:  # zlib, msgpack and spaCy raise errors of several types
         raise ValueError(
             f"{path} cannot be read as a DocBin: {_reason(error)}. {REMEDY}."
         ) from error
@@ -48,13 +48,13 @@ def read_docbin(path: Path, vocab: Vocab, dropped: Dropped) -> Iterator[Doc]:
 
 
 def _read_doc(doc_bin: DocBin, number: int, vocab: Vocab) -> Doc:
-    """Read one Doc, so that a damaged one leaves the others readable."""
+    """Read one Doc separately, so that a damaged Doc does not affect the others."""
     alone = DocBin(attrs=(), store_user_data=doc_bin.store_user_data)
     alone.attrs, alone.strings = doc_bin.attrs, doc_bin.strings
     for name in ("tokens", "spaces", "cats", "flags", "span_groups", "user_data"):
         setattr(alone, name, getattr(doc_bin, name)[number : number + 1])
     (doc,) = alone.get_docs(vocab)
-    # makes all spans of the Doc, and looks up all of its strings
+    # constructs all spans of the Doc and looks up all of its strings
     DocBin(store_user_data=True).add(doc)
     return doc
 

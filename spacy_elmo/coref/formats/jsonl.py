@@ -1,7 +1,6 @@
-"""JSON lines as e2e-coref and its successors read and write them.
+"""Reading and writing JSON lines in the format of e2e-coref and its successors.
 
-Owns the keys of a record and what is said about one that cannot be read. It makes no
-Docs, and leaves open whether the entities it finds share mentions.
+Clusters are returned as they are in the file. They may share mentions.
 """
 
 import json
@@ -15,7 +14,7 @@ from .coref_document import CorefDocument
 from .dropped import Dropped
 from .lines import numbered_lines
 
-# JSON can say them, UTF-8 cannot
+# valid in JSON, but not in UTF-8
 SURROGATES = re.compile("[\ud800-\udfff]")
 EXPECTED = (
     'Expected {"doc_key": "name", "sentences": [["some", "words"]], "clusters": [[[0, 1]]]}, '
@@ -26,15 +25,15 @@ EXPECTED = (
 def read_jsonl(path: PathLike, dropped: Dropped | None = None) -> Iterator[CorefDocument]:
     """Read a file.
 
-    path (Union[str, Path]): The file: a JSON object a line, with "sentences" (lists of
-        words) or "tokens" (one list, with the numbers of the first words of sentences under
-        "sentence_starts" where they are known), "clusters" (for each entity the first and
-        last word of its mentions, counted over the document), and optionally "doc_key",
-        "genre", "speakers" (a name for each word, in lists as the words are), and "document" and
-        "part" where "doc_key" is made of both.
-    dropped (Optional[Dropped]): Says whether documents that cannot be read are left out.
+    path (Union[str, Path]): The file, with one JSON object per line. Required keys are "sentences"
+        (lists of words) or "tokens" (one list of words), and "clusters" (for each entity, the
+        indices of the first and last word of its mentions in the document). Optional keys are
+        "sentence_starts" (with "tokens": indices of the first words of sentences), "doc_key",
+        "genre", "speakers" (a name for each word, in lists like those of the words), and "document"
+        and "part", which "doc_key" combines.
+    dropped (Optional[Dropped]): Determines whether documents that cannot be read are left out.
     YIELDS (CorefDocument): Each document.
-    RAISES (ValueError): A document cannot be read, and is not to be left out.
+    RAISES (ValueError): If a document cannot be read and is not left out.
     """
     dropped = Dropped() if dropped is None else dropped
     for number, line in numbered_lines(path):
@@ -63,8 +62,8 @@ def _read_record(record: Any, place: str) -> CorefDocument:
         raise ValueError(f"{place} holds a {type(record).__name__}. {EXPECTED}.")
     if "subtoken_map" in record:
         raise ValueError(
-            f"{place} has 'subtoken_map': its sentences hold word pieces. Convert the file that "
-            f"they were made from."
+            f"{place} has 'subtoken_map': its sentences hold word pieces. Convert the original "
+            f"file, which holds words."
         )
     key = "sentences" if "sentences" in record else "tokens"
     missing = [name for name in (key, "clusters") if name not in record]
@@ -80,7 +79,7 @@ def _read_record(record: Any, place: str) -> CorefDocument:
         if len(speakers) != len(words):
             raise ValueError(
                 f"{place} has {len(speakers)} speakers of {len(words)} words. Expected a name "
-                f"for each word under 'speakers', such as '-' for nobody."
+                f"for each word under 'speakers', such as '-' for no speaker."
             )
     return CorefDocument(
         words=words,
@@ -110,7 +109,7 @@ def _flatten(value: Any, key: str, place: str) -> list[str]:
         found = [word for words in value for word in words]
         if all(isinstance(word, str) for word in found):
             return [SURROGATES.sub("\ufffd", word) for word in found]
-    raise ValueError(f"{place} has other things than lists of words under {key!r}. {EXPECTED}.")
+    raise ValueError(f"{place} has something other than lists of words under {key!r}. {EXPECTED}.")
 
 
 def _sent_starts(record: dict[str, Any], key: str, n_words: int, place: str) -> list[bool] | None:
@@ -123,7 +122,7 @@ def _sent_starts(record: dict[str, Any], key: str, n_words: int, place: str) -> 
         type(number) is int and 0 <= number < n_words for number in numbers
     ):
         raise ValueError(
-            f"{place}: 'sentence_starts' is {json.dumps(numbers)[:60]}. Expected the numbers of "
+            f"{place}: 'sentence_starts' is {json.dumps(numbers)[:60]}. Expected the indices of "
             f"the first words of sentences, 0 to {n_words - 1}."
         )
     starts = {0, *numbers}
@@ -132,7 +131,7 @@ def _sent_starts(record: dict[str, Any], key: str, n_words: int, place: str) -> 
 
 def _read_clusters(value: Any, n_words: int, place: str) -> Clusters:
     if not isinstance(value, list) or not all(isinstance(cluster, list) for cluster in value):
-        raise ValueError(f"{place} has other things than lists under 'clusters'. {EXPECTED}.")
+        raise ValueError(f"{place} has something other than lists under 'clusters'. {EXPECTED}.")
     return [[_read_mention(mention, n_words, place) for mention in cluster] for cluster in value]
 
 
@@ -140,29 +139,29 @@ def _read_mention(value: Any, n_words: int, place: str) -> Mention:
     if (
         isinstance(value, list)
         and len(value) == 2
-        and all(type(number) is int for number in value)  # true is no number
+        and all(type(number) is int for number in value)  # excludes bool
         and 0 <= value[0] <= value[1] < n_words
     ):
         return value[0], value[1] + 1
     raise ValueError(
-        f"{place} has {json.dumps(value)[:60]} as a mention. Expected [first, last], the numbers "
+        f"{place} has {json.dumps(value)[:60]} as a mention. Expected [first, last], the indices "
         f"of two of the {n_words} words."
     )
 
 
 def write_jsonl(documents: Iterable[CorefDocument], file: TextIO) -> None:
-    """Write documents, a line each; see `read_jsonl`.
+    """Write documents, one per line; see `read_jsonl`.
 
-    documents (Iterable[CorefDocument]): The documents. A part has a "doc_key" of its own, as in
-        "name_0", beside the name of its "document" and its "part".
-    file (TextIO): Where to write.
+    documents (Iterable[CorefDocument]): The documents. The "doc_key" of a numbered part combines
+        the name of the document and the number, as in "name_0".
+    file (TextIO): The open file.
     """
     for document in documents:
         file.write(json.dumps(make_record(document), ensure_ascii=False) + "\n")
 
 
 def make_record(document: CorefDocument) -> dict[str, Any]:
-    """RETURNS (Dict[str, Any]): What JSON holds of a document."""
+    """RETURNS (Dict[str, Any]): The JSON object of a document."""
     part = document.part or ""
     clusters: Clusters = document.clusters
     record: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Lines of text files with their numbers, as the readers want them."""
+"""Numbered lines of text files."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +13,7 @@ def numbered_lines(path: PathLike) -> Iterator[tuple[int, str]]:
 
     path (Union[str, Path]): The file.
     YIELDS (Tuple[int, str]): The number of a line, from 1, and the line without its end.
-        Lines end at newlines only, since words may have other breaks in them.
+        Lines end at newlines only, because words may contain other line breaks.
     RAISES (ValueError): If the file is not UTF-8 text.
     """
     path, offset = Path(path), 0

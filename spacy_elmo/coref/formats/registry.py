@@ -1,4 +1,4 @@
-"""Which format a file has, which files are meant, and the way from files to Docs and back."""
+"""Reading and writing coreference files of all formats, and finding them."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -31,14 +31,19 @@ OUTPUTS = (".spacy", ".conll", ".jsonl")
 
 
 def guess_format(path: PathLike) -> str:
-    """RETURNS (str): The format that a file's name tells."""
+    """Guess the format of a file from its name.
+
+    path (Union[str, Path]): The file.
+    RETURNS (str): "conll", "corefud", "jsonl" or "spacy".
+    RAISES (ValueError): If the name ends in no known suffix.
+    """
     for name, suffixes in SUFFIXES.items():
         if plain_name(path).endswith(suffixes):
             return name
     known = ", ".join(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
     raise ValueError(
-        f"The name of {path} does not tell its format: it ends in none of {known}. Give the "
-        f"format, one of {', '.join(SUFFIXES)}."
+        f"The format of {path} cannot be told from its name, which ends in none of {known}. Give "
+        f"the format, one of {', '.join(SUFFIXES)}."
     )
 
 
@@ -52,12 +57,12 @@ def find_files(
 
     patterns (Sequence[Union[str, Path]]): Files, directories, or patterns such as
         "data/**/*_gold_conll".
-    format (str): Which files of a directory are meant; "auto" for all that have the name
-        of one of the formats.
-    also (Sequence[str]): Suffixes of other files of a directory that are meant.
-    outputs (Sequence[Union[str, Path]]): What is written, and so is not read.
-    RETURNS (List[Path]): The files, each once, in the order of the patterns and sorted
-        within each. Of a directory those that are directly in it.
+    format (str): Format of the files that are read from a directory; "auto" for all formats.
+    also (Sequence[str]): Further suffixes of files that are read from a directory.
+    outputs (Sequence[Union[str, Path]]): Output files, which are not read.
+    RETURNS (List[Path]): The files, without repetition, in the order of the patterns and sorted
+        within each. Subdirectories of a directory are not searched.
+    RAISES (ValueError): If the format is unknown, or a pattern matches no file.
     """
     _check(format, FORMATS)
     wanted = [name for name in SUFFIXES if format in (AUTO, name)]
@@ -67,7 +72,7 @@ def find_files(
 
 def _check(format: str, known: Sequence[str]) -> None:
     if format not in known:
-        raise ValueError(f"There is no format {format!r} here; give one of {', '.join(known)}.")
+        raise ValueError(f"Unknown format {format!r}; give one of {', '.join(known)}.")
 
 
 def read_documents(
@@ -76,11 +81,12 @@ def read_documents(
     """Read a text file of one of the formats.
 
     path (Union[str, Path]): The file.
-    format (str): "conll", "corefud" or "jsonl", or "auto" for what its name tells.
-    lang (str): Its language.
-    dropped (Optional[Dropped]): Counts what was left out.
-    YIELDS (CorefDocument): Its documents.
-    RAISES (ValueError): A document cannot be read, and is not to be left out.
+    format (str): "conll", "corefud" or "jsonl", or "auto" to guess it from the name.
+    lang (str): Language of the words.
+    dropped (Optional[Dropped]): Counts what is left out.
+    YIELDS (CorefDocument): Each document.
+    RAISES (ValueError): If the format is unknown, or if a document cannot be read and is not left
+        out.
     """
     format = guess_format(path) if format == AUTO else format
     _check(format, (CONLL, COREFUD, JSONL))
@@ -101,13 +107,14 @@ def read_coref(
     """Read a file as Docs.
 
     path (Union[str, Path]): The file.
-    format (str): "conll", "corefud", "jsonl" or "spacy", or "auto" for what its name tells.
-    vocab (Optional[Vocab]): Vocabulary of the Docs; one of its own if there is none.
-    prefix (str): Of the keys of `doc.spans` that get the entities.
-    dropped (Optional[Dropped]): Counts what was left out.
-    YIELDS (Doc): A Doc for each document, or part of one; see `CorefDocument.to_doc`. Those
-        of a .spacy file are as they were written.
-    RAISES (ValueError): A document cannot be read, and is not to be left out.
+    format (str): "conll", "corefud", "jsonl" or "spacy", or "auto" to guess it from the name.
+    vocab (Optional[Vocab]): Vocabulary of the Docs; a new one if None.
+    prefix (str): Prefix of the keys of clusters.
+    dropped (Optional[Dropped]): Counts what is left out.
+    YIELDS (Doc): A Doc for each document, or for each numbered part of one; see
+        `CorefDocument.to_doc`. The Docs of a .spacy file are not changed.
+    RAISES (ValueError): If the format is unknown, or if a document cannot be read and is not left
+        out.
     """
     vocab = Vocab() if vocab is None else vocab
     dropped = Dropped() if dropped is None else dropped
@@ -118,7 +125,7 @@ def read_coref(
             return
         for document in read_documents(path, format, vocab.lang or "en", dropped):
             yield document.to_doc(vocab, prefix, dropped)
-    except ValueError as error:  # of the file rather than of one of its documents
+    except ValueError as error:  # an error of the file, not of one document
         dropped.refuse(error)
 
 
@@ -129,15 +136,17 @@ def write_coref(
     prefix: str = DEFAULT_PREFIX,
     dropped: Dropped | None = None,
 ) -> None:
-    """Write Docs.
+    """Write Docs to a file.
 
     docs (Iterable[Doc]): The Docs.
     path (Union[str, Path]): The file.
-    format (str): "spacy", "conll" or "jsonl", or "auto" for what its name tells. CoNLL and JSON
-        hold words, sentences, entities, speakers, and names and parts of documents, JSON the
-        genre as well; neither can tell that a Doc is not annotated, so that such are left out.
-    prefix (str): Of the keys of `doc.spans` that have the entities.
+    format (str): "spacy", "conll" or "jsonl", or "auto" to guess it from the name.
+        CoNLL and JSON hold words, sentences, clusters, speakers, and names and part numbers of
+        documents; JSON also holds the genre. Docs that are not annotated are left out, because
+        these formats cannot distinguish them from Docs without clusters.
+    prefix (str): Prefix of the keys of clusters.
     dropped (Optional[Dropped]): Counts what the format cannot hold.
+    RAISES (ValueError): If the format is unknown.
     """
     dropped = Dropped() if dropped is None else dropped
     format = guess_format(path) if format == AUTO else format

@@ -1,11 +1,13 @@
 import torch
 
-from spacy_elmo.coref.mentions import MentionScorer
+from spacy_elmo.coref.mention_scorer import MentionScorer
 
 
-def test_vectors_are_made_of_ends_content_and_width():
+def test_vectors_contain_ends_content_and_width():
     torch.manual_seed(0)
-    made = MentionScorer(6, 5, 1, 0.0, max_width=4, embedding_size=3).double()
+    made = MentionScorer(
+        width=6, hidden=5, depth=1, dropout=0.0, max_width=4, embedding_size=3
+    ).double()
     x = torch.randn(9, 6, dtype=torch.float64)
     first, last = torch.tensor([0, 2, 7]), torch.tensor([0, 5, 8])
     weights = made.attention_of(x)
