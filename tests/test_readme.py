@@ -36,7 +36,7 @@ def test_make_has_the_tasks_of_the_script() -> None:
     assert makefile.split(".PHONY: ")[1].split("\n")[0].split() == list(tasks)
 
 
-def test_the_demo_tells_the_senses_apart(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_demo_finds_the_sense_of_every_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(ROOT / "examples" / "senses.py"), run_name="__main__")
     assert "6 of 6" in capsys.readouterr().out
 
