@@ -82,14 +82,14 @@ def names() -> Iterator[str]:
         yield f"| command | [`spacy elmo {name}`](commands.md#{name}) | {text} |"
 
 
-def first_sentence(found: Callable, name: str) -> str:
+def first_sentence(found: Callable[..., Any], name: str) -> str:
     """Return the first sentence of a docstring, without the registered name."""
     text = re.split(r"(?<!al)\.(?: |$)", cell(inspect.getdoc(found) or ""))[0]
     text = re.sub(rf"^Construct `{re.escape(name)}`[:,]? ", "", text)
     return text[:1].upper() + text[1:] + "."
 
 
-def cli_commands() -> list[tuple[str, Callable]]:
+def cli_commands() -> list[tuple[str, Callable[..., Any]]]:
     """RETURNS (List[Tuple[str, Callable]]): The names of the commands and their functions."""
     from spacy_elmo.cli import elmo_app
 

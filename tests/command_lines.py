@@ -31,7 +31,7 @@ class Intercepted(Exception):
     command (Optional[Callable]): The function of a typer program.
     """
 
-    def __init__(self, command: Callable | None = None) -> None:
+    def __init__(self, command: Callable[..., Any] | None = None) -> None:
         super().__init__()
         self.command = command
 
@@ -52,16 +52,13 @@ class Syntax:
     n_arguments: float = 0
 
     @classmethod
-    def of(cls, command: Callable) -> "Syntax":
+    def of(cls, command: Callable[..., Any]) -> "Syntax":
         """Read the syntax from the function of a typer command."""
         syntax = cls()
         hints = typing.get_type_hints(command, include_extras=True)
         for name, param in inspect.signature(command).parameters.items():
-            type_, *metadata = (
-                getattr(hints[name], "__metadata__", ())
-                and typing.get_args(hints[name])
-                or (hints[name],)
-            )
+            hint = hints[name]
+            type_, *metadata = typing.get_args(hint) if hasattr(hint, "__metadata__") else (hint,)
             infos = [one for one in (param.default, *metadata) if hasattr(one, "param_decls")]
             info = infos[0] if infos else None
             if isinstance(info, OptionInfo):
@@ -140,9 +137,10 @@ def check_python(args: list[str], folder: Path) -> None:
 
 def check_spacy(args: list[str], folder: Path) -> None:
     registry.cli.get_all()
-    group = spacy_app
+    group: Any = spacy_app
     name, *rest = args
-    for one in spacy_app.registered_groups:
+    groups: list[Any] = spacy_app.registered_groups
+    for one in groups:
         if name in (one.name, one.typer_instance.info.name):
             group = one.typer_instance
             name, *rest = rest
@@ -157,7 +155,8 @@ def check_spacy(args: list[str], folder: Path) -> None:
 
 
 def check_overrides(path: Path, overrides: list[str]) -> None:
-    """Check that settings exist in a config."""
+    """Check that a config exists and has the settings."""
+    assert path.is_file(), f"no {path}"
     for override in overrides:
         block: Any = load_config(path)
         for name in override.split("."):
@@ -200,20 +199,20 @@ def check_pip(args: list[str]) -> None:
 
 
 @contextmanager
-def intercept(args: list[str]) -> Iterator[list[Callable]]:
+def intercept(args: list[str]) -> Iterator[list[Callable[..., Any]]]:
     """Stop programs when they have parsed their arguments.
 
     args (List[str]): The arguments.
     YIELDS (List[Callable]): Filled with the function of a typer program, which does not parse them.
     """
     parse = argparse.ArgumentParser.parse_args
-    found: list[Callable] = []
+    found: list[Callable[..., Any]] = []
 
     def parse_and_stop(self: Any, *_: Any) -> None:
         parse(self, args)
         raise Intercepted
 
-    def stop(command: Callable) -> None:
+    def stop(command: Callable[..., Any]) -> None:
         raise Intercepted(command)
 
     def call_app(self: typer.Typer) -> None:

@@ -232,7 +232,7 @@ def make_corpus() -> DocBin:
     for text in SENTENCES * 4:
         cells = text.split()
         words, iob = [word.rstrip("_") for word in cells[::2]], cells[1::2]
-        starts = [True] + [False] * (len(words) - 1)
+        starts: Any = [True] + [False] * (len(words) - 1)
         doc = Doc(vocab, words=words, ents=iob, tags=["X"] * len(words), sent_starts=starts)
         doc.spans["sc"] = [Span(doc, ent.start, ent.end, ent.label_) for ent in doc.ents]
         corpus.add(doc)

@@ -3,14 +3,17 @@ link to what exists."""
 
 import importlib.util
 import re
+import shlex
 import shutil
 from configparser import ConfigParser
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from .command_lines import Syntax, check_command
 from .snippets import (
     FENCE,
     NOT_RUN,
@@ -35,6 +38,21 @@ BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 WITH_SLOW = [page for page in PAGES if any(block.mark == SLOW for block in blocks_of(page))]
 NOT_RUN_AT_ALL = [block for block in BLOCKS if block.reason]
 
+WRONG = [
+    "python -m spacy elmo nothing en_small",
+    "python -m spacy elmo convert en_small",
+    "python -m spacy elmo convert en_small bilm --nothing",
+    "python -m spacy train configs/ner_elmo.cfg --training.nothing 1",
+    "python -m spacy elmo pretrain configs/nothing.cfg output --paths.train a.txt",
+    "python project/scripts/nothing.py",
+    "python project/scripts/report.py metrics training report --nothing 1",
+    "python benchmarks/pretrain.py --nothing",
+    "python -m tests.fuzz --nothing",
+    "python3 make.py nothing",
+    "pip install '.[nothing]'",
+    "nothing",
+]
+
 each_page_with_blocks = pytest.mark.parametrize(
     "page", [page for page in PAGES if blocks_of(page)], ids=page_id
 )
@@ -48,6 +66,13 @@ def generator() -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@cache
+def reference() -> str:
+    """Return the Markdown of all pages of the reference."""
+    pages = [path.read_text(encoding="utf8") for path in REFERENCE.glob("*.md")]
+    return "\n".join(map(generator().on_page_markdown, pages))
 
 
 def registered() -> list[tuple[str, str]]:
@@ -99,6 +124,12 @@ def test_the_blocks_of_a_page_run_in_order_with_the_slow_ones(page: Path) -> Non
     run_page(page, slow=True)
 
 
+@pytest.mark.parametrize("command", WRONG)
+def test_a_wrong_command_is_found(command: str) -> None:
+    with pytest.raises(AssertionError):
+        check_command(shlex.split(command), ROOT)
+
+
 @each_page
 def test_every_block_of_a_page_is_found(page: Path) -> None:
     blocks = blocks_of(page)
@@ -119,21 +150,20 @@ def test_blocks_that_are_not_run_have_a_reason(record_property: Any) -> None:
 
 @pytest.mark.parametrize("name, target", registered())
 def test_each_registered_function_is_in_the_reference(name: str, target: str) -> None:
-    module = generator()
-    pages = [path.read_text(encoding="utf8") for path in REFERENCE.glob("*.md")]
-    text = "\n".join(module.on_page_markdown(page) for page in pages)
+    text = reference()
     assert f"::: {target}\n" in text
     assert re.search(rf"^## {re.escape(name)} ", text, flags=re.MULTILINE)
-    row = re.search(rf"\[`{re.escape(name)}`\]\(.*?\) \| (.*) \|", module.generate("names"))
+    row = re.search(rf"\[`{re.escape(name)}`\]\(.*?\) \| (.*) \|", text)
     assert row is not None and row[1]
 
 
 def test_each_command_and_option_is_in_the_reference() -> None:
-    module = generator()
-    text = module.generate("commands")
-    for name, command in module.cli_commands():
+    text = reference()
+    for name, command in generator().cli_commands():
+        syntax = Syntax.of(command)
+        assert "--traceback" in syntax.flags
         section = text.split(f"\n## {name}\n")[1].split("\n## ")[0]
-        for option in ("--traceback", *re.findall(r"'(--[\w-]+)'", str(command.__signature__))):
+        for option in syntax.flags | syntax.options:
             assert f"`{option}`" in section, (name, option)
 
 
