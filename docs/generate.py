@@ -18,6 +18,7 @@ from typing import Any
 
 SETUP = Path(__file__).parent.parent / "setup.cfg"
 MARK = re.compile(r"^<!-- generate: (\w+) -->$", flags=re.MULTILINE)
+# names that are registered with spaCy, by the group of their entry points
 KINDS = {
     "spacy_factories": "component",
     "spacy_architectures": "architecture",
@@ -49,6 +50,8 @@ def generate(name: str) -> str:
     name (str): The name in the mark.
     RETURNS (str): The Markdown.
     """
+    if name == "spacy_factories":
+        return "\n".join(components())
     if name in KINDS:
         return "".join(ENTRY.format(name=entry, target=target) for entry, target in entries(name))
     parts = {"names": names, "commands": commands, "pretraining": pretraining}[name]()
@@ -68,6 +71,21 @@ def entries(group: str) -> list[tuple[str, str]]:
     return [(name.strip(), target.strip().replace(":", ".")) for name, target in pairs]
 
 
+def components() -> Iterator[str]:
+    """Yield the lines of the reference of all components, with their default configs."""
+    from spacy.language import Language
+    from thinc.api import Config
+
+    for name, target in entries("spacy_factories"):
+        yield ENTRY.format(name=name, target=target)
+        importlib.import_module(target.rpartition(".")[0])
+        meta = Language.get_factory_meta(name)
+        config = Config({"components": {name: {"factory": name, **meta.default_config}}})
+        text = config.to_str().replace("[components]\n\n", "")
+        yield "Attributes that the component sets: " + ", ".join(f"`{one}`" for one in meta.assigns)
+        yield f"\nDefault config:\n\n```ini\n{text}\n```\n"
+
+
 def names() -> Iterator[str]:
     """Yield the lines of the table of registered names."""
     yield from ("| kind | name | description |", "| --- | --- | --- |")
@@ -85,7 +103,7 @@ def names() -> Iterator[str]:
 def first_sentence(found: Callable[..., Any], name: str) -> str:
     """Return the first sentence of a docstring, without the registered name."""
     text = re.split(r"(?<!al)\.(?: |$)", cell(inspect.getdoc(found) or ""))[0]
-    text = re.sub(rf"^Construct `{re.escape(name)}`[:,]? ", "", text)
+    text = re.sub(rf"^(?:Construct|Return)(?: the \w+)? `{re.escape(name)}`[:,]? ", "", text)
     return text[:1].upper() + text[1:] + "."
 
 
