@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import spacy
-from spacy.tokens import Doc, DocBin, Span
 from spacy.util import load_config, registry
 from thinc.api import Config
 
 from spacy_elmo.pretrain.config import PretrainConfig
 
 from .command_lines import check_command, run_command
+from .test_configs import make_corpus
 from .tiny_configs import CONFIGS, load_tiny_config
 
 ROOT = Path(__file__).parent.parent
@@ -48,11 +48,6 @@ PRETRAIN_SIZES = {
     "batches": {"n_rows": 2, "n_steps": 5},
     "training": {"epochs": 1.0, "max_minutes": 0.0, "eval_every": 10},
 }
-SENTENCES = (
-    "Anna B-PER of_ O Rome B-GPE saw_ O Mr B-PER Knightley I-PER . O",
-    "The B-FAC house I-FAC of I-FAC Emma I-FAC is O old O . O",
-    "He O went O to O Paris B-GPE with O Anna B-PER , O she O said O . O",
-)
 TEXT = """The bank of the river was green. She sat down by the water and read a book.
 
 He went to the bank to borrow money. The clerk said no, and he left.
@@ -222,18 +217,4 @@ def write_workspace(folder: Path) -> None:
     for corpus in ("flat", "nested"):
         (folder / "corpus" / corpus).mkdir(parents=True)
         for part in ("train", "dev"):
-            make_corpus().to_disk(folder / "corpus" / corpus / f"{part}.spacy")
-
-
-def make_corpus() -> DocBin:
-    """Return a few Docs with entities, nested spans, tags and sentences."""
-    vocab = spacy.blank("en").vocab
-    corpus = DocBin()
-    for text in SENTENCES * 4:
-        cells = text.split()
-        words, iob = [word.rstrip("_") for word in cells[::2]], cells[1::2]
-        starts: Any = [True] + [False] * (len(words) - 1)
-        doc = Doc(vocab, words=words, ents=iob, tags=["X"] * len(words), sent_starts=starts)
-        doc.spans["sc"] = [Span(doc, ent.start, ent.end, ent.label_) for ent in doc.ents]
-        corpus.add(doc)
-    return corpus
+            make_corpus(folder / "corpus" / corpus / f"{part}.spacy")

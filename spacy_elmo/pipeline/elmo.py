@@ -170,7 +170,7 @@ class Elmo(UpstreamMixin, ElmoSerializationMixin, TrainablePipe):
                 annotations.store_tensor(doc, vectors)
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Annotate a stream of Docs.
+        """Annotate a stream of Docs. Errors are passed to the error handler of the pipeline.
 
         stream (Iterable[Doc]): The Docs.
         batch_size (int): Maximum number of Docs in a batch. A batch also ends when it has the

@@ -125,8 +125,9 @@ class BatchConfig(Settings):
     n_rows (int): Rows of text in a batch, over all processes.
     n_steps (int): Words of each row in a window. The LSTM states carry over to the next window.
     accumulate (int): Windows whose gradients are averaged in a step.
-    order (str): "documents": each row reads documents from start to end; "shuffled": each row reads
-        shuffled sentences.
+    order (str): "documents": each row reads documents from start to end, which are shuffled once;
+        "shuffled": each row reads sentences, which are shuffled for each epoch, as in the original
+        implementation.
     reset (float): The fraction of the rows whose states are set to zero before a window, so that
         the model also learns to start without context.
     """
