@@ -1,9 +1,9 @@
-"""Compare the vectors of one word in two senses.
+"""Two senses of one word, told apart by the context that it stands in.
 
     python examples/senses.py
 
-For each "bank", print its mean cosine similarity to the other occurrences of each sense. Nothing is
-trained on the senses.
+For each "bank" the mean cosine to the other "bank"s of either sense is printed: no
+labels are learned from, only vectors compared.
 """
 
 import spacy
@@ -47,7 +47,7 @@ def main() -> None:
             rows.append((word.doc.text, *(f"{mean:.3f}" for mean in means.values()), closer))
     header = ("sentence", *(f"to '{sense}'" for sense in SENSES), "closer to")
     msg.table(rows, header=header, divider=True, max_col=60)
-    msg.info(f"{right} of {len(rows)} are closer to the other occurrences of their sense.")
+    msg.info(f"{right} of {len(rows)} are closer to the banks of their own sense.")
 
 
 if __name__ == "__main__":
