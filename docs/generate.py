@@ -103,7 +103,7 @@ def names() -> Iterator[str]:
 def first_sentence(found: Callable[..., Any], name: str) -> str:
     """Return the first sentence of a docstring, without the registered name."""
     text = re.split(r"(?<!al)\.(?: |$)", cell(inspect.getdoc(found) or ""))[0]
-    text = re.sub(rf"^(?:Construct|Return)(?: the \w+)? `{re.escape(name)}`[:,]? ", "", text)
+    text = re.sub(rf"^\w+(?: the \w+)? `{re.escape(name)}`[:,] (?:which )?", "", text)
     return text[:1].upper() + text[1:] + "."
 
 
