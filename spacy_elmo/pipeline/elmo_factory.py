@@ -44,7 +44,8 @@ def make_elmo(
     cache_mb: int,
     loader: BiLMLoader | None,
 ) -> Elmo:
-    """Construct the `elmo` component.
+    """Construct the component `elmo`: contextual vectors from a bidirectional language model, shared
+    by listeners.
 
     nlp (Language): The pipeline.
     name (str): Name of the component.
