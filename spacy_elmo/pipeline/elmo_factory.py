@@ -44,8 +44,8 @@ def make_elmo(
     cache_mb: int,
     loader: BiLMLoader | None,
 ) -> Elmo:
-    """Construct the component `elmo`: contextual vectors from a bidirectional language model, shared
-    by listeners.
+    """Construct the component `elmo`: contextual vectors from a bidirectional language model, which
+    listeners share.
 
     nlp (Language): The pipeline.
     name (str): Name of the component.
