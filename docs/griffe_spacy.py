@@ -8,6 +8,7 @@
 Such lines are converted to the sections of a Google-style docstring, which griffe parses.
 """
 
+import importlib
 import re
 from typing import Any
 
@@ -15,9 +16,9 @@ import griffe
 
 ITEM = re.compile(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*) \((.+?)\): (.*)$")
 BARE_ITEM = re.compile(r"^(\*{0,2}\w+(?:, \w+)*): (.*)$")
-RESULT = re.compile(r"^(RETURNS|YIELDS|RAISES)(?: \((.+)\))?: (.*)$")
+RESULT = re.compile(r"^(RETURNS|CREATES|YIELDS|RAISES)(?: \((.+)\))?: (.*)$")
 REFERENCE = re.compile(r"^(REFERENCE|DOCS): (.*)$")
-SECTIONS = {"RETURNS": "Returns", "YIELDS": "Yields", "RAISES": "Raises"}
+SECTIONS = {"RETURNS": "Returns", "CREATES": "Returns", "YIELDS": "Yields", "RAISES": "Raises"}
 
 
 def to_google_style(docstring: str) -> str:
@@ -29,7 +30,7 @@ def to_google_style(docstring: str) -> str:
     text: list[str] = []
     sections: dict[str, list[str]] = {}
     current = text
-    for line in docstring.split("\n"):
+    for line in indent_first_result(docstring).split("\n"):
         result, reference = RESULT.match(line), REFERENCE.match(line)
         item = ITEM.match(line) or (BARE_ITEM.match(line) if current is not text else None)
         if result:
@@ -55,10 +56,30 @@ def to_google_style(docstring: str) -> str:
     return "\n\n".join(blocks)
 
 
+def indent_first_result(docstring: str) -> str:
+    """Indent the continuation lines of a docstring that starts with its result, like the docstrings
+    of properties. Their indentation was removed with the indentation of the docstring."""
+    lines = docstring.split("\n")
+    if RESULT.match(lines[0]):
+        end = lines.index("") if "" in lines else len(lines)
+        for n in range(1, end):
+            lines[n] = lines[n] if RESULT.match(lines[n]) else f"    {lines[n]}"
+    return "\n".join(lines)
+
+
 class SpacyDocstrings(griffe.Extension):
-    """Convert the docstrings of the package while griffe loads it."""
+    """Convert the docstrings of the package while griffe loads it, and replace the names of
+    constants in signatures by their values."""
 
     def on_instance(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         """Convert the docstring of one object."""
         if obj.docstring is not None and not obj.is_alias:
             obj.docstring.value = to_google_style(obj.docstring.value)
+
+    def on_function_instance(self, *, func: griffe.Function, **kwargs: Any) -> None:
+        """Replace the constants in the signature of one function."""
+        for param in func.parameters:
+            if str(param.default).isidentifier():
+                value = getattr(importlib.import_module(func.module.path), str(param.default), None)
+                if isinstance(value, (int, float, str)):
+                    param.default = repr(value)

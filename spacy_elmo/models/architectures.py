@@ -32,10 +32,13 @@ def build_bilm_v1(
     depth (int): Number of LSTM layers.
     segmenter (Optional[Callable[[Doc], Ints1d]]): Returns the tokens at which the biLM's segments
         start; spacy-elmo.punct_segments.v1 if None.
-    start_state (str): State at the start of each segment, "warm" or "zero".
-    precision (str): "float32" (exact), "bfloat16" or "int8". The latter two are faster on
-        processors that support them; "int8" needs a CPU and a frozen biLM.
-    batch_tokens (int): Maximum number of tokens in a batch of the biLM; bounds the memory.
+    start_state (str): State at the start of each segment: "warm", a constant that is computed once
+        from the weights and saved with them, or "zero".
+    precision (str): Precision of the matrix products of the LSTMs: "float32", "bfloat16" or "int8".
+        The latter two are faster on processors with instructions for them; "int8" needs a CPU and
+        a frozen biLM. States and elementwise arithmetic stay in float32.
+    batch_tokens (int): Maximum number of tokens in a batch of the biLM; bounds the memory besides
+        the output.
     device (Optional[str]): Device of the biLM, e.g. "cuda:0". None: the device of the pipeline.
     CREATES (Model[List[Doc], LayerBatch]): The model.
     RAISES (ValueError): If a setting has a value that is not listed here.
@@ -92,13 +95,19 @@ def build_tok2vec_elmo_v1(
     frozen (bool): Whether the weights of the biLM stay fixed in training.
     top_only (bool): Use the top layer alone, scaled by gamma.
     weights (Optional[List[float]]): Fixed weights of the layers before the softmax, one for each
-        layer, the token layer first. The mix then has no trained parameters.
-    dropout (float): Dropout rate of the mixed vectors in training.
-    layer_norm (bool): Whether to normalize each layer of each token before the mix.
-    l2 (float): Strength of the L2 penalty, which pulls the weights of the layers towards equal
-        weights.
+        layer, the token layer first. The mix then has no trained parameters. A weight of -9e10
+        excludes a layer.
+    dropout (float): Dropout rate of the mixed vectors in training; `training.dropout` has no effect
+        on it.
+    layer_norm (bool): Whether to normalize each layer of each token to mean 0 and variance 1 before
+        the mix. The original implementation uses one mean and variance for the whole batch; here
+        vectors do not depend on the batch.
+    l2 (float): Strength λ of the penalty `λ * sum(w ** 2)`, which pulls the weights of the layers
+        towards equal weights. It does not include gamma.
     loader (Optional[Callable[[], BiLM]]): Returns the biLM for `nlp.initialize()`, e.g.
-        spacy-elmo.PretrainedLoader.v1; the packaged biLM if None.
+        spacy-elmo.PretrainedLoader.v1. None: keep the weights of a loaded pipeline or a replaced
+        listener, and use the packaged biLM if there are none. Set it in a config that is trained
+        more than once.
     CREATES (Model[List[Doc], List[Floats2d]]): The model.
     RAISES (ValueError): If the biLM is not frozen and runs in int8, or if the settings of the mix
         are invalid; see `ScalarMix`.

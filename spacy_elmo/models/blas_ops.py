@@ -33,7 +33,8 @@ BLAS = BlasOps()
 
 
 def make_use_blas_gemm() -> Callable[[Language], Language]:
-    """Construct `spacy-elmo.use_blas_gemm.v1`, a callback for [nlp] after_pipeline_creation.
+    """Construct `spacy-elmo.use_blas_gemm.v1`, a callback for [nlp] after_pipeline_creation that
+    makes the thinc layers of the pipeline compute GEMMs by numpy's BLAS, on all cores.
 
     RETURNS (Callable[[Language], Language]): `use_blas_gemm`.
     """

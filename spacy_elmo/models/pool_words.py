@@ -27,7 +27,7 @@ def build_pool_words_v1(tok2vec: Tok2Vec) -> Tok2Vec:
     sentences.
 
     tok2vec (Model[List[Doc], List[Floats2d]]): A layer that returns token vectors, e.g. a
-        listener.
+        listener. `training.dropout` applies to the means.
     CREATES (Model[List[Doc], List[Floats2d]]): The model; its width is twice that of `tok2vec`.
     """
     return Model(

@@ -29,7 +29,8 @@ def build_word_features_v1(
 ) -> Tok2Vec:
     """Construct `spacy-elmo.WordFeatures.v1`: embeddings of token attributes, concatenated. Each
     attribute has its own table, in which training gives each new value a row until all rows are
-    used. All other values share the vector of unknown values. Whitespace tokens get zeros.
+    used. All other values share the vector of unknown values. The values are saved with the
+    weights. Whitespace tokens get zeros.
 
     attrs (List[str]): Token attributes, e.g. NORM, PREFIX, SUFFIX, SHAPE.
     widths (List[int]): Width of each attribute's vectors.

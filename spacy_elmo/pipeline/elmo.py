@@ -44,7 +44,7 @@ class Elmo(UpstreamMixin, ElmoSerializationMixin, TrainablePipe):
     RAISES (ValueError): If `cache_mb` is negative, if `mix` does not have one weight for each
         layer, or if the biLM is not frozen and runs in int8.
 
-    DOCS: docs/api.md
+    DOCS: docs/usage/elmo.md
     """
 
     def __init__(
@@ -170,7 +170,7 @@ class Elmo(UpstreamMixin, ElmoSerializationMixin, TrainablePipe):
                 annotations.store_tensor(doc, vectors)
 
     def pipe(self, stream: Iterable[Doc], *, batch_size: int = 128) -> Iterator[Doc]:
-        """Annotate a stream of Docs.
+        """Annotate a stream of Docs. Errors are passed to the error handler of the pipeline.
 
         stream (Iterable[Doc]): The Docs.
         batch_size (int): Maximum number of Docs in a batch. A batch also ends when it has the
@@ -197,6 +197,9 @@ class Elmo(UpstreamMixin, ElmoSerializationMixin, TrainablePipe):
         losses: dict[str, float] | None = None,
     ) -> dict[str, float]:
         """Run the biLM for the listeners, and collect their gradients if it is not frozen.
+
+        The gradients are summed. The backward pass of the biLM runs when all listeners have
+        reported, or else at the next `update` or `finish_update`.
 
         examples (Iterable[Example]): The batch.
         drop (float): Not used: the biLM has no dropout.

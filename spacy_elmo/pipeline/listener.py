@@ -56,11 +56,15 @@ def build_elmo_listener_v1(
     upstream (str): Name of the `elmo` component; "*" for the only one in the pipeline.
     top_only (bool): Use the top layer alone, scaled by gamma.
     weights (Optional[List[float]]): Fixed weights of the layers before the softmax, one for each
-        layer, the token layer first. The mix then has no trained parameters.
-    dropout (float): Dropout rate of the mixed vectors in training.
-    layer_norm (bool): Whether to normalize each layer of each token before the mix.
-    l2 (float): Strength of the L2 penalty, which pulls the weights of the layers towards equal
-        weights.
+        layer, the token layer first. The mix then has no trained parameters. A weight of -9e10
+        excludes a layer.
+    dropout (float): Dropout rate of the mixed vectors in training; `training.dropout` has no effect
+        on it.
+    layer_norm (bool): Whether to normalize each layer of each token to mean 0 and variance 1 before
+        the mix. The original implementation uses one mean and variance for the whole batch; here
+        vectors do not depend on the batch.
+    l2 (float): Strength λ of the penalty `λ * sum(w ** 2)`, which pulls the weights of the layers
+        towards equal weights. It does not include gamma.
     CREATES (Model[List[Doc], List[Floats2d]]): The model.
     RAISES (ValueError): If the settings of the mix are invalid; see `ScalarMix`.
     """

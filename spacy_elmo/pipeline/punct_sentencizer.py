@@ -30,7 +30,16 @@ Scorer = Callable[[Iterable[Example]], dict[str, Any]]
 def make_punct_sentencizer(
     nlp: Language, name: str, overwrite: bool, scorer: Scorer | None
 ) -> "PunctSentencizer":
-    """Construct the component; see `PunctSentencizer` for the settings."""
+    """Construct the component `punct_sentencizer`: sentence boundaries by the rule of
+    spacy-elmo.punct_segments.v1, without a maximum length.
+
+    nlp (Language): The pipeline.
+    name (str): Name of the component.
+    overwrite (bool): Whether to change `is_sent_start` of tokens for which another component or
+        the corpus has set it.
+    scorer (Optional[Callable]): Scores the sentences for `nlp.evaluate`.
+    RETURNS (PunctSentencizer): The component.
+    """
     return PunctSentencizer(name, overwrite=overwrite, scorer=scorer)
 
 

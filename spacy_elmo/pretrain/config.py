@@ -48,8 +48,23 @@ class VocabConfig(Settings):
 
 
 class ModelConfig(Settings):
-    """[model]: sizes of a new biLM; see `BiLMOptions`. All other options are as in the original
-    implementation."""
+    """[model]: sizes of a new biLM. All other options are as in the original implementation.
+
+    hidden_dim (int): Width of the LSTM cells.
+    projection_dim (int): Width of one direction of a layer.
+    n_layers (int): Number of LSTM layers.
+    filters (list[list[int]]): Width and number of the filters over characters.
+    char_dim (int): Width of the character embeddings.
+    max_characters (int): Characters of a word, including its start and end; the rest of a longer
+        word is not read.
+    activation (str): Activation of the filters, "relu" or "tanh".
+    n_highway (int): Number of highway layers.
+    cell_clip, proj_clip (float | None): Bounds of the cell states and of the projected states; None
+        for none.
+    skip_connections (bool): Whether to add the input of each LSTM layer after the first to its
+        output.
+    bidirectional (bool): Whether to read in both directions instead of forward only.
+    """
 
     hidden_dim: int
     projection_dim: int
@@ -110,8 +125,9 @@ class BatchConfig(Settings):
     n_rows (int): Rows of text in a batch, over all processes.
     n_steps (int): Words of each row in a window. The LSTM states carry over to the next window.
     accumulate (int): Windows whose gradients are averaged in a step.
-    order (str): "documents": each row reads documents from start to end; "shuffled": each row reads
-        shuffled sentences.
+    order (str): "documents": each row reads documents from start to end, which are shuffled once;
+        "shuffled": each row reads sentences, which are shuffled for each epoch, as in the original
+        implementation.
     reset (float): The fraction of the rows whose states are set to zero before a window, so that
         the model also learns to start without context.
     """

@@ -29,7 +29,7 @@ def make_pretrained_loader(
     options_file: str | None = None,
     vocab_file: str | None = None,
 ) -> PretrainedLoader:
-    """Construct a loader for a biLM. Registered as spacy-elmo.PretrainedLoader.v1.
+    """Construct `spacy-elmo.PretrainedLoader.v1`: a loader for a biLM.
 
     path (str): A weight file or directory of any known format, or the name of a packaged model.
     options_file (Optional[str]): The options.json of an HDF5 or AllenNLP weight file, if it is not
