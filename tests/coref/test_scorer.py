@@ -473,7 +473,7 @@ def test_scores_without_annotation_are_none():
     found = score_coref([example])
     assert set(found.values()) == {None} and set(found) == set(score_docs(GOLD, GOLD))
     assert set(score_coref([]).values()) == {None}
-    # it is left out beside others
+    # it is omitted if there are others
     both = [example, Example(make_doc(WORDS, GOLD), make_doc(WORDS, GOLD))]
     for ordered in (both, both[::-1]):
         assert set(score_coref(ordered).values()) == {1.0}

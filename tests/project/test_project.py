@@ -198,7 +198,7 @@ def test_a_failed_run_stops_the_others(tmp_path, monkeypatch):
 
 
 def fabricate(folder, **changes):
-    """Write scores of three tasks with two seeds and two shares of the books."""
+    """Write scores of three tasks with two seeds and two fractions of the books."""
     tables = load("tables")
     folder.mkdir()
     for task, metrics in tables.METRICS.items():

@@ -22,8 +22,8 @@ from ..reference import Array, Reference
 
 
 def vectors(bilm: BiLM, sentences: Sequence[Sequence[str]]) -> Array:
-    """Layers of sentences from zero states, one after the other. Word vectors are made
-    anew, as those of another batch can differ in the last bit."""
+    """Return the layers of sentences from zero states. Word vectors are recomputed, because the
+    rounding depends on the batch."""
     bilm.drop_caches()
     with torch.no_grad():
         return bilm(WordBatch.from_sentences(sentences), start_state="zero").numpy()
