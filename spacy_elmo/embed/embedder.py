@@ -28,7 +28,7 @@ BOUNDARY_TOKENS = ("<S>", "</S>")
 class ElmoEmbedder:
     """Embed tokenized sentences.
 
-    options_file (Optional[Union[str, Path]]): The options.json of HDF5 weights; if None, the one
+    options_file (Optional[Union[str, Path]]): The options.json of HDF5 weights; if None, the file
         next to the weights.
     weight_file (Optional[Union[str, Path]]): Weights of any known format; the packaged model if
         None.
@@ -36,8 +36,8 @@ class ElmoEmbedder:
     start_state (str): State at the start of a sentence: "warm" (a constant), "zero", or "carry".
         With "carry", sentence k of a batch starts from the final state of sentence k of the
         previous batch, as in the original implementations.
-    precision (str): Precision of matrix multiplication: "float32", or for more speed "bfloat16" or,
-        on a CPU, "int8".
+    precision (str): Precision of the LSTMs' matrix products: "float32", "bfloat16", or "int8" on a
+        CPU. The lower precisions are faster.
     RAISES (ValueError): If an argument is invalid, the GPU is not found, or the weights cannot be
         loaded.
     """

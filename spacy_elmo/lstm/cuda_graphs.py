@@ -1,9 +1,9 @@
 """Steps of an LSTM layer on a GPU, captured and replayed as CUDA graphs.
 
 A step launches a few small kernels. If a step has few rows, the GPU finishes its kernels before
-the host has launched the next ones. For a few numbers of rows, `STEPS_PER_GRAPH` steps are therefore
-captured in a CUDA graph, which is launched as a whole. The rows and steps of a batch are padded to
-the captured sizes. Padding does not change the outputs of the sequences.
+the host has launched the next ones. Therefore `STEPS_PER_GRAPH` steps are captured in a CUDA graph,
+which is launched as a whole. There is one graph for each of a few numbers of rows. The rows and
+steps of a batch are padded to these sizes. Padding does not change the outputs of the sequences.
 """
 
 import warnings

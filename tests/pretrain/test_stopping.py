@@ -75,7 +75,7 @@ def test_checkpoints_hold_finite_weights(folder, monkeypatch):
         return StepResult(result.losses, torch.tensor(torch.nan))
 
     lose_at(monkeypatch, 10, change)
-    with pytest.raises(ValueError, match="Take a lower learn_rate"):
+    with pytest.raises(ValueError, match="Use a lower learn_rate"):
         pretraining(settings(folder), folder / "out").run()
     for path in checkpoint.find(folder / "out"):
         tensors, _ = checkpoint.read(path)
