@@ -176,7 +176,7 @@ def _make_record(index: int, record: Any, text_key: str, place: str) -> _Record:
         if key in record:
             found = f"a {type(record[key]).__name__} under {key!r}"
             if key == "tokens" and isinstance(tokens, list):
-                found = 'a list under "tokens" that contains more than words'
+                found = 'a list under "tokens" with values that are not words'
             raise ValueError(f"{place} has {found}; {expected}.")
     keys = ", ".join(map(repr, record)) or "no keys"
     raise ValueError(f"{place} has {keys}; {expected}.")

@@ -93,8 +93,8 @@ class Inputs:
         for path in self.files:
             if plain_name(path).endswith(OTHERS):
                 raise ValueError(
-                    f"{path} is not a text file or a .spacy file, according to its suffix. Give its "
-                    f"text as a .txt file, or its Docs as a .spacy file."
+                    f"{path} is not a text file or a .spacy file, according to its suffix. Give "
+                    f"its text as a .txt file, or its Docs as a .spacy file."
                 )
         self.nlp = spacy.blank(lang)
         self._stamps = [_stamp(path) for path in self.files]

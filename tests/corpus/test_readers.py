@@ -141,8 +141,8 @@ def test_lone_surrogates_are_replaced(tmp_path):
         ('{"txt": "a", "id": 1}', "has 'txt', 'id'; expected"),
         ("{}", "has no keys"),
         ('{"text": null}', "has a NoneType under 'text'"),
-        ('{"tokens": ["a", 1]}', "other values than words"),
-        ('{"tokens": ["a", ["b"]]}', "other values than words"),
+        ('{"tokens": ["a", 1]}', "values that are not words"),
+        ('{"tokens": ["a", ["b"]]}', "values that are not words"),
     ],
 )
 def test_errors_in_records_name_the_line(tmp_path, line, message):
