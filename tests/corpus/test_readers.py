@@ -24,14 +24,14 @@ def write(path, data):
 
 
 def read(path, settings=TEXT):
-    """The sentences of each document."""
+    """Return the sentences of each document."""
     corpus = open_corpus(path, settings, path.parent / "cache", progress=False)
     sentences = list(corpus.sentences())
     return [sentences[a:b] for a, b in zip(corpus.documents[:-1], corpus.documents[1:])]
 
 
 def segments(text):
-    """What the component would read."""
+    """Return the segments that the `elmo` component reads."""
     batch = segment_docs([NLP(text)], PunctSegments()).batch
     words = [batch.words[i] for i in batch.ids]
     ends = np.cumsum(batch.lengths)
@@ -44,7 +44,7 @@ def records(*items):
 
 def test_running_text_is_split_like_the_segments_of_the_component(tmp_path):
     text = "\n\n".join(PARAGRAPHS)
-    assert len(text) > 100_000  # several chunks, whose bounds must not matter
+    assert len(text) > 100_000  # several chunks
     assert read(write(tmp_path / "a.txt", text)) == [segments(text)]
     assert read(write(tmp_path / "b.md", "\ufeff" + text.replace("\n", "\r\n")))[0] == segments(
         text

@@ -1,4 +1,4 @@
-"""Trainings that are killed at any moment and resumed are bitwise identical to whole ones."""
+"""Trainings that are killed and resumed are bitwise identical to uninterrupted trainings."""
 
 import os
 import random
@@ -37,7 +37,7 @@ def settings(folder, softmax, **training):
 
 
 def run_until_killed(command, folder, moment):
-    """Run a command and kill it when the moment has come."""
+    """Run a command and kill it when a condition becomes true."""
     with (folder / "printed.txt").open("a") as printed:
         process = subprocess.Popen(command, cwd=folder, stdout=printed, stderr=printed)
         while not moment() and process.poll() is None:
@@ -74,7 +74,7 @@ def test_a_killed_command_resumes_bitwise_identical(softmax, tmp_path):
 
 
 def exit_code(target):
-    """The exit code of a child process that calls a function."""
+    """Return the exit code of a child process that calls a function."""
     child = os.fork()
     if not child:
         try:
@@ -89,7 +89,8 @@ def exit_code(target):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A training with two evaluations, and the names of its files in the order of their writing."""
+    """Return a training with two evaluations, and the names of its files in the order in which they
+    are written."""
     folder = tmp_path_factory.mktemp("whole")
     write_text(folder, 30)
     given = settings(folder, "sampled", eval_every=4, checkpoint_every=3)
@@ -99,7 +100,7 @@ def whole(tmp_path_factory):
 
         def noted(old, new):
             replace(old, new)
-            # whether this one is written depends on the time since the cache was made
+            # this file is written only some time after the cache has been created
             if os.path.basename(new) != CHECKED_FILE:
                 names.append(os.path.basename(new))
 
@@ -110,7 +111,7 @@ def whole(tmp_path_factory):
 
 
 def die_at(count, after):
-    """Die before or after a renaming, as by SIGKILL, without tidying up."""
+    """End the process before or after a rename, without cleaning up, as SIGKILL does."""
     replace, done = os.replace, []
 
     def deadly(old, new):

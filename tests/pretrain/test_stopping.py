@@ -23,7 +23,7 @@ def settings(folder, **changes):
 
 
 class Lost(Exception):
-    """What ends a training without a signal."""
+    """An error that ends a training without a signal."""
 
 
 def lose_at(monkeypatch, step, change=None):
@@ -56,7 +56,7 @@ def test_a_wrong_loss_is_an_error(folder, monkeypatch, loss, step, message):
     lose_at(monkeypatch, step, change)
     with pytest.raises(ValueError, match=message):
         pretraining(settings(folder), folder / "out").run()
-    # nothing was written after it
+    # no checkpoint and no log row was written after it
     assert all(int(path.stem) < step for path in checkpoint.find(folder / "out"))
     assert all(row["step"] < step for row in read(folder / "out"))
 
@@ -69,7 +69,7 @@ def test_an_exploding_loss_is_an_error(folder):
 
 def test_checkpoints_hold_finite_weights(folder, monkeypatch):
     def change(trainer, result):
-        # as where the loss is finite and its gradient is not
+        # the loss is finite, and its gradient is not
         with torch.no_grad():
             trainer.params[0].fill_(torch.nan)
         return StepResult(result.losses, torch.tensor(torch.nan))
@@ -84,7 +84,8 @@ def test_checkpoints_hold_finite_weights(folder, monkeypatch):
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory):
-    """A training, and the same one that ended at step 25, with checkpoints of 20 and 24."""
+    """Return a training, and the same training ended at step 25, with checkpoints of steps 20 and
+    24."""
     folder = tmp_path_factory.mktemp("once")
     write_text(folder)
     given = settings(
@@ -123,7 +124,7 @@ def test_a_resumed_training_is_bitwise_identical(lost):
 def test_each_step_is_logged_once(lost):
     given, output, whole = lost
     with (output / "log.jsonl").open("a") as file:
-        # written after the checkpoint, the last row not to its end
+        # rows that were written after the checkpoint, the last one truncated
         file.write('{"step": 25, "seconds": 1.0, "loss": 1.0}\n{"step": 26, "sec')
     pretraining(given, output).run()
     assert log_of(output) == log_of(whole)
@@ -278,7 +279,7 @@ def test_learning_rates_follow_the_elapsed_time(folder, monkeypatch):
     lose_at(monkeypatch, 0, tick)
     training.run()
     rows = [row for row in read(folder / "out") if "rate" in row]
-    # a step takes a minute, but for the first
+    # each step except the first takes a minute
     assert [row["step"] for row in rows] == [10, 12]
     rates = training.config.recipe.rates
     assert [row["rate"] for row in rows] == [rates(0.8)[0], rates(1.0)[0]]

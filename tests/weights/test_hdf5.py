@@ -285,7 +285,7 @@ def test_options_of_another_model_are_not_replaced(tmp_path):
         with pytest.raises(ValueError, match="small_options.json exists and belongs to another"):
             hdf5_writer.write(tiny_bilm(), tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["small_options.json"]
-    # the same ones, written otherwise
+    # the same options in another JSON format
     options.unlink()
     hdf5_writer.write(tiny_bilm(), tmp_path / "small.hdf5")
     options.write_text(json.dumps(json.loads(options.read_text())))

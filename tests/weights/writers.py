@@ -1,8 +1,8 @@
-"""Files of the original format, written from the weights of a `Reference`, and what reads
-all formats in the tests.
+"""Files of the original format, written from the weights of a `Reference`, and helpers for tests of
+all formats.
 
-Written from the descriptions of the formats: no name, shape or order is taken from the
-readers that these files test.
+The writers follow the descriptions of the formats. They take no name, shape or order from the
+readers that they test.
 """
 
 import json
@@ -22,8 +22,8 @@ from ..reference import Array, Reference
 
 
 def vectors(bilm: BiLM, sentences: Sequence[Sequence[str]]) -> Array:
-    """Layers of sentences from zero states, one after the other. Word vectors are made
-    anew, as those of another batch can differ in the last bit."""
+    """Return the layers of sentences from zero states, in one array. Word vectors are recomputed,
+    because cached vectors from another batch can differ in the last bit."""
     bilm.drop_caches()
     with torch.no_grad():
         return bilm(WordBatch.from_sentences(sentences), start_state="zero").numpy()
@@ -46,8 +46,8 @@ def refused(path: Path, *texts: str, **files: Path) -> None:
 
 
 def fixture_top_layer(bilm: BiLM, fixtures: Path) -> tuple[Array, Array]:
-    """Top layers found and expected of the fixture's 30 sentences, in ten batches of
-    three with the states carried on by row."""
+    """Return the computed and the expected top layers of the fixture's 30 sentences, in ten batches
+    of three sentences whose states are carried over by row."""
     text = json.loads((fixtures / "lm_embeddings_sentences.json").read_text())
     found, expected, state = [], [], None
     with torch.no_grad():
@@ -91,7 +91,7 @@ def original_options(reference: Reference, **char_cnn: Any) -> dict[str, Any]:
 
 
 def original_arrays(reference: Reference, multi: bool = True) -> dict[str, Array]:
-    """The datasets of an HDF5 weight file; `multi` for the level MultiRNNCell."""
+    """Return the datasets of an HDF5 weight file; `multi` adds the level MultiRNNCell."""
     arrays: dict[str, Array] = {}
     if reference.chars is not None:
         arrays["char_embed"] = reference.chars
