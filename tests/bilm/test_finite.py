@@ -1,4 +1,4 @@
-"""Vectors that are not finite raise an error that names the word, in all functions that run a biLM."""
+"""Vectors that are not finite raise an error that names the word, in every function of a biLM."""
 
 import numpy as np
 import pytest

@@ -14,7 +14,7 @@ from spacy_elmo.pretrain import checkpoint
 from spacy_elmo.pretrain.log import read
 
 from ..cli.conftest import run
-from .test_stopping import lose_at, settings
+from .test_stopping import interrupt_at, settings
 from .toys import assert_same_training, pretraining
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
@@ -70,7 +70,7 @@ def test_a_signal_in_the_last_step_does_not_stop_the_training(folder, monkeypatc
         return result
 
     given = settings(folder)
-    lose_at(monkeypatch, 28, change)
+    interrupt_at(monkeypatch, 28, change)
     assert pretraining(given, folder / "out").run() is not None
     monkeypatch.undo()
     assert pretraining(given, folder / "out").run() is None

@@ -1,4 +1,4 @@
-"""Files that declare more data than a biLM has, or expand to more, are refused before they are read."""
+"""Files that declare, or expand to, more data than a biLM has are refused before they are read."""
 
 import io
 import json
