@@ -272,6 +272,11 @@ class BiLM(nn.Module):
         self._watch.accept(self._weights())
 
     def requires_grad_(self, requires_grad: bool = True) -> "BiLM":
+        """Freeze or unfreeze the weights, and drop everything derived from them.
+
+        requires_grad (bool): Whether autograd records operations on the weights.
+        RETURNS (BiLM): The model itself.
+        """
         self._drop_derived()
         super().requires_grad_(requires_grad)
         return self

@@ -86,6 +86,10 @@ class TextReader:
 
     @cached_property
     def tokenizer(self) -> "Tokenizer":
+        """The tokenizer for the language of the settings.
+
+        RAISES (ImportError): If spaCy cannot be imported.
+        """
         try:
             from .tokenizing import Tokenizer
         except ImportError as error:

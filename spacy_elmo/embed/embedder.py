@@ -74,6 +74,7 @@ class ElmoEmbedder:
 
         sentence (Sequence[str]): The tokens.
         RETURNS (ndarray): float32 [n_layers, n_tokens, width].
+        RAISES (ValueError): If `sentence` is not a list of strings, or a vector is not finite.
         """
         return self.embed_batch([sentence])[0]
 
@@ -82,6 +83,8 @@ class ElmoEmbedder:
 
         batch (Sequence[Sequence[str]]): The tokens of each sentence.
         RETURNS (List[ndarray]): For each sentence, float32 [n_layers, n_tokens, width].
+        RAISES (ValueError): If `batch` is not a list of lists of strings, or a vector is not
+            finite.
         """
         words = WordBatch.from_sentences(batch, BOUNDARY_TOKENS)
         with torch.no_grad():
@@ -101,7 +104,8 @@ class ElmoEmbedder:
         sentences (Iterable[Sequence[str]]): The tokens of each sentence.
         batch_size (int): Number of sentences in a batch.
         YIELDS (ndarray): For each sentence in order, float32 [n_layers, n_tokens, width].
-        RAISES (ValueError): If `batch_size` is less than 1.
+        RAISES (ValueError): If `batch_size` is less than 1, a sentence is not a list of strings, or
+            a vector is not finite.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")

@@ -34,10 +34,10 @@ class Matmul(Protocol):
         """Return the contribution of inputs [..., n, P] to the gates [..., n, 4H], with bias."""
 
     def add_state(self, sums: Tensor, h: Tensor) -> Tensor:
-        """Add the contribution of states [..., n, P] to sums [..., n, 4H], possibly in place."""
+        """Return sums [..., n, 4H] plus the contribution of states [..., n, P]; may be in place."""
 
     def project(self, out: Tensor) -> Tensor:
-        """Project outputs [..., n, H] to [..., n, P]."""
+        """Return outputs [..., n, H] projected to [..., n, P]."""
 
 
 class BackwardMatmul(Protocol):
@@ -48,13 +48,13 @@ class BackwardMatmul(Protocol):
     """
 
     def inputs(self, d_gates: Tensor) -> Tensor:
-        """Map gradients of the gates [..., n, 4H] to gradients of the inputs [..., n, P]."""
+        """Return the gradient of the inputs [..., n, P] from the gates' gradient [..., n, 4H]."""
 
     def state(self, d_gates: Tensor) -> Tensor:
-        """Map gradients of the gates [..., n, 4H] to gradients of the states [..., n, P]."""
+        """Return the gradient of the states [..., n, P] from the gates' gradient [..., n, 4H]."""
 
     def projected(self, d_projected: Tensor) -> Tensor:
-        """Map the gradient of outputs [..., n, P] through the projection, to [..., n, H]."""
+        """Return the gradient before projection [..., n, H] from the one after it [..., n, P]."""
 
 
 class BatchedMatmul:

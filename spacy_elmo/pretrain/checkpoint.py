@@ -32,17 +32,19 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def find(output: Path) -> list[Path]:
-    """Return the checkpoints of a training, oldest first.
+    """Find the checkpoints of a training.
 
     output (Path): The directory of the training.
+    RETURNS (list[Path]): The checkpoints, oldest first.
     """
     return sorted(filter(is_checkpoint, (output / FOLDER).glob(f"*{SUFFIX}")))
 
 
 def latest(output: Path) -> Path | None:
-    """Return the newest checkpoint of a training, or None.
+    """Find the newest checkpoint of a training.
 
     output (Path): The directory of the training.
+    RETURNS (Path | None): The checkpoint; None if there is none.
     """
     found = find(output)
     return found[-1] if found else None
@@ -95,7 +97,11 @@ def read(path: Path) -> Content:
 
 
 def optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """Return the state of optimizers as named tensors."""
+    """Return the state of optimizers as named tensors.
+
+    optimizers (Sequence[Optimizer]): The optimizers.
+    RETURNS (dict[str, Tensor]): Tensors by name.
+    """
     return {
         f"optimizer.{n}.{index}.{name}": value
         for n, optimizer in enumerate(optimizers)
@@ -122,7 +128,12 @@ def restore_optimizers(
 
 
 def subset(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names start with a prefix, by their names without the prefix."""
+    """Select the tensors whose names start with a prefix.
+
+    tensors (dict[str, Tensor]): Tensors by name.
+    prefix (str): The prefix.
+    RETURNS (dict[str, Tensor]): The tensors by their names without the prefix.
+    """
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()

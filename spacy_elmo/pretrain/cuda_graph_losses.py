@@ -25,6 +25,10 @@ def can_capture(model: LanguageModel, workers: Workers) -> bool:
 
     Capturing requires a GPU and a single process. A model with an adaptive softmax cannot be
     captured, because the number of words in each of its clusters varies from step to step.
+
+    model (LanguageModel): The model.
+    workers (Workers): The processes that train together.
+    RETURNS (bool): Whether training steps can be captured.
     """
     return workers.device.type == "cuda" and workers.size == 1 and not model.head.cutoffs
 

@@ -59,9 +59,10 @@ class Log:
 
 
 def read(output: Path) -> list[dict[str, Any]]:
-    """Return the rows of a log. A truncated last row is ignored.
+    """Read a log. A truncated last row is ignored.
 
     output (Path): The directory of the training.
+    RETURNS (list[dict[str, Any]]): The rows; empty if there is no log.
     """
     if not (output / LOG).is_file():
         return []

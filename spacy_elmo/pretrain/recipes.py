@@ -86,6 +86,7 @@ class Modern(Settings):
         """Return the learning rate of each optimizer.
 
         done (float): The completed fraction of the training, 0 to 1.
+        RETURNS (tuple[float, ...]): The learning rates, in the order of `optimizers`.
         """
         rise = min(1.0, done / self.warmup) if self.warmup else 1.0
         height = rise * max(0.0, 1.0 - done)
@@ -95,6 +96,7 @@ class Modern(Settings):
         """Return the factor by which the mean loss of a window is multiplied.
 
         n_steps (int): Steps of a window.
+        RETURNS (float): The factor.
         """
         return 1.0
 

@@ -36,7 +36,11 @@ SAVE_AGAIN = "The file is damaged. Copy it again, or save the pipeline again."
 
 
 def config_of(bilm: BiLM) -> dict[str, Any]:
-    """Return the configuration of a biLM: everything but the weights, JSON-serializable."""
+    """Return the configuration of a biLM: everything except the weights.
+
+    bilm (BiLM): The model.
+    RETURNS (Dict[str, Any]): The configuration, JSON-serializable.
+    """
     config: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -55,7 +59,11 @@ def config_of(bilm: BiLM) -> dict[str, Any]:
 
 
 def to_bytes(bilm: BiLM) -> bytes:
-    """Return the weights and the configuration of a biLM as one sealed safetensors file."""
+    """Serialize the weights and the configuration of a biLM to one sealed safetensors file.
+
+    bilm (BiLM): The model.
+    RETURNS (bytes): The content of the file.
+    """
     tensors = {name: value.cpu().contiguous() for name, value in bilm.state_dict().items()}
     return tensor_file.to_bytes(tensors, {METADATA: json.dumps(config_of(bilm))})
 
