@@ -73,7 +73,7 @@ class CharCNN(nn.Module):
             size = max(size, MAX_OUTPUTS_ON_GPU // word_outputs)
         buckets: list[Tensor] = []
         for rows, used in zip(torch.split(order, size), torch.split(n_used[by_length], size)):
-            # the longest word and one window of padding only, which takes part in the maximum
+            # the longest word, and one window of padding only, whose output counts for the maximum
             n_positions = min(ids.shape[1], int(used[-1]) + max(self.widths))
             buckets.append(self._convolve(ids[rows, :n_positions]))
         unsorted = buckets[0].new_empty(len(ids), buckets[0].shape[1])

@@ -98,7 +98,7 @@ def atomic_directory(path: PathLike) -> Iterator[Path]:
 
 @contextmanager
 def named_write_errors(path: Path) -> Iterator[None]:
-    """Add the path to errors of writing that do not name it: a full disk, and any SafetensorError.
+    """Add the path to write errors that lack it: a full disk, and any SafetensorError.
 
     path (Path): The file or directory that is written.
     RAISES (OSError): If the block raises an OSError or a SafetensorError.

@@ -199,6 +199,6 @@ def _not_finite(sentence: Sequence[str]) -> ValueError:
     text = " ".join(sentence)
     return ValueError(
         f"The language model gives probabilities that are not finite (NaN or zero) for the "
-        f"sentence {text!r:.200}. Its weights are damaged or its training diverged: load another "
+        f"sentence {text!r:.200}. Its weights are damaged or its training diverged: use another "
         f"model."
     )

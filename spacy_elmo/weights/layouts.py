@@ -62,7 +62,7 @@ def bias_from_torch(bias: Tensor) -> Tensor:
 def highway_from_torch(rows: Tensor) -> Tensor:
     """Convert a weight or bias of a highway layer.
 
-    The gate of the torch implementations is the weight of the input. Our gate is the weight of the
+    In the torch implementations, the gate multiplies the input. In ours, it multiplies the
     transformed value, so the sign of its rows changes.
 
     rows (Tensor): The rows of the transform, followed by the rows of the gate.
