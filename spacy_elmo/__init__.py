@@ -13,7 +13,7 @@ __all__ = ["ElmoEmbedder", "LanguageScorer", "load_bilm", "save_bilm", "similari
 
 
 def __getattr__(name: str) -> Any:
-    # torch, spaCy and h5py are imported when something is used, not before
+    # the first use of a name imports torch, spaCy and h5py, so that `import spacy_elmo` is fast
     if name == "ElmoEmbedder":
         from .embed.embedder import ElmoEmbedder
 

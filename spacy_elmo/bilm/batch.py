@@ -76,8 +76,8 @@ class WordBatch:
     def chunks(self, max_tokens: int) -> Iterator[np.ndarray]:
         """Split the sentences, longest first, into chunks within a token budget.
 
-        max_tokens (int): Tokens of a chunk, at most, including boundary words. A longer sentence
-            is a chunk of its own.
+        max_tokens (int): Maximum number of tokens of a chunk, including boundary words. A longer
+            sentence is a chunk by itself.
         YIELDS (ndarray): Indices of the sentences of a chunk, by descending length, int64.
         """
         order = longest_first(self.lengths)

@@ -127,14 +127,14 @@ class BiLM(nn.Module):
         precision: str = "float32",
         max_tokens: int = MAX_TOKENS,
     ) -> Tensor:
-        """Return all layers of all tokens. The vectors of a sentence do not depend on the others.
+        """Return all layers of all tokens. Vectors do not depend on the other sentences.
 
         batch (WordBatch): The sentences.
         start_state (str): "warm", the states set by `warm_up`, or "zero".
         precision (str): Precision of the LSTMs' matrix products: "float32", "bfloat16", or "int8"
             on a CPU without gradients.
-        max_tokens (int): Tokens of a chunk; bounds the memory besides the output. On a GPU, a
-            chunk may be padded to up to twice as many.
+        max_tokens (int): Maximum number of tokens of a chunk. It bounds the memory that is needed
+            in addition to the output. On a GPU, padding can double the size of a chunk.
         RETURNS (Tensor): float32 [n_layers + 1, n_tokens, width], the tokens in the order of the
             batch.
         RAISES (ValueError): If a setting is unknown, or if a vector is not finite and no
@@ -178,7 +178,7 @@ class BiLM(nn.Module):
         """Return all layers like `forward`, with sentence k starting from row k of the states.
 
         The original implementations carry states from batch to batch in this way, so vectors
-        depend on all preceding text. This method serves to compare with them.
+        depend on all preceding text. Use this method to compare vectors with them.
 
         batch (WordBatch): The sentences.
         state (Optional[State]): States with at least as many rows as sentences; None for zeros.
@@ -272,6 +272,11 @@ class BiLM(nn.Module):
         self._watch.accept(self._weights())
 
     def requires_grad_(self, requires_grad: bool = True) -> "BiLM":
+        """Freeze or unfreeze the weights, and drop everything derived from them.
+
+        requires_grad (bool): Whether autograd records operations on the weights.
+        RETURNS (BiLM): The model itself.
+        """
         self._drop_derived()
         super().requires_grad_(requires_grad)
         return self
@@ -283,7 +288,7 @@ class BiLM(nn.Module):
         return self
 
     def _prepare(self) -> None:
-        """Handle a fork and changed weights. Called before anything runs."""
+        """Handle a fork and changed weights. Call this before each forward pass."""
         use_one_thread_after_fork()
         if self._watch.changed(self._weights()):
             self.drop_caches()
@@ -301,8 +306,9 @@ class BiLM(nn.Module):
         return matmul_dtype(precision, self.device) or self.start_h.dtype
 
     def _step_padding(self, dtype: torch.dtype) -> PadSteps | None:
-        """RETURNS (Optional[Callable]): Pads steps to a few numbers of rows, if at all: those that
-        CUDA graphs are captured for, or those that the CPU compiles code for."""
+        """RETURNS (Optional[Callable]): A function that pads steps to a few numbers of rows; None
+        for no padding. On a GPU, CUDA graphs are captured for these numbers of rows. On a CPU,
+        oneDNN compiles code for them."""
         layer = self.layers[0]
         assert isinstance(layer, LSTMLayer)
         if torch.is_grad_enabled():

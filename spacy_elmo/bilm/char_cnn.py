@@ -12,8 +12,8 @@ from .init_weights import normal_
 from .options import BiLMOptions
 
 WORDS_PER_BUCKET = 256  # words of similar length that are convolved together
-# On a GPU, few launches save more time than short words: buckets are as large as the outputs of
-# the largest filter allow.
+# On a GPU, fewer launches save more time than less padding. Buckets are therefore larger. This is
+# the maximum number of outputs of the largest filter for a bucket.
 MAX_OUTPUTS_ON_GPU = 2**27
 NEARLY_0 = 1e-30
 
@@ -22,8 +22,8 @@ class CharCNN(nn.Module):
     """Map character ids to word features, [n_words, C] -> [n_words, F].
 
     Each filter is convolved over all C positions, followed by the maximum over the positions and
-    the activation. Words are processed in buckets of similar length. Positions of padding alone
-    have the same output, which is computed once instead of up to C times.
+    the activation. Words are processed in buckets of similar length. All windows that contain only
+    padding have the same output, which is computed once instead of up to C times.
 
     options (BiLMOptions): The sizes.
     REFERENCE: Kim et al. 2016, "Character-aware neural language models"; Peters et al. 2018, where
@@ -47,7 +47,7 @@ class CharCNN(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Initialize the weights as the original training code."""
+        """Initialize the weights as in the original training code."""
         nn.init.uniform_(self.embedding, -1.0, 1.0)
         for weight, bias in zip(self.filters, self.biases):
             if self.activation is torch.relu:
@@ -73,7 +73,7 @@ class CharCNN(nn.Module):
             size = max(size, MAX_OUTPUTS_ON_GPU // word_outputs)
         buckets: list[Tensor] = []
         for rows, used in zip(torch.split(order, size), torch.split(n_used[by_length], size)):
-            # the longest word and one window of padding alone, whose output counts for the maximum
+            # the longest word, and one window of padding only, whose output counts for the maximum
             n_positions = min(ids.shape[1], int(used[-1]) + max(self.widths))
             buckets.append(self._convolve(ids[rows, :n_positions]))
         unsorted = buckets[0].new_empty(len(ids), buckets[0].shape[1])
@@ -88,8 +88,8 @@ class CharCNN(nn.Module):
         chars = nn.functional.embedding(ids, self.embedding).view(n_words, n_positions * dim)
         outputs = []
         for width, weight, bias in zip(self.widths, self.filters, self.biases):
-            # [n_words * (n_positions - width + 1), width * dim]; the copy allows one GEMM, while
-            # PyTorch runs one for each word on overlapping windows
+            # [n_words * (n_positions - width + 1), width * dim]; a copy, because PyTorch runs a
+            # separate GEMM for each word on overlapping windows
             windows = chars.unfold(1, width * dim, dim).reshape(-1, width * dim)
             convolved = windows @ weight.view(len(weight), -1).t()
             # the activation is monotonic, so it is applied to the maxima only

@@ -96,7 +96,14 @@ class LexiconCharacters:
             )
 
     def encode(self, words: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Encode words like `ByteCharacters.encode`. Unknown characters become `<oov>`."""
+        """Encode words as rows of character ids.
+
+        A word is truncated to its first C - 2 characters. Unknown characters become `<oov>`.
+
+        words (Sequence[str]): The words.
+        RETURNS (Tuple[ndarray, ndarray]): Ids [n_words, C], and the positions of each word before
+            the padding [n_words]; both int64.
+        """
         room = self.max_characters - 2
         spelled = [word[:room] for word in words]
         oov = self._ids["<oov>"]

@@ -37,7 +37,7 @@ def check_finite(sums: list[Tensor], layers: Tensor, batch: WordBatch) -> None:
     raise ValueError(
         f"The biLM gives vectors that are not finite (NaN or infinity) for {len(wrong):,} of "
         f"{len(batch.ids):,} tokens, first for {_word(batch, first)!r} in '{text}'. Its weights "
-        f"are damaged or its training diverged: load the weights again, or load others."
+        f"are damaged or its training diverged: load the weights again, or use another model."
     )
 
 

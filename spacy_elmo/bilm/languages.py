@@ -31,7 +31,7 @@ def warn_of_language(languages: tuple[str, ...], lang: str, reader: str) -> None
         return
     warnings.warn(
         f"The biLM was trained on text in {' and '.join(map(repr, languages))}, but {reader} is "
-        f"{lang!r}. Its vectors tell little about words of another language. Load a biLM of that "
-        f"language, or train one with `python -m spacy elmo pretrain`.",
+        f"{lang!r}. Its vectors contain little information about words of another language. Load a "
+        f"biLM for that language, or train one with `python -m spacy elmo pretrain`.",
         stacklevel=3,
     )

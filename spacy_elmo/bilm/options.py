@@ -33,7 +33,7 @@ class BiLMOptions:
     cell_clip (Optional[float]): Bound of the memory cell; None to not clip.
     proj_clip (Optional[float]): Bound of the projected output; None to not clip.
     skip_connections (bool): Whether each layer from the second on adds its input to its output.
-    bidirectional (bool): Whether there is a backward language model as well.
+    bidirectional (bool): Whether the model has a backward direction.
     RAISES (ValueError): If an option is out of range, or if two options contradict each other.
     """
 

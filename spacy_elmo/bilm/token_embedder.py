@@ -185,5 +185,8 @@ def _check_lexicon(lexicon: Lexicon | None, kind: str, n_rows: int) -> Lexicon:
             return lexicon
         found = f"the list holds {n_entries}"
     else:
-        found = "none was given"
-    raise ValueError(f"This biLM has a table of {n_rows} {kind}s, but {found}.")
+        found = "no list was given"
+    raise ValueError(
+        f"This biLM has a table of {n_rows} {kind}s, but {found}. Give the list of {kind}s that "
+        f"belongs to the weights."
+    )

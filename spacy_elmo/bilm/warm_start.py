@@ -26,8 +26,8 @@ def compute_warm_start(bilm: "BiLM", text: Sequence[str] = WARM_UP_TEXT) -> tupl
     """Compute the "warm" start states.
 
     In pretraining, the states after one sentence are the start states of the next, so the model
-    has never started from zeros. The model therefore reads a few sentences several times, and the
-    mean of the states after them becomes a constant.
+    rarely starts from zeros. The model therefore reads a few sentences several times. The mean of
+    the states after them is the constant start state.
 
     bilm (BiLM): The biLM.
     text (Sequence[str]): Tokenized sentences, space-separated.

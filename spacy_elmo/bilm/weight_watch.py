@@ -1,9 +1,9 @@
-"""Detection of changes of a module's weights.
+"""Detecting changes of a module's weights.
 
 PyTorch counts the in-place changes of a tensor, and a replaced tensor has another address.
 Changes through `.data` (`param.data.mul_(2)`) are not counted. On a CPU they are detected by
-comparing a few values of each tensor, which takes about 10 microseconds. On a GPU that would wait
-for the work in progress, so only counts and addresses are compared.
+comparing a few values of each tensor, which takes about 10 microseconds. On a GPU, reading values
+would wait for the work in progress, so only counts and addresses are compared.
 """
 
 from itertools import count

@@ -11,8 +11,8 @@ from torch import Tensor
 class WordCache:
     """Vectors of the most recently used words. Copies start empty.
 
-    capacity (int): Words in the cache, at most. A full cache evicts the half that was used least
-        recently.
+    capacity (int): Maximum number of words in the cache. A full cache evicts the least recently
+        used half of its words.
     """
 
     def __init__(self, capacity: int) -> None:

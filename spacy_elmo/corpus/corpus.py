@@ -58,7 +58,7 @@ class Corpus:
 
     @property
     def n_positions(self) -> int:
-        """Number of predictions in one direction: each token, and the end of each sentence."""
+        """Number of predictions in one direction: one for each token and each sentence end."""
         return self.n_tokens + self.n_sentences
 
     def sentences(self) -> Iterator[list[str]]:
@@ -101,7 +101,7 @@ class Corpus:
         """Create a corpus in memory.
 
         documents (Iterable[Iterable[Sequence[str]]]): The sentences of each document, as lists of
-            words. Empty sentences and documents are left out.
+            words. Empty sentences and documents are skipped.
         RETURNS (Corpus): The corpus.
         RAISES (ValueError): If a sentence is not a list of strings.
         """

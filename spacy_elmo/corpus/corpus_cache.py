@@ -1,6 +1,6 @@
 """A cache of tokenized text: files are tokenized once, and opened from the cache afterwards.
 
-A corpus is stored under a key, the digest of the files and of the settings.
+The key of a corpus is a digest of the files and of the settings.
 """
 
 import hashlib
@@ -23,8 +23,8 @@ from .corpus_check import FORMAT
 from .corpus_writer import CorpusWriter
 from .readers import LINES, TextReader, TextSettings, find_texts
 
-# raise this number when the same files and settings result in other sentences than before, because
-# of a change here, in the segments or in the chunks of the readers
+# version of the tokenization: increase it after a change to this module, the segments or the chunks
+# of the readers by which the same files and settings give other sentences
 RULES = 1
 LOCK = ".lock"
 # names of the folders in a cache
@@ -82,7 +82,7 @@ def _open_cached(folder: Path) -> Corpus | None:
 
 
 def _remove_leftovers(cache: Path) -> None:
-    """Remove what killed processes left in the cache, of any text."""
+    """Remove the hidden folders of killed processes from the cache, for all corpora."""
     for path in cache.iterdir():
         original = target_of(path)
         if original is not None and KEY.fullmatch(original.name):
@@ -98,7 +98,7 @@ def _tokenize(
     stamps: list[tuple[int, int]],
     progress: bool,
 ) -> None:
-    """Tokenize files into a folder, as a whole or not at all."""
+    """Tokenize files into a folder, atomically."""
     with atomic_directory(folder) as temporary, CorpusWriter(temporary) as writer:
         digest = _digest_of_settings(paths, reader)
         _add_files(paths, reader, writer, digest, progress=progress)
@@ -128,8 +128,8 @@ def _add_files(
 
 
 def _key(paths: list[Path], reader: TextReader) -> str:
-    """Return a digest of all that the corpus depends on: content, formats and settings, but
-    neither the names nor the places of the files."""
+    """Return a digest of everything that the corpus depends on: content, formats and settings. The
+    names and folders of the files have no effect."""
     digest = _digest_of_settings(paths, reader)
     for path in paths:
         digest.update(_header(path, reader))

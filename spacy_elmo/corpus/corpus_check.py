@@ -1,8 +1,8 @@
 """Checks of the folder of a corpus: sizes and digests of its files.
 
-Digests of a large corpus take time. Sizes and times of files whose digests were checked are
-therefore stored in the folder (`checked.json`), and digests are computed again only if a size or
-time has changed, as in a copied folder.
+Computing the digests of a large corpus takes time. The sizes and times of checked files are
+therefore stored in the folder (`checked.json`). Digests are recomputed only if a size or a time has
+changed, as in a copied folder.
 """
 
 import json
@@ -22,7 +22,7 @@ SETTLED_SECONDS = 2
 
 
 def check_corpus(folder: Path) -> str:
-    """Check that a folder holds a corpus as it was written.
+    """Check that a folder contains a complete and unchanged corpus.
 
     folder (Path): The folder. If it was written without digests, only sizes are compared.
     RETURNS (str): The key of the corpus.
@@ -34,7 +34,7 @@ def check_corpus(folder: Path) -> str:
     settings, digests = read_manifest(path, REMEDY)
     if settings.get("format") != FORMAT:
         found = settings.get("format")
-        raise ValueError(f"{path} says format {found!r}, expected {FORMAT!r}. {REMEDY}")
+        raise ValueError(f"{path} has the format {found!r}, expected {FORMAT!r}. {REMEDY}")
     if settings.keys() != KEYS or not isinstance(settings["sizes"], dict):
         raise ValueError(
             f"{path} is damaged: expected the keys {', '.join(sorted(KEYS))}. {REMEDY}"
@@ -55,8 +55,8 @@ def check_corpus(folder: Path) -> str:
 
 
 def _stamp(path: Path) -> list[int]:
-    """Return numbers of which at least one changes when the file is written to: even if size and
-    modification time are restored, the change time is not."""
+    """Return numbers of which at least one changes when the file is written to. A program can
+    restore the size and the modification time, but not the change time."""
     stat = path.stat()
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 

@@ -34,7 +34,7 @@ class Chunk:
     def of_sentences(cls, sentences: Sequence[list[str]], documents: Sequence[int]) -> "Chunk":
         """Create a chunk of tokenized sentences.
 
-        sentences (Sequence[list[str]]): The words of each sentence. Empty sentences are left out.
+        sentences (Sequence[list[str]]): The words of each sentence. Empty sentences are skipped.
         documents (Sequence[int]): Index of the document of each sentence.
         RETURNS (Chunk): The chunk.
         """
@@ -94,7 +94,7 @@ class CorpusWriter:
         return self.n_sentences - before
 
     def finish(self, key: str) -> None:
-        """Write the words, their counts, and finally the manifest, which makes the corpus whole.
+        """Write the words, their counts and, as the last file, the manifest.
 
         key (str): Fingerprint of the text and of the settings of its tokenization.
         """
@@ -126,7 +126,7 @@ class CorpusWriter:
 
 
 class _ArrayFile:
-    """A one-dimensional array written to a .npy file value by value."""
+    """A one-dimensional array in a .npy file, to which values can be appended."""
 
     def __init__(self, folder: Path, name: str) -> None:
         self.length = 0

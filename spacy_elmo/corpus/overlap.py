@@ -13,7 +13,7 @@ from .corpus import Corpus
 # shorter sentences ("Yes.", "he said") occur in any two texts and are not compared
 MIN_WORDS = 6
 CHUNK_SENTENCES = 100_000
-# warn from this fraction of the held-out words on
+# minimum fraction of the held-out words for a warning
 MAX_OVERLAP = 0.1
 MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 

@@ -28,7 +28,7 @@ TEXT, LINES, DOCS, RECORDS = "text", "lines", "docs", "records"
 SUFFIXES = {".txt": TEXT, ".spacy": DOCS, ".jsonl": RECORDS}
 # JSONL records of tokenized text in a chunk
 CHUNK_RECORDS = 1000
-# JSON can hold them, UTF-8 cannot
+# JSON can contain surrogates, UTF-8 cannot
 SURROGATES = re.compile("[\ud800-\udfff]")
 
 
@@ -65,7 +65,7 @@ def find_texts(
         "books/**/*.txt".
     outputs (Sequence[str | Path]): Files and directories that the caller writes, which are not
         read as text.
-    RETURNS (list[Path]): The files, sorted, each once.
+    RETURNS (list[Path]): The files without duplicates, sorted.
     RAISES (ValueError): If no pattern is given, or a pattern matches no file.
     """
     given = [patterns] if isinstance(patterns, (str, Path)) else patterns
@@ -86,6 +86,10 @@ class TextReader:
 
     @cached_property
     def tokenizer(self) -> "Tokenizer":
+        """The tokenizer for the language of the settings.
+
+        RAISES (ImportError): If spaCy cannot be imported.
+        """
         try:
             from .tokenizing import Tokenizer
         except ImportError as error:
@@ -109,7 +113,7 @@ class TextReader:
         progress (Callable[[int], Any]): Called with the number of bytes read since the last call.
         digest (Digest | None): Updated with these bytes.
         YIELDS (Chunk): The next sentences.
-        RAISES (ValueError): If the file is not of its format, or not UTF-8.
+        RAISES (ValueError): If the content does not match the format, or is not UTF-8.
         RAISES (ImportError): If the format requires spaCy, and it cannot be imported.
         """
         kind = self.kind(path)
@@ -169,13 +173,14 @@ def _make_record(index: int, record: Any, text_key: str, place: str) -> _Record:
         sentences = tokens if all(isinstance(item, list) for item in tokens) else [tokens]
         if all(isinstance(word, str) for words in sentences for word in words):
             return _Record(index, "", [_clean(words) for words in sentences], is_text=False)
-    # annotation tools write objects instead of words under "tokens", together with the text
+    # annotation tools write the text, and a list of objects instead of words under "tokens"
     if isinstance(text, str):
         return _Record(index, SURROGATES.sub("\ufffd", text), [], is_text=True)
     for key in (text_key, "tokens"):
         if key in record:
             found = f"a {type(record[key]).__name__} under {key!r}"
-            found = 'a list of other values than words under "tokens"' if key == "tokens" else found
+            if key == "tokens" and isinstance(tokens, list):
+                found = 'a list under "tokens" with values that are not words'
             raise ValueError(f"{place} has {found}; {expected}.")
     keys = ", ".join(map(repr, record)) or "no keys"
     raise ValueError(f"{place} has {keys}; {expected}.")

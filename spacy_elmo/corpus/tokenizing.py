@@ -33,7 +33,7 @@ class Tokenizer:
         """Tokenize texts and split them into sentences.
 
         texts (Iterable[tuple[int, str]]): The texts, each with the index of its document. A long
-            document comes as several texts.
+            document is divided into several texts.
         YIELDS (Chunk): The next sentences.
         """
         documents: list[int] = []
@@ -63,7 +63,7 @@ class Tokenizer:
             return
         try:
             doc_bin = DocBin().from_bytes(data)
-        except Exception as error:  # of zlib, msgpack or spaCy
+        except Exception as error:  # raised by zlib, msgpack or spaCy
             raise ValueError(
                 f"{path} cannot be read as a DocBin: {error}. Write it again with "
                 f"DocBin.to_disk, or give its text as a .txt file."
@@ -92,7 +92,7 @@ def chunk_of_docs(docs: Sequence[Doc], documents: Sequence[int], segmenter: Segm
 
     docs (Sequence[Doc]): The Docs.
     documents (Sequence[int]): The index of the document that each Doc belongs to, ascending.
-    segmenter (Segmenter): Decides where sentences start.
+    segmenter (Segmenter): The rule for the starts of sentences.
     RETURNS (Chunk): The sentences.
     """
     segmented = segment_docs(docs, segmenter)

@@ -28,7 +28,7 @@ BOUNDARY_TOKENS = ("<S>", "</S>")
 class ElmoEmbedder:
     """Embed tokenized sentences.
 
-    options_file (Optional[Union[str, Path]]): The options.json of HDF5 weights; if None, the one
+    options_file (Optional[Union[str, Path]]): The options.json of HDF5 weights; if None, the file
         next to the weights.
     weight_file (Optional[Union[str, Path]]): Weights of any known format; the packaged model if
         None.
@@ -36,8 +36,8 @@ class ElmoEmbedder:
     start_state (str): State at the start of a sentence: "warm" (a constant), "zero", or "carry".
         With "carry", sentence k of a batch starts from the final state of sentence k of the
         previous batch, as in the original implementations.
-    precision (str): Precision of matrix multiplication: "float32", or for more speed "bfloat16" or,
-        on a CPU, "int8".
+    precision (str): Precision of the LSTMs' matrix products: "float32", "bfloat16", or "int8" on a
+        CPU. The lower precisions are faster.
     RAISES (ValueError): If an argument is invalid, the GPU is not found, or the weights cannot be
         loaded.
     """
@@ -74,6 +74,7 @@ class ElmoEmbedder:
 
         sentence (Sequence[str]): The tokens.
         RETURNS (ndarray): float32 [n_layers, n_tokens, width].
+        RAISES (ValueError): If `sentence` is not a list of strings, or a vector is not finite.
         """
         return self.embed_batch([sentence])[0]
 
@@ -82,6 +83,8 @@ class ElmoEmbedder:
 
         batch (Sequence[Sequence[str]]): The tokens of each sentence.
         RETURNS (List[ndarray]): For each sentence, float32 [n_layers, n_tokens, width].
+        RAISES (ValueError): If `batch` is not a list of lists of strings, or a vector is not
+            finite.
         """
         words = WordBatch.from_sentences(batch, BOUNDARY_TOKENS)
         with torch.no_grad():
@@ -101,7 +104,8 @@ class ElmoEmbedder:
         sentences (Iterable[Sequence[str]]): The tokens of each sentence.
         batch_size (int): Number of sentences in a batch.
         YIELDS (ndarray): For each sentence in order, float32 [n_layers, n_tokens, width].
-        RAISES (ValueError): If `batch_size` is less than 1.
+        RAISES (ValueError): If `batch_size` is less than 1, a sentence is not a list of strings, or
+            a vector is not finite.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size is {batch_size}; it must be at least 1.")

@@ -1,9 +1,9 @@
-"""Reading text files and DocBins in chunks, from any position at which a chunk has ended.
+"""Reading text files and DocBins in chunks, starting at any end of a chunk.
 
 The end of a chunk depends only on its start and on the file. A run that resumes at a stored
 position therefore reads the same chunks as a run without an interruption. All files are read once
-beforehand, so that a file that is not text is refused before anything is embedded, and so that
-changes to a file while it is read are detected.
+beforehand. Files that are not text are then refused before anything is embedded, and changes to a
+file while it is read are detected.
 """
 
 from collections.abc import Iterator, Sequence
@@ -42,7 +42,7 @@ class Position(NamedTuple):
 
 @dataclass
 class Chunk:
-    """Consecutive text that is read at once.
+    """A section of an input file.
 
     kind (str): "text" for one Doc of running text, "docs" for the Docs of a DocBin, "lines" for
         lists of tokens.
@@ -93,8 +93,8 @@ class Inputs:
         for path in self.files:
             if plain_name(path).endswith(OTHERS):
                 raise ValueError(
-                    f"{path} is not a text file or a .spacy file, by its name. Give its text as a "
-                    f".txt file, or its Docs as a .spacy file."
+                    f"{path} is not a text file or a .spacy file, according to its suffix. Give "
+                    f"its text as a .txt file, or its Docs as a .spacy file."
                 )
         self.nlp = spacy.blank(lang)
         self._stamps = [_stamp(path) for path in self.files]
@@ -135,12 +135,12 @@ class Inputs:
 
     @contextmanager
     def memory_zone(self) -> Iterator[None]:
-        """Free the vocabulary entries and Docs of text that is read in the block when it ends."""
+        """Free the vocabulary entries and Docs that the block creates, when the block ends."""
         with self.nlp.memory_zone():
             yield
 
     def chunks(self, start: Position) -> Iterator[Chunk]:
-        """Read the inputs from a position on.
+        """Read the inputs, starting at a position.
 
         start (Position): Where to start.
         YIELDS (Chunk): The chunks in order.
@@ -195,7 +195,7 @@ class Inputs:
             raise InputChanged(file, path)
         try:
             doc_bin = DocBin().from_bytes(data)
-        except Exception as error:  # of zlib, msgpack and spaCy
+        except Exception as error:  # raised by zlib, msgpack or spaCy
             raise ValueError(
                 f"{path} cannot be read as a DocBin: {error}. Write it again with "
                 f"DocBin.to_disk, or embed its text as a .txt file."

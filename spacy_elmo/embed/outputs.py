@@ -23,7 +23,11 @@ Put = Callable[[str, np.ndarray], None]
 
 
 def tokens_path(output: Path) -> Path:
-    """Return the path of the file of tokens for a file of vectors."""
+    """Return the path of the file of tokens that belongs to a file of vectors.
+
+    output (Path): The file of vectors.
+    RETURNS (Path): The file of tokens.
+    """
     return output.with_name(f"{output.name}.tokens.txt")
 
 

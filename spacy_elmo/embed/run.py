@@ -36,7 +36,7 @@ class EmbedSettings:
     start_state (str): State at the start of each segment, "warm" or "zero".
     precision (str): "float32", "bfloat16" or "int8".
     batch_tokens (int): Maximum number of tokens in a batch.
-    shard_tokens (int): Number of tokens after which finished work is stored.
+    shard_tokens (int): A shard is stored on disk when it has at least this number of tokens.
     gpu_id (int): Number of the GPU, -1 for the CPU.
     """
 

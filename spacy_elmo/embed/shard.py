@@ -16,8 +16,8 @@ VECTORS, LENGTHS, TOKENS, NEXT = "vectors.f32", "lengths.npy", "tokens.txt", "ne
 VALUE = np.dtype("<f4")
 
 Report = Callable[[int, Position], None]
-"""Called with the number of tokens embedded since the last call, and the position in the inputs up
-to which they have been read."""
+"""Called with the number of tokens embedded since the last call, and the position that has been
+reached in the inputs."""
 
 
 @dataclass(frozen=True)

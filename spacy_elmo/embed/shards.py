@@ -1,8 +1,8 @@
-"""Finished work of `embed` on disk, from which a killed run resumes.
+"""The finished shards of `embed` on disk, from which a killed run resumes.
 
 The folder `<OUTPUT>.parts` contains the settings of the run, a lock, and one folder for each shard
-of the vectors. The folder of a shard appears whole or not at all, and says where in the inputs the
-next shard starts.
+of the vectors. The folder of a shard is written atomically. It contains the position in the inputs
+at which the next shard starts.
 """
 
 import json
@@ -78,12 +78,12 @@ class Shards:
         return sum(len(shard.lengths) for shard in self.finished)
 
     def begin(self, settings: dict[str, Any]) -> None:
-        """Store the settings of a new run, or compare them with those of the run to resume.
+        """Store the settings of a new run, or compare them with the settings of the run to resume.
 
         settings (Dict[str, Any]): Everything that the vectors depend on; JSON-serializable.
         RAISES (ValueError): If the earlier run had other settings.
         """
-        settings = json.loads(json.dumps(settings))  # tuples become lists, as in the stored ones
+        settings = json.loads(json.dumps(settings))  # tuples become lists, as in stored settings
         if self.settings is None:
             with atomic_file(self.folder / SETTINGS) as path:
                 path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf8")

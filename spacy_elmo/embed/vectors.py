@@ -1,7 +1,7 @@
 """Embedding groups of text chunks.
 
-The chunks of a group are embedded together. The rows of a dataset are consecutive, layer after
-layer, as in the output file.
+The chunks of a group are embedded in one call of the biLM. The rows of a dataset are consecutive,
+layer after layer, as in the output file.
 """
 
 import re
@@ -20,7 +20,7 @@ from ..text.tokens import Tokens
 from .inputs import LINES, TEXT, Chunk
 
 ALL, TOP, AVERAGE = "all", "top", "average"
-# limits of a group: larger ones take more memory without being faster
+# limits of a group: larger groups take more memory without being faster
 GROUP_BYTES = 128 * 2**20
 GROUP_TOKENS = 100_000
 SPACE = re.compile(r"\s")
@@ -44,7 +44,7 @@ class EmbeddedGroup:
 
 @dataclass(frozen=True)
 class Encoder:
-    """A biLM, and how to apply it.
+    """A biLM with the settings for embedding text.
 
     bilm (BiLM): The biLM.
     layers (str): "all", "top" or "average".
@@ -146,7 +146,7 @@ def _join(group: Sequence[Chunk]) -> _Joined:
     batch = segmented.batch
     if kind == TEXT:
         return _Joined(batch, batch.lengths, None, batch.words, batch.ids)
-    # the dataset of a Doc has all its tokens, whitespace included
+    # the dataset of a Doc contains all its tokens, including whitespace
     tokens = Tokens.of(items)
     distinct, ids = np.unique(tokens.orths, return_inverse=True)
     lengths = np.array(segmented.lengths, dtype=np.int64)

@@ -24,8 +24,8 @@ from .paths import PathLike
 NEW, OLD = ".part", ".old"
 FULL = (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC))
 TOKEN = re.compile("[a-z0-9_]{8}")
-# maximum length of the target's name in a hidden name: file systems allow 255 bytes in all, and
-# the other parts of the hidden name take 15
+# maximum length of the target's name within a hidden name, in bytes: file systems allow 255 bytes,
+# of which prefix, token and suffix take 15
 NAME_BYTES = 240
 
 
@@ -33,8 +33,8 @@ NAME_BYTES = 240
 def atomic_file(path: PathLike) -> Iterator[Path]:
     """Write a file atomically.
 
-    path (Union[str, Path]): The file to write. If it is a symbolic link, the target of the link is
-        replaced and the link stays.
+    path (Union[str, Path]): The file to write. If `path` is a symbolic link, the target of the
+        link is replaced and the link stays.
     YIELDS (Path): A temporary path to write to. It replaces `path` when the block ends.
     RAISES (OSError): If the file cannot be written, or `path` is a broken symbolic link.
     """
@@ -75,8 +75,8 @@ def atomic_directory(path: PathLike) -> Iterator[Path]:
 
     path (Union[str, Path]): The directory to write. An existing directory is replaced by two
         renames. A crash between them leaves the old and the new directory, both whole, next to
-        `path` under hidden names. If it is a symbolic link, the target of the link is replaced and
-        the link stays.
+        `path` under hidden names. If `path` is a symbolic link, the target of the link is replaced
+        and the link stays.
     YIELDS (Path): A temporary folder to fill. It replaces `path` when the block ends.
     RAISES (OSError): If the directory cannot be written, or `path` is a broken symbolic link.
     """
@@ -98,7 +98,7 @@ def atomic_directory(path: PathLike) -> Iterator[Path]:
 
 @contextmanager
 def named_write_errors(path: Path) -> Iterator[None]:
-    """Add the path to errors that are raised in the block because the disk is full.
+    """Add the path to write errors that lack it: a full disk, and any SafetensorError.
 
     path (Path): The file or directory that is written.
     RAISES (OSError): If the block raises an OSError or a SafetensorError.
@@ -136,7 +136,7 @@ def move_file(source: Path, path: Path) -> None:
     """Move a file atomically, also to another file system.
 
     source (Path): The file to move.
-    path (Path): The new path. If it is a symbolic link, the target of the link is replaced.
+    path (Path): The new path. If `path` is a symbolic link, the target of the link is replaced.
     RAISES (OSError): If the file cannot be written, or `path` is a broken symbolic link.
     """
     target = link_target(path)
@@ -235,8 +235,8 @@ def _remove_leftovers(path: Path) -> None:
 def _lock(folder: Path) -> int | None:
     """Lock a folder until the returned handle is closed or the process ends.
 
-    RETURNS (Optional[int]): The handle; None if another process holds the lock, or the system has
-        no such locks.
+    RETURNS (Optional[int]): The handle; None if another process holds the lock, or the system does
+        not support locks on folders.
     """
     handle = None
     try:

@@ -21,14 +21,15 @@ def read_chunks(
 
     stream (BinaryIO): The stream. Only its last read may return fewer bytes than requested.
     lines (bool): Whether chunks consist of whole lines, which may be longer than `chunk_bytes`. If
-        false, the stream is running text, cut before a blank line, else at a line end, a space,
-        or between two characters, whichever is found first.
+        false, the stream is running text. It is cut before the last blank line of a chunk, without
+        blank lines at the last line end, without line ends at the last space or tab, and otherwise
+        between two characters.
     chunk_bytes (int): Maximum size of a chunk in bytes, except for longer lines.
     YIELDS (bytes): The chunks in order; none is empty.
     """
     data, size = b"", chunk_bytes
     while True:
-        # one byte more than a chunk shows whether it is the last one
+        # one extra byte shows whether the stream continues after this chunk
         data += stream.read(size + 1 - len(data))
         if len(data) <= size:
             break
@@ -43,7 +44,7 @@ def read_chunks(
 
 
 def _end_of_text(data: bytes) -> int:
-    """Return where a chunk of running text ends; at least 1."""
+    """Return the end of a chunk of running text; at least 1."""
     blank = 0
     for match in BEFORE_BLANK_LINE.finditer(data):
         blank = match.end()
@@ -57,6 +58,6 @@ def _end_of_text(data: bytes) -> int:
 
 
 def _last_line_end(data: bytes) -> int:
-    """Return where the last whole line ends, or 0. A CR at the very end is not counted: it may be
-    the first half of a CR LF."""
+    """Return the end of the last complete line, or 0. A CR as the last byte does not end a line,
+    because it may be the first half of a CR LF."""
     return max(data.rfind(b"\n"), data.rfind(b"\r", 0, len(data) - 1)) + 1

@@ -16,7 +16,7 @@ BOM = b"\xef\xbb\xbf"
 CONTROL = re.compile(rb"[\x00-\x08\x0e-\x19\x1b\x7f]")
 CONTROL_BYTES = bytes(byte for byte in range(128) if CONTROL.match(bytes([byte])))
 UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
-# document formats that can be ASCII throughout
+# document formats whose files can be plain ASCII
 DOCUMENTS = {b"%PDF-": "PDF", b"{\\rtf": "RTF", b"%!PS": "PostScript"}
 READ_BYTES = 1 << 20
 
@@ -25,7 +25,7 @@ def decode_text(data: bytes, path: Path, offset: int) -> str:
     """Decode bytes of a text file, and check that they are text.
 
     data (bytes): Whole characters.
-    path (Path): The file that the bytes come from; it is read to find the line of an error.
+    path (Path): The file that the bytes come from. It is read again to find the line of an error.
     offset (int): Position of the bytes in the decompressed file. At 0, a byte order mark is
         removed.
     RETURNS (str): The text, with the line ends of the file.

@@ -1,9 +1,9 @@
 """SHA-256 digests of files, checked before any value of the files is used.
 
-A file that can contain its own digest is sealed: it is written with the placeholder `BLANK`, and
-then the placeholder is replaced by the digest of the whole file with the placeholder in it. The
-digest covers every byte of the file. The digests of other files (text, arrays) are stored in a
-sealed JSON file of the same directory, the manifest.
+A file that can contain its own digest is sealed. It is written with the placeholder `BLANK`, and
+the digest of the whole file, including the placeholder, then replaces the placeholder. The digest
+covers every byte of the file. The digests of other files (text, arrays) are stored in a sealed JSON
+file in the same directory, the manifest.
 """
 
 import hashlib
@@ -78,7 +78,7 @@ def check_file(path: Path, expected: str | None, remedy: str = REMEDY) -> None:
     path (Path): The file.
     expected (Optional[str]): The digest in the manifest; None never matches.
     remedy (str): What the user can do, for the error message.
-    RAISES (ValueError): If the digest of the file is a different one.
+    RAISES (ValueError): If the digest of the file differs from `expected`.
     """
     _compare(expected, file_digest(path), str(path), remedy)
 
@@ -126,25 +126,25 @@ def read_manifest(path: Path, remedy: str = REMEDY) -> tuple[dict[str, Any], dic
     return values, files
 
 
-def read_bounded(path: Path, most: int) -> bytes:
+def read_bounded(path: Path, max_bytes: int) -> bytes:
     """Read a small file.
 
     path (Path): The file.
-    most (int): Maximum size in bytes.
+    max_bytes (int): Maximum size in bytes.
     RETURNS (bytes): The content.
-    RAISES (ValueError): If the file is larger than `most`.
+    RAISES (ValueError): If the file is larger than `max_bytes`.
     """
     size = path.stat().st_size
-    if size > most:
+    if size > max_bytes:
         raise ValueError(
-            f"{path} has {size:,} bytes; expected at most {most:,}. It is damaged, or another kind "
-            f"of file."
+            f"{path} has {size:,} bytes; expected at most {max_bytes:,}. It is damaged, or another "
+            f"kind of file."
         )
     return path.read_bytes()
 
 
 def _digest_around(data: Buffer, place: int) -> str:
-    """Return the digest of a file with its own digest at `place` replaced by the blank."""
+    """Return the digest of a file, computed with `BLANK` in the place of the stored digest."""
     digest = hashlib.sha256()
     with memoryview(data) as view:
         digest.update(view[:place])

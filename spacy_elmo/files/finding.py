@@ -1,7 +1,7 @@
-"""Finding input files by names, directories and patterns, by one rule for all commands.
+"""Finding input files by names, directories and patterns, with the same rules for all commands.
 
-Suffixes are compared in lower case, and .gz and .zst are ignored. Other files in a directory are
-listed in a warning. The output of a command is never one of its inputs.
+Suffixes are compared in lower case and without .gz or .zst. A warning lists the skipped files of a
+directory. The output of a command is never one of its inputs.
 """
 
 import os
@@ -13,7 +13,7 @@ from pathlib import Path
 from .paths import PathLike
 from .streams import COMPRESSED
 
-# written by `embed` next to its vectors
+# suffixes of files that `embed` writes next to its vectors
 GENERATED = (".hdf5.tokens.txt", ".npz.tokens.txt")
 # how many file names a message lists
 N_NAMED = 5

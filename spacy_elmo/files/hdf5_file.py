@@ -20,7 +20,7 @@ def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
 
     path (Path): The file; an existing file is replaced.
     YIELDS (Tuple[h5py.File, Callable[[], None]]): The file, and a function that raises the stored
-        error, if any. Long-running writers call it now and then to stop early.
+        error, if any. Long-running writers call it regularly to stop at the first error.
     RAISES (OSError): If a write has failed.
     """
     with _UnfailingFile(path) as raw:
@@ -30,7 +30,7 @@ def new_hdf5(path: Path) -> Iterator[tuple[h5py.File, Callable[[], None]]]:
 
 
 class _UnfailingFile(io.FileIO):
-    """A file object whose writes never fail. It stores the first error and then writes nothing."""
+    """A file object whose writes never fail. It stores the first error and ignores later writes."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path, "w+")

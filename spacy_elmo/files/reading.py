@@ -81,7 +81,7 @@ def _checked_bytes(stream: BinaryIO, path: Path, is_text: bool) -> Iterator[byte
 
 
 def _last_character_end(data: bytes) -> int:
-    """Return where the last character ends that is not cut off."""
+    """Return the end of the last complete character."""
     for start in range(len(data) - 1, max(len(data) - 4, -1), -1):
         if data[start] & 0xC0 != 0x80:  # the first byte of a character
             return start if data[start] >= 0xC0 else len(data)

@@ -31,8 +31,8 @@ def convert_bilm(
         the weights.
     half (bool): Whether to store float16 instead of float32, in a directory.
     RETURNS (Tuple[BiLM, List[Path]]): The model and the files written.
-    RAISES (ValueError): If `half` is given for the original format, the input cannot be read, or
-        the output holds anything but a biLM or cannot represent the model.
+    RAISES (ValueError): If `half` is given for the original format, if the input cannot be read, if
+        the output contains anything but a biLM, or if its format cannot represent the model.
     """
     to_original = output_path.suffix.lower() in SUFFIXES
     if half and to_original:
@@ -58,8 +58,8 @@ def convert_bilm(
 
 
 def _language_model_copier(folder: Path) -> Callable[[Path], None]:
-    """Return a function that copies the softmax and the vocabulary to another folder. They are
-    read first, because the output can replace the input."""
+    """Return a function that writes the softmax and the vocabulary to another folder. Both are read
+    before the function is called, because the output can replace the input."""
     store.check(folder, *NAMES)
     contents = {name: (folder / name).read_bytes() for name in NAMES}
 

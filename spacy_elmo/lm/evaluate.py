@@ -1,4 +1,4 @@
-"""The perplexity of a text, over all of its words, without sampling or dropout."""
+"""The perplexity of a text, computed over all of its words without sampling or dropout."""
 
 import math
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ from .language_model import LanguageModel
 from .word_codes import codes_to_ids
 
 MAX_ROWS, N_STEPS = 256, 32
-# at least this many positions in a row, so that few of them follow the zero start state
+# minimum number of positions in a row, so that few of them follow the zero start state
 MIN_LENGTH = 500
-# exp of more overflows float64
+# the exponential of a larger loss overflows float64
 MAX_LOSS = 700
 
 
@@ -24,8 +24,8 @@ class Perplexity:
 
     forward, backward (float): The perplexity of each direction; equal for a model with one
         direction.
-    n_positions (int): Words predicted, in each direction.
-    unknown (float): The fraction of these words, 0 to 1, that are not in the vocabulary.
+    n_positions (int): Number of words and sentence ends predicted in each direction.
+    unknown (float): The fraction of the predictions, 0 to 1, whose word is not in the vocabulary.
     """
 
     forward: float
@@ -73,7 +73,7 @@ def evaluate(
     windows = EvaluationWindows(corpus, n_rows, N_STEPS)
     windows.select_shard(workers.rank, workers.size)
     state = model.bilm.zero_state(len(windows.lengths))
-    # the loss of each direction, the positions, and the unknown words among them
+    # sums: the loss of each direction, the number of positions, the number of unknown words
     totals = torch.zeros(n_directions + 2, dtype=torch.float64, device="cpu")
     for active, read, follows in windows:
         read, targets = read[:n_directions], ids[follows[:n_directions]]

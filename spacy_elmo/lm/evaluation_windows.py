@@ -1,4 +1,4 @@
-"""Windows over a text for its evaluation: one pass in order, each position once."""
+"""Windows for evaluation on a text: one pass in order, in which each position occurs once."""
 
 from collections.abc import Iterator
 
@@ -38,8 +38,9 @@ class EvaluationWindows:
     def __iter__(self) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
         """Iterate over the windows.
 
-        YIELDS (tuple[list[int], ndarray, ndarray]): The number of active rows at each step, and
-            the codes read and to predict, packed by steps, int64 [2, n_positions].
+        YIELDS (tuple[list[int], ndarray, ndarray]): The number of active rows at each step, the
+            codes to read, and the codes to predict. Codes are packed by steps, int64
+            [2, n_positions].
         """
         longest = int(self.lengths[0]) if len(self.lengths) else 0
         for begin in range(0, longest, self.n_steps):

@@ -1,4 +1,4 @@
-"""A biLM with its softmax and vocabulary: trained, saved, loaded and scored with as one model."""
+"""A biLM with its softmax and vocabulary, which are trained, saved and loaded as one model."""
 
 import json
 from pathlib import Path
@@ -47,7 +47,7 @@ class LanguageModel(nn.Module):
     @classmethod
     @own_training_settings()
     def load(cls, path: PathLike) -> "LanguageModel":
-        """Load what `save` wrote.
+        """Load a language model that `save` wrote.
 
         path (str | Path): The directory.
         RETURNS (LanguageModel): The model, frozen, on the CPU.
@@ -133,7 +133,7 @@ class LanguageModel(nn.Module):
         places (Tensor): Row of the table for each position, int64 [n_directions, R].
         RETURNS (Tensor): float32 [n_directions, R, P].
         """
-        # the backward pass of index_select is far faster than that of indexing
+        # index_select has a much faster backward pass than indexing
         return table.index_select(0, places.flatten()).view(*places.shape, -1)
 
     def outputs(
@@ -221,7 +221,7 @@ class LanguageModel(nn.Module):
         )
 
     def save(self, path: PathLike) -> None:
-        """Write a directory that also loads as a biLM, as a whole or not at all.
+        """Write a directory, atomically. The directory can also be loaded as a biLM.
 
         path (str | Path): The directory; replaced if it holds a biLM.
         RAISES (ValueError): If the directory holds anything other than a biLM or a language model.

@@ -19,7 +19,7 @@ from ..runtime.torch_scope import own_torch_settings
 from .language_model import LanguageModel
 from .vocab import SPECIAL
 
-# log-probabilities in memory at once
+# maximum number of log-probabilities in memory at once
 MAX_ELEMENTS = 2**22
 
 
@@ -38,10 +38,10 @@ class SentenceScore:
 
 
 class Substitute(NamedTuple):
-    """A word that could stand in the place of another.
+    """A word that could replace another word.
 
     word (str): A word of the vocabulary.
-    probability (float): Its probability in this place.
+    probability (float): Its probability in the place of the other word.
     """
 
     word: str
@@ -51,14 +51,14 @@ class Substitute(NamedTuple):
 class LanguageScorer:
     """Compute probabilities with a pretrained language model.
 
-    A word outside the vocabulary is scored with the probability of <UNK>. As context it is read by
-    its characters, like every other word.
+    A word outside the vocabulary is scored with the probability of <UNK>. As context, it is encoded
+    from its characters, like every other word.
 
     path (str | Path): A directory that `spacy elmo pretrain` wrote.
     gpu_id (int): GPU ID, or -1 for the CPU.
     start_state (str): LSTM state at the start of a sentence: "warm" (a constant) or "zero".
-    precision (str): "float32"; or, for the matrix products of the LSTMs, "bfloat16" or "int8" (on
-        a CPU).
+    precision (str): Precision of the LSTMs' matrix products: "float32", "bfloat16", or "int8" on a
+        CPU.
     RAISES (ValueError): If a setting is unknown, the GPU does not exist, or the directory holds no
         language model or a damaged one.
     """
@@ -86,7 +86,7 @@ class LanguageScorer:
         """Compute the log-probability of every word. Each sentence is scored independently.
 
         sentences (Sequence[Sequence[str]]): The words of each sentence.
-        max_tokens (int): At most this many words in a batch, which bounds the memory.
+        max_tokens (int): Maximum number of words in a batch, which bounds the memory.
         RETURNS (list[SentenceScore]): The scores of each sentence, in order.
         RAISES (ValueError): If `max_tokens` is less than 1, `sentences` is not a list of lists of
             strings, or the model gives probabilities that are not finite.
@@ -96,7 +96,7 @@ class LanguageScorer:
         batch = WordBatch.from_sentences(sentences)
         vocab = self.model.vocab
         ids = vocab.ids(batch.words)[batch.ids] if len(batch.ids) else batch.ids
-        # a sentence has one prediction more than words
+        # a sentence of n words has n + 1 predictions
         ends = np.cumsum(batch.lengths + 1)
         starts = ends - batch.lengths - 1
         n_directions = self.model.bilm.options.n_directions
@@ -123,16 +123,17 @@ class LanguageScorer:
     @own_torch_settings()
     @torch.no_grad()
     def substitutes(self, sentence: Sequence[str], index: int, n: int = 10) -> list[Substitute]:
-        """Find the most probable words in the place of a word.
+        """Find the words that are most probable in the place of a word.
 
         Each direction gives a distribution p over the vocabulary from one side of the context.
-        Their product p_forward(w) p_backward(w), which takes the two sides as independent, is
-        normalized over the vocabulary without <S>, </S> and <UNK>. The word itself is not read.
+        Their product p_forward(w) p_backward(w), which treats the two sides as independent, is
+        normalized over the vocabulary without <S>, </S> and <UNK>. The word at `index` has no
+        effect on the result.
 
         sentence (Sequence[str]): The words.
         index (int): Index of the word to substitute; negative indices count from the end.
-        n (int): At most this many substitutes.
-        RETURNS (list[Substitute]): The most probable first.
+        n (int): Maximum number of substitutes.
+        RETURNS (list[Substitute]): The substitutes, most probable first.
         RAISES (ValueError): If the sentence has no such word, `n` is not a whole number of at least
             0, or the model gives probabilities that are not finite.
         """
@@ -198,5 +199,6 @@ def _not_finite(sentence: Sequence[str]) -> ValueError:
     text = " ".join(sentence)
     return ValueError(
         f"The language model gives probabilities that are not finite (NaN or zero) for the "
-        f"sentence {text!r:.200}. Its weights are damaged or its training diverged: load others."
+        f"sentence {text!r:.200}. Its weights are damaged or its training diverged: use another "
+        f"model."
     )

@@ -56,17 +56,17 @@ class FullSoftmax(nn.Module):
 
 
 class AdaptiveSoftmax(nn.Module):
-    """Compute an exact softmax that is cheap for rare words, by clusters of similar frequency.
+    """Compute an exact softmax over clusters of words of similar frequency.
 
     The head is a softmax over the most frequent words and one class for each cluster. The k-th
-    cluster is a softmax over its words, on outputs projected to P / 2^k. The words of the
-    vocabulary must be sorted by frequency.
+    cluster is a softmax over its words, on outputs projected to P / 2^k, so that rare words take
+    little time. The words of the vocabulary must be sorted by frequency.
 
     n_words (int): Classes V.
     dim (int): Width P of the outputs.
     cutoffs (Sequence[int]): First word of each cluster, ascending.
-    RAISES (ValueError): If the cutoffs do not ascend, lie outside the vocabulary, or are so many
-        that a projection would be empty.
+    RAISES (ValueError): If there are no cutoffs, if they do not ascend or lie outside the
+        vocabulary, or if there are so many that the width P / 2^k of a projection is below 1.
     REFERENCE: Grave et al. 2017 (adaptive softmax).
     """
 
@@ -76,9 +76,10 @@ class AdaptiveSoftmax(nn.Module):
         bounds = [0, *self.cutoffs, n_words]
         if len(bounds) < 3 or sorted(set(bounds)) != bounds or dim >> len(self.cutoffs) < 1:
             raise ValueError(
-                f"The adaptive softmax has the cutoffs {list(self.cutoffs)}; they must ascend, lie "
-                f"between 0 and the {n_words} words, and be fewer than halvings of {dim}. For a "
-                f"small vocabulary use the full softmax."
+                f"The adaptive softmax has the cutoffs {list(self.cutoffs)}; they must ascend and "
+                f"lie between 0 and {n_words}, the number of words, and there may be at most "
+                f"{dim.bit_length() - 1} for the width {dim}. For a small vocabulary use the full "
+                f"softmax."
             )
         self.bounds = bounds[1:]
         n_head = self.cutoffs[0] + len(self.cutoffs)

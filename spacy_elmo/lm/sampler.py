@@ -1,4 +1,4 @@
-"""Classes sampled for the sampled softmax, from a log-uniform distribution over ranks.
+"""Sampling classes for the sampled softmax, from a log-uniform distribution over ranks.
 
 The words of the vocabulary must be sorted by frequency.
 """
@@ -13,7 +13,7 @@ from ..runtime.devices import send
 
 
 class Sample(NamedTuple):
-    """Sampled classes of one direction, from which the targets are distinguished.
+    """Sampled classes for the targets of one direction.
 
     classes (Tensor): Distinct classes, int64 [S].
     corrections (tuple[Tensor, Tensor]): ln Q of the targets, float32 [R], and of the classes,
@@ -40,8 +40,8 @@ class LogUniformSampler:
     def __init__(self, n_words: int, n_samples: int) -> None:
         if not 0 < n_samples <= n_words:
             raise ValueError(
-                f"{n_samples} distinct samples cannot be drawn from {n_words} words. Take fewer "
-                f"samples, or the full softmax, which is cheap for a small vocabulary."
+                f"{n_samples} distinct samples cannot be drawn from {n_words} words. Use fewer "
+                f"samples, or the full softmax, which is fast for a small vocabulary."
             )
         self.n_words, self.n_samples = n_words, n_samples
         self.log_range = np.log(n_words + 1)

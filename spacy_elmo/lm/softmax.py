@@ -1,7 +1,7 @@
 """Cross-entropy over a large vocabulary, with gradients computed in the forward pass.
 
-The probabilities are the largest tensor of a training step. Here they are computed in chunks of
-rows, and each chunk is turned into gradients before the next one is computed.
+The probabilities would be the largest tensor of a training step. They are computed in chunks of
+rows, and the gradients of a chunk are computed before the next chunk.
 """
 
 import math
@@ -11,8 +11,8 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-# elements of a chunk of the probabilities: few enough for the cache of a CPU, and enough to
-# outweigh the launches on a GPU
+# maximum number of probabilities in a chunk. A chunk fits into the cache of a CPU. On a GPU, it is
+# large enough to keep the GPU busy while the next kernels are launched.
 MAX_ELEMENTS, MAX_ELEMENTS_ON_GPU = 2**20, 2**26
 MIN_ROWS = 128
 LOG2_E = math.log2(math.e)
@@ -45,7 +45,7 @@ def sampled_cross_entropy(
     corrections: tuple[Tensor, Tensor],
     dtype: torch.dtype | None = None,
 ) -> Tensor:
-    """Compute the sum of the cross-entropies of each target among itself and sampled classes.
+    """Compute the sum of the cross-entropies of the targets, each against sampled classes.
 
     A logit is W h + b - ln Q, where Q is the expected number of times that its class is sampled. A
     sample that equals the target of a row is ignored in that row.
@@ -68,8 +68,8 @@ def _chunk_rows(classes: Tensor) -> int:
 
 
 def _exponentials(logits: Tensor, top: Tensor) -> tuple[Tensor, Tensor]:
-    """Return exp(logits - top), in place, and its row sums [N, 1]. On the CPU torch's exp2 is
-    three times as fast as its exp."""
+    """Return exp(logits - top), computed in place, and its row sums [N, 1]. On a CPU, torch.exp2
+    is three times as fast as torch.exp."""
     p = logits.sub_(top).mul_(LOG2_E).exp2_()
     return p, p.sum(dim=1, keepdim=True)
 
@@ -81,8 +81,7 @@ def _softmax(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     targets (Tensor): Classes, int64 [N, 1].
     """
     if logits.is_cuda:
-        # a GPU's cache holds nothing from one pass over the logits to the next, and torch's
-        # kernel makes the fewest passes
+        # the logits do not fit into the cache of a GPU, and torch's kernel reads them least often
         log_p = torch.log_softmax(logits, dim=1)
         losses = -log_p.gather(1, targets)
         return log_p.exp_(), torch.ones_like(losses), losses
@@ -117,8 +116,8 @@ class _Full(torch.autograd.Function):
             p, scale, losses = _softmax(logits, targets[rows, None])
             total += losses.sum()
             if needs_gradients:
-                # the factor is applied to the small side of each matrix product instead of p;
-                # torch's sum over dim 0 is slow, a matrix product is not
+                # each matrix product applies the factor to its smaller operand instead of p. A
+                # matrix-vector product is faster than torch's sum over dimension 0.
                 d_bias += torch.mv(p.t(), scale[:, 0])
                 p = p.to(dtype)
                 torch.mul(torch.mm(p, cast_weight), scale, out=d_h[rows])
@@ -170,7 +169,7 @@ class _Sampled(torch.autograd.Function):
         for start in range(0, len(h), n_rows):
             rows = slice(start, start + n_rows)
             logits = torch.addmm(cast_bias, cast_h[rows], cast_weight.t()).to(h.dtype)
-            # one column for every row, hit or not: to select the hits would synchronize a GPU
+            # one column for every row, with or without a hit: selecting hits would block a GPU
             column = hits[rows, None].clamp(min=0)
             masked = torch.where(hits[rows, None] < 0, logits.gather(1, column), -torch.inf)
             logits.scatter_(1, column, masked)
@@ -199,10 +198,10 @@ class _Sampled(torch.autograd.Function):
         h, targets, samples = ctx.saved_tensors
         d_h, d_samples, d_samples_bias, d_targets = (x.mul_(d_loss) for x in ctx.gradients)
         del ctx.gradients
-        # the gradient of the whole table is allocated only here, for one direction at a time
+        # the gradient of the whole table is allocated in the backward pass of each direction
         d_weight, d_bias = h.new_zeros(ctx.n_words, h.shape[1]), h.new_zeros(ctx.n_words)
         d_weight[samples], d_bias[samples] = d_samples, d_samples_bias
         d_weight.index_add_(0, targets, d_targets[:, None] * h)
         d_bias.index_add_(0, targets, d_targets)
-        # samples, both corrections, dtype and training have no gradient; nor have the targets
+        # targets, samples, both corrections, dtype and training have no gradient
         return d_h, d_weight, d_bias, None, None, None, None, None, None

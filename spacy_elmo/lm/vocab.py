@@ -65,11 +65,11 @@ class Vocab:
         """Create a vocabulary of the words of a corpus, sorted by descending frequency.
 
         Words of equal frequency are sorted by their first appearance. Words that cannot be a line
-        of `vocab.txt` are left out.
+        of `vocab.txt` are skipped.
 
         corpus (Corpus): The training text.
-        max_size (int): At most this many words, including <S>, </S> and <UNK>; 0 for no limit.
-        min_count (int): Words that occur less often are left out.
+        max_size (int): Maximum number of words, including <S>, </S> and <UNK>; 0 for no limit.
+        min_count (int): Minimum number of occurrences of a word.
         RETURNS (Vocab): The vocabulary, with counts.
         RAISES (ValueError): If a setting is out of range, or no word is frequent enough.
         """
@@ -134,8 +134,8 @@ class Vocab:
                     continue
                 if empty:
                     raise ValueError(
-                        f"{path}, line {empty} is empty. Each line stands for a class of the "
-                        f"softmax; remove the line if no weights were trained with it."
+                        f"{path}, line {empty} is empty. Each line is a class of the softmax; "
+                        f"remove the line if no weights were trained with it."
                     )
                 if word in lines:
                     raise ValueError(

@@ -1,8 +1,10 @@
 """Codes of the words that a language model reads and predicts.
 
 Code 0 is the boundary before a sentence, 1 the boundary after it, and n + 2 word n of the corpus.
-A sentence of n words has n + 1 positions. Forward, the boundary before the sentence and its words
-are read, and its words and the boundary after it are predicted; backward, the other way round.
+A sentence of n words has n + 1 positions. The forward direction reads the boundary before the
+sentence and then its words, and predicts its words and then the boundary after it. The backward
+direction reads the boundary after the sentence and then its words from the last to the first, and
+predicts these words and then the boundary before it.
 """
 
 import numpy as np

@@ -26,9 +26,9 @@ from .recurrence import run, run_backward
 class LSTMFunction(torch.autograd.Function):
     """`recurrence.run` with gradients for the inputs, the states and all weights.
 
-    All tensors have a leading direction axis. With `use_mkldnn`, the directions run one after
-    the other with packed weights, otherwise all at once. A value that equals its bound counts as
-    clipped and receives no gradient.
+    All tensors have a leading direction axis. With `use_mkldnn`, each direction runs separately
+    with packed weights; otherwise all directions run in one batch. A value that equals its bound
+    counts as clipped and receives no gradient.
     """
 
     @staticmethod
@@ -85,7 +85,7 @@ class LSTMFunction(torch.autograd.Function):
         d_x, dim = torch.empty_like(x), x.shape[2]
         d_input_weight, d_state_weight, d_bias = (torch.empty_like(w) for w in weights[:3])
         d_projection = None if weights[3] is None else torch.empty_like(weights[3])
-        # inputs and states, which the input and state weights multiply [D, R, 2P]
+        # [D, R, 2P]: the inputs concatenated with the states before each step
         joint = torch.cat([x, _states_before(outputs, h, active)], dim=2).to(dtype)
         for n, d in enumerate(_direction_indices(len(weights[2]), use_mkldnn)):
             gates, cell, tanh_cell = activations[3 * n : 3 * n + 3]
@@ -120,7 +120,7 @@ lstm_function: Callable[..., tuple[Tensor, Tensor, Tensor]] = LSTMFunction.apply
 
 
 def _direction_indices(n_directions: int, one_by_one: bool) -> Sequence[Any]:
-    """RETURNS (Sequence[Union[int, slice]]): Indices of the directions that run at once."""
+    """RETURNS (Sequence[Union[int, slice]]): Each direction, or one slice of all directions."""
     return range(n_directions) if one_by_one else [slice(None)]
 
 

@@ -1,8 +1,8 @@
 """Elementwise operations of an LSTM step, forward and backward, in PyTorch operators.
 
 They compute the gates, the memory cell and the clipped output of one step, for one direction or
-for several directions at once. Matrix products are in `matmul`, the loop over steps is in
-`recurrence`.
+for several directions at once. `matmul` contains the matrix products, and `recurrence` the loop
+over steps.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Bounds:
-    """Bounds at which values are clipped; None to not clip.
+    """Bounds at which values are clipped; None for no clipping.
 
     cell (Optional[float]): Bound of the memory cell.
     output (Optional[float]): Bound of the projected output.
@@ -91,9 +91,10 @@ class CellOps(Protocol):
         """
 
     def bias_gradient(self, d_gates: Tensor) -> Tensor:
-        """Return the gradient of the bias [..., 4H] after the last call of `cell_backward`.
+        """Return the gradient of the bias. Call this after the last call of `cell_backward`.
 
         d_gates (Tensor): Gradient of the gates before activation, all rows [..., R, 4H].
+        RETURNS (Tensor): Gradient of the bias [..., 4H].
         """
 
 
@@ -105,7 +106,7 @@ class TorchCellOps:
 
     def __init__(self, bounds: Bounds) -> None:
         self.bounds = bounds
-        # float32 gradient of one step's gates, if the matrix products have another dtype
+        # buffer for the float32 gradient of one step's gates if the GEMMs have another dtype
         self.scratch: Tensor | None = None
         self.d_bias: Tensor | None = None
 
@@ -179,11 +180,11 @@ class TorchCellOps:
 
 
 class SigmoidCellOps(TorchCellOps):
-    """`TorchCellOps` at inference, in half as many operations.
+    """`TorchCellOps` for inference, with half as many operations.
 
     Because tanh x = 2 sigmoid(2x) - 1, one sigmoid computes all gates if the sums of the
-    candidate g are doubled. The cells are doubled as well. The returned output is halved, for a
-    projection whose weights are doubled:
+    candidate g are doubled. The cells are doubled as well. `cell` returns half the output, and the
+    weights of the projection are doubled:
 
         2c' = f 2c + 4i sigmoid(2g) - 2i
         o tanh(c') / 2 = o (sigmoid(2c') - 1/2)
@@ -202,9 +203,13 @@ class SigmoidCellOps(TorchCellOps):
 
 
 def tanh(x: Tensor, out: Tensor) -> Tensor:
-    """Compute tanh x = 2 sigmoid(2x) - 1, exact to 1e-7.
+    """Compute tanh x, on a CPU as 2 sigmoid(2x) - 1 with an error of at most 1e-7.
 
-    On the CPU, PyTorch computes the sigmoid several times as fast as tanh.
+    On a CPU, PyTorch computes the sigmoid several times as fast as tanh.
+
+    x (Tensor): The values.
+    out (Tensor): Written: tanh x, in the shape of `x`.
+    RETURNS (Tensor): `out`.
     """
     if x.is_cuda:
         return torch.tanh(x, out=out)

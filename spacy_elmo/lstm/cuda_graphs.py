@@ -1,9 +1,9 @@
 """Steps of an LSTM layer on a GPU, captured and replayed as CUDA graphs.
 
-A step launches a few small kernels. With few rows, the GPU finishes them before the host has
-launched the next ones. A CUDA graph of `STEPS_PER_GRAPH` steps is therefore captured for each of
-a few row counts, and launched as a whole. The rows and steps of a batch are padded to the captured
-sizes. Padding does not change the results of the sequences.
+A step launches a few small kernels. If a step has few rows, the GPU finishes its kernels before
+the host has launched the next ones. Therefore `STEPS_PER_GRAPH` steps are captured in a CUDA graph,
+which is launched as a whole. There is one graph for each of a few numbers of rows. The rows and
+steps of a batch are padded to these sizes. Padding does not change the outputs of the sequences.
 """
 
 import warnings
@@ -21,11 +21,11 @@ from .matmul import Matmul
 from .recurrence import run
 
 STEPS_PER_GRAPH = 4
-# Memory for the gates of a graph. More rows keep a GPU busy without a graph. Float32 without
-# TF32 is many times slower, so fewer rows keep the GPU busy.
+# Maximum memory for the gates of a graph. Steps with more rows keep a GPU busy without a graph.
+# Float32 without TF32 is many times slower, so fewer rows keep the GPU busy.
 GATE_BYTES, FLOAT32_GATE_BYTES = 2**27, 2**25
-SMALL_ROWS = 64  # up to here, a GEMM takes equally long for any number of rows
-N_WARMUP = 3  # calls before the capture, in which libraries initialize themselves
+SMALL_ROWS = 64  # a GEMM takes the same time for any number of rows up to this one
+N_WARMUP = 3  # calls before the capture, during which libraries initialize themselves
 
 # PyTorch captures one graph at a time in a process
 _capturing = RLock()
@@ -67,7 +67,8 @@ def capture(
 
 @cache
 def _stream(device: torch.device) -> torch.cuda.Stream:
-    """A stream for each device: PyTorch's own capture stream is on the first device used."""
+    """RETURNS (Stream): The capture stream of a device. PyTorch has only one capture stream, on the
+    device that was used first."""
     make_stream: Callable[[torch.device], torch.cuda.Stream] = torch.cuda.Stream
     return make_stream(device)
 
@@ -229,7 +230,7 @@ class GraphedSteps:
                 self.replays[n] = self._capture(n)
         except RuntimeError as error:
             warnings.warn(
-                f"The LSTM steps could not be captured as CUDA graphs ({error}): their kernels "
+                f"The LSTM steps could not be captured as CUDA graphs ({error}). Their kernels "
                 f"are launched one by one, which is slower.",
                 stacklevel=2,
             )

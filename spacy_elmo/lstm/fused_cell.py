@@ -52,7 +52,8 @@ class TritonCellOps:
     """`CellOps` in fused Triton kernels.
 
     bounds (Bounds): Bounds at which to clip.
-    projects (bool): Whether a matrix product follows the cell; its dtype is then returned.
+    projects (bool): Whether the output of `cell` is projected. `cell` then returns the dtype of
+        the matrix products.
     """
 
     def __init__(self, bounds: Bounds, projects: bool = False) -> None:

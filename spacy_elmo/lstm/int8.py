@@ -3,8 +3,8 @@
 Quantization is symmetric and dynamic: each row of a weight and each row of activations has its
 own scale, its largest magnitude / 127. Integer sums are exact, so the vectors of a sequence do
 not depend on the rest of the batch. The oneDNN operators are private to PyTorch and need a
-processor with int8 dot products (VNNI, AMX). They are probed, and without them the same integers
-are multiplied in float32.
+processor with int8 dot products (VNNI, AMX). They are probed before they are used. Where they do
+not work, the same integers are multiplied in float32.
 """
 
 import warnings
@@ -17,11 +17,11 @@ from .matmul import TYPICAL_ROWS, Weights, pad_rows
 
 LARGEST = 127
 ZERO_POINT = 128  # the operators are fast for unsigned activations only
-TINY = 1e-30  # bounds the scale of a row of zeros
+TINY = 1e-30  # replaces the largest magnitude of a row of zeros, to avoid division by 0
 
 
 class Int8Matmul:
-    """One direction. Results have the dtype of the weights.
+    """`Matmul` of one direction with int8 weights. Results have the dtype of the weights.
 
     weights (Weights): Without a direction axis.
     doubled (bool): Whether the weights are doubled for `SigmoidCellOps`.
@@ -85,7 +85,7 @@ class QuantizedWeight:
 def int8_works() -> bool:
     """Probe the private oneDNN operators.
 
-    Some processors add the products of pairs in 16 bits, which overflows for large values.
+    Some processors add pairs of products in 16-bit integers, which overflow for large values.
 
     RETURNS (bool): Whether PyTorch multiplies int8 matrices exactly on this machine.
     """

@@ -29,9 +29,9 @@ from .recurrence import run
 DirectionMatmuls = list[tuple[int | slice, Matmul]]
 """Indices of the direction axis, each with the matrix products of these directions."""
 
-# A single sequence reads the weights once per step, so packed weights bring nothing, and operator
-# calls take most of the time. Both directions then share their calls, as long as the weights of a
-# step of both fit into the processor's cache.
+# A single sequence reads the weights once per step. Packed weights are not faster then, and the
+# overhead of operator calls dominates. Both directions therefore run in the same calls if the
+# weights of a step fit into the processor's cache. This is the maximum size of these weights.
 SINGLE_SEQUENCE_BYTES = 2**24
 
 
@@ -45,8 +45,8 @@ class LSTMLayer(nn.Module):
         c = clip(f * c + i * g, cell_clip)
         h = clip(V (o * tanh(c)), proj_clip)
 
-    The rows of the weights are in the order i, f, o, g. The stored bias is without the 1 of the
-    forget gate, as in the original weight files.
+    The rows of the weights are in the order i, f, o, g. The stored bias does not include the 1 of
+    the forget gate, as in the original weight files.
 
     n_directions (int): Directions D, 1 or 2.
     dim (int): Width P of inputs and outputs.
@@ -54,7 +54,7 @@ class LSTMLayer(nn.Module):
     projects (bool): Whether there is a projection V; without it, H must equal P.
     bounds (Bounds): Bounds at which to clip.
     use_cuda_graphs (bool): Whether to replay CUDA graphs on a GPU while the weights are frozen.
-        For weights that rarely change.
+        The graphs are captured again after each change of the weights.
     REFERENCE: Sak et al. 2014, "Long short-term memory based recurrent neural network
         architectures for large vocabulary speech recognition" (LSTMP, here without peephole
         connections); Jozefowicz et al. 2015 for the bias of the forget gate.
@@ -83,7 +83,7 @@ class LSTMLayer(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Initialize the weights as the original training code: Glorot-uniform on the joint
+        """Initialize the weights as in the original training code: Glorot-uniform on the joint
         input and state matrix, and zero biases."""
         _, rows, dim = self.input_weight.shape
         limit = (6.0 / (2 * dim + rows)) ** 0.5
@@ -109,7 +109,7 @@ class LSTMLayer(nn.Module):
         h, c (Tensor): States before the first step, [D, n_sequences, P] and
             [D, n_sequences, H]; left unchanged.
         dtype (Optional[torch.dtype]): Dtype of the matrix products; None for the dtype of the
-            weights. int8 on a CPU and without gradients only. States and elementwise operations
+            weights. int8 runs only on a CPU without gradients. States and elementwise operations
             keep the dtype of the weights.
         RETURNS (Tuple[Tensor, Tensor, Tensor]): Outputs [D, R, P], and the states after each
             sequence's last step.
@@ -151,7 +151,8 @@ class LSTMLayer(nn.Module):
 
         dtype (torch.dtype): Dtype of the products; int8 on a CPU only.
         n_sequences (int): Sequences of the batch.
-        RETURNS (List[Tuple[Union[int, slice], Matmul]]): For each direction, or for all.
+        RETURNS (List[Tuple[Union[int, slice], Matmul]]): One item for each direction, or one item
+            for all directions.
         """
         if dtype != torch.int8 and not self._uses_mkldnn(dtype):
             return [(slice(None), BatchedMatmul(self._weights(), dtype))]
@@ -162,7 +163,7 @@ class LSTMLayer(nn.Module):
         return packed
 
     def replays_cuda_graphs(self) -> bool:
-        """RETURNS (bool): Whether inference replays CUDA graphs at this moment."""
+        """RETURNS (bool): Whether a forward pass without gradients would replay CUDA graphs now."""
         frozen = not self.bias.requires_grad
         return self.use_cuda_graphs and frozen and can_capture(self.bias.device)
 
@@ -216,7 +217,7 @@ class LSTMLayer(nn.Module):
 
 
 class DerivedWeightCache(dict[Any, Any]):
-    """Packed weights or CUDA graphs of a layer, by the settings they were derived for.
+    """Packed weights or CUDA graphs of a layer. The keys are the settings they are derived for.
 
     The layer drops them when its weights change. Copies start empty.
     """

@@ -34,31 +34,31 @@ class Matmul(Protocol):
         """Return the contribution of inputs [..., n, P] to the gates [..., n, 4H], with bias."""
 
     def add_state(self, sums: Tensor, h: Tensor) -> Tensor:
-        """Add the contribution of states [..., n, P] to sums [..., n, 4H], possibly in place."""
+        """Return sums [..., n, 4H] plus the contribution of states [..., n, P]; may be in place."""
 
     def project(self, out: Tensor) -> Tensor:
-        """Project outputs [..., n, H] to [..., n, P]."""
+        """Return outputs [..., n, H] projected to [..., n, P]."""
 
 
 class BackwardMatmul(Protocol):
     """Matrix products of the backward pass.
 
-    Results of `inputs` have the dtype of the weights, the others may have the dtype of the
-    products.
+    Results of `inputs` have the dtype of the weights. Results of the other methods may have the
+    dtype of the products.
     """
 
     def inputs(self, d_gates: Tensor) -> Tensor:
-        """Map gradients of the gates [..., n, 4H] to gradients of the inputs [..., n, P]."""
+        """Return the gradient of the inputs [..., n, P] from the gates' gradient [..., n, 4H]."""
 
     def state(self, d_gates: Tensor) -> Tensor:
-        """Map gradients of the gates [..., n, 4H] to gradients of the states [..., n, P]."""
+        """Return the gradient of the states [..., n, P] from the gates' gradient [..., n, 4H]."""
 
     def projected(self, d_projected: Tensor) -> Tensor:
-        """Map the gradient of outputs [..., n, P] through the projection, to [..., n, H]."""
+        """Return the gradient before projection [..., n, H] from the one after it [..., n, P]."""
 
 
 class BatchedMatmul:
-    """All directions at once, by batched matrix products.
+    """`Matmul` of all directions at once, in batched matrix products.
 
     weights (Weights): With a direction axis.
     dtype (torch.dtype): Dtype of the products.
@@ -90,8 +90,8 @@ class BatchedMatmul:
 class SingleSequenceMatmul(BatchedMatmul):
     """`BatchedMatmul` for a single sequence on a CPU.
 
-    Each step is a matrix-vector product, bound by memory bandwidth. The weights are stored in
-    the order in which it reads them.
+    Each step is a matrix-vector product, limited by memory bandwidth. The weights are therefore
+    stored in the order in which the product reads them.
 
     weights (Weights): With a direction axis and a projection.
     dtype (torch.dtype): Dtype of the products.
@@ -134,7 +134,7 @@ class BatchedBackwardMatmul:
 
 
 class MkldnnMatmul:
-    """One direction on a CPU, with weights packed by oneDNN (formerly MKL-DNN).
+    """`Matmul` of one direction on a CPU, with weights packed by oneDNN (formerly MKL-DNN).
 
     weights (Weights): Without a direction axis.
     dtype (torch.dtype): Dtype of the products, float32 or bfloat16.
@@ -270,8 +270,9 @@ def _pack(weight: Tensor) -> Tensor:
 def round_rows(n_rows: Any) -> Any:
     """Round numbers of rows up to a few sizes: 1 to 16, then eight in each octave.
 
-    oneDNN and its binding in torch each keep the code for the last 1,024 shapes of a product, half
-    a megabyte and more for each. Sentences of all lengths have all numbers of rows.
+    oneDNN and its binding in PyTorch each cache the compiled code for the last 1,024 shapes of a
+    matrix product, half a megabyte or more for each. Sentences of different lengths would fill
+    these caches with all numbers of rows.
 
     n_rows (Union[int, ndarray]): Numbers of rows, int64.
     RETURNS (Union[int, ndarray]): Numbers at most an eighth larger.
@@ -281,10 +282,10 @@ def round_rows(n_rows: Any) -> Any:
 
 
 def pad_rows(x: Tensor) -> Tensor:
-    """Append rows of zeros up to a size of `round_rows`.
+    """Append rows of zeros up to the number of rows from `round_rows`.
 
     x (Tensor): [n, m].
-    RETURNS (Tensor): [at least n, m]; x itself if it has such a size.
+    RETURNS (Tensor): [at least n, m]; `x` itself if no rows are missing.
     """
     n = x.shape[0]
     # `round_rows` in integers, since this runs several times per step

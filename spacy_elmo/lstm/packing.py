@@ -76,7 +76,7 @@ def pack(lengths: np.ndarray, pad_steps: PadSteps | None = None) -> Packing:
             f"sequences by `longest_first` first."
         )
     n_steps = int(lengths[0]) if len(lengths) else 0
-    # the sequences that reach step t stand before the first one that does not
+    # lengths are descending, so the sequences that reach step t come first
     active = np.searchsorted(-lengths, -np.arange(n_steps), side="left")
     if pad_steps is not None:
         active = pad_steps(active)

@@ -7,8 +7,8 @@ from .cell import Bounds, CellOps, SavedActivations, SigmoidCellOps, TorchCellOp
 from .fused_cell import TritonCellOps, is_fusible
 from .matmul import BackwardMatmul, Matmul
 
-# Rows whose gates are computed at once at inference. Enough rows for full GEMM speed at little
-# memory: 4H values per row.
+# Rows whose gates are computed at once at inference. They are enough for full GEMM speed, and bound
+# the memory: each row takes 4H values.
 GATE_ROWS, GATE_ROWS_ON_GPU = 512, 8192
 
 

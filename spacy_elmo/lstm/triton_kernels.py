@@ -1,8 +1,8 @@
 """Triton kernels for the elementwise operations of an LSTM step, launched by `fused_cell`.
 
-Each kernel works on the rows of one direction. Rows are `WIDTH` elements wide, rows of gates
-4 * WIDTH. Directions are a stride apart, and the rows of a direction are contiguous. Imported
-only on a machine with a GPU.
+Each program of a kernel works on the rows of one direction. A row has `WIDTH` elements, and a row
+of gates 4 * WIDTH. Directions are a stride apart, and the rows of a direction are contiguous. This
+module is imported only on a machine with a GPU.
 """
 
 # Triton has no type annotations, and the arguments of a kernel are pointers.

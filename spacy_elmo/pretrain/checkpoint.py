@@ -1,6 +1,6 @@
-"""Checkpoints: all that a bitwise identical resume needs, in one safetensors file.
+"""Checkpoints: safetensors files from which a training resumes with bitwise identical results.
 
-The file holds the tensors, and the other values as JSON in its header.
+A file contains the tensors, and all other values as JSON in its header.
 """
 
 import json
@@ -18,7 +18,7 @@ from ..weights.build import check_finite
 
 FOLDER, SUFFIX = "checkpoints", ".safetensors"
 MAX_CHECKPOINTS = 2
-# raise this number when the content changes
+# version of the content: increase it when the content changes
 FORMAT = 2
 REMEDY = "Remove it, and training resumes from the previous checkpoint."
 
@@ -32,28 +32,29 @@ def is_checkpoint(path: Path) -> bool:
 
 
 def find(output: Path) -> list[Path]:
-    """Return the checkpoints of a training, oldest first.
+    """Find the checkpoints of a training.
 
     output (Path): The directory of the training.
+    RETURNS (list[Path]): The checkpoints, oldest first.
     """
     return sorted(filter(is_checkpoint, (output / FOLDER).glob(f"*{SUFFIX}")))
 
 
 def latest(output: Path) -> Path | None:
-    """Return the newest checkpoint of a training, or None.
+    """Find the newest checkpoint of a training.
 
     output (Path): The directory of the training.
+    RETURNS (Path | None): The checkpoint; None if there is none.
     """
     found = find(output)
     return found[-1] if found else None
 
 
 def write(output: Path, step: int, tensors: dict[str, Tensor], info: dict[str, Any]) -> Path:
-    """Write a checkpoint, as a whole or not at all, and remove all but the last
-    `MAX_CHECKPOINTS`.
+    """Write a checkpoint, atomically, and remove all but the last `MAX_CHECKPOINTS`.
 
     output (Path): The directory of the training.
-    step (int): Steps done.
+    step (int): Number of completed steps.
     tensors (dict[str, Tensor]): Tensors by name.
     info (dict[str, Any]): Other values, JSON-serializable.
     RETURNS (Path): The file.
@@ -83,8 +84,8 @@ def read(path: Path) -> Content:
     if found != str(FORMAT):
         raise ValueError(
             f"The checkpoint {path} was written by another version of spacy-elmo (format "
-            f"{found}, expected {FORMAT}). Train in a new directory, and set [init] path to a "
-            f"model of the old one to start from its weights."
+            f"{found}, expected {FORMAT}). Train in a new directory. To start from the weights of "
+            f"this training, set [init] path to one of its models."
         )
     try:
         info = json.loads(file.metadata["info"])
@@ -96,7 +97,11 @@ def read(path: Path) -> Content:
 
 
 def optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, Tensor]:
-    """Return the state of optimizers as named tensors."""
+    """Return the state of optimizers as named tensors.
+
+    optimizers (Sequence[Optimizer]): The optimizers.
+    RETURNS (dict[str, Tensor]): Tensors by name.
+    """
     return {
         f"optimizer.{n}.{index}.{name}": value
         for n, optimizer in enumerate(optimizers)
@@ -108,7 +113,7 @@ def optimizer_tensors(optimizers: Sequence[torch.optim.Optimizer]) -> dict[str, 
 def restore_optimizers(
     optimizers: Sequence[torch.optim.Optimizer], tensors: dict[str, Tensor]
 ) -> None:
-    """Restore optimizers from what `optimizer_tensors` returned.
+    """Restore the state of optimizers that `optimizer_tensors` returned.
 
     optimizers (Sequence[Optimizer]): The optimizers, in the same order.
     tensors (dict[str, Tensor]): All tensors of a checkpoint.
@@ -123,7 +128,12 @@ def restore_optimizers(
 
 
 def subset(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names start with a prefix, by their names without it."""
+    """Select the tensors whose names start with a prefix.
+
+    tensors (dict[str, Tensor]): Tensors by name.
+    prefix (str): The prefix.
+    RETURNS (dict[str, Tensor]): The tensors by their names without the prefix.
+    """
     return {
         name.removeprefix(prefix): tensor
         for name, tensor in tensors.items()

@@ -18,7 +18,7 @@ AtLeast1 = Annotated[int, Field(ge=1)]
 class TextConfig(Settings):
     """[text]: the text to train on and the text to evaluate on.
 
-    train, heldout (list[str]): Files, directories or patterns; one or a list.
+    train, heldout (list[str]): Files, directories or patterns; a string or a list.
     cache (str): Directory for the tokenized text.
     lang (str): Language of the text. Running text is tokenized by its tokenizer, and the language
         is saved with the biLM.
@@ -38,8 +38,8 @@ class VocabConfig(Settings):
     """[vocab]: the words to predict. All other words share the class <UNK>.
 
     file (str | None): A vocab.txt to read, instead of counting the words of the training text.
-    max_size (int): At most this many words, including <S>, </S> and <UNK>; 0 for no limit.
-    min_count (int): Words that occur less often are left out.
+    max_size (int): Maximum number of words, including <S>, </S> and <UNK>; 0 for no limit.
+    min_count (int): Minimum number of occurrences of a word in the training text.
     """
 
     file: str | None = None
@@ -60,10 +60,10 @@ class ModelConfig(Settings):
     activation (str): Activation of the filters, "relu" or "tanh".
     n_highway (int): Number of highway layers.
     cell_clip, proj_clip (float | None): Bounds of the cell states and of the projected states; None
-        for none.
+        for no clipping.
     skip_connections (bool): Whether to add the input of each LSTM layer after the first to its
         output.
-    bidirectional (bool): Whether to read in both directions instead of forward only.
+    bidirectional (bool): Whether to train both directions, or the forward direction only.
     """
 
     hidden_dim: int
@@ -143,10 +143,10 @@ class TrainingConfig(Settings):
     """[training]: length, precision, evaluation and logging.
 
     epochs (float): Passes over the training text.
-    max_minutes (float): Stop after at most this many minutes of training; 0 for no limit. The
-        learning rates follow the elapsed time if its fraction of the limit is larger than the
-        fraction of the epochs, so that they still end low. Such a training is not reproducible
-        bitwise.
+    max_minutes (float): Maximum minutes of training; 0 for no limit. The learning rates follow the
+        fraction of the time limit if it is larger than the fraction of the epochs, so that they
+        still decay to their final values. The results of a training with a time limit are not
+        bitwise reproducible.
     dropout (float): Dropout rate of the inputs of each layer and of the outputs.
     precision (str): Precision of the matrix products: "float32", "tf32" (on a GPU, 10-bit
         mantissas) or "bfloat16" (7-bit mantissas).
@@ -154,7 +154,7 @@ class TrainingConfig(Settings):
     checkpoint_every (int): Steps between additional checkpoints; 0 for none.
     patience (int): Stop after this many evaluations without a lower perplexity; 0 for no limit.
     seed (int): Seed of the initial weights, the order of the text and all sampling.
-    tensorboard (bool): Whether to log to TensorBoard, too.
+    tensorboard (bool): Whether to write TensorBoard files as well.
     """
 
     epochs: Annotated[float, Field(gt=0)] = 1.0

@@ -1,9 +1,10 @@
 """CUDA graphs of a training step: losses with their gradients, and the update of the weights.
 
-A step consists of thousands of small kernels. Launching them takes the host longer than running
-them takes the GPU. What has the same shapes in each step is captured once and then replayed with
-one launch: the LSTMs and the softmax, forward and backward, and the update of the weights. The
-token embedder is not captured, because the number of distinct words varies.
+A step consists of thousands of small kernels. The host takes longer to launch them than the GPU
+takes to run them. Computations with the same shapes in each step are therefore captured once and
+replayed with one launch: the forward and backward pass of the LSTMs and of the softmax, and the
+update of the weights. The token embedder is not captured, because the number of distinct words
+varies.
 """
 
 from collections.abc import Callable
@@ -22,14 +23,18 @@ from ..runtime.workers import Workers
 def can_capture(model: LanguageModel, workers: Workers) -> bool:
     """Return whether training steps can be captured.
 
-    They can on a GPU, in a single process, and without an adaptive softmax, whose clusters get a
-    different number of words in each step.
+    Capturing requires a GPU and a single process. A model with an adaptive softmax cannot be
+    captured, because the number of words in each of its clusters varies from step to step.
+
+    model (LanguageModel): The model.
+    workers (Workers): The processes that train together.
+    RETURNS (bool): Whether training steps can be captured.
     """
     return workers.device.type == "cuda" and workers.size == 1 and not model.head.cutoffs
 
 
 class WindowTensors(NamedTuple):
-    """What the losses of a window are computed from.
+    """The tensors from which the losses of a window are computed.
 
     x (Tensor): Token vectors of the words read, float32 [n_directions, R, P].
     targets (Tensor): Classes to predict, int64 [n_directions, R].
@@ -71,7 +76,7 @@ class GraphedLosses:
     active (list[int]): Active rows at each step.
     precision (str): As for `LanguageModel.losses`.
     dropout (float): As for `LanguageModel.losses`.
-    factor (float): What the mean loss is multiplied with.
+    factor (float): Factor by which the mean loss is multiplied.
     """
 
     def __init__(
@@ -141,7 +146,7 @@ class GraphedLosses:
 
 
 class GraphedUpdate:
-    """An update of the weights, captured. The gradients must stay in the same memory.
+    """A captured update of the weights. The gradients must stay in the same memory.
 
     update (Callable[[], Tensor]): Updates the weights and returns a tensor. The first call is not
         captured, because optimizers create their state in it.
@@ -156,7 +161,7 @@ class GraphedUpdate:
     def __call__(self) -> Tensor:
         """Update the weights.
 
-        RETURNS (Tensor): What `update` returned.
+        RETURNS (Tensor): The tensor that `update` returned.
         """
         if not self.called:
             self.called = True

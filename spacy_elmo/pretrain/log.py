@@ -17,9 +17,9 @@ class Log:
     """The log of one training.
 
     output (Path): The directory of the training.
-    step (int): Steps done; rows of later steps are dropped.
-    tensorboard (bool): Whether to write TensorBoard files, too.
-    RAISES (ImportError): If TensorBoard is asked for and not installed.
+    step (int): Number of completed steps; rows of later steps are dropped.
+    tensorboard (bool): Whether to write TensorBoard files as well.
+    RAISES (ImportError): If `tensorboard` is true and TensorBoard is not installed.
     """
 
     def __init__(self, output: Path, step: int, tensorboard: bool = False) -> None:
@@ -59,9 +59,10 @@ class Log:
 
 
 def read(output: Path) -> list[dict[str, Any]]:
-    """Return the rows of a log. A truncated last row is ignored.
+    """Read a log. A truncated last row is ignored.
 
     output (Path): The directory of the training.
+    RETURNS (list[dict[str, Any]]): The rows; empty if there is no log.
     """
     if not (output / LOG).is_file():
         return []
@@ -79,7 +80,7 @@ def plot(rows: list[dict[str, Any]], path: Path) -> bool:
 
     rows (list[dict[str, Any]]): Rows of a log.
     path (Path): The PNG file to write.
-    RETURNS (bool): Whether it was written. This requires matplotlib, and two evaluations.
+    RETURNS (bool): Whether the file was written, which requires matplotlib and two evaluations.
     """
     try:
         from matplotlib.figure import Figure

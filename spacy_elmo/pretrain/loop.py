@@ -1,4 +1,4 @@
-"""The training loop: steps, evaluations, checkpoints, the log, and when to stop."""
+"""The training loop: steps, evaluations, checkpoints, the log and the stopping criteria."""
 
 import math
 import signal
@@ -27,7 +27,7 @@ from .step_monitor import StepMonitor
 from .trainer import Trainer
 
 LOG_EVERY = 50
-# steps between two synchronizations of processes on several GPUs, which agree on when to stop
+# steps between two synchronizations in which processes on several GPUs agree on whether to stop
 SYNC_EVERY = 10
 
 
@@ -51,8 +51,8 @@ class Pretraining:
         that training is resumed.
     workers (Workers): The processes that train together. The first one writes the files.
     progress (bool): Whether to show progress bars.
-    RAISES (ValueError): If the directory holds anything else or a damaged checkpoint, the text or
-        the vocabulary has changed, or a setting is wrong.
+    RAISES (ValueError): If the directory contains other files or a damaged checkpoint, if the text
+        or the vocabulary has changed, or if a setting is invalid.
     """
 
     @own_training_settings()
@@ -88,10 +88,10 @@ class Pretraining:
 
     @own_training_settings()
     def run(self) -> Perplexity | None:
-        """Train to the end.
+        """Train until the training ends or is stopped.
 
         RETURNS (Perplexity | None): The last evaluation on the held-out text; None if the training
-            was finished before.
+            had already finished.
         RAISES (Stopped): If a signal stops the training.
         RAISES (ValueError): If a loss or gradient is not finite, or the loss explodes.
         """
@@ -119,7 +119,7 @@ class Pretraining:
                 bar.total = self._expected_steps()
                 bar.update()
                 evaluation = self._after_step(bar) or evaluation
-            bar.total = trainer.step  # the time or the patience may have ended before the epochs
+            bar.total = trainer.step  # the time limit or the patience may have ended the training
             bar.refresh()
         if self.log is not None:
             self.log.close()
@@ -160,9 +160,9 @@ class Pretraining:
     def _log_steps(self) -> str:
         """Log the steps since the last row, and return a summary for the progress bar."""
         summary = self.monitor.summarize(
-            f"The last good checkpoint: {self.last_checkpoint or 'none'}. Take a lower learn_rate "
-            f"or clip in a new directory, where [init] path can be {self.output / BEST} if it "
-            f"exists; with bfloat16, try float32."
+            f"The last good checkpoint: {self.last_checkpoint or 'none'}. Use a lower learn_rate "
+            f"or clip, and a new directory. To start from the best weights so far, set [init] path "
+            f"to {self.output / BEST} if it exists. With bfloat16, try float32."
         )
         if self.log is not None:
             self.log.add(
@@ -204,7 +204,7 @@ class Pretraining:
         )
 
     def _checkpoint(self) -> None:
-        """Write a checkpoint. All processes take part, because each has some of the rows."""
+        """Write a checkpoint. Each process must call it, because each has some of the rows."""
         tensors, info = self.trainer.save()
         info |= {
             "seconds": self.seconds,
@@ -233,11 +233,11 @@ class Pretraining:
         self.evals_since_best = info[old_key if old_key in info else "evals_since_best"]
         if limit := self.config.training.max_minutes * 60:
             self.trainer.time_fraction = self.seconds_before / limit
-        # a training that its time limit ended resumes if the limit is raised
+        # a training that was ended by its time limit resumes if the limit is raised
         self.over = info["over"] and (self._is_complete() or self.trainer.time_fraction >= 1)
 
     def _fingerprints(self) -> dict[str, str]:
-        """Return the fingerprints of what must not change when a training resumes."""
+        """Return the fingerprints of the data that must not change when a training resumes."""
         return {
             "training text": self.corpus.key,
             "held-out text": self.heldout.key,
@@ -245,7 +245,8 @@ class Pretraining:
         }
 
     def _open_corpus(self, files: list[str]) -> Corpus:
-        """Tokenize text that is not in the cache; the first process does it for all."""
+        """Open a corpus. If it is not in the cache, the first process tokenizes the text, and the
+        others wait."""
         text = self.config.text
         settings = TextSettings(text.lang, text.tokenized, text.text_key)
         if not self.first:
@@ -258,20 +259,20 @@ class Pretraining:
         return corpus
 
     def _is_complete(self) -> bool:
-        """Return whether the epochs or the patience are used up, whatever the time limit."""
+        """Return whether the epochs or the patience are used up, regardless of the time limit."""
         patience = self.config.training.patience
         impatient = bool(patience) and self.evals_since_best >= patience
         return impatient or self.trainer.step >= self.trainer.n_steps
 
     def _expected_steps(self) -> int | None:
-        """Return the step at which the training is expected to end; None if it is unknown yet."""
+        """Return the step at which the training is expected to end; None if it is not yet known."""
         limit, step = self.config.training.max_minutes * 60, self.trainer.step
         if limit and not step:
             return None
         return expected_steps(step, self.trainer.n_steps, self.seconds / limit if limit else 0.0)
 
     def _set_time_fraction(self) -> None:
-        """Tell the trainers of all processes the fraction of the time limit that is used up."""
+        """Set the fraction of the time limit that is used up, in the trainers of all processes."""
         limit = self.config.training.max_minutes * 60
         if limit and not self._skips_sync():
             fraction = self.seconds / limit if self.first else 0.0

@@ -17,8 +17,8 @@ class Muon(torch.optim.Optimizer):
     """Muon for stacks of matrices, as `torch.optim.Muon` with `adjust_lr_fn="match_rms_adamw"`.
 
     params (Iterable[Parameter]): The weights [..., rows, columns], or parameter groups as in
-        torch's optimizers. Each matrix of a stack is orthogonalized by itself. A group with
-        `n_matrices` holds weights that are this many matrices of equal size, concatenated along
+        torch's optimizers. Each matrix of a stack is orthogonalized separately. In a group with
+        `n_matrices`, a weight consists of `n_matrices` matrices of equal size, concatenated along
         the rows.
     lr (float | Tensor): The learning rate, on the scale of AdamW's; a tensor to change it between
         replays of a CUDA graph.
@@ -67,8 +67,8 @@ def orthogonalize(x: Tensor) -> Tensor:
     """Return approximately the nearest orthogonal matrices, with singular values of about 1.
 
     Each Newton-Schulz iteration multiplies by a polynomial of the Gram matrix. The next Gram matrix
-    follows from the previous one and the polynomial. So the iterations run on the small Gram
-    matrices, and the large matrix is multiplied once, by the product of all polynomials.
+    follows from the previous one and the polynomial. The iterations therefore run on the small Gram
+    matrices, and the large matrix is multiplied only once, by the product of all polynomials.
 
     x (Tensor): Matrices [..., rows, columns].
     RETURNS (Tensor): Matrices of the same shape.

@@ -14,10 +14,10 @@ from .config import PretrainConfig
 from .log import CURVES, LOG
 
 CONFIG, LOCK, BEST, LAST = "config.json", ".lock", "model-best", "model-last"
-# what is written besides the checkpoints
+# files and directories that are written in addition to the checkpoints
 WRITTEN = (CONFIG, BEST, LAST, LOG, CURVES)
-# settings that may change when a training resumes: the text has a fingerprint, and the others do
-# not change the weights
+# settings that may change when a training resumes. The text and the vocabulary are compared by
+# their fingerprints. The other settings do not affect the steps that are completed.
 MUTABLE = {
     "text": ("train", "heldout", "cache"),
     "vocab": ("file",),
@@ -30,8 +30,8 @@ def check_output(output: Path, config: PretrainConfig) -> None:
 
     output (Path): The directory, which need not exist.
     config (PretrainConfig): The settings.
-    RAISES (ValueError): If it holds other files, a damaged config, or a training with other
-        settings.
+    RAISES (ValueError): If the directory contains other files, a damaged config, or a training with
+        other settings.
     """
     for name in (BEST, LAST):
         check_replaceable(output / name, NAMES)
@@ -80,13 +80,13 @@ def locked_output(output: Path) -> Iterator[None]:
             yield
     except Locked as error:
         raise ValueError(
-            f"Another process is training in {output}. Wait for its end, or give a new directory."
+            f"Another process is training in {output}. Wait until it ends, or give a new directory."
         ) from error
 
 
 def tidy(output: Path) -> None:
-    """Remove temporary files of killed trainings, and put back a model that was about to be
-    replaced. Hidden files of other programs stay.
+    """Remove temporary files of killed trainings, and restore a model that was being replaced.
+    Hidden files of other programs are not removed.
 
     output (Path): The directory.
     """

@@ -7,7 +7,7 @@ import torch
 
 
 def model_precision(precision: str) -> str:
-    """Return the precision of the model, which does not have "tf32".
+    """Return the precision of the model for a training precision.
 
     precision (str): "float32", "tf32" or "bfloat16".
     RETURNS (str): "float32" or "bfloat16".
@@ -22,7 +22,7 @@ def matmul_precision(precision: str, device: torch.device) -> Iterator[None]:
     precision (str): "float32", "tf32" or "bfloat16".
     device (torch.device): The device of the model.
     """
-    # with bfloat16, tf32 is precise enough for the products that stay in float32
+    # with bfloat16, TF32 is precise enough for the matrix products that stay in float32
     tf32 = precision == "tf32" or (precision == "bfloat16" and device.type == "cuda")
     before = torch.get_float32_matmul_precision()
     torch.set_float32_matmul_precision("high" if tf32 else "highest")

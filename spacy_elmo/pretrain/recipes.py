@@ -26,9 +26,9 @@ class Modern(Settings):
     matrix_rate (float): The peak learning rate of Muon.
     warmup (float): The fraction of the steps in which the learning rates rise to the peak.
     beta1, beta2 (float): Decay rates of AdamW's averages of the gradient and of its square.
-    weight_decay (float): Decoupled weight decay, in units of the learning rates, of all weights
-        with more than one dimension; these include the biases of the LSTMs, which have a row for
-        each direction. Muon's updates do not shrink as the weights grow, so that without decay the
+    weight_decay (float): Decoupled weight decay, in units of the learning rates. It applies to all
+        weights with more than one dimension, including the biases of the LSTMs, which have a row
+        for each direction. Muon's updates do not shrink as the weights grow. Without decay, the
         weights of a long training can grow until gradients explode.
     clip (float): Maximum norm of the gradient over all weights.
     REFERENCE: Loshchilov & Hutter 2019 (AdamW); Jordan et al. 2024 (Muon).
@@ -45,7 +45,7 @@ class Modern(Settings):
 
     #: whether the bias of a new softmax is initialized from the word frequencies
     init_from_frequencies: ClassVar[bool] = True
-    #: whether the update can be captured as a CUDA graph: all that changes is in tensors
+    #: whether the update can be captured as a CUDA graph, for which all changing values are tensors
     capturable: ClassVar[bool] = True
 
     def optimizers(
@@ -77,7 +77,7 @@ class Modern(Settings):
             fused=True,
             capturable=device.type == "cuda",
         )
-        # torch warns about a step that is not captured, and the first one never is
+        # disable torch's warning about steps that are not captured: the first step never is
         adamw._warned_capturable_if_run_uncaptured = True
         groups = [{"params": matrices}, {"params": gates, "n_matrices": N_GATES}]
         return [adamw, Muon(groups, lr=rates[1], weight_decay=self.weight_decay)]
@@ -85,16 +85,18 @@ class Modern(Settings):
     def rates(self, done: float) -> tuple[float, ...]:
         """Return the learning rate of each optimizer.
 
-        done (float): The fraction of the training that is done, 0 to 1.
+        done (float): The completed fraction of the training, 0 to 1.
+        RETURNS (tuple[float, ...]): The learning rates, in the order of `optimizers`.
         """
         rise = min(1.0, done / self.warmup) if self.warmup else 1.0
         height = rise * max(0.0, 1.0 - done)
         return self.learn_rate * height, self.matrix_rate * height
 
     def loss_factor(self, n_steps: int) -> float:
-        """Return what the mean loss of a window is multiplied with.
+        """Return the factor by which the mean loss of a window is multiplied.
 
         n_steps (int): Steps of a window.
+        RETURNS (float): The factor.
         """
         return 1.0
 
@@ -102,8 +104,8 @@ class Modern(Settings):
 class Paper(Settings):
     """Train as the original implementation does: Adagrad at a constant learning rate.
 
-    The mean loss is multiplied with the steps of a window. The gradient is clipped before Adagrad
-    accumulates its square.
+    The mean loss is multiplied by the number of steps of a window. The gradient is clipped before
+    Adagrad accumulates its square.
 
     learn_rate (float): The learning rate.
     initial_accumulator (float): Initial value of Adagrad's sums of squares.

@@ -22,8 +22,8 @@ def run_pretraining(
     RETURNS (Optional[Perplexity]): The last evaluation on the held-out text; None if the training
         had already finished.
     RAISES (Stopped): If a signal stops the training, after a checkpoint is written.
-    RAISES (ValueError): If another process trains in the directory, the directory holds anything
-        else, or a setting is invalid.
+    RAISES (ValueError): If another process trains in the directory, if the directory contains other
+        files, or if a setting is invalid.
     """
     with locked_output(output) if workers.rank == 0 else nullcontext():
         return Pretraining(config, output, workers, progress).run()

@@ -6,7 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-# each type in the words of a config file
+# description of each type, in the terms of a config file
 WORDING: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -63,7 +63,7 @@ def describe(error: ValidationError, config: type[BaseModel], values: dict[str, 
             f"{', '.join(fields)}."
         )
     if kind == "missing":
-        return f"[{block}] lacks the setting {name!r}. State it in the config."
+        return f"[{block}] lacks the setting {name!r}. Add it to the config."
     if name not in fields:
         return f"[{block}] is {problem['input']!r}; it must be a block of settings."
     expected = RANGES[kind].format(**context) if kind in RANGES else _wording(fields[name])
@@ -71,7 +71,7 @@ def describe(error: ValidationError, config: type[BaseModel], values: dict[str, 
 
 
 def _fields(block: FieldInfo, path: list[str]) -> dict[str, FieldInfo]:
-    """Return the settings of a block. If it has several kinds, the path starts with the kind."""
+    """Return the settings of a block. If a block has several kinds, `path` starts with the kind."""
     choices = [kind for kind in (block.annotation, *get_args(block.annotation)) if _is_block(kind)]
     chosen = [kind for kind in choices if path and _tag(kind) == path[0]]
     return dict((chosen or choices)[0].model_fields)
@@ -86,7 +86,7 @@ def _tag(kind: type[BaseModel]) -> Any:
 
 
 def _wording(field: FieldInfo) -> str:
-    """Return what a setting must be, by its description or its type."""
+    """Return the expected value of a setting in words, from its description or its type."""
     if field.description:
         return field.description
     kind = field.annotation

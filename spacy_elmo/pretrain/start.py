@@ -70,16 +70,16 @@ def _add_language(bilm: BiLM, lang: str) -> None:
 def _load_language_model(
     path: PathLike, vocab: Vocab, cutoffs: Sequence[int]
 ) -> LanguageModel | None:
-    """Return the language model of a directory; None if there is none, or its softmax has other
-    words or clusters."""
+    """Return the language model in a directory. Return None if there is none, or if its softmax has
+    other words or clusters."""
     if not is_language_model(path):
         return None
     model = LanguageModel.load(path)
     if model.vocab.words == vocab.words and model.head.cutoffs == tuple(cutoffs):
         return model
     warnings.warn(
-        f"{path} has a softmax over {len(model.vocab):,} words in clusters from "
-        f"{list(model.head.cutoffs)}, but the config has {len(vocab):,} words and "
+        f"{path} has a softmax over {len(model.vocab):,} words with the cutoffs "
+        f"{list(model.head.cutoffs)}, but the config has {len(vocab):,} words and the cutoffs "
         f"{list(cutoffs)}. A new softmax is trained. To keep the pretrained one, set [vocab] file "
         f"to {str(Path(path) / VOCAB)!r}, and the same cutoffs.",
         stacklevel=2,
@@ -93,7 +93,7 @@ def _warn_of_order(vocab: Vocab, path: PathLike) -> None:
     half = len(vocab) // 2
     if vocab.counts[half:].sum() > vocab.counts[:half].sum():
         warnings.warn(
-            f"The words of {path} are not sorted by frequency, on which the adaptive and the "
-            f"sampled softmax rely. Sort the file, or set [softmax] kind to 'full'.",
+            f"The words of {path} are not sorted by frequency, which the adaptive and the sampled "
+            f"softmax require. Sort the file, or set [softmax] kind to 'full'.",
             stacklevel=3,
         )

@@ -11,7 +11,7 @@ from ..files.progress import seconds_since
 from ..runtime.workers import Workers
 from .trainer import StepResult, Trainer
 
-# a loss of more than this multiple of the loss of a uniform guess has exploded
+# a loss has exploded if it is larger than this multiple of the loss of a uniform distribution
 MAX_LOSS_RATIO = 2.0
 
 
@@ -29,7 +29,7 @@ class StepSummary(NamedTuple):
 
 
 class StepMonitor:
-    """Collect the results of steps without synchronizing a GPU, until they are summarized.
+    """Collect the results of steps. A GPU is synchronized only when they are summarized.
 
     trainer (Trainer): The trainer, whose steps are monitored.
     workers (Workers): The processes that train together.
@@ -51,7 +51,7 @@ class StepMonitor:
     def summarize(self, remedy: str) -> StepSummary:
         """Summarize the steps since the last call. Each process must call it.
 
-        remedy (str): What to do about a wrong loss, for the error message.
+        remedy (str): What the user can do, for the error message.
         RETURNS (StepSummary): The means over the steps.
         RAISES (ValueError): If a loss or gradient is not finite, or a loss has exploded.
         """

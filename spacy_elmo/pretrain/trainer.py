@@ -1,4 +1,4 @@
-"""Training steps: windows in, an update of the weights out, and the state to resume from."""
+"""Training steps, from windows of text to updates of the weights, and the state to resume from."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -25,8 +25,11 @@ from .windows import Window, make_windows
 
 
 class StepResult(NamedTuple):
-    """losses (Tensor): Mean loss of each direction over the rows of this process [n_directions].
-    norm (Tensor): Norm of the gradient before clipping, a scalar."""
+    """The result of a training step.
+
+    losses (Tensor): Mean loss of each direction over the rows of this process [n_directions].
+    norm (Tensor): Norm of the gradient before clipping, a scalar.
+    """
 
     losses: Tensor
     norm: Tensor
@@ -52,7 +55,7 @@ class Trainer:
         if batches.n_rows % workers.size:
             raise ValueError(
                 f"[batches] n_rows is {batches.n_rows}, which {workers.size} processes cannot "
-                f"share evenly. Take a multiple of {workers.size}."
+                f"share evenly. Set it to a multiple of {workers.size}."
             )
         self.config, self.workers, self.step = config, workers, 0
         # the fraction of the time limit that is used up, for the learning rates; set by the loop
@@ -158,13 +161,13 @@ class Trainer:
                     group["lr"] = rate
         norm = self.update_weights()
         if self.uses_graphs:
-            # the version counters of tensors do not count replays
+            # a replay does not change the version counters of tensors, so changes are not detected
             self.model.bilm.drop_caches()
         self.step += 1
         return norm
 
     def save(self) -> checkpoint.Content:
-        """Return what is needed to resume, from all processes. Each process must call it.
+        """Return the state to resume from, gathered from all processes. Each process must call it.
 
         RETURNS (checkpoint.Content): Tensors by name, and JSON-serializable values.
         """
@@ -177,7 +180,7 @@ class Trainer:
         return tensors, {"step": self.step, "windows": orders}
 
     def restore(self, tensors: dict[str, Tensor], info: dict[str, Any]) -> None:
-        """Resume from what `save` returned. The number of processes may differ.
+        """Restore the state that `save` returned. The number of processes may differ.
 
         tensors (dict[str, Tensor]): Tensors by name.
         info (dict[str, Any]): The other values.
@@ -244,7 +247,7 @@ class Trainer:
             seed_random(seed, self.workers.device)
 
     def _reset_states(self, index: int) -> None:
-        """Set the states of some rows to zero. The rows are drawn among those of all processes."""
+        """Set the states of some rows to zero. They are drawn from the rows of all processes."""
         batches = self.config.batches
         if not batches.reset:
             return

@@ -1,7 +1,7 @@
 """Training windows: rows of text, cut into windows between which the LSTM states carry over.
 
-An order decides which sentences each row reads. `Windows` reads them in one direction. Both
-resume from a small state.
+An `Order` determines which sentences each row reads. `Windows` reads them in one direction. A
+training that resumes restores only the small state of its orders.
 """
 
 from typing import TYPE_CHECKING, Any, Protocol
@@ -21,7 +21,7 @@ Window = tuple[np.ndarray, np.ndarray]
 
 
 class Order(Protocol):
-    """Decides which sentences each row reads."""
+    """The order of the text: which sentences each row reads."""
 
     def next(self, n_steps: int) -> tuple[np.ndarray, np.ndarray]:
         """Advance all rows.
@@ -33,18 +33,18 @@ class Order(Protocol):
         """
 
     def state(self) -> dict[str, Any]:
-        """Return the places of the rows, JSON-serializable."""
+        """Return the positions of the rows, JSON-serializable."""
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Resume from what `state` returned."""
+        """Restore positions that `state` returned."""
 
 
 class Shuffled:
-    """Shuffle the sentences for each epoch; a row that has read a sentence takes the next one.
+    """Shuffle the sentences for each epoch. A row that has read a sentence takes the next one.
 
     corpus (Corpus): The text.
     n_rows (int): Rows B.
-    seed (tuple[int, ...]): Decides the order, together with the number of the epoch.
+    seed (tuple[int, ...]): Determines the order, together with the number of the epoch.
     """
 
     def __init__(self, corpus: Corpus, n_rows: int, seed: tuple[int, ...]) -> None:
@@ -95,13 +95,13 @@ class Shuffled:
 class InDocuments:
     """Read documents from start to end.
 
-    The documents are shuffled once and joined to a ring, on which the rows start at equal
-    distances. Backward, documents are read from their ends.
+    The documents are shuffled once and arranged in a ring, on which the rows start at equal
+    distances. In the backward direction, documents are read from their ends.
 
     corpus (Corpus): The text.
     n_rows (int): Rows B.
     reverse (bool): Whether to read backward.
-    seed (tuple[int, ...]): Decides the order of the documents.
+    seed (tuple[int, ...]): Determines the order of the documents.
     """
 
     def __init__(self, corpus: Corpus, n_rows: int, reverse: bool, seed: tuple[int, ...]) -> None:
@@ -135,7 +135,7 @@ class InDocuments:
 class Windows:
     """The windows of one direction.
 
-    When a row has read a sentence, it continues with another in the next step. A sentence that
+    A row that has read a sentence continues with another sentence in the next step. A sentence that
     does not fit into a window continues in the row's next window.
 
     corpus (Corpus): The text.

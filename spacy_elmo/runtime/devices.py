@@ -33,10 +33,10 @@ def device_of_gpu_id(gpu_id: int, name: str, remedy: str) -> torch.device:
 
 
 def check_gpu(gpu_id: int, setting: str, remedy: str) -> None:
-    """Raise an error unless torch finds a GPU of this number.
+    """Raise an error unless torch finds the GPU with this number.
 
     gpu_id (int): The number of the GPU, from 0.
-    setting (str): What the user has set, for the error message.
+    setting (str): The setting that names the GPU, for the error message.
     remedy (str): What the user can do, for the error message.
     RAISES (ValueError): If torch does not find this GPU.
     """

@@ -17,7 +17,7 @@ from .fork_guard import use_one_thread_after_fork
 
 CPU = torch.device("cpu")
 DEVICE_TYPES = ("cpu", "cuda")
-EXACT = 1e-5  # relative error that exact float32 GEMMs stay below and reduced ones exceed
+EXACT = 1e-5  # relative error: below it for float32 GEMMs, above it in reduced precision
 
 
 @contextmanager
@@ -51,9 +51,11 @@ def gradients_enabled(enabled: bool = True) -> Iterator[None]:
 
 @contextmanager
 def own_training_settings() -> Iterator[None]:
-    """As `own_torch_settings`, for code that creates weights or computes gradients: gradients are
-    enabled, and tensors that are created within `torch.inference_mode` can be trained. A backward
-    pass needs the scope as its forward pass does. Also usable as a decorator.
+    """Apply `own_torch_settings` and enable gradients until the context ends.
+
+    Use this for code that creates weights or computes gradients. Tensors that are created in the
+    context can be trained, even within `torch.inference_mode`. Run the backward pass in such a
+    context as well as the forward pass. Also usable as a decorator.
     """
     with own_torch_settings(), gradients_enabled():
         yield
@@ -105,7 +107,7 @@ def _warn_of_reduced_float32(device_type: str, setting: str) -> None:
 
 
 def _is_exact(device_type: str) -> bool:
-    """RETURNS (bool): Whether float32 GEMMs are exact, which depends on setting and processor."""
+    """RETURNS (bool): Whether float32 GEMMs are exact with this setting on this processor."""
     generator = torch.Generator("cpu").manual_seed(0)
     x, y = torch.rand(2, 256, 256, generator=generator, dtype=torch.float32, device="cpu")
     expected = x.double() @ y.double()

@@ -1,7 +1,7 @@
 """Communication between the processes of a distributed training run.
 
-`torchrun` starts the processes and sets the environment variables that are read here. Gradients
-are averaged by DistributedDataParallel, everything else is exchanged through `Workers`.
+`torchrun` starts the processes and sets the environment variables that are read here.
+DistributedDataParallel averages the gradients. `Workers` exchanges all other values.
 """
 
 import os
@@ -32,8 +32,8 @@ class Workers:
     def join(cls, gpu_id: int = -1) -> "Workers":
         """Join the process group if `torchrun` started several processes.
 
-        gpu_id (int): The GPU to use, -1 for the CPU. Under torchrun, each process of a machine
-            uses a separate GPU, unless this is -1.
+        gpu_id (int): The GPU to use, -1 for the CPU. Under `torchrun`, any other number means that
+            each process of a machine uses the GPU of its local rank.
         RETURNS (Workers): This process.
         RAISES (ValueError): If there is no such GPU.
         """
@@ -49,7 +49,7 @@ class Workers:
             return cls(0, 1, device)
         if not dist.is_initialized():
             backend = "gloo" if device.type == "cpu" else "nccl"
-            # the others wait while rank 0 tokenizes the corpus
+            # the other processes wait while rank 0 tokenizes the corpus, which can take hours
             dist.init_process_group(backend, timeout=timedelta(days=7))
         return cls(dist.get_rank(), size, device)
 

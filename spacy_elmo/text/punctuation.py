@@ -1,4 +1,4 @@
-"""Where segments end by their punctuation, computed on arrays of token ids."""
+"""Ends of segments by punctuation, computed on arrays of token ids."""
 
 from collections.abc import Sequence
 
@@ -20,10 +20,10 @@ def rows_after_ends(orths: np.ndarray, breaks: np.ndarray) -> np.ndarray:
     index = np.arange(len(orths))
     final = np.isin(orths, _FINAL_IDS)
     marks = final | _closing_mask(orths, breaks)
-    # first mark of the sequence of marks that each mark belongs to; a blank line starts a new one
+    # start of the sequence of marks that each mark belongs to; a blank line starts a new sequence
     last_before = np.where(marks, np.where(breaks, index - 1, -1), index)
     sequence_start = np.maximum.accumulate(last_before) + 1
-    # marks before the first final one do not end a segment
+    # closing marks before the first final mark of their sequence do not end a segment
     first_final = _next_true(final)[np.minimum(sequence_start, len(index) - 1)]
     is_end = marks & (first_final <= index)
     return np.flatnonzero(is_end[:-1] & ~marks[1:]) + 1

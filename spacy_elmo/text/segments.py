@@ -1,7 +1,7 @@
 """Rules that divide Docs into the segments that the biLM reads.
 
-A segment takes the place of a sentence of the biLM's training text. All rules but
-`SentenceSegments` depend on the tokens alone, so that segments are the same in training and at
+Segments correspond to the sentences of the biLM's training text. All rules except
+`SentenceSegments` depend only on the tokens, so that segments are the same in training and at
 inference. Whitespace tokens, which the training texts do not contain, belong to no segment.
 """
 
@@ -71,6 +71,7 @@ class SentenceSegments:
     """Segments are the sentences of a Doc, set by another component or by the corpus.
 
     max_length (int): Longer sentences are cut after this number of words.
+    RAISES (ValueError): When called with a Doc without sentence boundaries.
     """
 
     max_length: int = MAX_LENGTH
@@ -81,9 +82,9 @@ class SentenceSegments:
                 "spacy-elmo.sentence_segments.v1 needs sentence boundaries, but a Doc has none. "
                 "Add 'punct_sentencizer' or another component that sets them before 'elmo' (and "
                 "list it under annotating_components for training), or use "
-                "spacy-elmo.punct_segments.v1, which needs none. A biLM inside another component "
-                "must use it, because nlp.initialize() also runs the biLM on Docs without "
-                "annotations."
+                "spacy-elmo.punct_segments.v1, which needs none. Use "
+                "spacy-elmo.punct_segments.v1 for a biLM inside another component, because "
+                "nlp.initialize() also runs the biLM on Docs without annotations."
             )
         starts = np.array([sent.start for sent in doc.sents], dtype=np.int64)
         return _starts_of_words(doc, starts, self.max_length)

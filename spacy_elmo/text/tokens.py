@@ -71,12 +71,12 @@ class Tokens:
 def _attributes(doc: Doc) -> np.ndarray:
     """Return ORTH, IS_SPACE and IS_LOWER of each token.
 
-    doc (Doc): The Doc. In a vocab without a language (`Vocab()`), all lexemes lack both flags, so
-        that they are computed from the texts.
+    doc (Doc): The Doc. The lexemes of a vocab without a language (`Vocab()`) have neither flag.
+        The flags are then computed from the texts.
     RETURNS (ndarray): uint64 [n_tokens, 3].
     """
     attributes: np.ndarray = doc.to_array([ORTH, IS_SPACE, IS_LOWER])
-    vocab: Any = doc.vocab  # spaCy's types leave the getters out
+    vocab: Any = doc.vocab  # spaCy's types leave out `lex_attr_getters`
     if IS_SPACE not in vocab.lex_attr_getters:
         attributes[:, 1] = [token.text.isspace() for token in doc]
         attributes[:, 2] = [token.text.islower() for token in doc]

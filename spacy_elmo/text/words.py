@@ -10,7 +10,7 @@ import numpy as np
 from spacy.attrs import IDX, IS_SPACE, LENGTH
 from spacy.tokens import Doc
 
-# whether each character is whitespace; no character after the last one of this table is
+# whether each character is whitespace; no character beyond the end of this table is whitespace
 IS_WHITESPACE = np.array([chr(code).isspace() for code in range(0x3002)])
 
 

@@ -1,8 +1,8 @@
 """Reading ELMo weights of AllenNLP: a `.th` state dict, alone or in a `model.tar.gz`.
 
 The ELMo can be part of a larger model. Its sizes follow from the shapes of its tensors. Settings
-that no tensor determines, such as the clipping, come from an options file; without one, they are
-those of all published models.
+that no tensor determines, such as the clipping, come from an options file. Without an options file,
+the settings of the published models are used.
 
 REFERENCE: AllenNLP, `allennlp.modules.elmo` and `allennlp.modules.elmo_lstm`, whose state dicts
     are read here.
@@ -95,8 +95,8 @@ def _prefixes(state: dict[str, Tensor], path: Path) -> list[str]:
     )
     if not prefixes:
         raise ValueError(
-            f"{path} holds {len(state)} tensors but no ELMo of AllenNLP: expected one whose name "
-            f"ends in {TABLE}. Give the weights of a model that contains ELMo."
+            f"{path} holds {len(state)} tensors but no ELMo of AllenNLP: expected a tensor whose "
+            f"name ends in {TABLE}. Give the weights of a model that contains ELMo."
         )
     for name, tensor in state.items():
         if name.startswith(tuple(prefix + part for prefix in prefixes for part in (TOKENS, LSTMS))):
@@ -114,7 +114,7 @@ def _prefixes(state: dict[str, Tensor], path: Path) -> list[str]:
 
 
 def _under(state: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """Return the tensors whose names start with a prefix, by the rest of their names."""
+    """Return the tensors of the ELMo at a prefix, by their names without the prefix."""
     modules = (prefix + TOKENS, prefix + LSTMS)
     return {name[len(prefix) :]: state[name] for name in state if name.startswith(modules)}
 

@@ -47,7 +47,7 @@ class Options(NamedTuple):
 
 
 def is_tar(path: Path) -> bool:
-    """Return whether a file is a tar, compressed or not, or has a name that ends like one."""
+    """Return whether a file is a tar, compressed or not, or has the suffix of a tar."""
     if path.name.lower().endswith(TAR_SUFFIXES):
         return True
     try:
@@ -76,10 +76,10 @@ def read_archive(path: Path, with_options: bool) -> tuple[dict[str, Tensor], Opt
                 file = archive.extractfile(members[name])
                 assert file is not None  # only files are in `members`
                 size = members[name].size
-                most = MAX_READ_BYTES if name == WEIGHTS else MAX_JSON_BYTES
-                if size > most:
+                limit = MAX_READ_BYTES if name == WEIGHTS else MAX_JSON_BYTES
+                if size > limit:
                     raise ValueError(
-                        f"{path}/{name} has {size:,} bytes; expected at most {most:,}, more than "
+                        f"{path}/{name} has {size:,} bytes; expected at most {limit:,}, more than "
                         f"any biLM needs. It is damaged, or another kind of file."
                     )
                 return file.read()
@@ -162,8 +162,11 @@ def _is_file(member: tarfile.TarInfo, path: Path) -> bool:
 
 
 def _options_names(names: list[str], config: bytes, path: Path) -> list[str]:
-    """Return the names of the options files in an archive: those that the config names, else those
-    that were archived as `options_file`, else those named like options."""
+    """Return the names of the options files in an archive.
+
+    The files that the config names take precedence over files that were archived as
+    `options_file`, and these over files with names like "options.json".
+    """
     try:
         wanted = set(_options_files(json.loads(config)))
     except (ValueError, RecursionError) as error:

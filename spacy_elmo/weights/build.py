@@ -16,7 +16,7 @@ from .layouts import FLOATS
 
 ALIGNMENT = 64
 START = ("start_h", "start_c")
-# far above the values of any model: larger values are damage
+# far above the values of any model: larger values mean that the file is damaged
 MAX_CHARACTERS = 10_000
 MAX_CLIP = 1e15
 
@@ -37,9 +37,9 @@ def build_bilm(
         converted to float32. If `start_h` and `start_c` are missing, the warm start state is
         computed.
     source (str): Name of the weight file for error messages.
-    characters (Optional[LexiconCharacters]): The alphabet of a model that has one.
+    characters (Optional[LexiconCharacters]): The character lexicon of a model that has one.
     words (Optional[WordLexicon]): The vocabulary of a model with word input.
-    mixes (Sequence[Mix]): Layer weights that are stored with the model.
+    mixes (Sequence[Mix]): Scalar mixes that are stored with the model.
     verify (Optional[Callable[[], None]]): Raises an error if the file is damaged. It is called
         after the shapes are checked and before any value is read.
     RETURNS (BiLM): The model, frozen, float32, on the CPU.
@@ -91,7 +91,7 @@ def _check_tensor_count(options: BiLMOptions, n_tensors: int, source: str) -> No
 
 
 def check_options(options: BiLMOptions, source: str) -> None:
-    """Check options against the limits that all weight files keep.
+    """Check that options are within the limits for weight files of all formats.
 
     options (BiLMOptions): The options.
     source (str): Name of the options for error messages.
@@ -118,8 +118,11 @@ def check_options(options: BiLMOptions, source: str) -> None:
 
 
 def _aligned(tensor: Tensor) -> Tensor:
-    """Return a tensor that is aligned in memory like those that torch allocates. The last bit of a
-    GEMM depends on the alignment, which depends on the length of the header for a mapped file."""
+    """Return a tensor with the memory alignment of tensors that torch allocates.
+
+    The last bit of a GEMM depends on the alignment. The alignment of a tensor in a mapped file
+    depends on the length of the file's header.
+    """
     return tensor.clone() if tensor.data_ptr() % ALIGNMENT else tensor
 
 
@@ -148,7 +151,7 @@ def check_shapes(
     for name, shape in expected.items():
         if tuple(tensors[name].shape) != shape:
             raise ValueError(
-                f"{source}: {name} has shape {list(tensors[name].shape)}; by the options, expected "
+                f"{source}: {name} has shape {list(tensors[name].shape)}; the options require "
                 f"{list(shape)}. The options belong to another model."
             )
         if tensors[name].dtype not in FLOATS:
@@ -182,6 +185,6 @@ def is_finite(tensor: Tensor) -> bool:
 
 
 def _shorten(names: Sequence[str]) -> str:
-    """Return the first names of a list, and the number of the others."""
+    """Return the first names of a list, and the number of other names."""
     shown = ", ".join(names[:3])
     return shown if len(names) <= 3 else f"{shown} and {len(names) - 3} more"

@@ -39,10 +39,9 @@ def load_bilm(
     vocab_file (Optional[Union[str, Path]]): The vocabulary of a model with word input, if it is
         not next to the weights.
     RETURNS (BiLM): The model, frozen, float32, on the CPU.
-    RAISES (ValueError): If the path does not exist or is in no known format, if the file is
-        damaged, differs from its SHA-256 digest, contains values that are not finite, or declares
-        more data than a biLM of its options has, or if the weights, options and vocabulary do not
-        match.
+    RAISES (ValueError): If the path does not exist or has no known format. If the file is damaged,
+        differs from its SHA-256 digest, contains values that are not finite, or declares more data
+        than a biLM with its options has. If the weights, options and vocabulary do not match.
     """
     if (PRETRAINED / str(path)).is_dir() and not Path(path).exists():
         path = PRETRAINED / str(path)
@@ -85,13 +84,12 @@ def save_bilm(bilm: BiLM, path: PathLike) -> None:
     """Save a biLM as a spacy-elmo directory, or in the original format if `path` ends in .hdf5 or
     .h5.
 
-    A SHA-256 digest is written with both formats. An existing biLM is replaced, but not a biLM with
-    the softmax of its pretraining, which would be lost.
+    Both formats include a SHA-256 digest. An existing biLM is replaced, unless its directory also
+    contains the softmax of its pretraining, which would be lost.
 
     bilm (BiLM): The model.
     path (Union[str, Path]): A directory to write, or an HDF5 file. The options of an HDF5 file are
-        written next to it, as `<name>_options.json`, for other software, and into the file, from
-        which they are read here.
+        stored in the file, and for other software also next to it, as `<name>_options.json`.
     RAISES (ValueError): If the path exists and contains anything but a biLM, or if the original
         format cannot represent the model.
     """
@@ -105,7 +103,7 @@ def _is_zip(path: Path) -> bool:
     try:
         return zipfile.is_zipfile(path)
     except zipfile.BadZipFile:
-        return True  # a damaged zip, which reading reports
+        return True  # a damaged zip; an error is raised when it is read
 
 
 def _read_zip(path: Path, options_file: PathLike | None, vocab_file: PathLike | None) -> BiLM:

@@ -111,10 +111,10 @@ def read(
     """Load weights in the original format.
 
     path (Union[str, Path]): The HDF5 file.
-    options_file (Optional[Union[str, Path]]): The options; if None, those in the file or next
-        to it.
+    options_file (Optional[Union[str, Path]]): The options; if None, the options in the file or
+        next to it are used.
     vocab_file (Optional[Union[str, Path]]): The vocabulary of a model with word input; if None, the
-        one in the file or next to it.
+        vocabulary in the file or next to it is used.
     RETURNS (BiLM): The model, frozen, on the CPU.
     RAISES (ValueError): If the file is damaged, its options or vocabulary are missing, or they do
         not match the weights.
@@ -174,8 +174,11 @@ def _find_options(
     config: dict[str, Any] | None,
     names: list[str],
 ) -> tuple[BiLMOptions, dict[str, Any], str]:
-    """Return the options of a weight file, their original form, and their source: the given file,
-    else the weight file itself, else the file next to it."""
+    """Return the options of a weight file, their original form, and the name of their source.
+
+    The given file takes precedence over the weight file itself, and the weight file over the file
+    next to it.
+    """
     if config is None or options_file is not None:
         options_file = Path(options_file) if options_file is not None else find_options(path)
         raw = read_options(options_file)

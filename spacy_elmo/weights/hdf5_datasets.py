@@ -44,7 +44,7 @@ class Datasets:
         return [name for name in self._datasets if name not in self._read]
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Return the shape of a dataset, or an empty tuple if there is no dataset of this name."""
+        """Return the shape of a dataset, or an empty tuple if no dataset has this name."""
         return tuple(self._datasets[name].shape or ()) if name in self._datasets else ()
 
     def get(self, names: tuple[str, ...], *shape: int) -> Tensor:
@@ -65,8 +65,8 @@ class Datasets:
         dataset = self._datasets[name]
         if dataset.shape != shape:
             raise ValueError(
-                f"{self.path}: {name} has shape {list(dataset.shape or ())}; by the options, "
-                f"expected {list(shape)}. The options belong to another model."
+                f"{self.path}: {name} has shape {list(dataset.shape or ())}; the options require "
+                f"{list(shape)}. The options belong to another model."
             )
         if dataset.dtype.kind != "f":
             raise ValueError(

@@ -78,7 +78,7 @@ def parse_options(text: bytes, source: str) -> dict[str, Any]:
 
 
 def translate_options(raw: dict[str, Any], source: str, names: Sequence[str]) -> BiLMOptions:
-    """Translate original options to ours.
+    """Convert options of the original format to `BiLMOptions`.
 
     raw (Dict[str, Any]): The content of the options file.
     source (str): Name of the options file for error messages.
@@ -109,7 +109,7 @@ def translate_options(raw: dict[str, Any], source: str, names: Sequence[str]) ->
             ("token_projection", n_filters not in (0, values["projection_dim"])),
             ("state_projection", values["hidden_dim"] != values["projection_dim"]),
         ):
-            # if the weights lack a projection that is needed, reading them reports it
+            # if the weights lack a projection that is needed, an error is raised when they are read
             values[kind] = values[kind] or needed
         return BiLMOptions(**values)
     except KeyError as error:

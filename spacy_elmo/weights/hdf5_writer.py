@@ -46,8 +46,8 @@ def write(bilm: BiLM, path: PathLike, options_file: PathLike | None = None) -> P
     options_file (Optional[Union[str, Path]]): The options file to write; by default
         `<name>_options.json` next to the weights.
     RETURNS (Path): The options file.
-    RAISES (ValueError): If the format cannot represent the model, or if a file would be replaced
-        that is not a biLM, or the options or the vocabulary of another biLM.
+    RAISES (ValueError): If the format cannot represent the model, if `path` exists and is not a
+        biLM, or if the options file or the vocabulary file belongs to another biLM.
     """
     path = Path(path)
     if path.exists() and not holds_bilm(path):
@@ -63,7 +63,7 @@ def write(bilm: BiLM, path: PathLike, options_file: PathLike | None = None) -> P
         )
     if not options.bidirectional:
         raise ValueError(
-            "The original format is for models of both directions, but this model has only the "
+            "The original format is for bidirectional models, but this model has only the "
             "forward direction. Save it as a spacy-elmo directory."
         )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,8 @@ def write(bilm: BiLM, path: PathLike, options_file: PathLike | None = None) -> P
         _check_same(vocab, words.words, lambda text: text.rstrip("\n").split("\n"))
     with atomic_files(path, options_file, vocab) as (new_weights, new_options, new_vocab):
         with new_hdf5(new_weights) as (file, _):
-            # read instead of the other two files, which a killed process may not have replaced
+            # `hdf5.read` prefers this copy to the other two files, which a killed process may not
+            # have replaced
             config = {KEY: BLANK, "options": found, "words": words and words.words}
             file.attrs[CONFIG] = json.dumps(config)
             _write_tensors(bilm, lambda name, tensor: _put(file, name, tensor))
@@ -97,7 +98,7 @@ def _stem(path: Path) -> str:
 
 
 def _others(path: Path) -> list[Path]:
-    """Return the other weight files in the folder of one."""
+    """Return the other weight files in the folder of a weight file."""
     found = (other for other in path.parent.iterdir() if is_named_hdf5(other))
     return [other for other in found if other != path and holds_bilm(other)]
 

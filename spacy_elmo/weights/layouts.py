@@ -30,13 +30,21 @@ def gates_from_original(rows: Tensor) -> Tensor:
 
 
 def gates_to_original(rows: Tensor) -> Tensor:
-    """Reorder gates from our order to the original order; the inverse of `gates_from_original`."""
+    """Reorder gates from our order i, f, o, g to the original order i, g, f, o.
+
+    rows (Tensor): A weight or bias of all gates, [4 * hidden_dim, ...].
+    RETURNS (Tensor): The reordered rows, of the same shape.
+    """
     i, f, o, g = rows.chunk(4)
     return torch.cat([i, g, f, o])
 
 
 def gates_from_torch(rows: Tensor) -> Tensor:
-    """Reorder gates from the torch order i, f, g, o to ours, i, f, o, g."""
+    """Reorder gates from the torch order i, f, g, o to ours, i, f, o, g.
+
+    rows (Tensor): A weight or bias of all gates, [4 * hidden_dim, ...].
+    RETURNS (Tensor): The reordered rows, of the same shape.
+    """
     i, f, g, o = rows.chunk(4)
     return torch.cat([i, f, o, g])
 
@@ -52,10 +60,12 @@ def bias_from_torch(bias: Tensor) -> Tensor:
 
 
 def highway_from_torch(rows: Tensor) -> Tensor:
-    """Convert a weight or bias of a highway layer. The gate of the torch implementations weighs the
-    input, and ours the transformed value, so that its sign changes.
+    """Convert a weight or bias of a highway layer.
 
-    rows (Tensor): The rows of the transform, followed by those of the gate.
+    In the torch implementations, the gate multiplies the input. In ours, it multiplies the
+    transformed value, so the sign of its rows changes.
+
+    rows (Tensor): The rows of the transform, followed by the rows of the gate.
     RETURNS (Tensor): The rows in our layout, of the same shape.
     """
     transform, gate = rows.chunk(2)
@@ -145,8 +155,8 @@ class StateDict:
         tensor = self._found(name)
         if tuple(tensor.shape) != shape:
             raise ValueError(
-                f"{self.source}: {name} has shape {list(tensor.shape)}; by {self.basis}, expected "
-                f"{list(shape)}. The file is damaged or belongs to another model."
+                f"{self.source}: {name} has shape {list(tensor.shape)}; expected {list(shape)}, "
+                f"according to {self.basis}. The file is damaged or belongs to another model."
             )
         if tensor.dtype not in FLOATS:
             raise ValueError(
@@ -161,7 +171,7 @@ class StateDict:
         """Check that all tensors have been read.
 
         prefixes (Tuple[str, ...]): Only tensors whose names start with one of these are checked.
-        RAISES (ValueError): If `get` has not returned one of them.
+        RAISES (ValueError): If one of these tensors has not been returned by `get`.
         """
         names = sorted(n for n in self._tensors if n.startswith(prefixes) and n not in self._read)
         if names:
@@ -173,8 +183,8 @@ class StateDict:
     def _found(self, name: str) -> Tensor:
         if name not in self._tensors:
             raise ValueError(
-                f"{self.source} has no tensor {name}, which {self.basis} requires. The file is "
-                f"damaged or belongs to another model."
+                f"{self.source} has no tensor {name}, which is required by {self.basis}. The file "
+                f"is damaged or belongs to another model."
             )
         check_plain(name, self._tensors[name], self.source)
         return self._tensors[name]

@@ -104,7 +104,7 @@ def _load(path: Path, name: str) -> dict[str, Tensor]:
 
 def _architecture(path: Path) -> tuple[str, dict[str, Any]]:
     """Return the name of the architecture for error messages, and the architecture. The config
-    contains its path on another machine, of which only the file name is used."""
+    contains the path of the architecture on another machine; only the file name is used."""
     config_path = ""
     if (path / CONFIG).is_file():
         config_path = str(_read_json(path / CONFIG).get("config_path", ""))

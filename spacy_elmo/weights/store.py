@@ -36,7 +36,11 @@ SAVE_AGAIN = "The file is damaged. Copy it again, or save the pipeline again."
 
 
 def config_of(bilm: BiLM) -> dict[str, Any]:
-    """Return everything but the weights of a biLM, JSON-serializable."""
+    """Return the configuration of a biLM: everything except the weights.
+
+    bilm (BiLM): The model.
+    RETURNS (Dict[str, Any]): The configuration, JSON-serializable.
+    """
     config: dict[str, Any] = {
         "format": FORMAT,
         "version": VERSION,
@@ -55,7 +59,11 @@ def config_of(bilm: BiLM) -> dict[str, Any]:
 
 
 def to_bytes(bilm: BiLM) -> bytes:
-    """Return the weights and the configuration of a biLM as one sealed safetensors file."""
+    """Serialize the weights and the configuration of a biLM to one sealed safetensors file.
+
+    bilm (BiLM): The model.
+    RETURNS (bytes): The content of the file.
+    """
     tensors = {name: value.cpu().contiguous() for name, value in bilm.state_dict().items()}
     return tensor_file.to_bytes(tensors, {METADATA: json.dumps(config_of(bilm))})
 
@@ -92,8 +100,8 @@ def write(
     path (Union[str, Path]): The directory. A biLM in it is replaced.
     dtype (Optional[torch.dtype]): Type of the stored weights, e.g. float16 for half
         the size; float32 if None.
-    extras (Optional[Callable[[Path], None]]): Writes additional files to the folder that it
-        is given, as part of the same directory.
+    extras (Optional[Callable[[Path], None]]): Writes additional files to the directory. It is
+        called with the temporary folder that becomes the directory.
     extra_names (Collection[str]): Names of these files.
     start (Optional[Tuple[Tensor, Tensor]]): Start states to write, `start_h` and `start_c`;
         the start states of the model if None.
@@ -117,11 +125,11 @@ def write(
 
 
 def check_replaceable(path: Path, extra_names: Collection[str] = ()) -> None:
-    """Raise a ValueError unless writing to a path removes nothing but a biLM in this format.
+    """Check that writing to a path replaces nothing except a biLM in this format.
 
     path (Path): The directory, which need not exist.
     extra_names (Collection[str]): Additional files that are replaced as well.
-    RAISES (ValueError): If the path is a file, or the directory holds anything else.
+    RAISES (ValueError): If the path is a file, or the directory contains other files.
     """
     if not path.exists():
         return

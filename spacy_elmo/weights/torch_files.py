@@ -1,6 +1,6 @@
 """Reading torch files (`.th`, `.pkl`) without running code.
 
-Torch files are pickles, which can run code when they are loaded. They are only opened here, by
+Torch files are pickles, which can run code when they are loaded. Only this module opens them, by
 `torch.load` with `weights_only=True`, which refuses everything except tensors and plain values.
 """
 

@@ -1,4 +1,6 @@
-"""A plain biLM in PyTorch, one word and one step at a time, as a reference for autograd."""
+"""A plain biLM in PyTorch that processes one word and one step at a time, as a reference for
+vectors and gradients.
+"""
 
 from collections.abc import Sequence
 

@@ -151,7 +151,7 @@ def fixture_batches(fixtures):
 
 
 def fixture_vectors(fixtures):
-    """The original code's top layer for each batch."""
+    """Return the top layer that the original code computes for each batch."""
     files = [h5py.File(fixtures / f"lm_embeddings_{k}.hdf5", "r") for k in range(3)]
     for i in range(10):
         top = [np.concatenate(list(file[str(i)][...]), axis=1) for file in files]

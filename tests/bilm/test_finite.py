@@ -1,4 +1,4 @@
-"""Vectors that are not finite are an error that names the word, however the biLM is run."""
+"""Vectors that are not finite raise an error that names the word, in every function of a biLM."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_weight_that_is_not_finite_is_an_error_if_it_affects_the_vectors(layer, 
             found = bilm(batch)
         except ValueError as error:
             assert "not finite" in str(error)
-        else:  # an infinite gate may just be an open gate
+        else:  # an infinite value before a sigmoid only opens a gate
             assert torch.isfinite(found).all()
 
 
@@ -82,7 +82,7 @@ def test_large_finite_values_are_no_error():
 
 
 def test_every_public_way_to_run_a_bilm_raises(tmp_path):
-    # as after a diverged training: the saved weights are finite, the vectors are not
+    # as after a training that diverged: the saved weights are finite, and the vectors are not
     save_bilm(overflowing(), tmp_path / "bilm")
     for start in ("warm", "zero", "carry"):
         with pytest.raises(ValueError, match=NOT_FINITE):

@@ -8,7 +8,7 @@ LENGTHS = st.lists(st.integers(0, 6), max_size=8).map(lambda found: sorted(found
 
 
 def plain_pack(ids, lengths):
-    """The layout by loops over steps and sentences."""
+    """Compute the layout by loops over steps and sentences."""
     starts = [sum(lengths[:k]) for k in range(len(lengths))]
     active, inputs, outputs, row = [], [[], []], [{}, {}], 0
     for step in range(max(lengths, default=-2) + 2):

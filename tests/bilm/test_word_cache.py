@@ -83,7 +83,7 @@ def test_two_threads_that_miss_the_same_word():
     def compute_concurrently(words):
         other = Thread(target=cache.get, args=(words, compute))
         other.start()
-        other.join(timeout=0.5)  # as far as it gets
+        other.join(timeout=0.5)  # it can be blocked by the lock
         threads.append(other)
         return compute(words)
 

@@ -161,7 +161,7 @@ def test_any_changed_byte_of_a_cache_is_an_error(two_files, tmp_path, name):
 
 
 def settled(folder, monkeypatch):
-    """Open a corpus of which nothing has changed for a while."""
+    """Open a corpus whose files have not changed for `SETTLED_SECONDS`."""
     monkeypatch.setattr(corpus_check, "SETTLED_SECONDS", 0)
     Corpus.open(folder)
     assert (folder / "checked.json").is_file()
@@ -169,7 +169,8 @@ def settled(folder, monkeypatch):
 
 def test_digests_are_computed_once(two_files, tmp_path, monkeypatch):
     folder = tmp_path / "cache" / read(two_files, tmp_path / "cache").key
-    assert not (folder / "checked.json").exists()  # files so new can change unnoticed
+    # a change of such new files may not change their times
+    assert not (folder / "checked.json").exists()
     settled(folder, monkeypatch)
 
     def fail(*args):
@@ -198,7 +199,7 @@ def test_a_change_that_preserves_size_and_time_is_an_error(two_files, tmp_path, 
         Corpus.open(folder)
 
 
-def test_digests_of_a_copied_cache_are_computed_again(two_files, tmp_path, monkeypatch):
+def test_digests_of_a_copied_cache_are_recomputed(two_files, tmp_path, monkeypatch):
     folder = tmp_path / "cache" / read(two_files, tmp_path / "cache").key
     settled(folder, monkeypatch)
     shutil.copytree(folder, tmp_path / "copy")

@@ -1,4 +1,4 @@
-"""Held-out text that is in the training text."""
+"""Held-out text that also occurs in the training text."""
 
 import warnings
 

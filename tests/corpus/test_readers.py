@@ -24,14 +24,14 @@ def write(path, data):
 
 
 def read(path, settings=TEXT):
-    """The sentences of each document."""
+    """Return the sentences of each document."""
     corpus = open_corpus(path, settings, path.parent / "cache", progress=False)
     sentences = list(corpus.sentences())
     return [sentences[a:b] for a, b in zip(corpus.documents[:-1], corpus.documents[1:])]
 
 
 def segments(text):
-    """What the component would read."""
+    """Return the segments that the `elmo` component reads."""
     batch = segment_docs([NLP(text)], PunctSegments()).batch
     words = [batch.words[i] for i in batch.ids]
     ends = np.cumsum(batch.lengths)
@@ -44,7 +44,7 @@ def records(*items):
 
 def test_running_text_is_split_like_the_segments_of_the_component(tmp_path):
     text = "\n\n".join(PARAGRAPHS)
-    assert len(text) > 100_000  # several chunks, whose bounds must not matter
+    assert len(text) > 100_000  # several chunks
     assert read(write(tmp_path / "a.txt", text)) == [segments(text)]
     assert read(write(tmp_path / "b.md", "\ufeff" + text.replace("\n", "\r\n")))[0] == segments(
         text
@@ -141,8 +141,8 @@ def test_lone_surrogates_are_replaced(tmp_path):
         ('{"txt": "a", "id": 1}', "has 'txt', 'id'; expected"),
         ("{}", "has no keys"),
         ('{"text": null}', "has a NoneType under 'text'"),
-        ('{"tokens": ["a", 1]}', "other values than words"),
-        ('{"tokens": ["a", ["b"]]}', "other values than words"),
+        ('{"tokens": ["a", 1]}', "values that are not words"),
+        ('{"tokens": ["a", ["b"]]}', "values that are not words"),
     ],
 )
 def test_errors_in_records_name_the_line(tmp_path, line, message):

@@ -65,7 +65,7 @@ def test_positional_arguments_are_those_of_allennlp(fixtures):
 
 
 @pytest.mark.parametrize("start_state", ["warm", "zero", "carry"])
-def test_nothing_and_empty_sentences(tiny, start_state):
+def test_no_sentences_and_empty_sentences(tiny, start_state):
     embedder = ElmoEmbedder(weight_file=tiny, start_state=start_state)
     assert embedder.embed_batch([]) == []
     assert list(embedder.embed_sentences([])) == []
@@ -105,7 +105,7 @@ def test_carried_states_give_the_vectors_of_the_original_code(fixtures):
 def test_first_batch_of_the_original_code_through_a_pipeline(fixtures):
     nlp = spacy.blank("en")
     model = {"width": 32, "depth": 2, "start_state": "zero"}
-    # one sentence is one segment, however long
+    # each sentence is one segment of any length
     model["segmenter"] = {"@misc": "spacy-elmo.window_segments.v1", "length": 1000}
     elmo = nlp.add_pipe("elmo", config={"model": model})
     weights, options = fixtures / "lm_weights.hdf5", fixtures / "options.json"
@@ -124,8 +124,8 @@ def test_carry_belongs_to_the_row_of_the_batch(tiny):
     second = embedder.embed_batch([["a"], ["a"], ["a"]])
     assert abs(second[0] - second[1]).max() > 1e-4
     zero = ElmoEmbedder(weight_file=tiny, start_state="zero").embed_sentence(["a"])
-    assert_allclose(second[2], zero, atol=1e-6)  # a row that no earlier batch had
-    # a smaller batch leaves the rows beyond it alone
+    assert_allclose(second[2], zero, atol=1e-6)  # no earlier batch had this row
+    # a smaller batch does not change the other rows
     other = ElmoEmbedder(weight_file=tiny, start_state="carry")
     other.embed_batch(SENTENCES[:2])
     other.embed_batch([["b"]])

@@ -186,7 +186,7 @@ def test_next_writer_removes_the_leftovers_of_a_killed_one(tmp_path, kind):
         assert path.read_text() == "old"
     with pytest.raises(KeyError):
         write(path, kind, "new", KeyError)
-    # the old one is back where the process was killed between its renames
+    # if the process was killed between its renames, the old directory is restored
     assert (path if kind == "file" else path / "x").read_text() == "old"
     write(path, kind, "new")
     assert names(tmp_path) == ["out"]

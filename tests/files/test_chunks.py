@@ -16,7 +16,7 @@ def test_chunks_join_to_the_file(data, lines, chunk_bytes):
     assert b"".join(chunks) == data
     assert all(chunks)
     rest = data
-    for i, chunk in enumerate(chunks):  # the same chunks when reading starts at any of them
+    for i, chunk in enumerate(chunks):  # reading from the start of any chunk gives the same chunks
         assert (
             list(read_chunks(io.BytesIO(rest), lines=lines, chunk_bytes=chunk_bytes))
             == (chunks[i:])
@@ -33,7 +33,7 @@ def test_chunks_of_lines_are_whole_lines(data, chunk_bytes):
     assert found == ([line.split() for line in text.removesuffix("\n").split("\n")] if data else [])
 
 
-def test_running_text_is_cut_before_blank_lines_else_at_lines_else_at_spaces():
+def test_running_text_is_cut_at_blank_lines_or_line_ends_or_spaces():
     def chunks(data):
         return list(read_chunks(io.BytesIO(data), lines=False, chunk_bytes=12))
 

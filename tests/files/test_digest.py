@@ -58,7 +58,7 @@ def test_every_changed_byte_of_a_sealed_file_is_refused(tmp_path, data):
             read(tmp_path / "x")
 
 
-def test_every_other_length_is_refused(data):
+def test_files_of_any_other_length_are_refused(data):
     for length in range(1, len(data)):
         with pytest.raises(ValueError, match="The file (is not|has)"):
             read(data[:length])

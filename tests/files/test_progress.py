@@ -25,9 +25,9 @@ def test_expected_steps_lie_between_completed_steps_and_the_limit(step, n_steps,
 @pytest.mark.parametrize(
     "step, n_steps, used, expected",
     [
-        (10, 592_980, 0.1, 100),  # two minutes end long before the epochs do
-        (10, 50, 0.1, 50),  # the epochs end first
-        (10, 50, 0.0, 50),  # no limit of time
+        (10, 592_980, 0.1, 100),  # the time limit ends the training before the epochs
+        (10, 50, 0.1, 50),  # the epochs end before the time limit
+        (10, 50, 0.0, 50),  # no time limit
         (85, 592_980, 1.02, 85),
     ],
 )

@@ -48,7 +48,7 @@ def test_file_that_expands_far_more_than_text_is_refused(tmp_path, monkeypatch, 
         compressed = gzip.compress(data)
     else:
         compressed = pytest.importorskip("zstandard").compress(data)
-    # members of gzip and frames of Zstandard follow each other in a file
+    # a file can contain several gzip members or Zstandard frames
     path = write(tmp_path / name, compressed * 40)
     with pytest.raises(ValueError, match=f"{name} expands to more than [0-9,]+ bytes from"):
         read(path, LINES)

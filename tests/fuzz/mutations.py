@@ -1,5 +1,5 @@
-"""Damage to files: to their bytes, to their lines, to the values in JSON and msgpack, and to
-which files there are. A mutation depends on nothing but the files and the random generator.
+"""Damage to files: to their bytes and lines, to the values in JSON and msgpack, and to the set of
+files. A mutation depends only on the files and the random generator.
 """
 
 import json
@@ -9,11 +9,11 @@ from typing import Any
 
 from srsly.msgpack import _Packer, _unpackb
 
-# content by name; None where a file is removed
+# content of files by name; None for a file that is removed
 Files = dict[str, bytes | None]
 Mutation = tuple[Files, str]
 
-# probability of damage to the structure of a file that has one, and of damage to the set of files
+# probability of damage to a value in a structured file, and of damage to the set of files
 STRUCTURED, WHOLE_FILES = 0.4, 0.06
 MAX_RANGE = 200
 NESTED: Any = []
@@ -30,8 +30,8 @@ def mutate(files: Mapping[str, bytes], draw: random.Random) -> Mutation:
     """Damage one of several files, or exchange two of them.
 
     files (Mapping[str, bytes]): The undamaged files, by name.
-    draw (Random): Decides everything.
-    RETURNS (Tuple[Files, str]): The files that changed, and what was done.
+    draw (Random): The random generator, which determines the mutation.
+    RETURNS (Tuple[Files, str]): The files that changed, and a description of the mutation.
     """
     name = draw.choice(sorted(files))
     if draw.random() < WHOLE_FILES:
@@ -65,7 +65,8 @@ def _mutate_set(files: Mapping[str, bytes], name: str, draw: random.Random) -> M
 
 
 def _place(size: int, draw: random.Random) -> int:
-    """A position, in half of the cases near the start or the end, where headers are."""
+    """Return a random position. Half of the positions are near the start or the end of the file,
+    which contain headers."""
     kind = draw.random()
     if kind < 0.35:
         return int(draw.random() ** 3 * size)
@@ -137,16 +138,16 @@ def _mutate_msgpack(data: bytes, draw: random.Random) -> tuple[bytes, str] | Non
     if not data or not 0x80 <= data[0] <= 0x8F:  # a map, as spaCy and thinc write it
         return None
     try:
-        # without spaCy's and thinc's types, so that arrays are maps like others
+        # without the types of spaCy and thinc, so that arrays are read as maps
         whole = _unpackb(data, raw=False, strict_map_key=False)
         whole, what = _mutate_tree(whole, draw)
         return _Packer(use_bin_type=True).pack(whole), what
-    except Exception:  # no msgpack, or a value that it cannot hold
+    except Exception:  # not msgpack, or a value that msgpack cannot represent
         return None
 
 
 def _mutate_tree(whole: Any, draw: random.Random) -> tuple[Any, str]:
-    """Change one value at some depth, remove it, double it, or add one."""
+    """Change, remove, duplicate or add a value at a random depth."""
     holder: dict[str, Any] = {"": whole}
     parent: Any = holder
     key: Any = ""
@@ -179,7 +180,7 @@ def _mutate_tree(whole: Any, draw: random.Random) -> tuple[Any, str]:
 
 
 def _mutate_lines(data: bytes, draw: random.Random) -> tuple[bytes, str] | None:
-    """Change, remove, double or exchange lines of a text."""
+    """Change, remove, duplicate, insert or replace a line of a text."""
     lines = data.split(b"\n")
     if len(lines) < 3 or max(map(len, lines)) > 5000 or b"\0" in data:
         return None
@@ -199,7 +200,7 @@ def _mutate_lines(data: bytes, draw: random.Random) -> tuple[bytes, str] | None:
 
 
 def _mutate_fields(line: bytes, draw: random.Random) -> bytes:
-    """Change one field of a line, as columns of CoNLL and settings of a config have them."""
+    """Change one field of a line, such as a column of CoNLL or the value of a setting."""
     separator = b"\t" if b"\t" in line else b" "
     fields = line.split(separator)
     number = draw.randrange(len(fields))

@@ -1,4 +1,6 @@
-"""Saved pipelines and components: what is ours must be refused or come out as it was saved."""
+"""Saved pipelines and components. A damaged component of spacy-elmo must raise an error, or have
+the weights and the output that were saved.
+"""
 
 from collections.abc import Callable
 from functools import lru_cache
@@ -35,7 +37,7 @@ SPANCAT: dict[str, Any] = {
 }
 COREF: dict[str, Any] = {"@architectures": "spacy-elmo.Coref.v1", "tok2vec": TOK2VEC, **SIZES}
 OURS = ("elmo/*", "coref/*")
-# whatever spaCy's and thinc's own readers raise for what is theirs
+# spaCy and thinc may raise any error for damage to their own files
 FOREIGN = (Exception,)
 
 
@@ -70,7 +72,7 @@ def words_of(nlp: Language) -> Doc:
 
 
 def result_of(nlp: Language, use: tuple[str, ...]) -> Result:
-    """The state of what is ours in a pipeline, and the output of some components."""
+    """Return digests of the weights of our layers, and of the output of the components in `use`."""
     found: Result = {}
     for name, pipe in nlp.pipeline:
         if name not in ("elmo", "coref", "spancat", "tagger"):
@@ -88,7 +90,7 @@ def result_of(nlp: Language, use: tuple[str, ...]) -> Result:
                 known = node.attrs.get("known", [])
                 found[key] = digest(*params, *((k.n_rows, list(k.rows.items())) for k in known))
     if use:
-        # vectors of words from another batch can differ in the last bit
+        # cached vectors of words from other batches can differ in the last bit
         bilm_of(nlp.get_pipe("elmo")).drop_caches()
         doc = words_of(nlp)
         for name in use:
@@ -119,7 +121,7 @@ def read_bytes(folder: Path) -> Result:
 
 @lru_cache(maxsize=1)
 def loaded() -> tuple[Language, Result]:
-    """A pipeline into which single components are loaded, and its state."""
+    """Return a pipeline into which single components are loaded, and its result."""
     nlp = blank().from_bytes(trained().to_bytes())
     return nlp, result_of(nlp, ("elmo", "coref"))
 
@@ -136,7 +138,7 @@ def make_component(name: str, disk: bool) -> Callable[[Path], None]:
 
 
 def read_component(name: str, disk: bool) -> Callable[[Path], Result]:
-    """A load that fails must leave the component as it was."""
+    """Return a function that loads a component. A failed load must not change the component."""
 
     def read(folder: Path) -> Result:
         nlp, before = loaded()
@@ -166,11 +168,11 @@ def read_component(name: str, disk: bool) -> Callable[[Path], Result]:
 
 TARGETS = [
     Target("pipeline", make_disk, read_disk("elmo", "coref"),
-           tuple(f"nlp/{name}" for name in OURS), has_digest=True, share=1),
+           tuple(f"nlp/{name}" for name in OURS), has_digest=True, weight=1),
     Target("pipeline-spacy", make_disk, read_disk(),
            ("nlp/spancat/*", "nlp/tagger/*", "nlp/vocab/*", "nlp/tokenizer", "nlp/*.json",
-            "nlp/config.cfg"), has_digest=True, foreign=FOREIGN, share=1),
-    Target("pipeline-bytes", make_bytes, read_bytes, has_digest=True, foreign=FOREIGN, share=1),
+            "nlp/config.cfg"), has_digest=True, foreign=FOREIGN, weight=1),
+    Target("pipeline-bytes", make_bytes, read_bytes, has_digest=True, foreign=FOREIGN, weight=1),
     *(Target(f"{name}-{'disk' if disk else 'bytes'}", make_component(name, disk),
              read_component(name, disk), has_digest=True)
       for name in ("elmo", "coref") for disk in (True, False)),

@@ -1,4 +1,4 @@
-"""Share mutations among worker processes, and collect crashes, hangs and wrong outcomes."""
+"""Running mutations in worker processes, and collecting crashes, timeouts and wrong outcomes."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from typing import Any
 from .targets import TARGETS
 
 SECONDS_PER_CASE = 20
-# to import the libraries, and to write undamaged files
+# time for importing the libraries and writing undamaged files
 SECONDS_AT_START = 120
 ROOT = Path(__file__).parent.parent.parent
 
@@ -24,9 +24,9 @@ Cases = dict[str, tuple[int, int]]
 
 @dataclass
 class Report:
-    """What came of all cases.
+    """The outcomes of all cases.
 
-    problems (List[str]): What is wrong, with the case that shows it.
+    problems (List[str]): The problems, each with the case that causes it.
     counts (Dict[str, Counter]): How often each outcome occurred, by target.
     """
 
@@ -43,13 +43,18 @@ class Report:
         return sum(sum(counts.values()) for counts in self.counts.values())
 
 
-def share(n_mutations: int, names: Sequence[str]) -> Cases:
-    """RETURNS (Cases): The cases of each target, `n_mutations` in all, by their shares."""
-    total = sum(TARGETS[name].share for name in names)
+def distribute(n_mutations: int, names: Sequence[str]) -> Cases:
+    """Distribute mutations among targets in proportion to their weights.
+
+    n_mutations (int): Number of mutations of all targets together.
+    names (Sequence[str]): Names of the targets.
+    RETURNS (Cases): The cases of each target.
+    """
+    total = sum(TARGETS[name].weight for name in names)
     cases: Cases = {}
     done = seen = 0
     for name in names:
-        seen += TARGETS[name].share
+        seen += TARGETS[name].weight
         end = n_mutations * seen // total
         cases[name] = (0, end - done)
         done = end
@@ -57,12 +62,12 @@ def share(n_mutations: int, names: Sequence[str]) -> Cases:
 
 
 def run(seed: int, cases: Cases, report: Report | None = None) -> Report:
-    """Run cases in a worker process, and in a new one after each crash or hang.
+    """Run cases in a worker process, and in a new one after each crash or timeout.
 
-    seed (int): Decides the mutations.
-    cases (Cases): Of each target, the first case and the one after the last.
-    report (Optional[Report]): Is added to.
-    RETURNS (Report): What came of them.
+    seed (int): Seed of the mutations.
+    cases (Cases): First case and end of the cases of each target.
+    report (Optional[Report]): The report to add outcomes to; a new one if None.
+    RETURNS (Report): The report.
     """
     report = Report() if report is None else report
     left = {name: bounds for name, bounds in cases.items() if bounds[0] < bounds[1]}
@@ -72,7 +77,7 @@ def run(seed: int, cases: Cases, report: Report | None = None) -> Report:
 
 
 def _run_process(seed: int, left: Cases, report: Report) -> None:
-    """Run cases until the process ends, and take out of `left` those that were run."""
+    """Run cases until the process ends, and remove the cases that were run from `left`."""
     command = [sys.executable, "-X", "faulthandler", "-m", f"{__package__}.worker", str(seed)]
     process = subprocess.Popen(
         [*command, json.dumps(left)],
@@ -110,7 +115,7 @@ def _run_process(seed: int, left: Cases, report: Report) -> None:
                 seconds = SECONDS_AT_START
         problem = "" if process.wait() == 0 and number is None else "crash"
     except queue.Empty:
-        problem = f"no end after {seconds} seconds"
+        problem = f"timeout after {seconds} seconds"
     finally:
         process.kill()
         process.wait()

@@ -1,4 +1,4 @@
-"""A readable format: how its files are written, and how they are read and used."""
+"""The description of a readable format: how its files are written, read and used."""
 
 import hashlib
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-# names of what was read, and a digest of each
+# a digest of each object that was read, by name
 Result = dict[str, str]
 
 
@@ -20,11 +20,12 @@ class Target:
     name (str): Its name.
     make (Callable[[Path], None]): Writes undamaged files to a folder.
     read (Callable[[Path], Result]): Reads and uses the files.
-    files (Tuple[str, ...]): Which of the files are damaged.
-    has_digest (bool): Whether damage that is not refused must change nothing.
-    foreign (Tuple[Type[Exception], ...]): What is raised by the reader of another library,
-        besides the documented errors.
-    share (int): How many of the mutations it gets, relative to the others.
+    files (Tuple[str, ...]): Patterns of the files that are damaged.
+    has_digest (bool): Whether the format has a digest, so that damage must either raise an error or
+        have no effect.
+    foreign (Tuple[Type[Exception], ...]): Errors of other libraries that are accepted in addition
+        to the documented errors.
+    weight (int): Number of mutations relative to other formats.
     """
 
     name: str
@@ -33,11 +34,11 @@ class Target:
     files: tuple[str, ...] = ("**/*",)
     has_digest: bool = False
     foreign: tuple[type[Exception], ...] = ()
-    share: int = 2
+    weight: int = 2
 
 
 def digest(*values: Any) -> str:
-    """RETURNS (str): A digest of texts, bytes, arrays and tensors, types and shapes included."""
+    """RETURNS (str): A digest of texts, bytes, arrays and tensors with their dtypes and shapes."""
     found = hashlib.blake2b(digest_size=12)
     for value in values:
         array = value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value

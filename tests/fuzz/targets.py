@@ -1,4 +1,4 @@
-"""All readable formats."""
+"""All readable formats by name."""
 
 from . import pipelines, texts, trainings, weights
 from .target import Target

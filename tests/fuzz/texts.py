@@ -1,4 +1,4 @@
-"""Texts to train on and to embed, corpora with entities, and configs of trainings."""
+"""Texts to train on and to embed, corpora with entities, pretraining configs and vocabularies."""
 
 import gzip
 import json
@@ -150,14 +150,14 @@ def read_vocab(folder: Path) -> Result:
 
 TEXTS = ["text.txt", "lines.txt", "text.jsonl", "text.spacy", "text.txt.gz", "text.txt.zst"]
 TARGETS = [
-    *(Target(f"train-{name}", make_text(name), read_text(name), files=(name,), share=1)
+    *(Target(f"train-{name}", make_text(name), read_text(name), files=(name,), weight=1)
       for name in TEXTS),
-    *(Target(f"embed-{name}", make_to_embed(name), read_to_embed(name), files=(name,), share=1)
+    *(Target(f"embed-{name}", make_to_embed(name), read_to_embed(name), files=(name,), weight=1)
       for name in ("text.txt", "text.spacy")),
     *(Target(f"coref-{name}", make_entities(name), read_entities(name))
       for name in ("text.conll", "text.jsonl", "text.spacy")),
     Target("coref-text.conllu", make_corefud, read_entities("text.conllu")),
-    # configs are parsed by thinc, whose errors name the line and the block
+    # thinc parses configs. Its errors name the line and the block.
     Target("config", make_config, read_config, foreign=(ValueError, ConfigParserError)),
-    Target("vocabulary", make_vocab, read_vocab, share=1),
+    Target("vocabulary", make_vocab, read_vocab, weight=1),
 ]  # fmt: skip

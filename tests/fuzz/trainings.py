@@ -32,7 +32,7 @@ def settings_of(folder: Path) -> Any:
 
 
 def make_training(folder: Path) -> None:
-    """A training of 6 to 8 steps, killed after the fifth, with a checkpoint at the fourth."""
+    """Write a training of 6 to 8 steps, killed after step 5, with a checkpoint at step 4."""
     toys.write_text(folder)
     train_step = Trainer.train_step
 
@@ -74,7 +74,7 @@ def read_cache(folder: Path) -> Result:
 
 
 def make_shards(folder: Path) -> None:
-    """An `embed` that was killed before it wrote its output from its shards."""
+    """Write the shards of an `embed` run that was killed before it wrote its output."""
     save_bilm(tiny_bilm(), folder / "model")
     toys.write_text(folder, 20)
     try:

@@ -1,4 +1,4 @@
-"""Files of weights, in all formats that are read."""
+"""Weight files in all readable formats."""
 
 import zipfile
 from collections.abc import Callable
@@ -112,7 +112,7 @@ TARGETS = [
     Target("hdf5", make_hdf5, read_weights("weights.hdf5")),
     Target("hdf5-words", make_hdf5_words, read_weights("weights.hdf5")),
     Target("th", make_torch(False), read_weights("best.th")),
-    Target("th-legacy", make_torch(True), read_weights("best.th"), share=1),
+    Target("th-legacy", make_torch(True), read_weights("best.th"), weight=1),
     Target("allennlp", make_tar, read_weights("model.tar.gz")),
     Target("nlpl", make_zip, read_weights("144.zip")),
     Target("many-langs", make_many_langs, read_weights()),

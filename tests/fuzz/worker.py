@@ -1,7 +1,7 @@
-"""A process that damages files and reads them, and prints what came of each case.
+"""A process that damages files, reads them, and prints the outcome of each case.
 
-A line of JSON before each case names it, so that whoever waits knows in which case the process
-crashed or hangs; a line after it says what happened.
+Before each case, the process prints a line of JSON that names the case, so that the parent process
+can assign a crash or a timeout to it. After the case, it prints a line with the outcome.
 """
 
 import contextlib
@@ -23,7 +23,7 @@ from .mutations import Files, mutate
 from .target import Result, Target
 from .targets import TARGETS
 
-# so that a reader that asks for too much memory fails, and not the machine
+# limit of the address space, so that a reader that allocates too much raises an error
 MAX_BYTES = 16 << 30
 Stamped = tuple[bytes, int]
 
@@ -32,7 +32,7 @@ class Sandbox:
     """The undamaged files of a target, and the folder in which they are damaged.
 
     target (Target): The target.
-    folder (Path): The folder; the files are always at the same place.
+    folder (Path): The folder, which is the same for all cases.
     """
 
     def __init__(self, target: Target, folder: Path) -> None:
@@ -67,8 +67,12 @@ class Sandbox:
         return self.target.read(self.folder)
 
     def run(self, seed: int, number: int) -> dict[str, Any]:
-        """RETURNS (Dict[str, Any]): The mutation, what became of it, and what is wrong, if
-        anything."""
+        """Run a case.
+
+        seed (int): Seed of the mutations.
+        number (int): Number of the case.
+        RETURNS (Dict[str, Any]): The mutation, its outcome, and the problem, if any.
+        """
         draw = random.Random(f"{seed}:{self.target.name}:{number}")
         changes, what = mutate(self.damaged, draw)
         outcome, problem = "accepted", None
@@ -85,7 +89,7 @@ class Sandbox:
 
 
 def _problem(error: Exception, target: Target) -> str | None:
-    """RETURNS (Optional[str]): What is wrong with an error; None if nothing is."""
+    """RETURNS (Optional[str]): The problem with an error; None if the error is allowed."""
     text = str(error).strip()
     kind = type(error).__name__
     if isinstance(error, AssertionError):
@@ -95,15 +99,15 @@ def _problem(error: Exception, target: Target) -> str | None:
     if type(error) is not ValueError and not isinstance(error, OSError):
         return f"{kind}: {text[:200]}"
     if not isinstance(error, OSError) and (len(text.split()) < 4 or text[-1] not in ".?)"):
-        return f"{kind} whose message is no sentence: {text[:200]}"
+        return f"{kind} whose message is not a sentence: {text[:200]}"
     return None
 
 
 def main(seed: int, cases: dict[str, tuple[int, int]]) -> None:
     """Run cases.
 
-    seed (int): Decides all mutations, with the name of the target and the number of the case.
-    cases (Dict[str, Tuple[int, int]]): Of each target, the first case and the one after the last.
+    seed (int): Seed of all mutations, together with the target's name and the case's number.
+    cases (Dict[str, Tuple[int, int]]): First case and end of the cases of each target.
     """
     faulthandler.enable()
     warnings.simplefilter("ignore")

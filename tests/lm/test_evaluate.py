@@ -1,4 +1,4 @@
-"""The perplexity of a text against a loop over its words, one at a time."""
+"""The perplexity of a text, compared with a loop over its words."""
 
 import importlib
 import math
@@ -36,7 +36,7 @@ def trainer(request):
 
 
 def read_in_direction(reverse):
-    """Words read (None for those around a sentence) and what follows them."""
+    """Return the words read (None for boundary words) and the words that follow them."""
     for words in TEXT[::-1] if reverse else TEXT:
         codes = ["<S>", *words, "</S>"]
         codes = codes[::-1] if reverse else codes
@@ -46,7 +46,7 @@ def read_in_direction(reverse):
 
 @torch.no_grad()
 def mean_loss(model, reverse):
-    """Word after word in plain torch, the states carried through the whole text."""
+    """Compute the loss word by word in plain torch, with states carried through the text."""
     bilm, direction, losses = model.bilm, int(reverse), []
     assert bilm.tokens.char_cnn is not None
     table = model.word_table(HELDOUT.words)
@@ -145,7 +145,7 @@ def test_bfloat16_is_near_float32(trainer):
 
 
 class OneOfSeveral(Workers):
-    """Sums the values of all processes, which run one after another."""
+    """A process of several, which run sequentially and add their values to a common sum."""
 
     values = []
 

@@ -1,4 +1,4 @@
-"""Evaluation windows: each position once, in rows of different lengths."""
+"""Evaluation windows contain each position once, in rows of different lengths."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -10,7 +10,7 @@ from ..pretrain.test_windows import all_pairs, corpus_of, counts, shapes
 
 
 def rows_of(windows):
-    """What each row reads in each direction, with what follows."""
+    """Return the codes that each row reads in each direction, and the codes that follow."""
     rows = [[[] for _ in windows.lengths] for _ in range(2)]
     for active, read, follows in windows:
         assert 0 < len(active) <= windows.n_steps

@@ -70,7 +70,7 @@ def test_the_directory_loads_as_a_bilm(cutoffs, tmp_path):
     assert bilm.options == model.bilm.options
     for name, tensor in model.bilm.state_dict().items():
         assert torch.equal(bilm.state_dict()[name], tensor), name
-    # states as after some sentences, not zeros
+    # start states that are computed from sentences, not zeros
     assert bilm.start_h.any() and bilm.start_c.any()
     assert sorted(path.name for path in (tmp_path / "model").iterdir()) == [
         "config.json",

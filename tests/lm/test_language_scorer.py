@@ -1,4 +1,4 @@
-"""Probabilities of words against reading them one at a time."""
+"""Probabilities of words, compared with a word-by-word computation."""
 
 import multiprocessing
 import os
@@ -34,8 +34,8 @@ def path(request, tmp_path_factory):
 
 @torch.no_grad()
 def log_probs_one_by_one(scorer, words, direction):
-    """Of the words that follow each word read in a direction, over the whole vocabulary
-    [n + 1, V], in the order of reading."""
+    """Return the log-probabilities of all words of the vocabulary after each word that a direction
+    reads, [n + 1, V], in the order of reading."""
     model, bilm = scorer.model, scorer.model.bilm
     read = words[::-1] if direction else words
     table = model.word_table(read)
@@ -44,7 +44,7 @@ def log_probs_one_by_one(scorer, words, direction):
         state = State(bilm.start_h.unsqueeze(2), bilm.start_c.unsqueeze(2))
     found = []
     for place in (direction, *range(2, 2 + len(read))):
-        # both directions read the same, and one of them is looked at
+        # both directions read the same words, and the result of one direction is used
         places = torch.full((bilm.options.n_directions, 1), place)
         top, state = model.outputs(model.look_up(table, places), [1], state)
         found.append(model.head.log_probs(top[direction]))

@@ -1,4 +1,4 @@
-"""The softmax layers: probabilities of words, all at once or in clusters."""
+"""The full and the adaptive softmax."""
 
 import pytest
 import torch

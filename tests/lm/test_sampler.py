@@ -1,4 +1,4 @@
-"""The words drawn for the sampled softmax, against their distribution."""
+"""The words drawn for the sampled softmax, compared with their distribution."""
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_classes_are_drawn_with_the_probability_of_the_formula():
     expected = n_times * probabilities(V)
     assert expected.sum() == pytest.approx(n_times)
     squares = (np.bincount(drawn, minlength=V) - expected) ** 2 / expected
-    # mean 29 and standard deviation 7.6, if they do
+    # the statistic has mean 29 and standard deviation 7.6 under this distribution
     assert squares.sum() < 60
 
 
@@ -71,7 +71,7 @@ def test_expected_counts_are_close_to_the_samples():
     found = np.bincount(np.concatenate([classes for classes, _ in made])) / n_times
     every = torch.arange(V)
     expected = np.mean([sampler.log_expected(every, n).exp().numpy() for _, n in made], axis=0)
-    # near only: when to stop depends on what has been drawn
+    # approximate, because the number of draws depends on the drawn classes
     np.testing.assert_allclose(expected, found, atol=0.05)
     assert expected.sum() == pytest.approx(10, rel=0.05)
 

@@ -1,4 +1,4 @@
-"""Cross-entropies with gradients made by hand, against autograd through plain torch."""
+"""Cross-entropies with hand-written gradients, compared with autograd through plain torch."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from spacy_elmo.lm import softmax
 from spacy_elmo.lm.softmax import cross_entropy, sampled_cross_entropy
 
 N, DIM, V = 11, 5, 17
-# repeated, and both among the samples and not
+# some targets are repeated, and some are among the samples
 TARGETS = torch.tensor([3, 3, 0, 16, 9, 3, 5, 0, 12, 9, 1])
 SAMPLES = torch.tensor([9, 2, 3, 15, 7, 0])
 
@@ -54,14 +54,14 @@ def gradients(loss, tensors):
 def assert_same(function, expected_function, tensors, **tolerance):
     loss, expected = function(*tensors), expected_function(*tensors)
     torch.testing.assert_close(loss, expected, **tolerance)
-    # of three times the loss, so that the factor is seen
+    # the loss is multiplied by 3, to test that the backward pass multiplies by the gradient
     found = gradients(3 * loss, tensors)
     for x, y in zip(found, gradients(3 * expected, tensors)):
         torch.testing.assert_close(x, y, **tolerance)
 
 
 def numeric_gradient(function, tensors, which, eps=1e-6):
-    """By central differences, element for element."""
+    """Compute the gradient of each element by central differences."""
     x = tensors[which].detach()
     found = torch.empty_like(x)
     for i in range(x.numel()):
@@ -76,7 +76,7 @@ def numeric_gradient(function, tensors, which, eps=1e-6):
 
 @pytest.mark.parametrize("sampled", [False, True])
 def test_gradients_agree_with_finite_differences(chunks, sampled):
-    # torch's own gradcheck asks for the gradients twice, and they are handed out once
+    # torch's gradcheck computes the gradients twice, but the forward pass stores them only once
     def loss(h, weight, bias):
         if not sampled:
             return cross_entropy(h, weight, bias, TARGETS)
@@ -183,7 +183,7 @@ def test_without_gradients_only_the_loss_is_computed(sampled, monkeypatch):
 
     tensors = inputs()
     expected = loss().detach()
-    monkeypatch.setattr(softmax.torch, "mm", None)  # what gradients are made with
+    monkeypatch.setattr(softmax.torch, "mm", None)  # computes the gradients
     with torch.no_grad():
         found = loss()
     assert not found.requires_grad and torch.equal(found, expected)

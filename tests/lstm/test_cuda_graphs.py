@@ -1,4 +1,4 @@
-"""CUDA graphs of LSTM steps, emulated on the CPU by running the steps again.
+"""CUDA graphs of LSTM steps, emulated on the CPU: a replay runs the captured function.
 
 `tests/test_gpu.py` captures real graphs.
 """
@@ -33,7 +33,7 @@ COUNTS = st.lists(st.integers(1, 300), max_size=40).map(lambda found: sorted(fou
 
 
 class EmulatedGraphs(GraphedSteps):
-    """Replays run the steps again."""
+    """An emulation of CUDA graphs whose replays run the captured function."""
 
     def _capture(self, n_rows):
         return partial(self._run, n_rows)
@@ -41,7 +41,7 @@ class EmulatedGraphs(GraphedSteps):
 
 @pytest.fixture
 def graphs_on_cpu(monkeypatch):
-    """Let a CPU count as a GPU with CUDA graphs of few rows."""
+    """Treat a CPU as a GPU with CUDA graphs for few rows."""
     monkeypatch.setattr(lstm, "can_capture", lambda device: True)
     monkeypatch.setattr(lstm, "GraphedSteps", EmulatedGraphs)
     monkeypatch.setattr(lstm, "max_rows", lambda *sizes: 4)
@@ -197,7 +197,7 @@ def test_steps_of_other_sizes_are_not_captured(graphs_on_cpu):
     with torch.no_grad():
         bilm.carry(
             WordBatch.from_sentences([["a"], ["b"], ["c"]])
-        )  # three rows are no captured size
+        )  # no graph is captured for three rows
     assert not any(layer.cuda_graphs for layer in bilm.layers)
 
 
@@ -218,7 +218,7 @@ def test_failing_capture_is_a_warning(graphs_on_cpu, monkeypatch):
 
 def test_probe_detects_a_device_without_captures(monkeypatch):
     calls = {
-        # runs at once what it should capture
+        # a capture that runs the work instead of recording it
         "eager": lambda run, *args, **kwargs: (run(), lambda: None)[1],
         "twice": lambda run, *args, **kwargs: (run(), run)[1],
         "right": lambda run, *args, **kwargs: run,

@@ -43,7 +43,7 @@ def run_both(run, bounds):
 @pytest.mark.parametrize("saves", [True, False])
 def test_cell(saves, bounds, dtype):
     def run(ops):
-        # rows of one step, at which fewer sequences run than at the first
+        # rows of a step with fewer sequences than the first step
         sums = random(D, ROWS, 4 * WIDTH, dtype=dtype)[:, 9 : 9 + N]
         cells = random(D, N + 3, WIDTH, seed=1)
         saved = SavedActivations(

@@ -16,7 +16,7 @@ BATCH = WordBatch.from_sentences([*SENTENCES, [], SENTENCES[1] * 9])
 
 @pytest.fixture(params=["operators", "float32"])
 def implementation(request, monkeypatch):
-    """The int8 operators, if there are any, and their float32 substitute."""
+    """Run a test with the int8 operators, if they work, and with their float32 substitute."""
     if request.param == "float32":
         monkeypatch.setattr(int8, "int8_works", lambda: False)
     elif not int8_works():
@@ -33,8 +33,11 @@ def times(weight, x):
 
 
 def assert_equal_up_to_rounding(found, expected):
-    """Values halfway between two integers may be rounded to either, because the last digits of
-    token vectors or sigmoids differ."""
+    """Assert that vectors are equal, except for values whose rounding differs.
+
+    Values halfway between two integers may be rounded to either, because the last digits of token
+    vectors or sigmoids differ.
+    """
     assert ((found - expected).abs() > 1e-4).float().mean() < 0.01
     torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
 
@@ -105,7 +108,7 @@ def test_float32_substitute_gives_the_vectors_of_the_operators(monkeypatch):
 def test_vectors_do_not_depend_on_the_batch(implementation):
     bilm = tiny_bilm()
     with torch.no_grad():
-        bilm(WordBatch.from_sentences(SENTENCES))  # caches token vectors from one GEMM
+        bilm(WordBatch.from_sentences(SENTENCES))  # cache all token vectors
         together = bilm(WordBatch.from_sentences(SENTENCES), precision="int8")
         alone = [bilm(WordBatch.from_sentences([s]), precision="int8") for s in SENTENCES]
     assert_equal_up_to_rounding(torch.cat(alone, dim=1), together)
@@ -128,7 +131,7 @@ def test_a_model_in_float64():
     assert 0 < (found - exact).norm() < 0.08 * exact.norm()
 
 
-def test_weights_are_quantized_again_when_they_change(implementation):
+def test_weights_are_requantized_when_they_change(implementation):
     bilm, other = tiny_bilm(seed=0), tiny_bilm(seed=1)
     with torch.no_grad():
         bilm(BATCH, precision="int8")
@@ -166,7 +169,7 @@ def test_slow_int8_is_warned_about_once(monkeypatch, recwarn):
 
 @pytest.fixture
 def fresh_probe(monkeypatch):
-    """Probe the operators again in the test and after it."""
+    """Clear the cached probe of the operators before and after the test."""
     int8_works.cache_clear()
     yield
     monkeypatch.undo()

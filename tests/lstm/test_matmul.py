@@ -73,7 +73,7 @@ def test_packed_weights_are_dropped_when_the_weights_change():
     with torch.no_grad():
         bilm(BATCH)
         bilm.load_state_dict(other.state_dict())
-        # rounding may depend on where in memory a weight lies
+        # rounding can depend on the memory alignment of a weight
         torch.testing.assert_close(bilm(BATCH), other(BATCH), rtol=1e-4, atol=1e-4)
 
 

@@ -7,6 +7,6 @@ from .toys import write_text
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with text to train on."""
+    """Return a folder with text to train on."""
     write_text(tmp_path)
     return tmp_path

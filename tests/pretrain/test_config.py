@@ -59,7 +59,7 @@ WRONG = [
     ("model", {"n_layers": 1.5}, r"\[model\] n_layers is 1.5; it must be a whole number"),
     ("model", {"cell_clip": "no"}, r"\[model\] cell_clip is 'no'; it must be a number, or null"),
     ("model", {"filters": [1, 2]}, r"\[model\] filters is .*list of \[width, count\] pairs"),
-    # what a new biLM cannot have
+    # invalid options of a new biLM
     ("model", {"n_characters": 262}, r"\[model\] has the setting 'n_characters'"),
     ("model", {"max_characters": 10**6}, r"\[model\]: max_characters is 1000000"),
     # out of range

@@ -1,4 +1,4 @@
-"""Captured steps against plain ones. Without a GPU, a replay calls the captured function."""
+"""Captured steps, compared with plain steps. Without a GPU, replays call the captured function."""
 
 import copy
 
@@ -17,7 +17,7 @@ SAMPLED = {"kind": "sampled", "n_samples": 8}
 
 
 def without_graph(run, device, n_warmup=3):
-    """Stand in for `capture`."""
+    """Replace `capture` on a CPU."""
     for _ in range(n_warmup):
         run()
     return run

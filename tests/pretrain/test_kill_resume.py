@@ -1,4 +1,4 @@
-"""Trainings that are killed at any moment and resumed are bitwise identical to whole ones."""
+"""Trainings that are killed and resumed are bitwise identical to uninterrupted trainings."""
 
 import os
 import random
@@ -36,11 +36,11 @@ def settings(folder, softmax, **training):
     )
 
 
-def run_until_killed(command, folder, moment):
-    """Run a command and kill it when the moment has come."""
+def run_until_killed(command, folder, condition):
+    """Run a command and kill it when a condition becomes true."""
     with (folder / "printed.txt").open("a") as printed:
         process = subprocess.Popen(command, cwd=folder, stdout=printed, stderr=printed)
-        while not moment() and process.poll() is None:
+        while not condition() and process.poll() is None:
             time.sleep(0.0005)
         process.kill()
         code = process.wait(60)
@@ -74,7 +74,7 @@ def test_a_killed_command_resumes_bitwise_identical(softmax, tmp_path):
 
 
 def exit_code(target):
-    """The exit code of a child process that calls a function."""
+    """Return the exit code of a child process that calls a function."""
     child = os.fork()
     if not child:
         try:
@@ -89,7 +89,8 @@ def exit_code(target):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    """A training with two evaluations, and the names of its files in the order of their writing."""
+    """Return a training with two evaluations, and the names of its files in the order in which they
+    are written."""
     folder = tmp_path_factory.mktemp("whole")
     write_text(folder, 30)
     given = settings(folder, "sampled", eval_every=4, checkpoint_every=3)
@@ -97,23 +98,23 @@ def whole(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patched:
         replace = os.replace
 
-        def noted(old, new):
+        def recording_replace(old, new):
             replace(old, new)
-            # whether this one is written depends on the time since the cache was made
+            # this file is written only some time after the cache has been created
             if os.path.basename(new) != CHECKED_FILE:
                 names.append(os.path.basename(new))
 
         pretraining(given, folder / "first").run()
-        patched.setattr(os, "replace", noted)
+        patched.setattr(os, "replace", recording_replace)
         pretraining(given, folder / "whole").run()
     return given, folder / "whole", names
 
 
-def die_at(count, after):
-    """Die before or after a renaming, as by SIGKILL, without tidying up."""
+def exit_at_rename(count, after):
+    """End the process before or after a rename, without cleaning up, as SIGKILL does."""
     replace, done = os.replace, []
 
-    def deadly(old, new):
+    def exiting_replace(old, new):
         if os.path.basename(new) != CHECKED_FILE:
             done.append(new)
         if len(done) < count:
@@ -123,19 +124,19 @@ def die_at(count, after):
             replace(old, new)
         os._exit(KILLED)
 
-    os.replace = deadly
+    os.replace = exiting_replace
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("name", ["config.json", "log.jsonl", "curves.png", "model-last"])
-def test_death_before_or_after_the_writing_of(name, after, whole, tmp_path):
+def test_exit_before_or_after_a_file_is_written(name, after, whole, tmp_path):
     given, expected, names = whole
     assert_recovery(given, expected, tmp_path / "out", names.index(name) + 1, after=after)
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("kind", ["model-best", ".safetensors"])
-def test_death_before_or_after_each_of(kind, after, whole, tmp_path):
+def test_exit_before_or_after_each_file_of_a_kind(kind, after, whole, tmp_path):
     given, expected, names = whole
     found = [n for n, name in enumerate(names, start=1) if kind in name]
     assert len(found) > 1
@@ -144,10 +145,10 @@ def test_death_before_or_after_each_of(kind, after, whole, tmp_path):
 
 
 def assert_recovery(given, expected, output, count, *, after):
-    def doomed():
-        die_at(count, after)
+    def run_until_rename():
+        exit_at_rename(count, after)
         pretraining(given, output).run()
 
-    assert exit_code(doomed) == KILLED
+    assert exit_code(run_until_rename) == KILLED
     pretraining(given, output).run()
     assert_same_training(output, expected)

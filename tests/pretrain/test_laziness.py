@@ -1,4 +1,4 @@
-"""What a training imports: tokenized text needs neither spaCy nor thinc."""
+"""Imports of a training: for tokenized text, neither spaCy nor thinc is imported."""
 
 import subprocess
 import sys
@@ -15,12 +15,12 @@ ALL = """
 """
 
 
-def test_nothing_imports_spacy_but_tokenizing():
+def test_only_tokenizing_imports_spacy():
     imports = "\n".join(f"import spacy_elmo.{name}" for name in ALL.split())
     assert modules_after(imports, "spacy", "thinc", "matplotlib", "typer") == []
 
 
-def test_what_owns_no_tensors_does_not_import_torch():
+def test_modules_without_tensors_do_not_import_torch():
     names = "corpus.corpus corpus.corpus_cache corpus.corpus_writer corpus.readers lm.vocab"
     names += " lm.evaluation_windows lm.word_codes pretrain.draws pretrain.windows"
     imports = "\n".join(f"import spacy_elmo.{name}" for name in names.split())

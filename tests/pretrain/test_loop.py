@@ -1,4 +1,4 @@
-"""A whole training: what it leaves behind, when it ends, and in which directories."""
+"""Complete trainings: their files, their ends, and their output directories."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def settings(folder, **changes):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """A training of 28 steps with evaluations after 10, 20 and 28."""
+    """Return a training of 28 steps with evaluations after steps 10, 20 and 28."""
     folder = tmp_path_factory.mktemp("finished")
     write_text(folder)
     training = pretraining(settings(folder), folder / "out")
@@ -115,7 +115,7 @@ def test_it_stops_at_the_time_limit(folder):
 
 
 def contents(folder):
-    # that a cache has been checked is noted in it
+    # the second training stores in the cache that it has checked the cache
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return {path: path.read_bytes() for path in files if path.name != CHECKED_FILE}
 

@@ -28,13 +28,13 @@ def test_singular_vectors_are_preserved_and_the_scale_does_not_matter(seed, expo
     x = torch.randn(12, 5, generator=torch.Generator().manual_seed(seed))
     u, _, v = torch.linalg.svd(x, full_matrices=False)
     found = orthogonalize(x * 10.0**exponent)
-    # in the singular vectors of x it is diagonal
+    # it is diagonal in the basis of the singular vectors of x
     inner = u.t() @ found @ v.t()
     torch.testing.assert_close(inner, torch.diag(inner.diag()), atol=1e-3, rtol=0)
     torch.testing.assert_close(found, orthogonalize(x), atol=1e-3, rtol=0)
 
 
-def test_each_matrix_of_a_stack_is_orthogonalized_by_itself():
+def test_each_matrix_of_a_stack_is_orthogonalized_separately():
     x = torch.randn(2, 3, 9, 4)
     found = orthogonalize(x)
     for row, expected in zip(found, x):
@@ -71,7 +71,7 @@ def test_updates_agree_with_torch():
             one.grad = gradient.clone()
         optimizer.step()
         other.step()
-    # torch's rounds are in bfloat16
+    # torch runs the iterations in bfloat16
     torch.testing.assert_close(stack.detach(), torch.stack(single).detach(), atol=1e-3, rtol=0)
 
 

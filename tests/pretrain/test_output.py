@@ -1,4 +1,4 @@
-"""The output directory of a training: its lock, its checks, and what is tidied up."""
+"""The output directory of a training: its lock, its checks, and the removal of leftovers."""
 
 import subprocess
 import sys
@@ -65,7 +65,7 @@ def test_hidden_files_of_other_programs_stay(tmp_path):
     check_output(output, config(tmp_path))
 
 
-def test_a_model_that_was_about_to_be_replaced_is_put_back(tmp_path):
+def test_a_model_that_was_being_replaced_is_restored(tmp_path):
     for name, content in ((".model-best.a1.old", "old"), (".model-last.b2.old", "older")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(content)

@@ -1,4 +1,4 @@
-"""Training against numbers from a run of the original training graph."""
+"""Training, compared with numbers from a run of the original training graph."""
 
 import json
 import re
@@ -52,7 +52,7 @@ def reference(data_dir):
 
 
 def dataset_name(variable: str) -> str:
-    """A variable of the training graph by its name in the original weight files."""
+    """Return the name of a variable of the training graph in the original weight files."""
     name = variable.split(":")[0].replace("lm/", "").replace("/rnn/", "/RNN/")
     name = name.replace("multi_rnn_cell", "MultiRNNCell").replace("lstm_cell", "LSTMCell")
     name = re.sub(r"cell_(\d+)", r"Cell\1", name)
@@ -107,7 +107,7 @@ def test_the_paper_recipe_gives_the_original_losses_norms_and_weights(
         for suffix in ("", "_reverse"):
             chars = reference[f"b{step}/tokens_characters{suffix}"]
             targets = reference[f"b{step}/next_token_id{suffix}"]
-            # by the spelling: what is read may be outside of the vocabulary
+            # compare spellings, because words that are read can be outside of the vocabulary
             read = np.array([[characters[tuple(word)] for word in row] for row in chars])
             follows = np.array([[code_of(trainer, target) for target in row] for row in targets])
             windows.append((read.T, follows.T))
@@ -127,7 +127,7 @@ def test_the_paper_recipe_gives_the_original_losses_norms_and_weights(
 
 
 def test_the_toy_corpus_of_the_original_is_learned(fixtures):
-    """The original's own test: a perplexity below 20 after 300 steps."""
+    """A test of the original code: the perplexity is below 20 after 300 steps."""
     vocab = Vocab.from_file(fixtures / "train" / "vocab.txt")
     sentences = [line.split() for line in (fixtures / "train" / "data.txt").open()]
     corpus = Corpus.from_sentences([sentences])
@@ -163,7 +163,7 @@ def spelled(chars: np.ndarray):
 
 
 def code_of(trainer: Trainer, target: int) -> int:
-    """Some code whose class is the target."""
+    """Return a code whose class is the target."""
     code = int(np.flatnonzero(trainer.ids == target)[0])
     assert code < FIRST_WORD or trainer.ids[code] == target
     return code
@@ -182,7 +182,8 @@ def test_expected_counts_of_the_sampler_agree_with_the_original(reference, draw)
 
 
 def fitting_draws(sampler: LogUniformSampler, ids, expected) -> int:
-    """The number of draws that the original made: it is not stored, but decides all counts."""
+    """Return the number of draws of the original code. It is not stored, but it determines the
+    expected counts."""
     classes = torch.from_numpy(ids)
     errors = [
         float((sampler.log_expected(classes, n).exp().numpy() - expected).__abs__().max())

@@ -14,14 +14,14 @@ from spacy_elmo.pretrain import checkpoint
 from spacy_elmo.pretrain.log import read
 
 from ..cli.conftest import run
-from .test_stopping import lose_at, settings
+from .test_stopping import interrupt_at, settings
 from .toys import assert_same_training, pretraining
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals are POSIX's")
 
 
 def stop(folder, number, n_rows):
-    """Run the command, stop it by a signal when the log has more rows, and give the step."""
+    """Run the command, stop it by a signal when the log has more rows, and return the step."""
     command = [sys.executable, "-m", "spacy", "elmo", "pretrain", "config.cfg", "out"]
     with (folder / "printed.txt").open("w") as printed:
         process = subprocess.Popen(command, cwd=folder, stdout=printed, stderr=printed)
@@ -64,13 +64,13 @@ def test_signal_handlers_are_restored(folder):
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_a_signal_in_the_last_step_does_not_stop_the_end(folder, monkeypatch):
+def test_a_signal_in_the_last_step_does_not_stop_the_training(folder, monkeypatch):
     def change(trainer, result):
         os.kill(os.getpid(), signal.SIGTERM)
         return result
 
     given = settings(folder)
-    lose_at(monkeypatch, 28, change)
+    interrupt_at(monkeypatch, 28, change)
     assert pretraining(given, folder / "out").run() is not None
     monkeypatch.undo()
     assert pretraining(given, folder / "out").run() is None

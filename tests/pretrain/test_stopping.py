@@ -22,11 +22,11 @@ def settings(folder, **changes):
     return toys.config(folder, model={"n_layers": 1}, **changes)
 
 
-class Lost(Exception):
-    """What ends a training without a signal."""
+class Interrupted(Exception):
+    """An error that ends a training without a signal."""
 
 
-def lose_at(monkeypatch, step, change=None):
+def interrupt_at(monkeypatch, step, change=None):
     """End the training at a step, or change the results of its steps."""
     train_step = Trainer.train_step
 
@@ -35,7 +35,7 @@ def lose_at(monkeypatch, step, change=None):
         if self.step < step:
             return result
         if change is None:
-            raise Lost
+            raise Interrupted
         return change(self, result)
 
     monkeypatch.setattr(Trainer, "train_step", replaced)
@@ -53,10 +53,10 @@ def test_a_wrong_loss_is_an_error(folder, monkeypatch, loss, step, message):
     def change(trainer, result):
         return StepResult(torch.full((2,), loss), result.norm)
 
-    lose_at(monkeypatch, step, change)
+    interrupt_at(monkeypatch, step, change)
     with pytest.raises(ValueError, match=message):
         pretraining(settings(folder), folder / "out").run()
-    # nothing was written after it
+    # no checkpoint and no log row was written after it
     assert all(int(path.stem) < step for path in checkpoint.find(folder / "out"))
     assert all(row["step"] < step for row in read(folder / "out"))
 
@@ -69,13 +69,13 @@ def test_an_exploding_loss_is_an_error(folder):
 
 def test_checkpoints_hold_finite_weights(folder, monkeypatch):
     def change(trainer, result):
-        # as where the loss is finite and its gradient is not
+        # the loss is finite, and its gradient is not
         with torch.no_grad():
             trainer.params[0].fill_(torch.nan)
         return StepResult(result.losses, torch.tensor(torch.nan))
 
-    lose_at(monkeypatch, 10, change)
-    with pytest.raises(ValueError, match="Take a lower learn_rate"):
+    interrupt_at(monkeypatch, 10, change)
+    with pytest.raises(ValueError, match="Use a lower learn_rate"):
         pretraining(settings(folder), folder / "out").run()
     for path in checkpoint.find(folder / "out"):
         tensors, _ = checkpoint.read(path)
@@ -83,9 +83,10 @@ def test_checkpoints_hold_finite_weights(folder, monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory):
-    """A training, and the same one that ended at step 25, with checkpoints of 20 and 24."""
-    folder = tmp_path_factory.mktemp("once")
+def whole_and_interrupted(tmp_path_factory):
+    """Return a training, and the same training ended at step 25, with checkpoints of steps 20 and
+    24."""
+    folder = tmp_path_factory.mktemp("stopping")
     write_text(folder)
     given = settings(
         folder,
@@ -94,18 +95,18 @@ def once(tmp_path_factory):
         training={"dropout": 0.1, "checkpoint_every": 6},
     )
     pretraining(given, folder / "whole").run()
-    with pytest.MonkeyPatch.context() as patched, pytest.raises(Lost):
-        lose_at(patched, 25)
-        pretraining(given, folder / "lost").run()
-    names = [path.name for path in checkpoint.find(folder / "lost")]
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(Interrupted):
+        interrupt_at(patched, 25)
+        pretraining(given, folder / "interrupted").run()
+    names = [path.name for path in checkpoint.find(folder / "interrupted")]
     assert names == ["000000020.safetensors", "000000024.safetensors"]
     return given, folder
 
 
 @pytest.fixture
-def lost(once, tmp_path):
-    given, folder = once
-    return given, shutil.copytree(folder / "lost", tmp_path / "out"), folder / "whole"
+def interrupted(whole_and_interrupted, tmp_path):
+    given, folder = whole_and_interrupted
+    return given, shutil.copytree(folder / "interrupted", tmp_path / "out"), folder / "whole"
 
 
 def log_of(output):
@@ -113,25 +114,25 @@ def log_of(output):
     return [{key: row.get(key) for key in keys} for row in read(output)]
 
 
-def test_a_resumed_training_is_bitwise_identical(lost):
-    given, output, whole = lost
+def test_a_resumed_training_is_bitwise_identical(interrupted):
+    given, output, whole = interrupted
     assert pretraining(given, output).run() is not None
     assert_same_training(output, whole)
     assert log_of(output) == log_of(whole)
 
 
-def test_each_step_is_logged_once(lost):
-    given, output, whole = lost
+def test_each_step_is_logged_once(interrupted):
+    given, output, whole = interrupted
     with (output / "log.jsonl").open("a") as file:
-        # written after the checkpoint, the last row not to its end
+        # rows that were written after the checkpoint, the last one truncated
         file.write('{"step": 25, "seconds": 1.0, "loss": 1.0}\n{"step": 26, "sec')
     pretraining(given, output).run()
     assert log_of(output) == log_of(whole)
     assert [row["step"] for row in read(output)] == [6, 10, 10, 12, 18, 20, 20, 24, 28, 28]
 
 
-def test_a_damaged_checkpoint_is_an_error_and_the_previous_one_resumes(lost):
-    given, output, whole = lost
+def test_a_damaged_checkpoint_is_an_error_and_the_previous_one_resumes(interrupted):
+    given, output, whole = interrupted
     for damage in (b"", b"other bytes", checkpoint.latest(output).read_bytes()[:-100]):
         checkpoint.latest(output).write_bytes(damage)
         with pytest.raises(ValueError, match="000000024.safetensors is not a complete .*Remove it"):
@@ -141,8 +142,8 @@ def test_a_damaged_checkpoint_is_an_error_and_the_previous_one_resumes(lost):
     assert_same_training(output, whole)
 
 
-def test_leftovers_of_a_killed_training_are_no_checkpoint(lost):
-    given, output, whole = lost
+def test_leftovers_of_a_killed_training_are_no_checkpoint(interrupted):
+    given, output, whole = interrupted
     for name in (".000000030.safetensors.x1.part", "000000030.safetensors.part", "note.txt"):
         (output / "checkpoints" / name).write_bytes(b"half")
     (output / ".model-best.y2.part").mkdir()
@@ -150,8 +151,8 @@ def test_leftovers_of_a_killed_training_are_no_checkpoint(lost):
     assert_same_training(output, whole)
 
 
-def test_the_time_of_earlier_runs_counts(lost):
-    given, output, _ = lost
+def test_the_time_of_earlier_runs_counts(interrupted):
+    given, output, _ = interrupted
     before = checkpoint.read(checkpoint.latest(output))[1]["seconds"]
     training = pretraining(given, output)
     assert training.seconds_before == before > 0
@@ -162,16 +163,16 @@ def test_the_time_of_earlier_runs_counts(lost):
 def test_evaluations_of_earlier_runs_count_for_the_patience(folder, monkeypatch):
     still = {"name": "paper", "learn_rate": 1e-30}
     changes = {"recipe": still, "training": {"patience": 3, "eval_every": 3}}
-    with monkeypatch.context() as patched, pytest.raises(Lost):
-        lose_at(patched, 8)
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        interrupt_at(patched, 8)
         pretraining(settings(folder, **changes), folder / "out").run()
     pretraining(settings(folder, **changes), folder / "out").run()
     evaluated = [row["step"] for row in read(folder / "out") if "forward" in row]
     assert evaluated == [3, 6, 9, 12]
 
 
-def test_checkpoints_of_earlier_versions_resume(lost):
-    given, output, whole = lost
+def test_checkpoints_of_earlier_versions_resume(interrupted):
+    given, output, whole = interrupted
     path = checkpoint.latest(output)
     tensors, info = checkpoint.read(path)
     info["looks_since_best"] = info.pop("evals_since_best")
@@ -181,8 +182,8 @@ def test_checkpoints_of_earlier_versions_resume(lost):
 
 
 def test_another_training_text_is_an_error(folder, monkeypatch):
-    lose_at(monkeypatch, 11)
-    with pytest.raises(Lost):
+    interrupt_at(monkeypatch, 11)
+    with pytest.raises(Interrupted):
         pretraining(settings(folder), folder / "out").run()
     with (folder / "train-00.txt").open("a") as file:
         file.write("an unheard word .\n")
@@ -193,8 +194,8 @@ def test_another_training_text_is_an_error(folder, monkeypatch):
 def test_another_held_out_text_or_vocabulary_is_an_error(folder, monkeypatch):
     (folder / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nthe\n.\ncat\n")
     given = settings(folder, vocab={"file": str(folder / "vocab.txt")})
-    with monkeypatch.context() as patched, pytest.raises(Lost):
-        lose_at(patched, 11)
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
+        interrupt_at(patched, 11)
         pretraining(given, folder / "out").run()
     (folder / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nthe\n.\nhen\n")
     with pytest.raises(ValueError, match="started with another vocabulary"):
@@ -208,8 +209,8 @@ def test_another_held_out_text_or_vocabulary_is_an_error(folder, monkeypatch):
     assert pretraining(given, folder / "out").run() is not None
 
 
-def test_settings_that_do_not_change_the_weights_may_change(lost):
-    given, output, whole = lost
+def test_settings_that_do_not_change_the_weights_may_change(interrupted):
+    given, output, whole = interrupted
     moved = output.parent / "moved"
     moved.mkdir()
     for path in Path(given.text.train[0]).parent.glob("*.txt"):
@@ -248,10 +249,10 @@ def test_a_training_that_is_killed_after_its_time_limit_ends_regularly(folder, m
 
     def write_and_die(*args):
         checkpoint.write(*args)
-        raise Lost
+        raise Interrupted
 
     given = settings(folder, training={"max_minutes": 1.0})
-    with monkeypatch.context() as patched, pytest.raises(Lost):
+    with monkeypatch.context() as patched, pytest.raises(Interrupted):
         patched.setattr(loop, "evaluate", slow_evaluate)
         module = types.SimpleNamespace(**{**vars(checkpoint), "write": write_and_die})
         patched.setattr(loop, "checkpoint", module)
@@ -275,10 +276,10 @@ def test_learning_rates_follow_the_elapsed_time(folder, monkeypatch):
 
     training = pretraining(settings(folder, training={"max_minutes": 10.0}), folder / "out")
     training.clock = 0.0
-    lose_at(monkeypatch, 0, tick)
+    interrupt_at(monkeypatch, 0, tick)
     training.run()
     rows = [row for row in read(folder / "out") if "rate" in row]
-    # a step takes a minute, but for the first
+    # each step except the first takes a minute
     assert [row["step"] for row in rows] == [10, 12]
     rates = training.config.recipe.rates
     assert [row["rate"] for row in rows] == [rates(0.8)[0], rates(1.0)[0]]

@@ -1,4 +1,4 @@
-"""Training steps: what is learned, and how a step changes gradients and states."""
+"""Training steps: learning, and changes of gradients and states."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from spacy_elmo.runtime.workers import Workers
 from .toys import ONE, assert_same, config, documents, sentences, toy_trainer
 
 CORPUS = Corpus.from_sentences(documents(60))
-# the sizes of a test of the original's
+# the sizes of a test of the original code
 ORIGINAL = {
     "model": {
         "filters": [[1, 8], [2, 8], [3, 16], [4, 32], [5, 64]],
@@ -26,20 +26,20 @@ MANY_SAMPLES, FEW_SAMPLES = ({"kind": "sampled", "n_samples": n} for n in (16, 8
 
 
 def few_long_sentences():
-    """Five sentences of 26 words."""
+    """Return five sentences of 26 words."""
     short = sentences(40)
     long = ["and".join(" ".join(s[:-1]) + " " for s in short[i : i + 8]) for i in range(0, 40, 8)]
     return Corpus.from_sentences([[[*line.split()[:25], "."] for line in long]])
 
 
 def perplexity_after(n_steps, softmax, recipe, **sizes):
-    """On the text that was trained on."""
+    """Return the perplexity on the training text after training."""
     corpus = few_long_sentences()
     changes = {**ORIGINAL, "softmax": softmax, "model": {**ORIGINAL["model"], **sizes}}
     training = {"epochs": n_steps * 20 / corpus.n_positions, "dropout": 0.1}
     trainer = toy_trainer(corpus, **changes, recipe={**recipe, "clip": 1.0}, training=training)
     assert trainer.n_steps == n_steps
-    # where half of the words would be samples, none are drawn
+    # the full softmax is used if more than half of the words would be samples
     assert (trainer.sampler is not None) == (softmax == FEW_SAMPLES)
     for _ in range(n_steps):
         trainer.train_step()
@@ -48,7 +48,7 @@ def perplexity_after(n_steps, softmax, recipe, **sizes):
 
 def test_a_few_sentences_are_memorized():
     paper = perplexity_after(160, MANY_SAMPLES, {"name": "paper"})
-    # the original gets below 20 in 300 steps; guessing by frequency gives 17 here
+    # the original code is below 20 after 300 steps; a unigram model has a perplexity of 17 here
     assert paper < 15
     assert perplexity_after(120, MANY_SAMPLES, {"learn_rate": 0.02}) < paper
 
@@ -91,7 +91,7 @@ def test_gradients_of_accumulated_windows_are_averaged():
     assert restored.positions_per_step == 2 * one.positions_per_step
 
 
-def test_the_paper_recipe_multiplies_the_loss_with_the_steps():
+def test_the_paper_recipe_multiplies_the_loss_by_the_steps():
     found = {}
     for name in ("modern", "paper"):
         trainer = toy_trainer(CORPUS, recipe={"name": name})

@@ -1,4 +1,4 @@
-"""Which words are read at which row and step, and what follows them."""
+"""The words that each row reads at each step, and the words that follow them."""
 
 import json
 
@@ -20,7 +20,7 @@ counts = st.integers(1, 6)
 
 
 class InTurn(Shuffled):
-    """The sentences in order, without shuffling."""
+    """An order that reads the sentences without shuffling."""
 
     def _shuffle(self, passes):
         self.passes, self.taken = passes, 0
@@ -28,7 +28,7 @@ class InTurn(Shuffled):
 
 
 def corpus_of(shape):
-    """Documents of sentences of some lengths, in which no word occurs twice."""
+    """Return documents with sentences of given lengths, in which no word occurs twice."""
     numbers = iter(range(10**6))
     return Corpus.from_sentences(
         [[f"w{next(numbers)}" for _ in range(length)] for length in document] for document in shape
@@ -36,7 +36,7 @@ def corpus_of(shape):
 
 
 def codes_of(corpus, sentence, reverse):
-    """The codes of a sentence with its boundaries, in the order of reading."""
+    """Return the codes of a sentence with its boundaries, in the order of reading."""
     words = np.arange(corpus.starts[sentence], corpus.starts[sentence + 1]) + FIRST_WORD
     codes = [BEFORE, *words.tolist(), AFTER]
     return codes[::-1] if reverse else codes
@@ -52,7 +52,7 @@ def all_pairs(corpus, reverse):
 
 
 def streams(windows, n_windows):
-    """What each row reads, with what follows, over some windows."""
+    """Return the codes that each row reads in some windows, and the codes that follow."""
     read, follows = (
         np.concatenate(parts) for parts in zip(*(windows.next() for _ in range(n_windows)))
     )
@@ -60,7 +60,7 @@ def streams(windows, n_windows):
 
 
 def sentences_in(corpus, stream, reverse):
-    """The sentences of a row, each read from its start to its end."""
+    """Return the sentences of a row, each read from its start to its end."""
     by_first = {pairs_of(corpus, s, reverse)[0]: s for s in range(corpus.n_sentences)}
     found, at = [], 0
     while at < len(stream):
@@ -156,7 +156,7 @@ def test_rows_read_documents_to_their_end(reverse, shape, n_rows, n_steps):
     ends = set((corpus.documents[:-1] if reverse else corpus.documents[1:] - 1).tolist())
     for row in streams(windows, n_windows):
         read = sentences_in(corpus, row, reverse)
-        # a row comes to the end of a document before it goes to another
+        # a row reads a document to its end before it starts another document
         for sentence, following in zip(read, read[1:]):
             assert sentence in ends or following == sentence + (-1 if reverse else 1)
         assert sorted(read[: corpus.n_sentences]) == list(range(corpus.n_sentences))

@@ -32,7 +32,7 @@ WHERE = ["near the pond", "by the mill", "at dusk", "in the barn"]
 
 
 def sentences(n: int, seed: int = 0) -> list[list[str]]:
-    """Sentences of a small grammar, in which some words can be predicted and others cannot."""
+    """Return sentences of a small grammar, in which some words are predictable."""
     draw = np.random.default_rng(seed)
     made = []
     for _ in range(n):
@@ -49,7 +49,7 @@ def documents(n: int, seed: int = 0) -> list[list[list[str]]]:
 
 
 def write_text(folder: Path, n: int = 60) -> None:
-    """Files of tokenized text: `train-*.txt`, ten sentences in each, and `heldout.txt`."""
+    """Write files of tokenized text: `train-*.txt` with ten sentences each, and `heldout.txt`."""
     for number, document in enumerate(documents(n)):
         lines = [" ".join(words) + "\n" for words in document]
         (folder / f"train-{number:02}.txt").write_text("".join(lines))
@@ -58,7 +58,7 @@ def write_text(folder: Path, n: int = 60) -> None:
 
 
 def values(folder: Path = Path(), **changes: dict[str, Any]) -> dict[str, Any]:
-    """The blocks of a config, each with some settings changed."""
+    """Return the blocks of a config, with some settings of each block changed."""
     blocks: dict[str, dict[str, Any]] = {
         "text": {
             "train": [str(folder / "train-*.txt")],
@@ -92,7 +92,7 @@ def pretraining(settings: PretrainConfig, output: Path) -> Pretraining:
 
 
 def tensors(path: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a safetensors file, or of those in a directory."""
+    """Return all tensors of a safetensors file, or of the safetensors files in a directory."""
     files = sorted(path.glob("*.safetensors")) if path.is_dir() else [path]
     loaded = {file.name: safetensors.torch.load_file(file) for file in files}
     return {f"{file}/{key}": x for file, parts in loaded.items() for key, x in parts.items()}

@@ -26,7 +26,7 @@ from ..samples import SENTENCES, tiny_bilm
 
 
 def umask():
-    """RETURNS (str): The umask, which can be read without changing it on Linux only."""
+    """RETURNS (str): The umask. Only Linux allows to read it without changing it."""
     with open("/proc/self/status") as file:
         return next(line for line in file if line.startswith("Umask"))
 

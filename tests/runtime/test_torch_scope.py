@@ -1,4 +1,4 @@
-"""PyTorch settings of the calling program do not change the vectors, or there is a warning."""
+"""PyTorch settings of the calling program do not change the vectors without a warning."""
 
 import ast
 import subprocess
@@ -19,7 +19,7 @@ from .. import torch_paths
 from ..samples import SENTENCES, tiny_bilm
 
 ROOT = Path(__file__).parents[2]
-# settings that have no effect together have none alone
+# settings that have no effect together have no effect separately
 TOGETHER = [
     ("float64", "meta device", "no gradients"),
     ("bfloat16", "meta context", "autocast", "deterministic"),

@@ -24,7 +24,7 @@ SETTINGS = {
 }
 
 
-def together(folder, name="config.cfg"):
+def run_two_processes(folder, name="config.cfg"):
     """Run the command in two processes."""
     command = [
         *(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
@@ -44,7 +44,7 @@ def trained(tmp_path_factory):
     alone = pretraining(given, folder / "alone")
     assert alone.trainer.n_steps == 20 and alone.trainer.sampler is not None
     alone.run()
-    code, printed, errors = together(folder)
+    code, printed, errors = run_two_processes(folder)
     assert code == 0, errors
     return folder, printed
 
@@ -98,7 +98,7 @@ def test_two_processes_resume_from_one(trained, tmp_path):
     for name in ("config.cfg", "cache"):
         (tmp_path / name).symlink_to(folder / name)
     checkpoint.latest(tmp_path / "out").unlink()
-    code, _, errors = together(tmp_path)
+    code, _, errors = run_two_processes(tmp_path)
     assert code == 0, errors
     assert_near(tensors(tmp_path / "out" / "model-last"), tensors(folder / "alone" / "model-last"))
 

@@ -42,8 +42,10 @@ def make_doc(words):
 
 
 def segments(text, segmenter=None):
-    """Return the segments of a text whose tokens are separated by single spaces, without whitespace
-    tokens; ¶ stands for a blank line and / for a line break."""
+    """Return the segments of a text, without whitespace tokens.
+
+    The tokens of the text are separated by single spaces. ¶ is a blank line and / a line break.
+    """
     words = [{"¶": "\n\n", "/": "\n"}.get(word, word) for word in text.split()]
     segmented = segment_docs([make_doc(words)], segmenter or make_punct_segments())
     batch = segmented.batch

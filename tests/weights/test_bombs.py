@@ -1,4 +1,4 @@
-"""Files that declare, or expand to, far more than a biLM has are refused before they are read."""
+"""Files that declare, or expand to, more data than a biLM has are refused before they are read."""
 
 import io
 import json
@@ -203,7 +203,7 @@ def test_zip_of_zeros_is_refused(tmp_path):
 
 
 def test_zip_whose_members_overlap_is_refused(tmp_path):
-    """Many entries of the directory that point to the same compressed bytes."""
+    """Many entries of the directory point to the same compressed bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("a.hdf5", ZEROS)
@@ -243,7 +243,7 @@ def test_tar_of_zeros_is_refused(tmp_path, mode, name):
 
 
 def test_tar_with_an_endless_name_is_refused(tmp_path):
-    """Names that are longer than a header are read whole by the tar module."""
+    """The tar module reads names that are longer than a header into memory."""
     info = tarfile.TarInfo("././@LongLink")
     info.type, info.size = tarfile.GNUTYPE_LONGNAME, 1 << 32
     import gzip

@@ -1,4 +1,4 @@
-"""Files that are damaged or belong to another model are refused with an error that says why."""
+"""Files that are damaged or belong to another model raise an error that states the reason."""
 
 import json
 import os

@@ -237,7 +237,7 @@ def test_fixture_weights_survive_a_round_trip(fixtures, tmp_path):
 
 
 @pytest.fixture
-def owls(tmp_path):
+def word_model(tmp_path):
     """Return a model over word ids, and a folder to write to."""
     reference = random_reference(filters=(), n_words=4, word_dim=6, token_projection=False)
     (tmp_path / "vocab.txt").write_text("<S>\n</S>\n<UNK>\nowl\n", encoding="utf8")
@@ -246,8 +246,8 @@ def owls(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["hdf5", "h5"])
-def test_vocabulary_of_another_model_is_not_replaced(owls, suffix):
-    bilm, out = owls
+def test_vocabulary_of_another_model_is_not_replaced(word_model, suffix):
+    bilm, out = word_model
     for name in ("a", "b"):  # of the same words
         hdf5_writer.write(bilm, out / f"{name}.{suffix}")
     bilm.tokens.words.words[3] = "zebra"
@@ -258,16 +258,16 @@ def test_vocabulary_of_another_model_is_not_replaced(owls, suffix):
     assert (out / "vocab.txt").read_text().endswith("owl\n")
 
 
-def test_unrelated_vocabulary_is_not_replaced(owls):
-    bilm, out = owls
+def test_unrelated_vocabulary_is_not_replaced(word_model):
+    bilm, out = word_model
     (out / "vocab.txt").write_text("of a softmax\n")
     with pytest.raises(ValueError, match="vocab.txt exists and belongs to another biLM"):
         hdf5_writer.write(bilm, out / "a.hdf5")
     assert (out / "vocab.txt").read_text() == "of a softmax\n"
 
 
-def test_only_model_in_a_folder_is_replaced_with_its_vocabulary(owls):
-    bilm, out = owls
+def test_only_model_in_a_folder_is_replaced_with_its_vocabulary(word_model):
+    bilm, out = word_model
     hdf5_writer.write(bilm, out / "a.hdf5")
     # neither has a vocabulary
     hdf5_writer.write(tiny_bilm(), out / "characters.hdf5")
@@ -285,7 +285,7 @@ def test_options_of_another_model_are_not_replaced(tmp_path):
         with pytest.raises(ValueError, match="small_options.json exists and belongs to another"):
             hdf5_writer.write(tiny_bilm(), tmp_path / name)
     assert [path.name for path in tmp_path.iterdir()] == ["small_options.json"]
-    # the same ones, written otherwise
+    # the same options in another JSON format
     options.unlink()
     hdf5_writer.write(tiny_bilm(), tmp_path / "small.hdf5")
     options.write_text(json.dumps(json.loads(options.read_text())))

@@ -1,4 +1,4 @@
-"""HDF5 files that we write contain a whole model, whatever other files are next to them."""
+"""HDF5 files that we write contain a complete model and do not depend on the files next to them."""
 
 import json
 import subprocess

@@ -83,7 +83,7 @@ def test_tar_without_weights_is_refused(tmp_path):
 
 
 class Code:
-    """Creates a file when it is unpickled."""
+    """An object that creates a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -111,7 +111,7 @@ def test_pickle_with_code_is_refused_and_not_run(tmp_path, kind, name):
         path.write_bytes(data)
     refused(path, str(tmp_path / name), "contains more than tensors", "can run code")
     assert not (tmp_path / "trace").exists()
-    pickle.loads(pickle.dumps(Code(tmp_path / "trace")))  # the trap does work
+    pickle.loads(pickle.dumps(Code(tmp_path / "trace")))  # unpickling does run the code
     assert (tmp_path / "trace").exists()
 
 

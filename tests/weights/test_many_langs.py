@@ -27,8 +27,8 @@ def assert_same(bilm, reference, chars=CHARS, words=WORDS, n_positions=50):
     chars = numbered(chars) if reference.chars is not None else {}
     words = numbered(words) if reference.words is not None else {}
     expected = [many_langs_sentence(reference, s, chars, words, n_positions) for s in SENTENCES]
-    # the forget gate's 1 is taken off the bias and added again: rounding that the large
-    # random weights amplify, by as much as 5e-5 on some processors
+    # subtracting 1 from the bias of the forget gate and adding it rounds the bias. The large random
+    # weights amplify the difference, to as much as 5e-5 on some processors.
     np.testing.assert_allclose(
         vectors(bilm, SENTENCES), np.concatenate(expected, axis=1), atol=1e-4, rtol=1e-4
     )

@@ -1,7 +1,7 @@
 """Files of AllenNLP and ELMoForManyLangs, written from the weights of a `Reference`.
 
-Written from the descriptions of the formats: no name, shape or order is taken from the
-readers that these files test.
+The writers follow the descriptions of the formats. They take no name, shape or order from the
+readers that they test.
 """
 
 import io
@@ -25,7 +25,7 @@ State = dict[str, torch.Tensor]
 def allennlp_state(
     reference: Reference, prefix: str = "", mixes: Sequence[Sequence[float]] = ()
 ) -> State:
-    """The state dict of AllenNLP's `Elmo` at a prefix; a mix is its gamma, then weights."""
+    """Return the state dict of AllenNLP's `Elmo` at a prefix. A mix is a gamma, then weights."""
     assert reference.chars is not None
     table = np.concatenate([np.zeros((1, reference.chars.shape[1])), reference.chars])
     tokens = {
@@ -130,7 +130,8 @@ def _features(
 
 
 def _stack(part: Highway) -> tuple[Array, Array]:
-    """Their gate lets the input pass: 1 - sigmoid(x) is sigmoid(-x)."""
+    """Stack the rows of a highway layer. The gate of the torch implementations is the weight of the
+    input, and 1 - sigmoid(x) is sigmoid(-x)."""
     return (
         np.concatenate([part.transform.T, -part.gate.T]),
         np.concatenate([part.transform_bias, -part.gate_bias]),
@@ -155,7 +156,7 @@ def _lstms(reference: Reference) -> dict[str, Array]:
 
 
 def _gates(cell: Cell, columns: Array) -> Array:
-    """From the order i, j, f, o to i, f, j, o."""
+    """Reorder gates from the order i, j, f, o to i, f, j, o."""
     i, j, f, o = np.split(columns, 4, axis=-1)
     return np.concatenate([i, f, j, o], axis=-1)
 
