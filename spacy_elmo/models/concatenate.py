@@ -1,7 +1,7 @@
-"""The vectors of several models for the same Docs, concatenated.
+"""A layer that concatenates the token vectors of several layers.
 
-thinc's `concatenate` does the same, but first copies the vectors of each Doc from each model. For
-a novel, these copies take more memory than everything else.
+thinc's `concatenate` does the same, but first copies the vectors of each Doc from each layer. For
+a novel, these copies take more memory than all other arrays.
 """
 
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def forward(
                 d_column = model.ops.as_contig(d_joined[:, start : start + width])
                 backprop_layer(split_docs(d_column, lengths))
                 start += width
-        return []  # there is no gradient of a Doc
+        return []  # Docs have no gradient
 
     return split_docs(xp.concatenate(columns, axis=1), lengths), backprop
 

@@ -153,7 +153,7 @@ def test_a_very_low_weight_switches_a_layer_off():
 def test_wrong_settings():
     with pytest.raises(ValueError, match="2 numbers.*3 layers"):
         ScalarMix(WIDTH, 3, weights=[0.0, 1.0])
-    with pytest.raises(ValueError, match="exclude each other"):
+    with pytest.raises(ValueError, match="mutually exclusive"):
         ScalarMix(WIDTH, 3, weights=[0.0, 1.0, 2.0], top_only=True)
 
 
