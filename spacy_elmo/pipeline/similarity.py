@@ -14,7 +14,8 @@ def similarity(one: Doc | Span | Token, other: Doc | Span | Token) -> float:
     spaCy's own `similarity` is 1 for equally spelled words, whatever their vectors are. This
     function can be set as a hook: `doc.user_token_hooks["similarity"] = similarity`.
 
-    one, other (Union[Doc, Span, Token]): What to compare, from one Doc or from two Docs.
+    one, other (Union[Doc, Span, Token]): The two objects to compare, from the same Doc or from two
+        Docs.
     RETURNS (float): The cosine; 0 if a vector is zero, as for whitespace.
     RAISES (ValueError): If a Doc has no vectors, or if the vectors have different widths.
     """

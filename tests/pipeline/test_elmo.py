@@ -309,7 +309,7 @@ def test_trained_listener_without_layers_warns():
     assert [list(ids) for ids in found] == [list(ids) for ids in expected]
     nlp.remove_pipe("elmo")
     gc.collect()
-    with pytest.warns(UserWarning, match="Is 'elmo' in the pipeline, enabled"):
+    with pytest.warns(UserWarning, match="'elmo' is in the pipeline, enabled"):
         tagger.predict([nlp.make_doc("Ann saw Rome .")])
 
 
