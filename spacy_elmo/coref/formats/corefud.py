@@ -1,8 +1,8 @@
 """Reading CorefUD and GUM: CoNLL-U with coreference.
 
-udapi, an optional package, reads nodes, tokens and comments. The brackets of mentions are read
-here, because udapi does not support mentions across sentences. A Doc can have only mentions of
-consecutive words.
+The optional package udapi reads nodes, tokens and comments. The brackets of mentions are read here,
+because udapi does not support mentions across sentences. Discontinuous mentions are left out,
+because a span of a Doc consists of consecutive tokens.
 """
 
 import gc
@@ -41,8 +41,8 @@ def read_corefud(path: PathLike, dropped: Dropped | None = None) -> Iterator[Cor
     """Read a file.
 
     path (Union[str, Path]): The file. "# newdoc" begins a document.
-    dropped (Optional[Dropped]): Counts mentions that are left out or lose empty nodes; and
-        determines whether documents that cannot be read are left out.
+    dropped (Optional[Dropped]): Counts mentions that are left out or lose empty nodes. Its
+        `skip_errors` determines whether documents that cannot be read are left out.
     YIELDS (CorefDocument): Each document. Its words are the syntactic words, without empty nodes.
         Speakers and genre are read from GUM's comments.
     RAISES (ImportError): If udapi is not installed.
@@ -98,12 +98,12 @@ def _split_documents(path: PathLike) -> Iterator[Lines]:
 
 
 def _has_words(sentence: Lines) -> bool:
-    """Return whether lines contain more than comments, which belong to the next sentence."""
+    """Return whether lines contain words. Comments without words belong to the next sentence."""
     return not all(line.startswith("#") for _, line in sentence)
 
 
 def _parse(lines: Lines) -> "Document":
-    """Parse a document with udapi, after a check of the columns, which udapi does not make."""
+    """Parse a document with udapi, after checking the number of columns, which udapi does not."""
     for number, line in lines:
         columns = line.count("\t") + 1
         if line and not line.startswith("#") and columns != N_COLUMNS:
@@ -259,8 +259,8 @@ def _make_document(document: "Document", clusters: Clusters, lines: Lines) -> Co
 
 
 def _has_space(node: "Node") -> bool:
-    """Return whether a space follows a word. The words of a multiword token are separated if they
-    do not spell it, as "de" and "el" of "del"."""
+    """Return whether a space follows a word. A space follows the words of a multiword token if
+    their concatenation differs from the token, e.g. "de" and "el" of "del"."""
     token = node.multiword_token
     if token is not None and node is not token.words[-1]:
         return bool("".join(word.form for word in token.words) != token.form)
