@@ -1,4 +1,4 @@
-"""Whitespace tokens change nothing: what is found, learned, scored and shown stays the same."""
+"""Whitespace tokens do not change predictions, training, scores and displayed entities."""
 
 import random
 

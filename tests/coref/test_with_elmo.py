@@ -33,7 +33,7 @@ def nlp():
 
 
 def mixed(nlp):
-    """Every other Doc is annotated."""
+    """Return Examples of which every second one is annotated."""
     docs = [story_doc(nlp, seed, 4) for seed in range(4)]
     golds = [doc if n % 2 else bare(doc) for n, doc in enumerate(docs)]
     return [Example(bare(doc), gold) for doc, gold in zip(docs, golds)]

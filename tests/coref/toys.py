@@ -45,7 +45,7 @@ def story_doc(nlp: "spacy.Language", seed: int, n_sentences: int = 8) -> Doc:
 
 
 def bare(doc: Doc) -> Doc:
-    """The same words and sentences, without entities."""
+    """Return a Doc with the same words and sentences, without entities."""
     starts = [bool(token.is_sent_start) for token in doc]
     return Doc(doc.vocab, [token.text for token in doc], sent_starts=starts)
 

@@ -31,7 +31,8 @@ def refused(nlp, name, load, *texts):
 
 
 def without_digests(value):
-    """Return what an earlier release saved: without digests of cfg, layers and weights."""
+    """Return the bytes that an earlier release saved: without digests of cfg, layers and
+    weights."""
     cfg = json.loads(value["cfg"])
     assert set(cfg.pop(DIGESTS)) == {"cfg", "model"}
     model = srsly.msgpack_loads(value["model"])
