@@ -101,7 +101,13 @@ def build_coref_v1(
 def forward(
     model: CorefModel, docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
-    """Run the tok2vec."""
+    """Run the tok2vec.
+
+    model (Model): The model.
+    docs (List[Doc]): The Docs.
+    is_train (bool): Whether a backward pass follows.
+    RETURNS (Tuple[List[Floats2d], Callable]): The token vectors of each Doc, and the backward pass.
+    """
     return model.get_ref("tok2vec")(docs, is_train)
 
 

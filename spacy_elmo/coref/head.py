@@ -115,7 +115,7 @@ class CorefHead(nn.Module):
                 spans.scores, is_gold.to(spans.scores.dtype), reduction="sum"
             )
             mentions.append(cross_entropy / is_gold.sum().clamp(min=1))
-            # gold spans are always among the top spans, because they are the antecedents to learn
+            # gold spans are always among the top spans, so that their links can be learned
             scores = spans.scores.detach()
             top = self._top(scores + is_gold.to(scores.dtype) * -IMPOSSIBLE, document)
             found = self._describe(

@@ -57,6 +57,7 @@ def forward(
 
 
 def read_tokens(model: Tok2Vec, doc: Doc) -> TokenReader:
+    """Return a function that predicts ranges of tokens; see `token_reader`."""
     readers = [token_reader(layer, doc) for layer in model.layers]
     xp = model.ops.xp
     return lambda start, end: xp.concatenate([read(start, end) for read in readers], axis=1)

@@ -107,14 +107,10 @@ def _word_means(ops: Ops, vectors: Any, words: Any, counts: Any) -> Floats2d:
 
 
 def read_tokens(model: Tok2Vec, doc: Doc) -> TokenReader:
-    """Return a function that predicts ranges of tokens.
+    """Return a function that predicts ranges of tokens; see `token_reader`.
 
     Token vectors are predicted twice, once for the means and once for the output, because the means
     of a novel take far less memory than its token vectors.
-
-    model (Model[List[Doc], List[Floats2d]]): The model.
-    doc (Doc): The Doc.
-    RETURNS (Callable[[int, int], Floats2d]): See `token_reader`.
     """
     ops, tok2vec = model.ops, model.layers[0]
     read_own = token_reader(tok2vec, doc)

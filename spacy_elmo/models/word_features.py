@@ -101,6 +101,7 @@ def forward(
 
 
 def read_tokens(model: Tok2Vec, doc: Doc) -> TokenReader:
+    """Return a function that predicts ranges of tokens; see `token_reader`."""
     words = word_tokens(doc)
     ids = _table_rows(model, [doc], [words], is_train=False)
 

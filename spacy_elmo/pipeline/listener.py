@@ -146,6 +146,7 @@ def forward(
 
 
 def read_tokens(model: Tok2Vec, doc: Doc) -> TokenReader:
+    """Return a function that mixes the layers of ranges of tokens; see `token_reader`."""
     batch = _collect_layers(model, [doc], is_train=False)
     if batch is None:
         zeros = model.predict([doc])[0]

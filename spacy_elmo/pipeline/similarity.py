@@ -30,7 +30,12 @@ def similarity(one: Doc | Span | Token, other: Doc | Span | Token) -> float:
 
 
 def _vector(found: Any) -> np.ndarray:
-    """RETURNS (ndarray): float64 [width]."""
+    """Return the vector of a Doc, span or token.
+
+    found (Any): The object.
+    RETURNS (ndarray): float64 [width].
+    RAISES (ValueError): If the object is of another type, or if its Doc has no vectors.
+    """
     if not isinstance(found, (Doc, Span, Token)):
         raise ValueError(
             f"Similarity needs a Doc, span or token, but it was given a {type(found).__name__}, "

@@ -50,7 +50,7 @@ def test_gradient_of_the_annotated_docs_reaches_the_bilm(nlp):
     assert losses["coref"] == 0.0 and gradients(nlp) == {}
 
 
-def test_both_learn(nlp):
+def test_coref_and_the_bilm_learn(nlp):
     elmo = nlp.get_pipe("elmo")
     before, optimizer, found = weights_of(elmo), Adam(0.01), []
     for _ in range(30):

@@ -14,8 +14,8 @@ NOUNS = "miller baker singer weaver".split()
 
 
 def story(seed: int, n_sentences: int = 8) -> tuple[list[list[str]], Clusters]:
-    """Sentences about some people, and the mentions of each: by name, as "the miller", as
-    "she" and "her"."""
+    """Return sentences about three people, and the mentions of each person: a name, a noun such as
+    "the miller", or "she"."""
     draw = np.random.default_rng(seed)
     people = list(draw.choice(NAMES, 3, replace=False))
     jobs = list(draw.choice(NOUNS, 3, replace=False))

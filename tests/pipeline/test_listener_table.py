@@ -1,4 +1,4 @@
-"""One test for each case in which spaCy's protocol of listeners fails."""
+"""One test for each case that spaCy's listener protocol handles wrongly."""
 
 import gc
 import weakref

@@ -276,7 +276,7 @@ def test_batch_is_freed_after_the_update():
         assert pending() is None
 
 
-def test_loss_is_sane_with_layer_norm_and_whitespace():
+def test_loss_is_bounded_with_layer_norm_and_whitespace():
     nlp = blank(elmo={"frozen": False})
     add_listener(nlp, "tagger", layer_norm=True)
     words = ["Ann", "saw", "\n\n", "Rome", "."]

@@ -189,6 +189,12 @@ class _PartReader:
         self.n_columns = 0
 
     def add_line(self, number: int, line: str) -> None:
+        """Read a line: a word, a blank line or a comment.
+
+        number (int): Number of the line in the file.
+        line (str): The line.
+        RAISES (ValueError): If the line cannot be read.
+        """
         if not line.strip():
             self.n_columns = 0
             return
@@ -252,6 +258,12 @@ class _PartReader:
                 self.clusters.setdefault(entity, []).append((start, token + 1))
 
     def finish(self, number: int) -> CorefDocument:
+        """Return the part after its last line.
+
+        number (int): Number of the line that ends the part.
+        RETURNS (CorefDocument): The part.
+        RAISES (ValueError): If a mention has no end.
+        """
         for entity, mentions in self.open.items():
             for _, line in mentions:
                 raise ValueError(

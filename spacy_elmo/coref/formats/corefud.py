@@ -103,7 +103,13 @@ def _has_words(sentence: Lines) -> bool:
 
 
 def _parse(lines: Lines) -> "Document":
-    """Parse a document with udapi, after checking the number of columns, which udapi does not."""
+    """Parse a document with udapi, after checking the number of columns, which udapi does not.
+
+    lines (Lines): The lines of the document.
+    RETURNS (udapi.core.document.Document): The document.
+    RAISES (ValueError): If a line has a wrong number of columns, or if udapi cannot read a
+        sentence.
+    """
     for number, line in lines:
         columns = line.count("\t") + 1
         if line and not line.startswith("#") and columns != N_COLUMNS:
@@ -160,7 +166,13 @@ def _read_clusters(nodes: "Sequence[Node]", header: str, dropped: Dropped) -> Cl
 
 
 def _read_mentions(nodes: "Sequence[Node]", header: str) -> dict[str, list[list[int]]]:
-    """RETURNS (Dict[str, List[List[int]]]): For each entity, the nodes of each mention."""
+    """Read the mentions, and join the parts of discontinuous mentions.
+
+    nodes (Sequence[Node]): The nodes of the document, including empty nodes.
+    header (str): The value of "global.Entity", which names the fields of a mention.
+    RETURNS (Dict[str, List[List[int]]]): For each entity, the nodes of each mention.
+    RAISES (ValueError): If a part of a mention is missing, or if brackets are invalid.
+    """
     found: dict[str, list[list[int]]] = {}
     # incomplete discontinuous mentions, by their next part: entity, number, number of parts
     waiting: dict[tuple[str, int, int], list[list[int]]] = {}
@@ -184,7 +196,12 @@ def _read_mentions(nodes: "Sequence[Node]", header: str) -> dict[str, list[list[
 
 
 def _read_brackets(nodes: "Sequence[Node]", header: str) -> Iterator[tuple[str, range]]:
-    """Yield the entity and the nodes of each pair of brackets, in the order of their ends."""
+    """Read the pairs of brackets, in the order of their ends.
+
+    nodes, header: See `_read_mentions`.
+    YIELDS (Tuple[str, range]): The entity and the nodes of a pair.
+    RAISES (ValueError): If the header is missing, or if brackets are invalid.
+    """
     fields = header.split("-")
     field = next((i for i, name in enumerate(fields) if name in IDENTITY), None)
     begun: dict[str, list[int]] = {}
