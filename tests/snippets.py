@@ -75,7 +75,7 @@ class Block:
 
     page (Path): The page.
     line (int): The line of its first fence.
-    language (str): What follows the fence.
+    language (str): The language after the fence; empty if there is none.
     code (str): The code.
     mark (str): The comment above it, empty if there is none.
     """

@@ -21,7 +21,7 @@ PLACEHOLDER = b"digest"  # saved bytes of the shim, which has no data of its own
 
 
 class NodeDigest:
-    """Type of the attribute. It holds nothing: the digests are computed when the layer is saved."""
+    """Type of the attribute. It has no data: the digests are computed when the layer is saved."""
 
 
 class DigestShim(Shim):

@@ -116,11 +116,11 @@ def _read_document(path: Path, lines: Lines, following: int | None, lang: str) -
     if following is not None:
         raise ValueError(
             f"{path}, line {following}: a document begins inside the document of line "
-            f"{part.line}. Expected '#end document' before it; is a line missing?"
+            f"{part.line}. Expected '#end document' before it. A line may be missing."
         )
     raise ValueError(
         f"{path} ends inside the document that begins in line {part.line}. Expected "
-        f"'#end document'; is the file complete?"
+        f"'#end document'. The file may be incomplete."
     )
 
 
@@ -240,7 +240,7 @@ class _PartReader:
             raise ValueError(
                 f"{self.path}, line {number}: the coreference {cell!r} cannot be read. Expected "
                 f"'-', or brackets such as '(7', '7)' and '(7)' with '|' between them, in the last "
-                f"column; does the file have no coreference?"
+                f"column. The file may have no coreference annotation."
             )
         token = len(self.words) - 1
         for bracket in brackets:

@@ -16,7 +16,7 @@ WHITESPACE = "words with whitespace, written with _"
 SPEAKER_NAMES = "words whose speaker has whitespace in the name, written with _"
 GENRES = "genres, left out"
 UNANNOTATED = "Docs without annotated entities, left out"
-REPEATED = "documents with the name and part of an earlier one, which scorers may mix up"
+REPEATED = "documents with the name and part of an earlier one, which scorers may confuse"
 
 
 class Dropped(Counter[str]):
