@@ -38,7 +38,7 @@ class Intercepted(Exception):
 
 @dataclass
 class Syntax:
-    """What a command accepts.
+    """The options and arguments that a command accepts.
 
     flags (Set[str]): Options without a value.
     options (Set[str]): Options with a value.
@@ -73,8 +73,9 @@ class Syntax:
         return syntax
 
     def check(self, words: list[str]) -> tuple[list[str], list[str]]:
-        """Check the words behind a command.
+        """Check the words after a command.
 
+        words (List[str]): The words.
         RETURNS (Tuple[List[str], List[str]]): The arguments, and the overrides of settings.
         """
         arguments: list[str] = []
@@ -203,7 +204,8 @@ def intercept(args: list[str]) -> Iterator[list[Callable[..., Any]]]:
     """Stop programs when they have parsed their arguments.
 
     args (List[str]): The arguments.
-    YIELDS (List[Callable]): Filled with the function of a typer program, which does not parse them.
+    YIELDS (List[Callable]): A list to which the function of a typer program is added. A typer
+        program is stopped before it parses its arguments.
     """
     parse = argparse.ArgumentParser.parse_args
     found: list[Callable[..., Any]] = []
@@ -235,7 +237,7 @@ def intercept(args: list[str]) -> Iterator[list[Callable[..., Any]]]:
 
 @contextmanager
 def sibling_imports(folder: Path) -> Iterator[None]:
-    """Let a script import the modules in its folder, and forget them afterwards."""
+    """Make the modules in the folder of a script importable, and unload them afterwards."""
     before = set(sys.modules)
     with mock.patch.object(sys, "path", [str(folder), *sys.path]):
         yield
@@ -247,8 +249,7 @@ def sibling_imports(folder: Path) -> Iterator[None]:
 def run_command(words: list[str]) -> None:
     """Run a command of spaCy in this process, in the current directory.
 
-    words (List[str]): The command; patterns outside of quotes are not distinguished from quoted
-        ones, which the commands expand themselves.
+    words (List[str]): The words of the command, without quotes.
     """
     assert words[:3] == ["python", "-m", "spacy"], f"{words} is not run: mark its block"
     args = [path for word in words[3:] for path in expand(word)]
@@ -258,5 +259,6 @@ def run_command(words: list[str]) -> None:
 
 
 def expand(word: str) -> list[str]:
-    """Expand a pattern as the shell does, except patterns that the commands expand themselves."""
+    """Expand a pattern that ends in "*_conll", as the shell does. In the documentation, all other
+    patterns are quoted: the commands expand them."""
     return sorted(glob.glob(word)) if word.endswith("*_conll") else [word]

@@ -1,4 +1,4 @@
-"""A reference biLM in NumPy and float64, written from the formulas without code of the package.
+"""A reference biLM in NumPy and float64, implemented from the formulas without code of the package.
 
 Filters run over all positions, and sentences and directions run separately, step by step. The
 weight readers are compared with it. `tests.weights.writers` writes its weights in each format.
@@ -35,7 +35,7 @@ class Highway:
 
 @dataclass
 class Reference:
-    """Weights and switches of the biLM."""
+    """Weights and settings of the biLM."""
 
     cells: list[list[Cell]]  # by direction and layer
     chars: Array | None = None  # [n_chars, E]

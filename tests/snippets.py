@@ -1,6 +1,6 @@
 """The code blocks of the documentation: found, checked and run.
 
-A comment above a block says how it is treated. Without a comment it is run.
+A comment above a block determines how it is tested. A block without a comment is run.
 
     <!-- test: slow -->               run in the slow tests, checked in the others
     <!-- test: not run, REASON -->    checked only
@@ -37,7 +37,7 @@ SECTION = re.compile(r"^\[(.*)\]$", flags=re.MULTILINE)
 NOT_RUN = "not run, "
 SLOW = "slow"
 
-# what the examples refer to
+# config values that the examples refer to
 VARIABLES = {
     "paths": {"train": "train.spacy", "dev": "dev.spacy"},
     "components": {"elmo": {"model": {"width": 512, "depth": 2}}},
@@ -75,7 +75,7 @@ class Block:
 
     page (Path): The page.
     line (int): The line of its first fence.
-    language (str): What follows the fence.
+    language (str): The language after the fence; empty if there is none.
     code (str): The code.
     mark (str): The comment above it, empty if there is none.
     """
@@ -133,8 +133,8 @@ def check(block: Block) -> None:
 
 
 def run(block: Block, names: dict[str, Any]) -> None:
-    """Run a block in the current directory. What a `print` of a Python block prints must be the
-    end of the comment behind it.
+    """Run a block in the current directory. The output of each `print` in a Python block must equal
+    the end of the comment after it.
 
     block (Block): The block.
     names (Dict[str, Any]): The names that the Python blocks before it have defined.
@@ -155,7 +155,7 @@ def run(block: Block, names: dict[str, Any]) -> None:
 
 
 def resolve(code: str) -> None:
-    """Construct everything that a config or a part of it describes."""
+    """Construct all objects that a config, or an excerpt of a config, describes."""
     config = Config().from_str(with_parents(code), interpolate=False)
     if set(config) <= set(PretrainConfig.model_fields):
         PretrainConfig.from_dict({"text": {"train": "a.txt", "heldout": "b.txt"}, **config})
@@ -171,7 +171,7 @@ def resolve(code: str) -> None:
 
 
 def with_parents(code: str) -> str:
-    """Add the headers of the enclosing blocks, which a part of a config does not have."""
+    """Add the headers of the enclosing blocks, which an excerpt of a config lacks."""
     headers = SECTION.findall(code)
     parents = {
         ".".join(names[:n])
@@ -193,8 +193,8 @@ def registered_blocks(block: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def write_workspace(folder: Path) -> None:
-    """Write what the commands of the documentation read: texts, corpora, and the shipped configs
-    with small sizes.
+    """Write the files that the commands of the documentation read: texts, corpora, and the shipped
+    configs with small sizes.
 
     folder (Path): The folder, empty.
     """

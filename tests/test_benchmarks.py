@@ -1,4 +1,4 @@
-"""The baselines of the benchmarks compute the same results."""
+"""The baselines of the benchmarks compute the same layers as the biLM."""
 
 import importlib
 import sys

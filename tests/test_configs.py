@@ -77,7 +77,8 @@ def make_corpus(path):
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
-    """Return a function that trains a tiny config with spaCy's training loop, once per config."""
+    """Return a function that trains a tiny config with spaCy's training loop. The result for each
+    config is cached."""
     folder = tmp_path_factory.mktemp("configs")
     corpus = make_corpus(folder / "toy.spacy")
     results = {}
@@ -126,16 +127,17 @@ def test_weight_decay_is_off(path):
 
 
 @each_config
-def test_the_learning_rate_ends_with_the_training(path):
-    """Both are numbers: spaCy resolves the optimizer block of a loaded pipeline alone."""
+def test_the_learning_rate_schedule_ends_with_the_training(path):
+    """Both settings are numbers and not references, because spaCy resolves the optimizer block of a
+    loaded pipeline separately."""
     training = load_config(path, interpolate=False)["training"]
     assert training["optimizer"]["learn_rate"]["total_steps"] == training["max_steps"]
 
 
 @each_config
 def test_averages_work_for_all_layers(path):
-    """They do for native thinc layers and for the shims of the biLM, the span scorer and coref. For
-    other PyTorch layers, thinc silently uses the last weights."""
+    """Averages are applied to native thinc layers and to the shims of the biLM, the span scorer and
+    coref. For other PyTorch layers, thinc silently uses the last weights."""
     config = load_config(path)
     names = re.findall(r'^@architectures = "(.+)"', path.read_text("utf8"), re.MULTILINE)
     torch_layers = [name for name in names if "Torch" in name]
@@ -144,7 +146,7 @@ def test_averages_work_for_all_layers(path):
 
 @pytest.mark.parametrize("path", [path for path in FULL if "elmo" in path.stem])
 def test_sizes_of_the_bilm_are_references(path):
-    """Another biLM then requires a change in only one place."""
+    """A config is changed to another biLM in only one place."""
     text = path.read_text("utf8")
     assert "\nwidth = ${components.elmo.model.width}\n" in text
     assert "\ndepth = ${components.elmo.model.depth}\n" in text
@@ -185,7 +187,8 @@ def test_sentence_boundaries_are_set_between_ner_and_coref(path):
 
 
 def test_an_entity_that_contains_a_full_stop_is_learned_together_with_coref(tmp_path):
-    """punct_sentencizer ends a sentence there, and entities of ner do not cross sentences."""
+    """punct_sentencizer ends a sentence at the full stop, and ner predicts no entities that cross
+    sentence boundaries."""
     corpus = make_corpus(tmp_path / "toy.spacy")
     path = CONFIGS / "ner_coref_elmo.cfg"
     nlp = init_nlp(load_tiny_config(path, paths__train=corpus, paths__dev=corpus))

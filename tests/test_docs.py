@@ -1,5 +1,5 @@
-"""The documentation: every block of code is run or checked, the reference is complete, and pages
-link to what exists."""
+"""The documentation: every block of code is run or checked, the reference is complete, and linked
+pages exist."""
 
 import importlib.util
 import re

@@ -1,4 +1,4 @@
-"""Results on a GPU equal those on the CPU, up to rounding. Skipped without a GPU."""
+"""Results on a GPU equal the results on the CPU, up to rounding. Skipped without a GPU."""
 
 import copy
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Docs with inserted whitespace tokens, to test that these do not change the results."""
+"""Docs with inserted whitespace tokens, to test that such tokens do not change results."""
 
 from typing import Any
 
@@ -11,8 +11,9 @@ Gaps = dict[int, tuple[list[str], bool]]
 
 
 def gaps(n_tokens: int) -> "st.SearchStrategy[Gaps]":
-    """Generate whitespace tokens to insert before some tokens of a Doc or after the last one. The
-    flag is whether they start the sentence if the next word does."""
+    """Generate whitespace tokens to insert before some tokens of a Doc or after its last token.
+    The flag determines whether the inserted tokens start the sentence, if the next word starts
+    one."""
     texts = st.lists(st.sampled_from(SPACES), min_size=1, max_size=3)
     return st.dictionaries(st.integers(0, n_tokens), st.tuples(texts, st.booleans()), max_size=12)
 

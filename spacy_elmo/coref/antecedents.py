@@ -20,8 +20,8 @@ N_MATCHES = 7
 PAIR_SIZE = 64
 COARSE_SIZE = 256
 IMPOSSIBLE = -1e9
-# Under Adam, single weights change as slowly as the weights of a layer of hundreds, but need far
-# larger values; so they are scaled.
+# Scale of the biases. Adam changes a single bias as slowly as each of the many weights of a layer,
+# but a bias needs far larger values.
 BIAS_SCALE = 10.0
 
 
@@ -47,7 +47,7 @@ class AntecedentScorer(nn.Module):
     depth (int): Number of hidden layers.
     dropout (float): Dropout rate of the vectors and of the hidden layers.
     embedding_size (int): Width of the embeddings of distances.
-    limit (int): Antecedents of each mention that get a fine score.
+    limit (int): Number of antecedents of each mention that get a fine score.
     features (PairFeatures): Which features of pairs are scored.
 
     REFERENCE: Lee et al. (2018), "Higher-order Coreference Resolution with Coarse-to-fine
@@ -111,8 +111,8 @@ class AntecedentScorer(nn.Module):
         }
 
     def forward(self, mentions: Mentions, earlier: Mentions) -> tuple[Tensor, Tensor]:
-        """Return the best antecedents of each mention and their scores. Having no antecedent has
-        the score 0.
+        """Return the best antecedents of each mention and their scores. "No antecedent" has the
+        score 0.
 
         mentions (Mentions): K mentions.
         earlier (Mentions): J mentions, which may be antecedents of the mentions after them.
@@ -145,8 +145,9 @@ class AntecedentScorer(nn.Module):
     def fine_scores(self, ours: Mentions, theirs: Mentions) -> Tensor:
         """Return the scores of pairs with a hidden layer.
 
-        The hidden layer is a term of each side plus one matmul of all features of the pair. A
-        matmul for each feature would write as many values for each of them.
+        The hidden layer is the sum of a term for each of the two mentions and one matmul over all
+        features of the pair. A separate matmul for each feature would write an output of the same
+        size for each feature.
 
         ours (Mentions): Mentions [K, 1].
         theirs (Mentions): Antecedents [K, C].
@@ -205,10 +206,10 @@ def matches(ours: Mentions, theirs: Mentions) -> tuple[Tensor, ...]:
     """Compare the words of pairs of mentions.
 
     ours, theirs (Mentions): Mentions and antecedents, whose shapes broadcast.
-    RETURNS (Tuple[Tensor, ...]): `N_MATCHES` flags, bool: the same string of two mentions that are
-        no pronouns, of two pronouns, of two names; the same last word, of two mentions that are no
-        pronouns; the same first word, of two names; the last word of one name as the first word of
-        the other; and whether our mention begins inside theirs.
+    RETURNS (Tuple[Tensor, ...]): `N_MATCHES` bool tensors: equal strings, neither is a pronoun;
+        equal strings, both are pronouns; equal strings, both are names; equal last words, neither
+        is a pronoun; equal first words, both are names; the last word of one equals the first word
+        of the other, both are names; our mention begins inside their mention.
     """
     same = ours.whole == theirs.whole
     our_pronoun, their_pronoun = ours.kind == KIND_PRONOUN, theirs.kind == KIND_PRONOUN

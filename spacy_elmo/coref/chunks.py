@@ -26,8 +26,8 @@ def batch_chunks(documents: list[Document], chunk_words: int) -> Iterator[list[D
     """Divide documents into chunks, and group chunks of short documents in a batch.
 
     documents (List[Document]): The documents.
-    chunk_words (int): Words of a batch. A batch is longer only if it is a single sequence of the
-        LSTM.
+    chunk_words (int): Maximum number of words in a batch. A batch is longer only if it is a single
+        sequence of the LSTM.
     YIELDS (List[DocumentChunk]): The chunks of a batch.
     """
     batch: list[DocumentChunk] = []
@@ -44,11 +44,12 @@ def batch_chunks(documents: list[Document], chunk_words: int) -> Iterator[list[D
 
 
 def split_document(document: Document, chunk_words: int) -> Iterator[tuple[int, int]]:
-    """Divide a document between sentences. A long sentence is divided between the sequences that
-    the LSTM reads.
+    """Divide a document at sentence boundaries. A long sentence is divided at the boundaries of the
+    sequences that the LSTM reads.
 
     document (Document): The document.
-    chunk_words (int): Words of a chunk. A chunk is longer only if it is a single sequence.
+    chunk_words (int): Maximum number of words in a chunk. A chunk is longer only if it is a single
+        sequence.
     YIELDS (Tuple[int, int]): First word of a chunk, and the word after its last one.
     """
     begin = 0

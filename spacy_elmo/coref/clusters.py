@@ -1,7 +1,7 @@
-"""Clusters in `doc.spans`: reading, writing, and cutting and joining Docs that have them.
+"""Functions that read and write clusters in `doc.spans`, and that cut and join Docs with clusters.
 
-A cluster is the mentions of one entity. It is stored as a span group under the key `<prefix>_1`,
-`<prefix>_2`, ...
+A cluster contains the mentions of one entity. It is stored as a span group under the key
+`<prefix>_1`, `<prefix>_2`, ...
 """
 
 import re
@@ -33,8 +33,8 @@ def cluster_keys(doc: Doc, prefix: str = DEFAULT_PREFIX) -> list[str]:
 
 
 def is_annotated(doc: Doc, prefix: str = DEFAULT_PREFIX) -> bool:
-    """Return whether a Doc is annotated for coreference. A Doc without clusters is annotated if it
-    is marked as having none, see `mark_annotated`.
+    """Return whether a Doc is annotated for coreference. A Doc without clusters can be marked as
+    annotated, see `mark_annotated`.
 
     doc (Doc): The Doc.
     prefix (str): Prefix of the keys of clusters.
@@ -70,7 +70,7 @@ def get_named_clusters(
     doc: Doc, prefix: str = DEFAULT_PREFIX, *, words_only: bool = False
 ) -> dict[str, list[Mention]]:
     """Return the clusters by their keys, as a partition of their mentions. Empty and repeated
-    mentions are removed, and a mention of two clusters is assigned to the first.
+    mentions are removed, and a mention that two clusters contain is assigned to the first.
 
     doc (Doc): The Doc.
     prefix (str): Prefix of the keys of clusters.
@@ -104,8 +104,8 @@ def get_clusters(doc: Doc, prefix: str = DEFAULT_PREFIX, *, words_only: bool = F
 def set_clusters(
     doc: Doc, clusters: Iterable[Iterable[Mention]], prefix: str = DEFAULT_PREFIX
 ) -> None:
-    """Replace the clusters of a Doc. Other span groups are not changed. If there are no clusters,
-    the Doc is not annotated afterwards; call `mark_annotated` to mark it.
+    """Replace the clusters of a Doc. Other span groups are not changed. If `clusters` is empty, the
+    Doc counts as not annotated; call `mark_annotated` to mark it.
 
     doc (Doc): The Doc.
     clusters (Iterable[Iterable[Mention]]): The mentions of each cluster, in any order. A repeated
@@ -169,8 +169,8 @@ def cut_doc(doc: Doc, start: int, end: int, prefix: str = DEFAULT_PREFIX) -> Doc
 def join_docs(docs: Sequence[Doc], prefix: str = DEFAULT_PREFIX) -> Doc:
     """Concatenate Docs as `Doc.from_docs` does, but keep the clusters of different Docs separate.
 
-    The result is annotated if it has clusters, or if all Docs are annotated. To train on it, leave
-    out Docs that are not annotated.
+    The result is annotated if it has clusters, or if all Docs are annotated. To train on it, join
+    only annotated Docs.
 
     docs (Sequence[Doc]): The Docs, at least one, with the same vocab.
     prefix (str): Prefix of the keys of clusters, which are renumbered.

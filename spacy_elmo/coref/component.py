@@ -1,4 +1,4 @@
-"""The `coref` component: its life cycle in a pipeline."""
+"""The `coref` component: initialization, prediction, training and evaluation."""
 # mypy: disallow-subclassing-any=False
 # spaCy's TrainablePipe is compiled and has no types
 
@@ -41,7 +41,7 @@ class Coref(SerializationMixin, TrainablePipe):
         `make_coref`.
     RAISES (ValueError): If `max_train_tokens` or `chunk_tokens` is less than 1.
 
-    DOCS: docs/api.md
+    DOCS: docs/usage/coref.md
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Coref(SerializationMixin, TrainablePipe):
 
     @property
     def lexicon(self) -> Lexicon:
-        """RETURNS (Lexicon): Pronouns and leading words, learned by `initialize`."""
+        """RETURNS (Lexicon): Pronouns and leading words, which `initialize` has learned."""
         return Lexicon.from_dict(self.cfg)
 
     # Initialization
@@ -91,8 +91,9 @@ class Coref(SerializationMixin, TrainablePipe):
         *,
         nlp: Language | None = None,
     ) -> None:
-        """Learn pronouns, leading words, genres and the use of singletons from the training data,
-        and build the head. Warn if the data lacks annotations that the settings need.
+        """Build the head, after collecting pronouns, leading words, genres and the presence of
+        singletons from the training data. Warn if the data lacks annotations that the settings
+        need.
 
         get_examples (Callable[[], Iterable[Example]]): Returns the training data.
         nlp (Optional[Language]): The pipeline.
@@ -166,7 +167,7 @@ class Coref(SerializationMixin, TrainablePipe):
             corpora, each annotated for one component.
         drop (float): Dropout rate of the tok2vec. The head has its own dropout rate.
         sgd (Optional[Optimizer]): The optimizer. If given, the weights are updated.
-        losses (Optional[Dict[str, float]]): The loss is added under the component's name.
+        losses (Optional[Dict[str, float]]): Losses by component, updated in place.
         RETURNS (Dict[str, float]): The losses.
         """
         losses = {} if losses is None else losses
@@ -220,8 +221,12 @@ class Coref(SerializationMixin, TrainablePipe):
         return [example for example in examples if is_annotated(example.reference, prefix)]
 
     def _gold_clusters(self, example: Example) -> Clusters:
-        """RETURNS (Clusters): The gold clusters, as tokens of the predicted Doc. Warn of the first
-        mentions that do not fit."""
+        """Align the gold clusters to the tokens of the predicted Doc. Warn once if mentions do not
+        fit.
+
+        example (Example): The example.
+        RETURNS (Clusters): The gold clusters, as tokens of the predicted Doc.
+        """
         reference = get_clusters(example.reference, self.span_cluster_prefix, words_only=True)
         aligned = align_clusters(example, reference)
         n_missing = sum(map(len, reference)) - sum(map(len, aligned))

@@ -60,7 +60,8 @@ def convert_coref(
     prefix (str): Prefix of the keys of `doc.spans` that hold the clusters.
     force (bool): Whether to replace an existing output.
     skip_errors (bool): Whether to skip documents that cannot be read.
-    RETURNS (Tuple[Counts, Dropped]): What was converted, and what was left out.
+    RETURNS (Tuple[Counts, Dropped]): Counts of the converted annotation, and of the annotation that
+        was left out.
     RAISES (ValueError): If the output exists or has another suffix, or if an input cannot be
         read; with `skip_errors`, if no document can be read.
     """
@@ -83,7 +84,7 @@ def check_output(output: PathLike, suffixes: Sequence[str], force: bool) -> Path
 
     output (Union[str, Path]): The file to write.
     suffixes (Sequence[str]): Suffixes that its name may have.
-    force (bool): Whether it may exist.
+    force (bool): Whether to allow an existing file.
     RETURNS (Path): The file.
     RAISES (ValueError): If the suffix is wrong, or the file exists and `force` is not set.
     """

@@ -65,13 +65,13 @@ def make_coref(
     name (str): Name of the component.
     model (Model[List[Doc], List[Floats2d]]): The model, spacy-elmo.Coref.v1.
     span_cluster_prefix (str): Prefix of the keys of clusters in `doc.spans`: "<prefix>_1", ...
-    overwrite (bool): Whether to replace the clusters of a Doc that has some, or is marked as having
-        none.
+    overwrite (bool): Whether to replace the clusters of Docs that are already annotated, including
+        Docs that are marked as having no clusters.
     keep_singletons (Optional[bool]): Whether to keep singleton clusters. None: keep them if the
         training data contains any.
     max_train_tokens (int): In each training step, Docs with more words are cropped to a random
         window of this number of words.
-    chunk_tokens (int): Number of words that are processed together at inference.
+    chunk_tokens (int): Maximum number of words that are processed together at inference.
     scorer (Optional[Callable]): The scorer, for example spacy-elmo.coref_scorer.v1.
     RETURNS (Coref): The component.
     RAISES (ValueError): If `max_train_tokens` or `chunk_tokens` is less than 1.

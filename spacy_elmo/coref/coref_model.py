@@ -44,7 +44,7 @@ def build_coref_v1(
     use_speakers: bool = False,
     use_genres: bool = False,
 ) -> CorefModel:
-    """Build the model `spacy-elmo.Coref.v1`, which scores spans as mentions and pairs of mentions
+    """Construct `spacy-elmo.Coref.v1`: a model that scores spans as mentions, and pairs of mentions
     as coreferent. The first hidden layers are computed per token and per mention instead of per
     span and per pair, and the loss has a term for mentions.
 
@@ -54,16 +54,17 @@ def build_coref_v1(
     hidden_size (int): Width of the hidden layers.
     depth (int): Number of hidden layers.
     dropout (float): Dropout rate in the head.
-    antecedent_limit (int): Antecedents of each mention that get a fine score.
+    antecedent_limit (int): Number of antecedents of each mention that get a fine score.
     max_span_width (int): Maximum number of words of a mention, not counting whitespace tokens.
     spans_per_token (float): Number of top spans per word, at least 50 in total. Only top spans can
         be mentions.
     lstm_size (int): Width in each direction of the bidirectional LSTM over sentences; 0 for no
-        LSTM. Without sentence boundaries, and in longer sentences, it reads 200 words at a time.
-    mention_weight (float): Weight of the loss of mentions, where the loss of links has weight 1.
-        Lower it if singletons are not annotated.
+        LSTM. Without sentence boundaries, and in longer sentences, it reads sequences of 200 words.
+    mention_weight (float): Weight of the loss of mentions. The loss of links has weight 1. Use a
+        lower weight if singletons are not annotated.
     window (int): Number of preceding mentions that a mention is compared with.
-    max_entities (int): Number of entities from before the window that are remembered.
+    max_entities (int): Maximum number of entities before the window that a mention is compared
+        with.
     use_speakers (bool): Whether to use `doc.spans["speakers"]`.
     use_genres (bool): Whether to use `doc.user_data["genre"]`.
     CREATES (Model[List[Doc], List[Floats2d]]): The model. Called as a function, it returns the
@@ -100,7 +101,13 @@ def build_coref_v1(
 def forward(
     model: CorefModel, docs: list[Doc], is_train: bool
 ) -> tuple[list[Floats2d], Callable[[list[Floats2d]], list[Doc]]]:
-    """Run the tok2vec."""
+    """Run the tok2vec.
+
+    model (Model): The model.
+    docs (List[Doc]): The Docs.
+    is_train (bool): Whether a backward pass follows.
+    RETURNS (Tuple[List[Floats2d], Callable]): The token vectors of each Doc, and the backward pass.
+    """
     return model.get_ref("tok2vec")(docs, is_train)
 
 
@@ -139,7 +146,7 @@ def begin_update(
 
     model (Model): The model.
     docs (List[Doc]): The Docs.
-    documents (List[Document]): The words of each Doc that are trained on.
+    documents (List[Document]): The words of each Doc that the losses are computed for.
     gold (List[Clusters]): The gold clusters of each Doc.
     RETURNS (Tuple[Dict[str, float], Callable[[], None]]): The losses; and the backward pass, which
         adds the gradients of the weights and calls the backward pass of the tok2vec.
@@ -170,7 +177,7 @@ def resolve(
     model (Model): The model.
     docs (List[Doc]): The Docs.
     documents (List[Document]): The words of each Doc.
-    chunk_words (int): Number of words that are processed together.
+    chunk_words (int): Maximum number of words that are processed together.
     RETURNS (List[Links]): The mentions and antecedents of each Doc.
     """
     shim = _shim(model)

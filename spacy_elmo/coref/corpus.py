@@ -1,7 +1,7 @@
-"""A corpus reader that passes speakers and genre on to components.
+"""A corpus reader whose predicted Docs have speakers and a genre.
 
-spaCy's readers give components Docs with words only, because all annotations are to be predicted.
-Speakers and genre are known in advance.
+The predicted Docs of spaCy's readers contain only words, because components predict all
+annotations. Speakers and genre are not predicted: they are part of the input.
 """
 
 from collections.abc import Callable, Iterator
@@ -15,8 +15,8 @@ Reader = Callable[[Language], Iterator[Example]]
 
 
 def make_metadata_corpus(corpus: Reader) -> Reader:
-    """Return the reader `spacy-elmo.MetadataCorpus.v1`: the examples of a corpus, whose predicted
-    Docs have the speakers and the genre of the annotated Docs.
+    """Construct `spacy-elmo.MetadataCorpus.v1`: a reader that returns the examples of a corpus, and
+    copies the speakers and the genre of the reference Docs to the predicted Docs.
 
     corpus (Callable[[Language], Iterator[Example]]): The corpus, for example spacy.Corpus.v1.
     CREATES (Callable[[Language], Iterator[Example]]): The reader.
@@ -31,8 +31,9 @@ def make_metadata_corpus(corpus: Reader) -> Reader:
 
 
 def copy_metadata(example: Example) -> None:
-    """Copy the genre and the speakers of the reference Doc to the predicted Doc. A token of two
-    speakers is assigned to the later one.
+    """Copy the genre and the speakers of the reference Doc to the predicted Doc. The spans of
+    speakers are aligned to its tokens. A token in the spans of two speakers is assigned to the
+    later one.
 
     example (Example): The example, which is changed in place.
     """

@@ -1,7 +1,7 @@
 """The words and spans of a Doc as arrays, which the head reads together with the token vectors.
 
-Whitespace tokens are left out once for all features: widths, strings, sentences and distances are
-measured in words. `Document.tokens` maps words to the tokens of the Doc.
+Whitespace tokens are left out, so that widths, strings, sentences and distances are computed from
+words. `Document.tokens` maps words to the tokens of the Doc.
 """
 
 from dataclasses import dataclass
@@ -101,7 +101,7 @@ class Document:
 
 @dataclass(frozen=True)
 class SpanFeatures:
-    """Features of K spans, which the scores of pairs compare.
+    """Features of K spans. The scores of pairs of mentions are computed from them.
 
     whole (ndarray): Hash of the string without a leading word, uint64 [K].
     first (ndarray): Hash of the first word after a leading word, uint64 [K].
@@ -167,7 +167,7 @@ def labels_of(start: np.ndarray, last: np.ndarray, gold: Clusters) -> np.ndarray
 
     start, last (ndarray): First and last token of each span, in the order of the text, int64
         [n_spans].
-    gold (Clusters): The gold clusters. Mentions that equal none of the spans are ignored.
+    gold (Clusters): The gold clusters. Mentions that are not among the spans are ignored.
     RETURNS (ndarray): Index of the cluster, -1 for none, int64 [n_spans].
     """
     labels = np.full(len(start), -1, dtype=np.int64)
@@ -192,9 +192,9 @@ def labels_of(start: np.ndarray, last: np.ndarray, gold: Clusters) -> np.ndarray
 
 
 def _indices_from_one(hashed: np.ndarray, words: np.ndarray) -> np.ndarray:
-    """Look up words in a list.
+    """Find the position of each word in a list.
 
-    hashed (ndarray): Hashes to look up, uint64 [n].
+    hashed (ndarray): Hashes of the words, uint64 [n].
     words (ndarray): Hashes of the list, uint64 [n_words].
     RETURNS (ndarray): Index in the list, from 1; 0 for a word that is not in it, int64 [n].
     """

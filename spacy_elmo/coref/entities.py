@@ -1,5 +1,5 @@
-"""Queries on the clusters of a Doc: a name for each entity, text with pronouns resolved, the
-entities of a token, and mentions of some kinds.
+"""Functions on the clusters of a Doc: representative mentions, text with resolved pronouns, the
+entities of each token, and filtering of mentions by kind.
 
 An entity is represented by its cluster of mentions, and identified by the cluster's key in
 `doc.spans`.
@@ -34,15 +34,16 @@ __all__ = [
     "resolve_text",
 ]
 
-MAX_NESTING = 4  # of resolved mentions in resolved mentions
+MAX_NESTING = 4  # maximum depth of replaced mentions inside inserted text
 
 
 def mention_kind(span: Span) -> str:
     """Return whether a mention is a name, a noun or a pronoun.
 
-    span (Span): The mention. The kind is read from part-of-speech tags and the parse of its Doc.
-        Without tags, it is guessed from capital letters and the stop words of the language.
-    RETURNS (str): "name", "noun" or "pronoun"; "noun" if it is none of them.
+    span (Span): The mention. Its kind is determined from the part-of-speech tags and the parse of
+        the Doc. Without tags, it is guessed from capital letters and the stop words of the
+        language.
+    RETURNS (str): "name", "noun" or "pronoun". All other mentions are "noun".
     """
     return MentionClassifier(span.doc).kind(span)
 
@@ -50,7 +51,7 @@ def mention_kind(span: Span) -> str:
 def filter_clusters(
     doc: Doc, kinds: Iterable[str], prefix: str = DEFAULT_PREFIX
 ) -> dict[str, list[Mention]]:
-    """Return the mentions of some kinds. To remove all other mentions from a Doc, call
+    """Return the mentions of the given kinds. To remove all other mentions from a Doc, call
     `set_clusters(doc, filter_clusters(doc, kinds).values())`.
 
     doc (Doc): The Doc.
@@ -111,8 +112,8 @@ def representative(doc: Doc, key: str) -> Span:
 
 
 def representatives(doc: Doc, prefix: str = DEFAULT_PREFIX) -> dict[str, Span]:
-    """Return the representative mention of each entity. This is faster than `representative` for
-    each of them.
+    """Return the representative mention of each entity. This is faster than calling
+    `representative` for each entity.
 
     doc (Doc): The Doc.
     prefix (str): Prefix of the keys of clusters.

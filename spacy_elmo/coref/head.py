@@ -1,4 +1,4 @@
-"""The torch module of `spacy-elmo.Coref.v1`: from token vectors to mentions and their antecedents.
+"""The torch module of `spacy-elmo.Coref.v1`, which finds mentions and their antecedents.
 
 It scores all spans as mentions, selects the top spans, and scores pairs of them (Lee et al. 2017
 and 2018).
@@ -23,7 +23,7 @@ from .marginal_loss import marginal_loss
 from .mention_scorer import MentionScorer
 from .mentions import Mentions
 
-# minimum number of top spans; short texts may have more mentions per word than long ones
+# minimum number of top spans, because short texts may have more mentions per word than long texts
 MIN_SPANS = 50
 
 
@@ -115,7 +115,7 @@ class CorefHead(nn.Module):
                 spans.scores, is_gold.to(spans.scores.dtype), reduction="sum"
             )
             mentions.append(cross_entropy / is_gold.sum().clamp(min=1))
-            # gold spans are always among the top spans; without them there is nothing to learn from
+            # gold spans are always among the top spans, so that their links can be learned
             scores = spans.scores.detach()
             top = self._top(scores + is_gold.to(scores.dtype) * -IMPOSSIBLE, document)
             found = self._describe(
@@ -148,9 +148,9 @@ class CorefHead(nn.Module):
         vectors_of (Callable[[List[DocumentChunk]], Tensor]): Returns the vectors of the words of
             some chunks, concatenated [n, D].
         documents (List[Document]): The documents.
-        chunk_words (int): Number of words whose spans are scored together. Chunks end with a
-            sentence, so that they change nothing but the selection of top spans, whose number is
-            limited in each chunk.
+        chunk_words (int): Maximum number of words whose spans are scored together. Chunks end at
+            sentence boundaries. They affect only the selection of top spans, because the number of
+            top spans is limited in each chunk.
         RETURNS (List[Links]): The mentions and antecedents of each document.
         """
         found: list[list[Mentions]] = [[] for _ in documents]

@@ -15,12 +15,13 @@ from spacy.tokens import Doc
 from ..text.words import word_tokens
 from .clusters import get_clusters
 
-# A word is like a pronoun if it is a mention by itself in this fraction of the Docs. Capitalized
-# words need a higher fraction, because they may be names, which seldom recur in other Docs.
+# A word counts as a pronoun if it is a mention by itself in at least this fraction of the Docs. The
+# fraction is higher for capitalized words, because they may be names, which rarely recur in other
+# Docs.
 MIN_DOCS, MIN_DOCS_OF_CAPITALS = 0.05, 0.3
-# fraction of a word's mentions from which on it counts as capitalized
+# a word counts as capitalized if at least this fraction of its mentions is capitalized
 MAX_CAPITALS = 0.5
-# fraction of the mentions of several words that a leading word begins
+# minimum fraction of the mentions of several words that begin with a leading word
 MIN_LEADING = 0.003
 
 
@@ -38,7 +39,7 @@ class Lexicon:
 
     @classmethod
     def learn(cls, docs: Iterable[Doc], prefix: str) -> "Lexicon":
-        """Count the words of gold mentions.
+        """Collect pronouns and leading words from gold mentions.
 
         docs (Iterable[Doc]): Docs with gold clusters.
         prefix (str): Prefix of the keys of the clusters.

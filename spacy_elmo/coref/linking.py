@@ -1,7 +1,7 @@
 """Selection of the antecedent of each mention, in bounded memory for texts of any length.
 
-A mention is compared with the mentions of a window before it, and with mentions of clusters that
-last occurred before the window: the last mention of each kind.
+A mention is compared with the mentions in a window before it. It is also compared with clusters
+that last occurred before the window, represented by their last mention of each kind.
 """
 
 from typing import Any, NamedTuple
@@ -13,7 +13,7 @@ from .antecedents import IMPOSSIBLE, AntecedentScorer
 from .document import KIND_NAME
 from .mentions import Mentions
 
-# mentions whose pairs are scored together
+# number of mentions whose pairs are scored together
 BATCH_MENTIONS = 512
 # upper bound of scores whose exponentials are summed, to prevent overflow
 MAX_SCORE = 500.0
@@ -41,8 +41,9 @@ def link(
     scorer (AntecedentScorer): Scores pairs of mentions.
     mentions (Mentions): K mentions.
     window (int): Number of preceding mentions that a mention is compared with.
-    max_entities (int): Number of clusters that are remembered from before the window, preferring
-        large and recent ones. A cluster with a mention of the same name is always remembered.
+    max_entities (int): Maximum number of clusters before the window that a mention is compared
+        with; large and recent clusters are preferred. A mention of the same name is always
+        included.
     RETURNS (ndarray): Index of each antecedent, -1 for none, int64 [K].
     """
     antecedents = np.full(len(mentions), -1, dtype=np.int64)
@@ -89,10 +90,10 @@ def most_likely(places: np.ndarray, scores: np.ndarray, cluster_of: np.ndarray) 
 
 
 class ClusterMemory:
-    """The clusters so far, with the last mention of each kind.
+    """The clusters of the mentions linked so far, with the last mention of each kind.
 
     mentions (Mentions): All mentions.
-    max_entities (int): Number of clusters that are remembered.
+    max_entities (int): Maximum number of clusters that `mentions_before` returns mentions of.
     """
 
     def __init__(self, mentions: Mentions, max_entities: int) -> None:
@@ -125,9 +126,10 @@ class ClusterMemory:
             self.by_name[self.whole[place]] = place
 
     def mentions_before(self, window_start: int, start: int, end: int) -> np.ndarray:
-        """Return the remembered mentions before a window.
+        """Return the mentions before a window that later mentions are compared with.
 
-        Clusters are preferred by their size divided by the distance of their last mention.
+        The clusters with the highest size, divided by the distance of their last mention, are
+        selected.
 
         window_start (int): First mention of the window.
         start, end (int): The mentions that need antecedents: the first one, and the one after the

@@ -1,7 +1,7 @@
 """The kind of a mention: name, noun or pronoun.
 
-The kind is read from part-of-speech tags and a parse, or guessed from the words of a Doc without
-tags.
+The kind is determined from part-of-speech tags and a parse. In a Doc without tags, it is guessed
+from the words.
 """
 
 from functools import cached_property
@@ -11,7 +11,7 @@ from spacy.tokens import Doc, Span, Token
 NAME, NOUN, PRONOUN = KINDS = ("name", "noun", "pronoun")
 """From the most to the least specific."""
 
-MAX_PRONOUN = 4  # letters of a pronoun in a language without stop words
+MAX_PRONOUN = 4  # maximum number of letters of a pronoun in a language without stop words
 MAX_NAMING_WORDS = 5  # a longer mention describes an entity rather than naming it
 
 
@@ -28,7 +28,8 @@ class MentionClassifier:
 
     @cached_property
     def has_stops(self) -> bool:
-        """RETURNS (bool): Whether the language has stop words, as far as the Doc shows."""
+        """RETURNS (bool): Whether the Doc contains stop words. If not, the language may have
+        none."""
         return any(token.is_stop for token in self.doc)
 
     @cached_property
@@ -69,8 +70,8 @@ class MentionClassifier:
         return order, 0, -len(strong), size if kind == NAME else -size, span.start
 
     def _head(self, span: Span) -> Token:
-        """RETURNS (Token): The root of a mention. Without a parse: the last of the first
-        consecutive nouns, unless a particle makes it a possessor, as in "Anna 's hat"."""
+        """RETURNS (Token): The root of a mention. Without a parse: the last noun of the first
+        sequence of nouns that is not followed by a possessive particle, as in "Anna 's hat"."""
         if self.has_dep:
             return span.root
         words = _words(span)
@@ -104,7 +105,7 @@ class MentionClassifier:
         return len(token.text) >= MAX_PRONOUN or not token.text.islower()
 
     def _is_capital(self, token: Token) -> bool:
-        """Return whether a word is capitalized, other than for the start of a sentence."""
+        """Return whether a word is capitalized for another reason than starting a sentence."""
         if not token.text[:1].isupper():
             return False
         position, starts_sentence = token.i, bool(token.is_sent_start)

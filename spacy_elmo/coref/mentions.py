@@ -1,4 +1,4 @@
-"""Mentions as tensors: what the scores of pairs are computed from."""
+"""Mentions as tensors, from which the scores of pairs are computed."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -16,7 +16,7 @@ class Mentions:
     score (Tensor): Score as a mention, float32 [K].
     place (Tensor): Index among all top spans of the text, int64 [K].
     count (Tensor): Number of mentions among the top spans before it, int64 [K]. Distances are
-        measured in mentions, because in training the top spans include others.
+        measured in mentions, because in training the top spans include spans that are no mentions.
     whole, first_word, last_word (Tensor): Hash of the string, of its first and of its last word,
         without a leading word such as an article, int64 [K].
     speaker (Tensor): Hash of the speaker, 0 if unknown, int64 [K].

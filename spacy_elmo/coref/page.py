@@ -1,7 +1,7 @@
-"""The clusters of Docs as a self-contained HTML page.
+"""Rendering of the clusters of Docs as a self-contained HTML page.
 
-Each entity has a color and a number. Mentions are underlined. A mention inside another one is
-underlined closer to the text, so that nested and crossing mentions can be distinguished.
+Each entity has a color and a number. Mentions are underlined. The underline of a mention inside
+another mention is closer to the text, so that nested and crossing mentions can be distinguished.
 """
 
 from collections import defaultdict
@@ -159,8 +159,8 @@ def _shorten(text: str) -> str:
 def _text_and_tags(doc: Doc, number: int, clusters: Clusters) -> Iterator[str | MentionTag]:
     """Yield the text of a Doc with a start and an end tag for each mention.
 
-    HTML elements cannot cross. Where a mention ends inside another one that began later, the later
-    one is closed and opened again.
+    HTML elements cannot cross. If a mention ends inside another mention that began later, the
+    element of the later mention is closed and reopened.
 
     doc (Doc): The Doc.
     number (int): Number of the Doc in the page.
@@ -217,8 +217,8 @@ def _text_and_tags(doc: Doc, number: int, clusters: Clusters) -> Iterator[str | 
 
 
 def _lanes(mentions: list[_Mention], n_tokens: int) -> list[int]:
-    """Return the lane of each mention's underline: below the lanes of all shorter mentions that it
-    overlaps.
+    """Return the lane of each mention's underline. The lane is below the lanes of all shorter
+    mentions that overlap the mention.
 
     mentions (List[_Mention]): The mentions.
     n_tokens (int): Tokens of the Doc.

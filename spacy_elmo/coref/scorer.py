@@ -48,8 +48,8 @@ def score_coref(
     span_cluster_prefix (str): Prefix of the keys of clusters.
     RETURNS (Dict[str, Any]): Scores from 0 to 1: `coref_f`, `coref_p` and `coref_r`, which are LEA;
         `coref_conll_f`; and `coref_<metric>_f`, `_p` and `_r` for the metrics muc, b3, ceafe,
-        ceafm, lea and mention. All of them also without singletons, as `coref_ns_f`,
-        `coref_conll_ns_f`, `coref_muc_ns_f`, ... All scores are None if no example is annotated.
+        ceafm, lea and mention. The names `coref_ns_f`, `coref_conll_ns_f`, `coref_muc_ns_f`, ...
+        contain the same scores without singletons. All scores are None if no example is annotated.
     RAISES (ValueError): If the texts of an example differ in more than whitespace.
 
     REFERENCE: Pradhan et al. (2014), "Scoring Coreference Partitions of Predicted Mentions", for
@@ -109,8 +109,8 @@ def _count(gold: ClusterOf, predicted: ClusterOf) -> dict[str, tuple[float, ...]
     mirrored = {(j, i): n for (i, j), n in overlap.items()}
     sizes, other_sizes = Counter(gold.values()), Counter(predicted.values())
     n_gold, n_predicted = len(gold), len(predicted)
-    # MUC: a cluster of n mentions has n - 1 links; it loses one link for each further cluster that
-    # the other side divides it into, where a missing mention counts as a cluster
+    # MUC: a cluster of n mentions has n - 1 links. If the other side divides it into k clusters,
+    # k - 1 links are missing. A missing mention counts as a cluster of its own.
     links = len(shared) - len(overlap)
     by_mention, by_cluster = _best_pairings(overlap, sizes, other_sizes)
     return {
@@ -133,8 +133,8 @@ def _b3(overlap: Overlap, sizes: Mapping[int, int]) -> float:
 
 
 def _lea(overlap: Overlap, sizes: Mapping[int, int], other_sizes: Mapping[int, int]) -> float:
-    """Return the sum over clusters of the size times the fraction of links found. A singleton has a
-    link to itself, which is found only in a singleton."""
+    """Return the sum over clusters of the size times the fraction of links that are found. A
+    singleton has a link to itself, which is found only if the other side has it as a singleton."""
     total = 0.0
     for (i, j), n in overlap.items():
         if sizes[i] == 1:
@@ -150,7 +150,7 @@ def _best_pairings(
     """Return the maximum sums of similarities if each cluster is paired with at most one cluster of
     the other side.
 
-    RETURNS (Tuple[float, float]): For the number of shared mentions as the similarity, and for
+    RETURNS (Tuple[float, float]): The sums for two similarities: the number of shared mentions, and
         2 * shared / (size + other size).
     """
     if not overlap:
@@ -163,8 +163,8 @@ def _best_pairings(
     shared = np.array(list(overlap.values()), dtype=np.float64)
     both = np.array([sizes[i] + other_sizes[j] for i, j in overlap], dtype=np.float64)
     similarities = (shared, 2 * shared / both)
-    # Clusters in different connected components do not compete. So many small assignments replace
-    # one that would fill the memory for a novel.
+    # Clusters in different connected components cannot be paired. Each component is therefore
+    # solved separately: the matrix of all clusters of a novel would not fit in memory.
     n_rows = int(rows.max()) + 1
     n_nodes = n_rows + int(columns.max()) + 1
     graph = coo_array((shared, (rows, columns + n_rows)), shape=(n_nodes, n_nodes))
@@ -202,8 +202,8 @@ def _ratio(numerator: float, denominator: float) -> float:
 
 
 def _in_characters(doc: Doc, prefix: str) -> list[list[Hashable]]:
-    """Return the clusters with mentions as character offsets in the text without whitespace. Like
-    the alignment of Examples, they do not depend on how words are spaced."""
+    """Return the clusters with mentions as character offsets in the text without whitespace. The
+    offsets do not depend on the whitespace between words."""
     starts, ends = (offsets.tolist() for offsets in text_offsets(doc))
     return [
         [(starts[start], ends[end - 1]) for start, end in mentions]

@@ -1,4 +1,4 @@
-"""Writing an HTML page with the entities of files, as annotated or as a pipeline predicts them."""
+"""Writing an HTML page with the annotated or predicted entities of files."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ def show_coref(
     pipeline (Optional[str]): Directory or name of a trained pipeline that predicts the entities;
         if None, the entities annotated in the inputs are shown.
     format (str): Format of the inputs, "auto" to infer it from their names.
-    lang (str): Language of the inputs, without a pipeline.
+    lang (str): Language of the inputs. Ignored if a pipeline is given.
     prefix (str): Prefix of the keys of `doc.spans` that hold the clusters.
     force (bool): Whether to replace an existing output.
     RETURNS (Tuple[int, int]): Number of documents and of entities on the page.

@@ -21,8 +21,8 @@ class TrainingData(NamedTuple):
     lexicon (Lexicon): Words that behave like pronouns, and words that begin mentions.
     is_annotated (bool): Whether any Doc has gold clusters or is marked as having none.
     has_singletons (bool): Whether there are clusters of one mention, or no clusters at all.
-    has_speakers (bool): Whether any Doc to predict on has speakers.
-    genres (Set[str]): The genres of the Docs to predict on.
+    has_speakers (bool): Whether any predicted Doc has speakers.
+    genres (Set[str]): The genres of the predicted Docs.
     """
 
     lexicon: Lexicon
@@ -64,7 +64,8 @@ def summarize(get_examples: Callable[[], Iterable[Example]], prefix: str) -> Tra
 
 
 def warn_if_not_annotated(data: TrainingData, name: str, prefix: str) -> None:
-    """Warn if no Doc has gold clusters, on behalf of the caller of `Coref.initialize`.
+    """Warn if no Doc has gold clusters. The warning is attributed to the caller of
+    `Coref.initialize`.
 
     data (TrainingData): The summary of the training data.
     name (str): Name of the component.
@@ -80,8 +81,8 @@ def warn_if_not_annotated(data: TrainingData, name: str, prefix: str) -> None:
 
 
 def warn_of_missing_metadata(data: TrainingData, name: str, settings: HeadSettings) -> None:
-    """Warn if no Doc has the metadata that the settings use, on behalf of the caller of
-    `Coref.initialize`.
+    """Warn if no Doc has the metadata that the settings use. The warning is attributed to the
+    caller of `Coref.initialize`.
 
     data (TrainingData): The summary of the training data.
     name (str): Name of the component.
@@ -95,9 +96,9 @@ def warn_of_missing_metadata(data: TrainingData, name: str, settings: HeadSettin
     for setting, attribute in missing.items():
         warnings.warn(
             f"{setting} is true, but no Doc that {name} is initialized with has {attribute}, so "
-            f"nothing can be learned from it. spaCy's readers give components Docs with words "
-            f"only: if the annotated Docs have it, put spacy-elmo.MetadataCorpus.v1 around the "
-            f"readers of [corpora].",
+            f"nothing can be learned from it. The predicted Docs of spaCy's readers contain only "
+            f"words: if the annotated Docs have it, wrap the readers in [corpora] in "
+            f"spacy-elmo.MetadataCorpus.v1.",
             stacklevel=3,
         )
 
@@ -105,7 +106,8 @@ def warn_of_missing_metadata(data: TrainingData, name: str, settings: HeadSettin
 def random_window(document: Document, max_words: int, generator: random.Random) -> Document:
     """Crop a long document to a random window.
 
-    The window begins with a sentence, unless that would move it by `MAX_SEQUENCE` words or more.
+    The window begins at a sentence boundary, unless the boundary is `MAX_SEQUENCE` words or more
+    before the drawn position.
 
     document (Document): The document.
     max_words (int): Maximum number of words.

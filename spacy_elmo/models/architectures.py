@@ -1,4 +1,4 @@
-"""The registered architectures that run a biLM or are combined with one."""
+"""Registered architectures: the biLM, the biLM with a mix, and ELMo vectors with word features."""
 
 from thinc.api import Maxout, Model, chain, with_array
 from thinc.types import Floats2d
@@ -25,8 +25,8 @@ def build_bilm_v1(
     device: str | None = None,
 ) -> Encoder:
     """Construct `spacy-elmo.BiLM.v1`: the biLM, which takes Docs and returns all layers. No file
-    is opened. `nlp.initialize()` or a saved pipeline loads the weights, which determine all other
-    sizes.
+    is opened. The weights are loaded by `nlp.initialize()` or with a saved pipeline, and determine
+    all other sizes.
 
     width (int): Width of a layer, twice the projection of one direction.
     depth (int): Number of LSTM layers.
@@ -37,8 +37,8 @@ def build_bilm_v1(
     precision (str): Precision of the matrix products of the LSTMs: "float32", "bfloat16" or "int8".
         The latter two are faster on processors with instructions for them; "int8" needs a CPU and
         a frozen biLM. States and elementwise arithmetic stay in float32.
-    batch_tokens (int): Maximum number of tokens in a batch of the biLM; bounds the memory besides
-        the output.
+    batch_tokens (int): Maximum number of tokens in a batch of the biLM. It bounds the memory of all
+        tensors except the output.
     device (Optional[str]): Device of the biLM, e.g. "cuda:0". None: the device of the pipeline.
     CREATES (Model[List[Doc], LayerBatch]): The model.
     RAISES (ValueError): If a setting has a value that is not listed here.
@@ -93,7 +93,7 @@ def build_tok2vec_elmo_v1(
 
     elmo (Model[List[Doc], LayerBatch]): The biLM, spacy-elmo.BiLM.v1.
     frozen (bool): Whether the weights of the biLM stay fixed in training.
-    top_only (bool): Use the top layer alone, scaled by gamma.
+    top_only (bool): Whether to use only the top layer, scaled by gamma.
     weights (Optional[List[float]]): Fixed weights of the layers before the softmax, one for each
         layer, the token layer first. The mix then has no trained parameters. A weight of -9e10
         excludes a layer.
@@ -105,9 +105,10 @@ def build_tok2vec_elmo_v1(
     l2 (float): Strength λ of the penalty `λ * sum(w ** 2)`, which pulls the weights of the layers
         towards equal weights. It does not include gamma.
     loader (Optional[Callable[[], BiLM]]): Returns the biLM for `nlp.initialize()`, e.g.
-        spacy-elmo.PretrainedLoader.v1. None: keep the weights of a loaded pipeline or a replaced
-        listener, and use the packaged biLM if there are none. Set it in a config that is trained
-        more than once.
+        spacy-elmo.PretrainedLoader.v1. None: keep weights that are already loaded, as in a saved
+        pipeline or after a listener was replaced; if there are none, load the packaged biLM. Set a
+        loader in a config that is used for several trainings, so that all start from the same
+        weights.
     CREATES (Model[List[Doc], List[Floats2d]]): The model.
     RAISES (ValueError): If the biLM is not frozen and runs in int8, or if the settings of the mix
         are invalid; see `ScalarMix`.

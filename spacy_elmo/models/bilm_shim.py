@@ -53,6 +53,12 @@ class BiLMShim(TorchShim[BiLM]):
         return b"" if self._model is None else store.to_bytes(self._model)
 
     def from_bytes(self, bytes_data: bytes) -> "BiLMShim":
+        """Load the biLM from the bytes that `to_bytes` returned; empty bytes change nothing.
+
+        bytes_data (bytes): The bytes.
+        RETURNS (BiLMShim): The shim.
+        RAISES (ValueError): If the bytes are damaged.
+        """
         if bytes_data:
             self.set_module(store.from_bytes(bytes_data), get_current_ops())
         return self

@@ -1,8 +1,9 @@
-"""GEMMs of thinc layers on the CPU by numpy's BLAS, where a config asks for them.
+"""Ops that compute the GEMMs of thinc layers on the CPU with numpy's BLAS, and a callback that sets
+them.
 
 thinc multiplies matrices with BLIS on one core. numpy's BLAS uses all cores, and its kernels are
-faster. While a frozen biLM's layers are cached, the GEMMs of the components that listen to it take
-most of the training time.
+faster. If the layers of a frozen biLM are cached, the GEMMs of the components that listen to it
+take most of the training time.
 """
 # mypy: disallow-subclassing-any=False
 # thinc's NumpyOps is compiled and has no types
@@ -16,7 +17,7 @@ from thinc.api import Model, NumpyOps
 
 
 class BlasOps(NumpyOps):
-    """NumpyOps that compute GEMMs by numpy's BLAS. In a child process, such as a worker of
+    """NumpyOps that compute GEMMs with numpy's BLAS. In a child process, such as a worker of
     `nlp.pipe`, they use BLIS, so that each process uses one core."""
 
     @property
@@ -34,7 +35,7 @@ BLAS = BlasOps()
 
 def make_use_blas_gemm() -> Callable[[Language], Language]:
     """Construct `spacy-elmo.use_blas_gemm.v1`, a callback for [nlp] after_pipeline_creation that
-    makes the thinc layers of the pipeline compute GEMMs by numpy's BLAS, on all cores.
+    makes the thinc layers of the pipeline compute GEMMs with numpy's BLAS, on all cores.
 
     RETURNS (Callable[[Language], Language]): `use_blas_gemm`.
     """
@@ -42,12 +43,12 @@ def make_use_blas_gemm() -> Callable[[Language], Language]:
 
 
 def use_blas_gemm(nlp: Language, enabled: bool = True) -> Language:
-    """Compute the GEMMs of all thinc layers of a pipeline that are on the CPU by numpy's BLAS.
+    """Compute the GEMMs of all thinc layers of a pipeline that are on the CPU with numpy's BLAS.
 
     Vectors differ by rounding only. Layers with ops of another type are left unchanged.
 
     nlp (Language): The pipeline, whose layers are changed in place.
-    enabled (bool): False to undo it.
+    enabled (bool): Whether to use numpy's BLAS. False restores thinc's ops.
     RETURNS (Language): The same pipeline.
     """
     for _, pipe in nlp.components:
@@ -58,11 +59,10 @@ def use_blas_gemm(nlp: Language, enabled: bool = True) -> Language:
 
 
 def set_gemm(model: Model[Any, Any], use_blas: bool) -> None:
-    """Set the ops of a model and all its layers.
+    """Set the ops of a model and all its layers. Ops of other types are left unchanged.
 
     model (Model): The model, which is changed in place.
-    use_blas (bool): Whether to replace `NumpyOps` by `BlasOps`, or the reverse. Ops of other types
-        are left unchanged.
+    use_blas (bool): True replaces `NumpyOps` by `BlasOps`, False replaces `BlasOps` by `NumpyOps`.
     """
     before, ops = (NumpyOps, BLAS) if use_blas else (BlasOps, NumpyOps())
     for node in model.walk():

@@ -1,4 +1,4 @@
-"""Row-wise layers at inference, applied in chunks to bound activation memory."""
+"""A wrapper that applies a row-wise layer in chunks at inference, to bound activation memory."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, cast

@@ -1,7 +1,7 @@
-"""The vectors of several models for the same Docs, concatenated.
+"""A layer that concatenates the token vectors of several layers.
 
-thinc's `concatenate` does the same, but first copies the vectors of each Doc from each model. For
-a novel, these copies take more memory than everything else.
+thinc's `concatenate` does the same, but first copies the vectors of each Doc from each layer. For
+a novel, these copies take more memory than all other arrays.
 """
 
 from collections.abc import Callable
@@ -51,12 +51,13 @@ def forward(
                 d_column = model.ops.as_contig(d_joined[:, start : start + width])
                 backprop_layer(split_docs(d_column, lengths))
                 start += width
-        return []  # there is no gradient of a Doc
+        return []  # Docs have no gradient
 
     return split_docs(xp.concatenate(columns, axis=1), lengths), backprop
 
 
 def read_tokens(model: Tok2Vec, doc: Doc) -> TokenReader:
+    """Return a function that predicts ranges of tokens; see `token_reader`."""
     readers = [token_reader(layer, doc) for layer in model.layers]
     xp = model.ops.xp
     return lambda start, end: xp.concatenate([read(start, end) for read in readers], axis=1)

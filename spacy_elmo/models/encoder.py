@@ -22,7 +22,8 @@ Encoder = Model[list[Doc], LayerBatch]
 
 @dataclass(frozen=True)
 class EncoderSettings:
-    """How the biLM is run. Not saved with the weights: the config decides.
+    """Settings of the biLM's forward pass. They are read from the config and not saved with the
+    weights.
 
     segmenter (Callable[[Doc], Ints1d]): Returns the tokens at which the biLM's segments start.
     start_state (str): State at the start of each segment, "warm" or "zero".
@@ -43,7 +44,7 @@ def BiLMEncoder(
 
     width (int): Width of the layers.
     depth (int): Number of LSTM layers. The encoder also returns the token layer.
-    settings (EncoderSettings): How to run the biLM.
+    settings (EncoderSettings): Settings of the forward pass.
     device (Optional[str]): Device of the biLM, e.g. "cuda:0". None: the device of the pipeline.
     RETURNS (Model[List[Doc], LayerBatch]): The encoder.
     """
@@ -62,7 +63,7 @@ def shim_of(model: Encoder) -> BiLMShim:
 
 
 def settings_of(model: Encoder) -> EncoderSettings:
-    """RETURNS (EncoderSettings): How the biLM is run."""
+    """RETURNS (EncoderSettings): The settings of the forward pass."""
     return cast(EncoderSettings, model.attrs["settings"])
 
 
@@ -72,17 +73,17 @@ def n_layers_of(model: Encoder) -> int:
 
 
 def check_trainable(model: Encoder, frozen: bool, name: str) -> None:
-    """Check that the weights can be trained, if they are to be.
+    """Check that the weights can be trained if they are not frozen.
 
     model (Model[List[Doc], LayerBatch]): The encoder.
     frozen (bool): Whether the weights stay fixed in training.
     name (str): Name of the component or architecture, for the error message.
-    RAISES (ValueError): If weights that are not frozen are run in int8.
+    RAISES (ValueError): If the weights are not frozen and the precision is int8.
     """
     if not frozen and settings_of(model).precision == "int8":
         raise ValueError(
-            f'{name} has frozen = false and precision = "int8", in which there are no gradients. '
-            f"Set frozen = true, or precision to float32 or bfloat16."
+            f'{name} has frozen = false and precision = "int8", for which gradients cannot be '
+            f'computed. Set frozen = true, or set precision to "float32" or "bfloat16".'
         )
 
 
@@ -102,7 +103,7 @@ def load_from(model: Encoder, loader: BiLMLoader | None) -> None:
 
 
 def load_weights(model: Encoder, bilm: BiLM, source: str) -> None:
-    """Put a biLM into an encoder.
+    """Set the biLM of an encoder.
 
     model (Model[List[Doc], LayerBatch]): The encoder.
     bilm (BiLM): The biLM.

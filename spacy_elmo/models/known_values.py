@@ -1,4 +1,4 @@
-"""The attribute values that have rows in the tables of `word_features`, and how they are saved."""
+"""The attribute values that have rows in the tables of `word_features`, and their serialization."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -44,7 +44,8 @@ class KnownValues:
 
 
 class KnownByAttribute(list[KnownValues]):
-    """The known values of each attribute. thinc serializes an attribute of a layer by its type."""
+    """The known values of each attribute. This type selects the functions below, with which thinc
+    serializes the attribute of the layer."""
 
 
 @serialize_attr.register(KnownByAttribute)
@@ -66,9 +67,9 @@ def _from_bytes(
         _check(found, attr)
     except Exception as error:  # srsly raises errors of several types
         raise ValueError(
-            f"What was saved of the word features is damaged, or does not fit the settings in the "
-            f"config: {error}. Leave the settings as they were saved, save the pipeline again, or "
-            f"restore a backup."
+            f"The saved state of the word features is damaged, or does not fit the settings in the "
+            f"config: {error}. Use the settings that the pipeline was saved with, save the "
+            f"pipeline again, or restore a backup."
         ) from error
     return found
 

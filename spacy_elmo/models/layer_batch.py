@@ -1,4 +1,4 @@
-"""The layers of a batch of Docs, as they pass from the encoder to the mixes and the component."""
+"""The encoder's output for a batch of Docs, and functions that join and split arrays of Docs."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ BiLMLoader = Callable[[], BiLM]
 class LayerBatch:
     """All layers of a batch of Docs.
 
-    A mix returns the gradient of its input by adding it to `d_layers`, so that all mixes of a
-    batch share one buffer; the value that its backward pass returns is the batch itself.
+    The backward pass of a mix adds the gradient of its input to `d_layers` and returns the batch.
+    All mixes of a batch therefore share one buffer.
 
     layers (Floats3d): float32 [n_layers, n_tokens, width], the tokens of all Docs in order. Zeros
         for whitespace tokens.
@@ -50,7 +50,7 @@ def join_docs(xp: Any, arrays: list[Any], axis: int = 0) -> Any:
 
 
 def split_docs(rows: Floats2d, lengths: list[int]) -> list[Floats2d]:
-    """Divide the rows of all tokens between the Docs.
+    """Split the rows of all tokens into the rows of each Doc.
 
     rows (Floats2d): One row for each token [n_tokens, D].
     lengths (List[int]): Number of tokens in each Doc.

@@ -1,7 +1,7 @@
 """A shim for a torch module whose sizes are known only when the component is initialized.
 
-The module is saved as safetensors bytes. Their header holds a digest and the arguments with which
-the module is built again.
+The module is saved as safetensors bytes. Their header contains a digest and the arguments from
+which the module is rebuilt.
 """
 
 import json
@@ -62,13 +62,15 @@ class ModuleShim(TorchShim[Module]):
         return tensor_file.to_bytes(tensors, {BUILD_ARGS: json.dumps(self.build_args)})
 
     def from_bytes(self, bytes_data: bytes) -> "ModuleShim[Module]":
-        """Load what `to_bytes` returned; empty bytes change nothing.
+        """Load the module from the bytes that `to_bytes` returned; empty bytes change nothing.
 
+        bytes_data (bytes): The bytes.
+        RETURNS (ModuleShim): The shim.
         RAISES (ValueError): If the bytes are damaged, or do not fit the sizes in the config.
         """
         if not bytes_data:
             return self
-        source = f"What was saved of the {self.name}"
+        source = f"The saved state of the {self.name}"
         file = tensor_file.TensorFile(bytes_data, source, [BUILD_ARGS], REMEDY)
         file.check()
         build_args = _read_build_args(file.metadata, source)
@@ -79,7 +81,7 @@ class ModuleShim(TorchShim[Module]):
         except (RuntimeError, KeyError, TypeError, ValueError, OverflowError) as error:
             raise ValueError(
                 f"The saved weights of the {self.name} do not fit the sizes in the config: "
-                f"{error}. Give it the sizes that it was trained with."
+                f"{error}. Set the sizes that it was trained with."
             ) from error
         _check_finite(module, source)
         self.set_module(module, get_current_ops())
@@ -91,7 +93,7 @@ def _read_build_args(metadata: dict[str, str], source: str) -> dict[str, Any]:
     """Return the saved keyword arguments of `build`: integers and lists of strings.
 
     metadata (Dict[str, str]): Metadata of the saved tensors.
-    source (str): What is read, for error messages.
+    source (str): Name of the data that is read, for error messages.
     RETURNS (Dict[str, Any]): The arguments.
     RAISES (ValueError): If they are missing, or of other types or sizes.
     """

@@ -2,7 +2,8 @@
 
 thinc saves parameters without a checksum and does not check their shapes when it loads them. It
 calls registered functions to save and load an attribute of a layer, and loads the layer's shims
-last. So the digests are an attribute, and a shim compares them when everything else is loaded.
+last. The digests are therefore saved as an attribute, and a shim compares them after thinc has
+loaded the attributes and parameters.
 """
 
 import hashlib
@@ -16,11 +17,11 @@ from thinc.model import deserialize_attr, serialize_attr
 from thinc.shims.shim import Shim
 
 DIGEST = "digest"
-PLACEHOLDER = b"digest"  # content of the saved shim, which has nothing to save
+PLACEHOLDER = b"digest"  # saved bytes of the shim, which has no data of its own
 
 
 class NodeDigest:
-    """Type of the attribute. It holds nothing: the digests are computed when the layer is saved."""
+    """Type of the attribute. It has no data: the digests are computed when the layer is saved."""
 
 
 class DigestShim(Shim):
@@ -51,8 +52,10 @@ class DigestShim(Shim):
     def from_bytes(self, data: bytes) -> "DigestShim":
         """Compare the layer with the expected digests.
 
-        RAISES (ValueError): If a digest differs or is missing, or if the layer has got parameters
-            that it did not have before.
+        data (bytes): The saved bytes of the shim.
+        RETURNS (DigestShim): The shim.
+        RAISES (ValueError): If a digest differs or is missing, or if loading has added parameters
+            to the layer.
         """
         node, expected = self._node, self._expected
         self._node = self._expected = None
@@ -63,7 +66,7 @@ class DigestShim(Shim):
         found = compute_digests(node)
         for key, value in expected.items():
             if found.get(key) != value:
-                raise self.damaged(f"{key} is not as it was written")
+                raise self.damaged(f"{key} does not match its digest")
         return self
 
     def copy(self) -> "DigestShim":
@@ -72,7 +75,7 @@ class DigestShim(Shim):
     def damaged(self, reason: str) -> ValueError:
         """RETURNS (ValueError): The error to raise if the saved layer is damaged."""
         return ValueError(
-            f"What was saved of the {self.name} is damaged: {reason}. Save the pipeline again, or "
+            f"The saved state of the {self.name} is damaged: {reason}. Save the pipeline again, or "
             f"restore a backup."
         )
 

@@ -1,8 +1,8 @@
-"""Token vectors, each concatenated with the mean vector of the same word in the Doc.
+"""A layer that concatenates each token vector with the mean vector of the same word in the Doc.
 
-One sentence can tell what another one leaves open: that "Blackwater" is a house and that "Laura"
-is not a town. In the original method the memory holds everything that was read before. Here it
-is the Doc, so that vectors do not depend on other Docs.
+A single sentence may not show that "Blackwater" is a house or that "Laura" is not a town, but other
+sentences of the text do. The original method computes the mean over all text that was processed
+before. Here it is computed over the Doc, so that vectors do not depend on other Docs.
 
 REFERENCE: Akbik et al. 2019, "Pooled Contextualized Embeddings for Named Entity Recognition".
 """
@@ -23,12 +23,12 @@ from .token_reader import READ_TOKENS, Tok2Vec, TokenReader, token_reader
 
 def build_pool_words_v1(tok2vec: Tok2Vec) -> Tok2Vec:
     """Construct `spacy-elmo.PoolWords.v1`: token vectors, each concatenated with the mean over all
-    tokens of the Doc with the same lower-cased text. It needs Docs that are whole texts, not single
-    sentences.
+    tokens of the Doc with the same lowercase text. Use it with Docs that contain whole texts, not
+    single sentences.
 
     tok2vec (Model[List[Doc], List[Floats2d]]): A layer that returns token vectors, e.g. a
         listener. `training.dropout` applies to the means.
-    CREATES (Model[List[Doc], List[Floats2d]]): The model; its width is twice that of `tok2vec`.
+    CREATES (Model[List[Doc], List[Floats2d]]): The model, which is twice as wide as `tok2vec`.
     """
     return Model(
         "pool_words",
@@ -60,7 +60,7 @@ def forward(
 
     def backprop(d_output: list[Floats2d]) -> Any:
         d_own, d_means = xp.split(xp.concatenate(d_output), 2, axis=1)
-        # the means are a product with a symmetric matrix, so its transpose is the same function
+        # computing means is a product with a symmetric matrix, so the backward pass is the same
         d_vectors = d_own + _word_means(model.ops, backprop_dropout(d_means), words, counts)
         return backprop_tok2vec(split_docs(d_vectors, lengths))
 
@@ -107,8 +107,11 @@ def _word_means(ops: Ops, vectors: Any, words: Any, counts: Any) -> Floats2d:
 
 
 def read_tokens(model: Tok2Vec, doc: Doc) -> TokenReader:
-    """Predict the token vectors twice, once for the means and once for the output: the means need
-    far less memory than the token vectors of a novel."""
+    """Return a function that predicts ranges of tokens; see `token_reader`.
+
+    Token vectors are predicted twice, once for the means and once for the output, because the means
+    of a novel take far less memory than its token vectors.
+    """
     ops, tok2vec = model.ops, model.layers[0]
     read_own = token_reader(tok2vec, doc)
     words, counts = _number_words(ops, [doc])

@@ -11,8 +11,9 @@ from thinc.api import Model
 def rollback_on_error(model: Model[Any, Any]) -> Iterator[None]:
     """Restore the previous state of a model and its layers if the context raises an error.
 
-    The state is held by reference. Loading must replace parameters and the modules in shims, as
-    thinc and `TorchShim` do, and must not overwrite their values.
+    References to the previous parameters and modules are stored, not copies. Loading must therefore
+    replace parameters and the modules in shims, as thinc and `TorchShim` do, and must not overwrite
+    their values.
 
     model (Model): The model, which is restored in place.
     """

@@ -1,7 +1,7 @@
 """The learned mix of a biLM's layers.
 
-It is a native thinc layer, so that its parameters are averaged and optimized like those of other
-thinc layers, without a conversion to torch and back.
+The mix is a native thinc layer. Its parameters are averaged and optimized like the parameters of
+other thinc layers, without conversion to torch and back.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,9 +24,9 @@ MixLayer = Model[LayerBatch, list[Floats2d]]
 class MixSettings:
     """The settings of a mix.
 
-    thinc does not save an attribute of this type: the config decides, not the saved model. The
-    dropout rate is not in the attribute `dropout_rate`, which the dropout of the training would
-    overwrite.
+    thinc does not save attributes of this type, so the settings come from the config and not from
+    the saved model. The dropout rate is stored here and not in the attribute `dropout_rate`, which
+    `training.dropout` would overwrite.
     """
 
     n_layers: int
@@ -57,9 +57,9 @@ def ScalarMix(
     n_layers (int): Number of layers, the token layer included.
     top_only (bool): Whether to return gamma * top layer. The mix then has no w.
     weights (Optional[Sequence[float]]): Fixed w, before the softmax. The mix then has no
-        parameters. A very low value such as -9e10 switches a layer off.
-    dropout (float): Dropout rate of the mixed vectors in training. The dropout setting of the
-        training does not change it.
+        parameters. A very low value such as -9e10 excludes a layer.
+    dropout (float): Dropout rate of the mixed vectors in training. `training.dropout` has no effect
+        on it.
     layer_norm (bool): Whether to normalize each layer of each token to mean 0 and variance 1
         before the mix.
     l2 (float): Strength of the L2 penalty l2 * sum(w ** 2), which pulls w towards equal weights.
@@ -72,14 +72,14 @@ def ScalarMix(
     if weights is not None and len(weights) != n_layers:
         raise ValueError(
             f"'weights' holds {len(weights)} numbers, but the biLM returns {n_layers} layers, the "
-            f"token layer included. Give one number for each."
+            f"token layer included. Give one number for each layer."
         )
     if not 0.0 <= dropout < 1.0:
         raise ValueError(
             f"'dropout' of a listener is {dropout}; it must be at least 0 and below 1."
         )
     if weights is not None and top_only:
-        raise ValueError("'weights' and 'top_only' exclude each other: give one of them.")
+        raise ValueError("'weights' and 'top_only' are mutually exclusive: give only one of them.")
     params: dict[str, Floats1d | None] = {}
     if weights is None:
         params = {"gamma": None} if top_only else {"w": None, "gamma": None}
@@ -160,7 +160,7 @@ def forward(
 
 
 def is_trained(model: MixLayer) -> bool:
-    """RETURNS (bool): Whether a parameter has another value than after `init`."""
+    """RETURNS (bool): Whether any parameter differs from its initial value."""
     initial = {"w": 0.0, "gamma": 1.0}
     params: dict[str, Any] = {name: model.get_param(name) for name in model.param_names}
     return any(bool((value != initial[name]).any()) for name, value in params.items())
@@ -248,5 +248,5 @@ def _normalize_backward(xp: Any, d_y: Any, y: Any, deviation: Any) -> Any:
     d_mean = d_y.mean(axis=1, keepdims=True)
     d_scale = (d_y * y).mean(axis=1, keepdims=True)
     d_x = (d_y - d_mean - y * d_scale) / deviation
-    # vectors of zeros, as of whitespace tokens, cannot be scaled
+    # zero vectors, e.g. of whitespace tokens, get no gradient: their deviation is close to 0
     return xp.where(deviation > 2 * NORM_EPSILON**0.5, d_x, 0.0)

@@ -1,8 +1,8 @@
-"""Saving and loading of components, with digests, and completely or not at all.
+"""Saving and loading of components, with digests that detect damaged data.
 
-The files are the same as for every trainable component of spaCy. `cfg` also holds the SHA-256
-digests of itself and of `model`, so that one wrong bit in either raises an error and does not
-change the results.
+The files are the same as for every trainable component of spaCy. `cfg` also contains the SHA-256
+digests of itself and of `model`, so that a single wrong bit raises an error instead of silently
+changing the results. If loading fails, the component is not changed.
 """
 
 import hashlib
@@ -24,7 +24,8 @@ REMEDY = "Save the pipeline again, restore a backup, or copy it again if it was 
 
 
 class SerializationMixin:
-    """The methods of a component that save and load it. A base class before `TrainablePipe`."""
+    """The methods of a component that save and load it. The class precedes `TrainablePipe` in the
+    list of base classes."""
 
     name: str
     vocab: Vocab
@@ -41,15 +42,15 @@ class SerializationMixin:
     def check_loaded(self, source: str, cfg: dict[str, Any]) -> None:
         """Check that the loaded model and the loaded `cfg` fit each other.
 
-        source (str): What was loaded, for error messages.
+        source (str): Name of the data that was loaded, for error messages.
         cfg (Dict[str, Any]): The loaded `cfg`.
-        RAISES (ValueError): If they do not.
+        RAISES (ValueError): If they do not fit.
         """
 
     def to_bytes(self, *, exclude: Iterable[str] = ()) -> bytes:
         """Serialize the component.
 
-        exclude (Iterable[str]): What to leave out: "cfg", "model", "vocab".
+        exclude (Iterable[str]): Names of fields to leave out: "cfg", "model", "vocab".
         RETURNS (bytes): The serialized component.
         """
         content = self._serialize(exclude)
@@ -59,18 +60,19 @@ class SerializationMixin:
         return data
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> Any:
-        """Load what `to_bytes` returned, completely or not at all.
+        """Load the component from the bytes that `to_bytes` returned. After an error, the component
+        is unchanged.
 
         bytes_data (bytes): The serialized component.
-        exclude (Iterable[str]): What not to load: "cfg", "model", "vocab".
+        exclude (Iterable[str]): Names of fields that are not loaded: "cfg", "model", "vocab".
         RETURNS (SerializationMixin): The component.
         RAISES (ValueError): If the bytes are damaged, or do not fit the settings in the config.
         """
-        source = f"What was saved of '{self.name}'"
+        source = f"The saved state of '{self.name}'"
         with _explain(source):
             content = srsly.msgpack_loads(bytes_data)
             if not isinstance(content, dict) or content.keys() - {CFG, MODEL, VOCAB}:
-                raise ValueError(f"it holds other things than {CFG}, {MODEL} and {VOCAB}")
+                raise ValueError(f"it has other fields than {CFG}, {MODEL} and {VOCAB}")
         found = {name: data for name, data in content.items() if name not in exclude}
         vocab = found.pop(VOCAB, None)
         self._load(source, found, lambda: vocab and self.vocab.from_bytes(vocab, exclude=exclude))
@@ -80,7 +82,7 @@ class SerializationMixin:
         """Save the component to a directory.
 
         path (Union[str, Path]): The directory, which is created if it does not exist.
-        exclude (Iterable[str]): What to leave out: "cfg", "model", "vocab".
+        exclude (Iterable[str]): Names of fields to leave out: "cfg", "model", "vocab".
         """
         folder = ensure_path(path)
         folder.mkdir(parents=True, exist_ok=True)
@@ -90,10 +92,11 @@ class SerializationMixin:
             self.vocab.to_disk(folder / VOCAB, exclude=exclude)
 
     def from_disk(self, path: str | Path, *, exclude: Iterable[str] = ()) -> Any:
-        """Load what `to_disk` saved, completely or not at all.
+        """Load the component from the directory that `to_disk` wrote. After an error, the component
+        is unchanged.
 
         path (Union[str, Path]): The directory.
-        exclude (Iterable[str]): What not to load: "cfg", "model", "vocab".
+        exclude (Iterable[str]): Names of fields that are not loaded: "cfg", "model", "vocab".
         RETURNS (SerializationMixin): The component.
         RAISES (ValueError): If a file is damaged, or does not fit the settings in the config.
         """
@@ -102,7 +105,7 @@ class SerializationMixin:
         found = {name: (folder / name).read_bytes() for name in names}
         loads_vocab = VOCAB not in exclude
         self._load(
-            f"What was saved of '{self.name}' in {folder}",
+            f"The saved state of '{self.name}' in {folder}",
             found,
             lambda: loads_vocab and self.vocab.from_disk(folder / VOCAB, exclude=exclude),
         )
@@ -150,10 +153,10 @@ def _digest_of_cfg(cfg: dict[str, Any]) -> str:
 
 
 def _check_digests(digests: dict[str, Any], saved: dict[str, bytes], cfg: dict[str, Any]) -> None:
-    """Compare what is loaded with its digests. What is excluded from loading is not checked.
+    """Compare the loaded files with their digests. Excluded files are not checked.
 
     digests (Dict[str, Any]): The saved digests of "cfg" and "model".
-    saved (Dict[str, bytes]): The files that are loaded.
+    saved (Dict[str, bytes]): The content of the files that are loaded.
     cfg (Dict[str, Any]): The content of "cfg" without the digests.
     RAISES (ValueError): If a digest differs, or if there are other digests than expected.
     """
@@ -174,12 +177,13 @@ def _check_object(value: Any, name: str) -> dict[str, Any]:
 
 @contextmanager
 def _explain(source: str, is_intact: bool = False) -> Iterator[None]:
-    """Turn errors of any type, as readers raise them for damaged bytes, into a ValueError that
-    says what to do.
+    """Convert an error of any type into a ValueError that says what to do. Damaged bytes can raise
+    errors of many types.
 
-    source (str): What is read.
-    is_intact (bool): Whether its digest is correct, so that the settings in the config must differ
-        from the saved ones.
+    source (str): Name of the data that is read.
+    is_intact (bool): Whether the digest of the data is correct. An error then means that the config
+        has other settings than the saved model.
+    RAISES (ValueError): If the context raises an error.
     """
     try:
         yield
@@ -187,7 +191,7 @@ def _explain(source: str, is_intact: bool = False) -> Iterator[None]:
         found = str(error).strip().rstrip(".") or type(error).__name__
         if is_intact:
             raise ValueError(
-                f"{source} belongs to a model with other settings than the config: {found}. Leave "
-                f"the settings as they were saved."
+                f"{source} does not fit the settings in the config: {found}. Use the settings that "
+                f"it was saved with."
             ) from error
         raise ValueError(f"{source} cannot be read: {found}. {REMEDY}") from error

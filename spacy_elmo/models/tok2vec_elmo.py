@@ -1,7 +1,8 @@
 """An encoder and a mix as one model, which needs no `elmo` component.
 
-The same function builds the model for a config that names the architecture and for a listener that
-is replaced. So both have the same nodes, and a pipeline with a replaced listener can be loaded.
+One function builds the model, both for a config that names the architecture and for a replaced
+listener. The two models therefore have the same layers, and a pipeline with a replaced listener can
+be loaded.
 """
 
 from typing import Any, cast
@@ -42,7 +43,8 @@ def Tok2VecElmo(
 
 
 def init_encoder(model: Encoder, X: list[Doc] | None = None, Y: Any = None) -> None:
-    """Load the weights, unless they are loaded and the config names no loader."""
+    """Load the weights with the loader of the config. Without a loader, load the packaged weights
+    unless the encoder already has weights."""
     loader = model.attrs.get("loader")
     if loader is not None or not shim_of(model).loaded:
         load_from(model, loader)

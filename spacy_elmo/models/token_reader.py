@@ -1,8 +1,8 @@
 """Token vectors of a long Doc, predicted in chunks to bound memory.
 
-A layer that can predict any range of a Doc's tokens declares it in `attrs[READ_TOKENS]`: a
-function of the layer and a Doc that returns a `TokenReader`. For other layers, the whole Doc is
-predicted once and its vectors are stored.
+A layer that can predict any range of a Doc's tokens has a function in `attrs[READ_TOKENS]`, which
+takes the layer and a Doc and returns a `TokenReader`. For other layers, the vectors of the whole
+Doc are predicted once and stored.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,8 @@ from thinc.types import Floats2d
 READ_TOKENS = "read_tokens"
 
 Tok2Vec = Model[list[Doc], list[Floats2d]]
-# first token and the one after the last -> float32 vectors [n_tokens, D]
+# takes the first token of a range and the token after its last one; returns the vectors of the
+# range, float32 [n_tokens, D]
 TokenReader = Callable[[int, int], Floats2d]
 
 
@@ -24,9 +25,9 @@ def token_reader(model: Tok2Vec, doc: Doc) -> TokenReader:
 
     model (Model[List[Doc], List[Floats2d]]): The model.
     doc (Doc): The Doc.
-    RETURNS (Callable[[int, int], Floats2d]): Takes the first token and the one after the last;
-        returns their vectors, float32 [n_tokens, D]. They do not depend on how a Doc is divided,
-        up to floating-point rounding.
+    RETURNS (Callable[[int, int], Floats2d]): Takes the first token of a range and the token after
+        its last one, and returns the vectors of the range, float32 [n_tokens, D]. The vectors do
+        not depend on how the Doc is divided into ranges, up to floating-point rounding.
     """
     if READ_TOKENS in model.attrs:
         reader: TokenReader = model.attrs[READ_TOKENS](model, doc)
@@ -49,7 +50,7 @@ class DocChunkReader:
     def __call__(self, chunks: list[tuple[int, int, int]]) -> list[Floats2d]:
         """Return the token vectors of some chunks.
 
-        The chunks of a Doc must be read in their order. What was computed for the Doc is dropped
+        The chunks of a Doc must be read in their order. Cached results for the Doc are dropped
         after its last chunk. Chunks that are whole Docs are predicted in one batch.
 
         chunks (List[Tuple[int, int, int]]): For each chunk, the index of its Doc, its first token
@@ -66,7 +67,7 @@ class DocChunkReader:
 
     @property
     def n_open(self) -> int:
-        """RETURNS (int): Number of Docs of which some chunks were read, but not the last one."""
+        """RETURNS (int): Number of Docs that were read in part: some chunks, but not the last."""
         return len(self._readers)
 
     def _read(self, n: int, start: int, end: int) -> Floats2d:

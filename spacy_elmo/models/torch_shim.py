@@ -1,8 +1,8 @@
 """The base class of the shims that hold a torch module within a thinc model.
 
-It differs from thinc's `PyTorchShim`, from which it inherits. The module is set when its weights
-are created or loaded, a copy has its own id in the optimizer, and averaged parameters reach the
-module.
+It differs from its base class, thinc's `PyTorchShim`, in three ways: the module is set when its
+weights are created or loaded, a copy has its own id in the optimizer, and `use_params` applies
+averaged parameters to the module.
 """
 
 import copy
@@ -30,7 +30,7 @@ class TorchShim(PyTorchShim, Generic[Module]):
     """Holds a torch module, or None until its weights are created or loaded.
 
     Loading replaces the module and never writes to its tensors, so that `rollback_on_error` can
-    put the previous module back.
+    restore the previous module.
 
     device_name (Optional[str]): Device of the module, e.g. "cuda:0". None: the device of the ops.
     """
@@ -63,7 +63,7 @@ class TorchShim(PyTorchShim, Generic[Module]):
         return next(self.module.parameters()).device
 
     def set_module(self, module: Module, ops: Ops) -> None:
-        """Replace the module, after it was moved to its device.
+        """Move a module to the device, and replace the current module by it.
 
         module (Module): The new module.
         ops (Ops): Ops of the model, which determine the device unless `device_name` does.
@@ -72,11 +72,11 @@ class TorchShim(PyTorchShim, Generic[Module]):
         self._model = module.to(find_device(self.device_name, ops))
 
     def not_loaded_message(self) -> str:
-        """RETURNS (str): What `module` raises if there is none."""
+        """RETURNS (str): The error message of `module` if there is no module."""
         raise NotImplementedError
 
     def weights_changed(self) -> None:
-        """Drop what was derived from the weights. Called whenever the shim changes them."""
+        """Drop derived weights and cached outputs. Called whenever the shim changes the weights."""
 
     @own_training_settings()
     def finish_update(self, optimizer: Optimizer) -> None:
@@ -144,11 +144,15 @@ class TorchShim(PyTorchShim, Generic[Module]):
             self._model.to("cpu" if device_type == "cpu" else f"cuda:{device_id}")
 
     def to_bytes(self) -> bytes:
-        """RETURNS (bytes): The module; empty if there is none."""
+        """RETURNS (bytes): The serialized module; empty if there is none."""
         raise NotImplementedError
 
     def from_bytes(self: Self, bytes_data: bytes) -> Self:
-        """Load what `to_bytes` returned; empty bytes change nothing."""
+        """Load the module from the bytes that `to_bytes` returned; empty bytes change nothing.
+
+        bytes_data (bytes): The bytes.
+        RETURNS (TorchShim): The shim.
+        """
         raise NotImplementedError
 
 

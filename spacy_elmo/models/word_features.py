@@ -1,9 +1,10 @@
-"""Trained vectors of word attributes, with one vector for all values unknown to the training.
+"""Trained embeddings of token attributes, with one vector for all values that are not in the
+training data.
 
-In `spacy.MultiHashEmbed`, the vector of a word that the training data did not contain is a sum of
-vectors of other words. Most names in a new book are such words, and only the context tells what
-they are. Here they share one vector, which is trained by replacing some known values by the unknown
-one.
+In `spacy.MultiHashEmbed`, the vector of a word that is not in the training data is a sum of vectors
+of other words. Most names in a new book are such words, and only their context shows what they
+refer to. Here all such words share one vector. To train it, a random fraction of the known values
+is treated as unknown.
 """
 
 from collections.abc import Callable
@@ -35,8 +36,7 @@ def build_word_features_v1(
     attrs (List[str]): Token attributes, e.g. NORM, PREFIX, SUFFIX, SHAPE.
     widths (List[int]): Width of each attribute's vectors.
     rows (List[int]): Number of values of each attribute that have their own vectors.
-    unknown (float): Probability with which training replaces a known value by the unknown one,
-        from 0 to 1.
+    unknown (float): Probability that training treats a known value as unknown, from 0 to 1.
     CREATES (Model[List[Doc], List[Floats2d]]): The model; its width is the sum of the widths.
     RAISES (ValueError): If `attrs`, `widths` and `rows` have different lengths or are empty.
     """
@@ -66,7 +66,7 @@ def build_word_features_v1(
 
 def init(model: Tok2Vec, X: Any = None, Y: Any = None) -> None:
     for n, (width, known) in enumerate(zip(model.attrs["widths"], model.attrs["known"])):
-        # values of an earlier training would be known, but their vectors would be random
+        # otherwise values of an earlier training would be known but have random vectors
         known.rows.clear()
         shape = (known.n_rows, width)
         model.set_param(
@@ -101,6 +101,7 @@ def forward(
 
 
 def read_tokens(model: Tok2Vec, doc: Doc) -> TokenReader:
+    """Return a function that predicts ranges of tokens; see `token_reader`."""
     words = word_tokens(doc)
     ids = _table_rows(model, [doc], [words], is_train=False)
 
@@ -121,9 +122,10 @@ def _table_rows(
 ) -> list[Any]:
     """Return the table row of each word.
 
+    model (Model[List[Doc], List[Floats2d]]): The model.
     docs (List[Doc]): The Docs.
     words (List[ndarray]): Positions of each Doc's words, int64 [n_words].
-    is_train (bool): Whether to add new values, and to replace some values by the unknown one.
+    is_train (bool): Whether to add new values to the tables, and to treat some as unknown.
     RETURNS (List[Ints1d]): For each attribute the rows of the words of all Docs.
     """
     attrs = model.attrs["attrs"]

@@ -14,7 +14,7 @@ from ..text.tokens import digest_of
 from .underscore import install_getters
 
 EXTENSION = "elmo"
-# key of an extension of the whole Doc: spaCy drops its value where it creates a Doc with other
+# key of an extension of the whole Doc. spaCy drops its value when it creates a Doc with other
 # tokens, in `Span.as_doc` and `Doc.from_docs`
 KEY: Any = ("._.", EXTENSION, None, None)
 LAYERS, TOKENS = "layers", "tokens"
@@ -50,8 +50,8 @@ def store_layers(doc: Doc, layers: Floats3d | None) -> None:
     if layers is None:
         doc.user_data.pop(KEY, None)
     else:
-        # a copy: a view would keep the arrays of the whole batch alive; `_check` reports what is
-        # not an array
+        # a copy, because a view would keep the arrays of the whole batch alive; `_check` reports
+        # values that are not arrays
         copied = layers.copy() if hasattr(layers, "copy") else layers
         doc.user_data[KEY] = {LAYERS: copied, TOKENS: digest_of(doc)}
 
@@ -65,16 +65,16 @@ def store_tensor(doc: Doc, vectors: Floats2d) -> None:
     untyped: Any = doc  # spaCy's types exclude arrays of thinc, and None for a vector
     untyped.tensor = cast(Any, vectors).copy()
     if not doc.vocab.vectors.size:
-        # spaCy caches the mean of the previous tensor; None: not computed
+        # spaCy caches the mean of the previous tensor; None clears the cache
         untyped.vector = untyped.vector_norm = None
 
 
 def read_layers(doc: Doc, n_layers: int, width: int) -> Floats3d | None:
-    """Return the layers of a Doc, checked against its tokens and the reader's shape.
+    """Return the layers of a Doc after checking that they fit its tokens and the expected shape.
 
     doc (Doc): The Doc.
-    n_layers (int): Number of layers that the reader expects.
-    width (int): Width of the layers that the reader expects.
+    n_layers (int): Expected number of layers.
+    width (int): Expected width of the layers.
     RETURNS (Optional[Floats3d]): All layers [n_layers, n_tokens, width]; None if there are none.
     RAISES (ValueError): If the layers belong to other tokens, or have another shape.
     """
@@ -101,7 +101,8 @@ def _check(doc: Doc, layers: Any, n_layers: int, width: int) -> None:
     if shape is None or len(shape) != 3:
         raise ValueError(
             f"doc._.elmo holds a {type(layers).__name__}, not an array of 3 dimensions as 'elmo' "
-            f"stores it. Another component or your own code has overwritten it."
+            f"stores it. Another component or your own code has overwritten it: store the "
+            f"value in another extension."
         )
     if shape[1] != len(doc):
         raise ValueError(
@@ -111,6 +112,6 @@ def _check(doc: Doc, layers: Any, n_layers: int, width: int) -> None:
     if (shape[0], shape[2]) != (n_layers, width):
         raise ValueError(
             f"doc._.elmo holds {shape[0]} layers of width {shape[2]}, but the listener expects "
-            f"{n_layers} of width {width}. Set its width and depth to those of the 'elmo' "
-            f"component: ${{components.elmo.model.width}} and ${{components.elmo.model.depth}}."
+            f"{n_layers} of width {width}. Set the width of the listener to "
+            f"${{components.elmo.model.width}} and its depth to ${{components.elmo.model.depth}}."
         )

@@ -1,4 +1,4 @@
-"""Batches of a stream of Docs, bounded in Docs and in tokens."""
+"""Batches of a stream of Docs, bounded by their number of Docs and of tokens."""
 
 from collections.abc import Iterable, Iterator
 

@@ -1,8 +1,9 @@
 """Which component of a pipeline sets `doc.tensor`.
 
 `doc.tensor` holds the vectors of one component. spaCy's `tok2vec` sets it. At inference, spaCy's
-`Tok2VecListener` reads it without checking which component set it last, or its width. So `elmo`
-finds the later components that use `doc.tensor`, and does not overwrite what they read.
+`Tok2VecListener` reads it without checking which component set it last, or its width. `elmo`
+therefore finds the later components that use `doc.tensor`, and does not overwrite the vectors that
+they read.
 """
 
 import warnings
@@ -67,8 +68,8 @@ class TensorSharing:
         return nlp if found else None
 
     def reset(self, elmo: Any) -> None:
-        """Start to collect components, because spaCy links the pipeline. It then calls `add` with
-        each later component that is enabled.
+        """Start to collect components. Called when spaCy links the pipeline, before `add` is called
+        with each later component that is enabled.
 
         elmo (Elmo): The component.
         """
@@ -84,7 +85,7 @@ class TensorSharing:
 
         component (Any): The component.
         """
-        # None if `elmo` was sourced by another pipeline, which was never set
+        # None if `elmo` was sourced into a pipeline that `join` was not called with
         nlp = self.pipeline_of(component)
         names = [] if nlp is None else [name for name, pipe in nlp.components if pipe is component]
         user = find_user(component, nlp, *names)
@@ -114,7 +115,8 @@ def find_user(component: Any, nlp: Language | None = None, name: str = "") -> Te
     """Return how a component uses `doc.tensor`.
 
     component (Any): The component.
-    nlp (Optional[Language]): The pipeline, for what the component's factory declares.
+    nlp (Optional[Language]): The pipeline, which knows what the component's factory requires and
+        assigns.
     name (str): Name of the component in the pipeline.
     RETURNS (Optional[TensorUser]): How the component uses it; None if it does not, or if it is an
         `elmo` component that only sets it.
@@ -180,8 +182,8 @@ def warn_of_users(name: str, users: dict[str, TensorUser], overwritten: bool) ->
         found = f"'{name}' does not set doc.tensor, because '{other}' comes later and {use} it."
     warnings.warn(
         f"{found} The vectors of '{name}' are in doc._.elmo, token._.elmo and span._.elmo. To "
-        f"confirm that, set store_tensor = false. To have them in doc.tensor, put '{name}' after "
-        f"'{list(users)[-1]}'.",
+        f"disable this warning, set store_tensor = false. To have them in doc.tensor, put '{name}' "
+        f"after '{list(users)[-1]}'.",
         stacklevel=4,
     )
 
@@ -197,8 +199,8 @@ def check_providers(nlp: Language) -> None:
         if not provided and has_tok2vec_listener(pipe):
             raise ValueError(
                 f"'{name}' has a spacy.Tok2VecListener.v1, which listens to a 'tok2vec' component, "
-                f"and no such component comes before '{name}'. To listen to 'elmo', put a "
-                f"spacy-elmo.ElmoListener.v1 with its width and depth in the listener's place."
+                f"and no such component comes before '{name}'. To listen to 'elmo', replace the "
+                f"listener by a spacy-elmo.ElmoListener.v1 with the width and depth of 'elmo'."
             )
         user = find_user(pipe, nlp, name)
         provided = provided or (user is not None and user.sets)

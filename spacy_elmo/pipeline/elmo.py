@@ -1,4 +1,4 @@
-"""The `elmo` component: its life cycle in a pipeline."""
+"""The `elmo` component: initialization, prediction and training."""
 # mypy: disallow-subclassing-any=False
 # spaCy's TrainablePipe is compiled and has no types
 
@@ -35,7 +35,7 @@ from .upstream import UpstreamMixin, check_upstreams
 
 
 class Elmo(UpstreamMixin, ElmoSerializationMixin, TrainablePipe):
-    """Contextual vectors from a bidirectional language model, shared by listeners.
+    """Runs a bidirectional language model over Docs, and shares its layers with listeners.
 
     vocab (Vocab): The shared vocabulary.
     model (Model[List[Doc], LayerBatch]): The biLM.
@@ -101,7 +101,7 @@ class Elmo(UpstreamMixin, ElmoSerializationMixin, TrainablePipe):
         other components `nlp.initialize()` would reset.
 
         get_examples (Optional[Callable[[], Iterable[Example]]]): Returns a sample of the training
-            data, which is not needed.
+            data. It is validated but not used.
         nlp (Optional[Language]): The pipeline.
         loader (Optional[Callable[[], BiLM]]): Returns the biLM, for example
             spacy-elmo.PretrainedLoader.v1. If None: the loader in [initialize.components] of the
@@ -115,7 +115,7 @@ class Elmo(UpstreamMixin, ElmoSerializationMixin, TrainablePipe):
             self.tensor_sharing.join(nlp)
             check_upstreams(nlp)
             if any(user.reads for user in self.tensor_sharing.users.values()):
-                self.warn_if_unheard()
+                self.warn_if_no_listeners()
         self.tensor_sharing.decide(self.name, self.store_tensor)
         load_from(self.model, loader or self._configured_loader() or self.loader)
         self.reset_after_load()
@@ -130,7 +130,7 @@ class Elmo(UpstreamMixin, ElmoSerializationMixin, TrainablePipe):
         return loader
 
     def reset_after_load(self) -> None:
-        """Drop what belongs to other weights, and check the language of the new ones."""
+        """Drop the layers of previous weights, and check the language of the new weights."""
         shim_of(self.model).check_language(self.vocab.lang)
         self.output_cache.clear()
         self.drop_pending()
@@ -151,10 +151,10 @@ class Elmo(UpstreamMixin, ElmoSerializationMixin, TrainablePipe):
         return batch
 
     def set_annotations(self, docs: Sequence[Doc], batch: LayerBatch) -> None:
-        """Set `doc._.elmo` and `doc.tensor`, as the settings say.
+        """Set `doc._.elmo` and `doc.tensor`, depending on `store_layers` and `store_tensor`.
 
         docs (Sequence[Doc]): The Docs.
-        batch (LayerBatch): What `predict` returned for them.
+        batch (LayerBatch): The layers of the Docs, from `predict`.
         RAISES (ValueError): If a later component would read ELMo's vectors from `doc.tensor`
             instead of its own.
         """
@@ -173,8 +173,8 @@ class Elmo(UpstreamMixin, ElmoSerializationMixin, TrainablePipe):
         """Annotate a stream of Docs. Errors are passed to the error handler of the pipeline.
 
         stream (Iterable[Doc]): The Docs.
-        batch_size (int): Maximum number of Docs in a batch. A batch also ends when it has the
-            biLM's `batch_tokens`.
+        batch_size (int): Maximum number of Docs in a batch. A batch also ends when its number of
+            tokens reaches the biLM's `batch_tokens`.
         YIELDS (Doc): The Docs in their order.
         """
         error_handler = self.get_error_handler()
@@ -198,14 +198,15 @@ class Elmo(UpstreamMixin, ElmoSerializationMixin, TrainablePipe):
     ) -> dict[str, float]:
         """Run the biLM for the listeners, and collect their gradients if it is not frozen.
 
-        The gradients are summed. The backward pass of the biLM runs when all listeners have
-        reported, or else at the next `update` or `finish_update`.
+        The gradients are summed. The backward pass of the biLM runs when all listeners have sent
+        their gradients, or otherwise at the next `update` or `finish_update`.
 
         examples (Iterable[Example]): The batch.
         drop (float): Not used: the biLM has no dropout.
         sgd (Optional[Optimizer]): Not used: `finish_update` takes the step.
         losses (Optional[Dict[str, float]]): Losses by component, updated in place. The loss of
-            this component is the squared norm of the gradient of the layers, 0 if it is frozen.
+            this component is the squared norm of the gradient of the layers; 0 if the biLM is
+            frozen.
         RETURNS (Dict[str, float]): The losses.
         RAISES (ValueError): If the biLM has no weights yet, or if a later component would read
             ELMo's vectors from `doc.tensor` instead of its own.
@@ -216,7 +217,7 @@ class Elmo(UpstreamMixin, ElmoSerializationMixin, TrainablePipe):
         validate_examples(examples, "Elmo.update")
         self.link_enabled()
         self.tensor_sharing.decide(self.name, self.store_tensor)
-        self.warn_if_unheard()
+        self.warn_if_no_listeners()
         self.flush_pending()
         docs = [example.predicted for example in examples]
         version, n_listeners = self.weights_version, len(self.listeners)
@@ -273,7 +274,8 @@ class Elmo(UpstreamMixin, ElmoSerializationMixin, TrainablePipe):
         if mix is not None and len(mix) != n_layers_of(self.model):
             raise ValueError(
                 f"'mix' of '{self.name}' holds {len(mix)} numbers, but the biLM returns "
-                f"{n_layers_of(self.model)} layers, the token layer included. Give one for each."
+                f"{n_layers_of(self.model)} layers, the token layer included. Give one number for "
+                f"each layer."
             )
         self._mix = mix
 
@@ -288,7 +290,7 @@ class Elmo(UpstreamMixin, ElmoSerializationMixin, TrainablePipe):
         shim_of(self.model).frozen = frozen
         # the config block of a replaced listener must have the same setting
         self.model.attrs["replace_listener_cfg"] = partial(replace_listener_cfg, frozen=frozen)
-        self.output_cache.clear()  # the weights may have changed since
+        self.output_cache.clear()  # the weights may have changed in the meantime
 
     @property
     def loaded(self) -> bool:

@@ -50,19 +50,19 @@ def make_elmo(
     nlp (Language): The pipeline.
     name (str): Name of the component.
     model (Model[List[Doc], LayerBatch]): The biLM, spacy-elmo.BiLM.v1.
-    frozen (bool): Whether the weights of the biLM stay fixed in training. No gradient is computed
-        then. The attribute of the component can be set at any time; a saved pipeline has the value
-        of its config.
+    frozen (bool): Whether the weights of the biLM stay fixed in training. If true, no gradients are
+        computed. The attribute `frozen` of the component can be set at any time, but is not saved:
+        a saved pipeline contains the value of the config.
     mix (Optional[List[float]]): Weights of the layers in `doc.tensor` before the softmax, the
         token layer first; equal weights if None.
     store_layers (bool): Whether to set `doc._.elmo`, which listeners read at prediction.
     store_tensor (Optional[bool]): Whether to set `doc.tensor`, from which spaCy computes
         `token.vector`. None: set it unless a later component sets or reads it, with one warning.
     cache_mb (int): Memory in MB for the layers of training and dev Docs, which are cached across
-        epochs while the biLM is frozen; 0 disables the cache. It is GPU memory if the pipeline runs
-        on a GPU. Layers that do not fit are computed each time, and all layers are dropped when the
-        weights change. The cache is used from the first `update` on; dev Docs are stored when they
-        are predicted for the second time.
+        epochs while the biLM is frozen; 0 disables the cache. If the pipeline runs on a GPU, the
+        cache is in GPU memory. Layers that do not fit are computed each time, and all layers are
+        dropped when the weights change. The cache is used from the first `update` on; dev Docs are
+        stored when they are predicted for the second time.
     loader (Optional[Callable[[], BiLM]]): Returns the biLM when the component is initialized, for
         example spacy-elmo.PretrainedLoader.v1; the packaged biLM if None. A loader in
         [initialize.components] of the config has priority.

@@ -1,4 +1,4 @@
-"""Loading of a saved `elmo` component, whose sizes must be those in the config."""
+"""Loading of a saved `elmo` component, whose sizes must agree with the config."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -10,27 +10,30 @@ from ..models.serialization import REMEDY, SerializationMixin
 
 
 class ElmoSerializationMixin(SerializationMixin):
-    """The methods of `Elmo` that load what was saved, completely or not at all."""
+    """The methods of `Elmo` that load a saved component. After an error, the component is
+    unchanged."""
 
     model: Encoder
 
     def reset_after_load(self) -> None:
-        """Drop what belongs to other weights. Called after new weights are loaded."""
+        """Drop the layers of previous weights. Called after new weights are loaded."""
         raise NotImplementedError
 
     def from_bytes(self, bytes_data: bytes, *, exclude: Iterable[str] = ()) -> Any:
-        """Load what `to_bytes` returned, see `SerializationMixin.from_bytes`.
+        """Load the component from bytes; see `SerializationMixin.from_bytes`.
 
+        RETURNS (Elmo): The component.
         RAISES (ValueError): If the bytes are damaged, or have other sizes than the config.
         """
-        with self._checking_sizes(f"What was saved of '{self.name}'"):
+        with self._checking_sizes(f"The saved state of '{self.name}'"):
             super().from_bytes(bytes_data, exclude=exclude)
         self.reset_after_load()
         return self
 
     def from_disk(self, path: Any, *, exclude: Iterable[str] = ()) -> Any:
-        """Load what `to_disk` saved, see `SerializationMixin.from_disk`.
+        """Load the component from a directory; see `SerializationMixin.from_disk`.
 
+        RETURNS (Elmo): The component.
         RAISES (ValueError): If a file is damaged, or has other sizes than the config.
         """
         with self._checking_sizes(str(path)):
@@ -40,14 +43,14 @@ class ElmoSerializationMixin(SerializationMixin):
 
     @contextmanager
     def _checking_sizes(self, source: str) -> Iterator[None]:
-        """Restore the model if what the context loads has another width or depth.
+        """Restore the model if the context loads weights of another width or depth.
 
-        source (str): What is loaded, for the error message.
+        source (str): Name of the data that is loaded, for the error message.
         RAISES (ValueError): If the sizes differ from the model's.
         """
         width, depth = expected = self.model.get_dim("nO"), n_layers_of(self.model) - 1
         with rollback_on_error(self.model):
-            # thinc refuses to load another width, in an error that names no component
+            # unset: thinc would otherwise raise an error that does not name the component
             self.model.set_dim("nO", cast(int, None), force=True)
             yield
             if not self.model.has_dim("nO"):  # the model was excluded

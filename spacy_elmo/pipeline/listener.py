@@ -1,8 +1,8 @@
 """The listener: a layer that mixes the layers of an upstream `elmo` component.
 
-In training the layers come from the pending batch of the upstream component, otherwise from the
-Doc. Some components create their own Docs, which have no layers: there the listener asks the
-upstream component to compute them.
+In training, the listener reads the layers from the pending batch of the upstream component,
+otherwise from the Doc. Some components create their own Docs, which have no layers. The listener
+then calls the upstream component to compute them.
 """
 
 import warnings
@@ -21,20 +21,20 @@ from .pending_batch import PendingBatch
 from .upstream_ref import UpstreamRef
 
 NO_LAYERS = (
-    "A component that was trained on ELMo gets zeros for its vectors: the Docs have no layers. Is "
-    "'elmo' in the pipeline, enabled, and before this component?"
+    "A component that was trained on ELMo gets zeros for its vectors, because the Docs have no "
+    "layers. Check that 'elmo' is in the pipeline, enabled, and before this component."
 )
 MISSING = (
     "A listener got neither a batch from 'elmo' nor layers on the Docs. 'elmo' must come before "
-    "this component in the pipeline and be updated with it. To keep its weights fixed, set "
-    "frozen = true in its block. In frozen_components it works only if it is sourced from a "
-    "trained pipeline and listed in annotating_components as well."
+    "this component in the pipeline and be updated with it. To keep the weights of 'elmo' fixed, "
+    "set frozen = true in its block. It can be in frozen_components only if it is sourced from a "
+    "trained pipeline and is also in annotating_components."
 )
 OTHER_DOCS = (
     "A component that listens to '{name}' was trained on Docs that '{name}' was not updated with: "
-    "Docs that the component creates, or Docs whose tokens were merged or split in between. Their "
-    "gradient cannot reach the biLM. Set frozen = true in the block of '{name}', or give the "
-    'component its own biLM: @architectures = "spacy-elmo.Tok2VecElmo.v1".'
+    "Docs that the component creates, or Docs whose tokens were merged or split after '{name}' "
+    "ran. Their gradient cannot reach the biLM. Set frozen = true in the block of '{name}', or "
+    'give the component its own biLM: @architectures = "spacy-elmo.Tok2VecElmo.v1".'
 )
 
 
@@ -54,7 +54,7 @@ def build_elmo_listener_v1(
     width (int): Width of the biLM's layers: ${components.elmo.model.width}.
     depth (int): Number of the biLM's LSTM layers: ${components.elmo.model.depth}.
     upstream (str): Name of the `elmo` component; "*" for the only one in the pipeline.
-    top_only (bool): Use the top layer alone, scaled by gamma.
+    top_only (bool): Whether to use only the top layer, scaled by gamma.
     weights (Optional[List[float]]): Fixed weights of the layers before the softmax, one for each
         layer, the token layer first. The mix then has no trained parameters. A weight of -9e10
         excludes a layer.
@@ -129,7 +129,7 @@ def forward(
         batch = _collect_layers(model, docs, is_train)
     mix = model.layers[0]
     if batch is None:
-        # no warning during initialization, where other layers only need the shape
+        # no warning during initialization, when other layers only infer shapes from the zeros
         if any(len(doc) for doc in docs) and is_trained(mix):
             warnings.warn(NO_LAYERS, stacklevel=2)
         return [model.ops.alloc2f(len(doc), model.get_dim("nO")) for doc in docs], _no_backprop
@@ -146,6 +146,7 @@ def forward(
 
 
 def read_tokens(model: Tok2Vec, doc: Doc) -> TokenReader:
+    """Return a function that mixes the layers of ranges of tokens; see `token_reader`."""
     batch = _collect_layers(model, [doc], is_train=False)
     if batch is None:
         zeros = model.predict([doc])[0]
@@ -161,15 +162,17 @@ def read_tokens(model: Tok2Vec, doc: Doc) -> TokenReader:
 
 
 def _collect_layers(model: Tok2Vec, docs: Sequence[Doc], is_train: bool) -> LayerBatch | None:
-    """Collect the layers that are stored on Docs, and compute missing ones. They get no gradient.
+    """Collect the layers that are stored on Docs, and compute missing layers. No gradient is
+    computed for them.
 
+    model (Model[List[Doc], List[Floats2d]]): The listener.
     docs (Sequence[Doc]): The Docs.
     is_train (bool): Whether this is a forward pass in training.
     RETURNS (Optional[LayerBatch]): The layers; None if no Doc has layers and they cannot be
         computed.
     RAISES (ValueError): If stored layers belong to other tokens or have another shape, or if only
-        some Docs have layers and the others cannot be computed. In training also if there are no
-        layers, or if the biLM is not frozen and its gradient would be lost.
+        some Docs have layers and the missing layers cannot be computed. In training also if there
+        are no layers, or if the biLM is not frozen and its gradient would be lost.
     """
     n_layers, width = settings_of(model.layers[0]).n_layers, model.get_dim("nO")
     found: list[Floats3d | None] = [
@@ -199,6 +202,7 @@ def _collect_layers(model: Tok2Vec, docs: Sequence[Doc], is_train: bool) -> Laye
 def _compute_layers(model: Tok2Vec, docs: Sequence[Doc], is_train: bool) -> LayerBatch | None:
     """Compute the layers of Docs with the upstream component.
 
+    model (Model[List[Doc], List[Floats2d]]): The listener.
     docs (Sequence[Doc]): The Docs.
     is_train (bool): Whether this is a forward pass in training.
     RETURNS (Optional[LayerBatch]): The layers; None if there is no upstream component, or if it
@@ -212,7 +216,7 @@ def _compute_layers(model: Tok2Vec, docs: Sequence[Doc], is_train: bool) -> Laye
     if is_train and not elmo.frozen:
         raise ValueError(MISSING if pending is None else OTHER_DOCS.format(name=elmo.name))
     if not is_train and pending is not None and pending.version == elmo.weights_version:
-        # a component is in annotating_components, and 'elmo' is not
+        # for a component in annotating_components while 'elmo' is not in it
         where = pending.find(docs)
         if where is not None:
             return pending.read(where)

@@ -1,4 +1,4 @@
-"""The mixes of a pipeline's components, as the commands `info` and `mix` print them."""
+"""The mixes of a pipeline's components, which the commands `info` and `mix` print."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

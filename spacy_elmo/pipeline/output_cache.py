@@ -1,8 +1,8 @@
 """A cache for the layers of training and development Docs while the biLM is frozen.
 
-The cache is emptied when the weights or settings change with which its layers were computed.
-Nothing is evicted: each epoch reads every Doc once, so evicting the oldest Doc would evict the one
-that is needed next.
+The cache is emptied when the weights change, or the settings that affect the layers. Single Docs
+are never evicted: each epoch reads every Doc once, so the oldest Doc is the one that is needed
+next.
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ MEGABYTE = 2**20
 
 
 class OutputCache:
-    """Stores the layers of Docs by the content of the Doc.
+    """Stores the layers of Docs. The key of a Doc is a hash of its tokens and segments.
 
-    The Docs of an update are stored when they are first seen. A Doc of a prediction is stored if it
-    was also predicted before the last update. Thus development data is stored, and texts that are
-    served after the training are not.
+    The Docs of an update are stored when they are first seen. A predicted Doc is stored only if it
+    was also predicted before the last update. Development data is therefore stored, and texts that
+    are processed after the training are not.
 
-    max_mb (int): Maximum memory in MB; 0 to store nothing.
+    max_mb (int): Maximum memory in MB; 0 disables the cache.
     """
 
     def __init__(self, max_mb: int) -> None:
@@ -41,7 +41,7 @@ class OutputCache:
         return OutputCache, (self.max_bytes // MEGABYTE,)  # copies start empty
 
     def clear(self) -> None:
-        """Empty the cache, and store nothing before the next update."""
+        """Empty the cache, and disable it until the next update."""
         self.in_use = False
         self.hits = self.misses = 0
         self._state: Any = None
@@ -121,14 +121,15 @@ class OutputCache:
         self.n_bytes = 0
 
     def _store(self, key: bytes, layers: Floats3d) -> None:
-        """Store a copy of the layers [n_layers, n_tokens, width] of a Doc, if the budget allows
-        it."""
+        """Store a copy of the layers [n_layers, n_tokens, width] of a Doc, if it fits in the
+        memory budget."""
         if key not in self._layers and self.n_bytes + layers.nbytes <= self.max_bytes:
             self._layers[key] = cast(Any, layers).copy()
             self.n_bytes += layers.nbytes
 
     def _note(self, key: bytes, layers: Floats3d) -> None:
-        """Record that a Doc was predicted, if the budget would allow its layers."""
+        """Record that a Doc was predicted, if the layers of all recorded Docs fit in the memory
+        budget."""
         if key not in self._seen and self._seen_bytes + layers.nbytes <= self.max_bytes:
             self._seen.add(key)
             self._seen_bytes += layers.nbytes

@@ -1,12 +1,13 @@
 """A training batch that is shared by the `elmo` component and its listeners.
 
-It holds the layers of the batch and the buffer to which all listeners add their gradients, and
-runs the biLM's backward pass when all have reported. A listener that does not report, because its
-component is frozen, excluded or returns early, does not affect the gradients of the others.
+It contains the layers of the batch and the buffer to which all listeners add their gradients. When
+all listeners have reported their gradients, it runs the biLM's backward pass. A listener may not
+report, because its component is frozen, excluded or returns early. This does not affect the
+gradients of the other listeners.
 
 A component may train on copies of the Docs, as spaCy's entity_linker does. A mark in the user data
 distinguishes the copies from later Docs of the same text. A digest of the tokens distinguishes
-them from Docs whose tokens were merged or split in between.
+them from Docs whose tokens were merged or split since.
 """
 
 from collections.abc import Callable, Sequence
@@ -83,7 +84,7 @@ class PendingBatch:
             places = self._places.get(digest)
             if places is None or (place is None and doc.user_data.get(self._key) != self._mark):
                 return None
-            # the n-th copy of several equal Docs is a copy of the n-th of them
+            # if several Docs have the same tokens, the n-th copy belongs to the n-th of them
             n = used[digest] = used.get(digest, -1) + 1
             if place is None or self._digests[place] != digest:
                 place = places[n % len(places)]
@@ -127,12 +128,12 @@ class PendingBatch:
         return taken
 
     def report(self, listener: int, where: Sequence[int], taken: LayerBatch) -> None:
-        """Record that a listener has added its gradient, and run the biLM's backward pass when all
-        listeners have reported all Docs.
+        """Record the gradient of a listener, and run the biLM's backward pass when all listeners
+        have reported gradients for all Docs.
 
         listener (int): Id of the listener.
         where (Sequence[int]): The positions of the Docs that the gradient belongs to.
-        taken (LayerBatch): What `take` returned for them.
+        taken (LayerBatch): The layers of the Docs, from `take`.
         RAISES (ValueError): If the biLM's backward pass for the batch has already run.
         """
         if self.flushed:
@@ -156,7 +157,7 @@ class PendingBatch:
 
     @property
     def complete(self) -> bool:
-        """RETURNS (bool): Whether all listeners have reported all Docs."""
+        """RETURNS (bool): Whether all listeners have reported gradients for all Docs."""
         done = sum(len(docs) == len(self.docs) for docs in self._reported.values())
         return done == self._n_listeners and self._open == 0
 

@@ -1,4 +1,4 @@
-"""The facts about the ELMo components of a pipeline that the command `info` prints."""
+"""Information on the ELMo components of a pipeline, which the command `info` prints."""
 
 from dataclasses import asdict
 from typing import Any
@@ -10,7 +10,7 @@ def pipeline_info(name: str) -> dict[str, Any]:
     """Collect the settings of the `elmo` components of a pipeline, and the mixes of all components.
 
     name (str): Directory or package of the pipeline.
-    RETURNS (Dict[str, Any]): JSON-serializable facts.
+    RETURNS (Dict[str, Any]): The settings and mixes, JSON-serializable.
     RAISES (ValueError): If there is no such pipeline, or it does not use ELMo.
     """
     from .elmo import Elmo

@@ -1,4 +1,4 @@
-"""The component `punct_sentencizer`: sentence boundaries by the rule of the biLM's segments."""
+"""The component `punct_sentencizer`, which sets sentence boundaries with the rule for segments."""
 
 import sys
 from collections.abc import Callable, Iterable
@@ -14,7 +14,7 @@ from spacy.training import Example
 from ..text.segments import PunctSegments, find_starts
 from ..text.tokens import Tokens
 
-# without a limit: long sentences stay whole
+# no maximum length: long sentences are not divided
 SEGMENTER = PunctSegments(max_length=sys.maxsize)
 START, INSIDE, UNKNOWN = 1, -1, 0
 
@@ -30,8 +30,8 @@ Scorer = Callable[[Iterable[Example]], dict[str, Any]]
 def make_punct_sentencizer(
     nlp: Language, name: str, overwrite: bool, scorer: Scorer | None
 ) -> "PunctSentencizer":
-    """Construct the component `punct_sentencizer`: sentence boundaries by the rule of
-    spacy-elmo.punct_segments.v1, without a maximum length.
+    """Construct the component `punct_sentencizer`, which sets sentence boundaries with the rule of
+    spacy-elmo.punct_segments.v1, but without a maximum length.
 
     nlp (Language): The pipeline.
     name (str): Name of the component.
@@ -45,12 +45,12 @@ def make_punct_sentencizer(
 
 class PunctSentencizer(Pipe):
     """Sets sentence boundaries. A sentence ends at a blank line, and after final punctuation with
-    the closing quotes and brackets that follow it, unless the next word is lower-case.
+    the closing quotes and brackets that follow it, unless the next word is lowercase.
 
     name (str): Name of the component in the pipeline.
     overwrite (bool): Whether to change `is_sent_start` of tokens for which another component or
         the corpus has set it.
-    scorer (Optional[Callable]): Scores the sentences against those of a corpus, for
+    scorer (Optional[Callable]): Scores the sentences against the gold sentences, for
         `nlp.evaluate`.
     """
 
@@ -92,7 +92,7 @@ def sentence_starts(doc: Doc) -> np.ndarray:
     tokens = Tokens.of([doc])
     segment = np.cumsum(find_starts(tokens, SEGMENTER))
     words = np.flatnonzero(~tokens.is_space)
-    # the first word of each segment that has one
+    # the first word of each segment that contains words
     firsts = words[np.flatnonzero(np.diff(segment[words], prepend=0))]
     starts = np.zeros(len(doc), dtype=bool)
     starts[firsts[1:]] = True

@@ -14,7 +14,8 @@ def similarity(one: Doc | Span | Token, other: Doc | Span | Token) -> float:
     spaCy's own `similarity` is 1 for equally spelled words, whatever their vectors are. This
     function can be set as a hook: `doc.user_token_hooks["similarity"] = similarity`.
 
-    one, other (Union[Doc, Span, Token]): What to compare, from one Doc or from two Docs.
+    one, other (Union[Doc, Span, Token]): The two objects to compare, from the same Doc or from two
+        Docs.
     RETURNS (float): The cosine; 0 if a vector is zero, as for whitespace.
     RAISES (ValueError): If a Doc has no vectors, or if the vectors have different widths.
     """
@@ -29,7 +30,12 @@ def similarity(one: Doc | Span | Token, other: Doc | Span | Token) -> float:
 
 
 def _vector(found: Any) -> np.ndarray:
-    """RETURNS (ndarray): float64 [width]."""
+    """Return the vector of a Doc, span or token.
+
+    found (Any): The object.
+    RETURNS (ndarray): float64 [width].
+    RAISES (ValueError): If the object is of another type, or if its Doc has no vectors.
+    """
     if not isinstance(found, (Doc, Span, Token)):
         raise ValueError(
             f"Similarity needs a Doc, span or token, but it was given a {type(found).__name__}, "

@@ -16,18 +16,19 @@ from .upstream_ref import UpstreamRef
 if TYPE_CHECKING:
     from .elmo import Elmo
 
-UNHEARD = (
-    "No component listens to '{name}', so none will be trained on its vectors. A component listens "
-    "with a spacy-elmo.ElmoListener.v1 as the tok2vec of its model, and after '{name}' in the "
-    "pipeline. `spacy init config` writes spacy.Tok2VecListener.v1 there, which listens to "
-    "'tok2vec': replace its block, and remove 'tok2vec' if nothing else listens to it. If you need "
-    "'{name}' only for its vectors, leave it out of this training and add it later with "
-    'nlp.add_pipe("elmo").initialize().'
+NO_LISTENERS = (
+    "No component listens to '{name}', so none will be trained on its vectors. To listen, a "
+    "component must come after '{name}' in the pipeline, and the tok2vec of its model must be a "
+    "spacy-elmo.ElmoListener.v1. `spacy init config` writes spacy.Tok2VecListener.v1, which "
+    "listens to 'tok2vec': replace its block, and remove 'tok2vec' if no other component listens "
+    "to it. If you need '{name}' only for its vectors, leave it out of this training and add it "
+    'later with nlp.add_pipe("elmo").initialize().'
 )
 
 
 class UpstreamMixin:
-    """The methods of a component that has listeners. A base class before `TrainablePipe`."""
+    """The methods of a component that has listeners. The class precedes `TrainablePipe` in the list
+    of base classes."""
 
     name: str
     model: Encoder
@@ -35,7 +36,7 @@ class UpstreamMixin:
     tensor_sharing: TensorSharing
     _listener_map: dict[str, list[ElmoListener]]
     _pending: PendingBatch | None = None
-    _warned_unheard = False
+    _warned_no_listeners = False
 
     @property
     def listener_map(self) -> dict[str, list[ElmoListener]]:
@@ -71,9 +72,9 @@ class UpstreamMixin:
                 self.add_listener(listener, component.name)
 
     def link_enabled(self) -> None:
-        """Find the listeners of components that were disabled when spaCy linked the pipeline, and
-        are enabled now. `spacy train` links it while sourced and frozen components are disabled.
-        """
+        """Find the listeners of components that are enabled now, but were disabled when spaCy
+        linked the pipeline. `spacy train` links it while sourced and frozen components are
+        disabled."""
         names = self.tensor_sharing.not_linked
         nlp = self.tensor_sharing.pipeline_of(self) if names else None
         if nlp is None:
@@ -128,12 +129,12 @@ class UpstreamMixin:
             del self.listener_map[component_name]
         return True
 
-    def warn_if_unheard(self) -> None:
+    def warn_if_no_listeners(self) -> None:
         """Warn once if there is no listener, as in a config from `spacy init config`."""
-        if self.listeners or self._warned_unheard:
+        if self.listeners or self._warned_no_listeners:
             return
-        self._warned_unheard = True
-        warnings.warn(UNHEARD.format(name=self.name), stacklevel=3)
+        self._warned_no_listeners = True
+        warnings.warn(NO_LISTENERS.format(name=self.name), stacklevel=3)
 
     def send_to_listeners(self, pending: PendingBatch) -> None:
         """Send a training batch to all listeners.
@@ -160,7 +161,7 @@ class UpstreamMixin:
 
 
 def check_upstreams(nlp: Language) -> None:
-    """Check that each listener of a pipeline gets the layers of the component it names.
+    """Check that each listener of a pipeline can read the layers of its upstream component.
 
     nlp (Language): The pipeline.
     RAISES (ValueError): If a listener names no `elmo` component of the pipeline, if it names "*"

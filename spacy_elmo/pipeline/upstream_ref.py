@@ -1,4 +1,4 @@
-"""A listener's reference to its upstream component, which does not keep the component alive."""
+"""A weak reference from a listener to its upstream component."""
 
 from typing import TYPE_CHECKING, Any, Optional
 from weakref import ref
@@ -24,7 +24,8 @@ class UpstreamRef:
         return UpstreamRef, (self(),)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "UpstreamRef":
-        # refers to the copy of the component if that is copied too; a copy of the listener alone,
-        # as for rehearsal, keeps the component and does not copy its biLM
+        # If the component is copied too, the copy refers to the copied component. If the listener
+        # is copied alone, e.g. for rehearsal, it refers to the same component, so that the biLM is
+        # not copied.
         component = self()
         return UpstreamRef(memo.get(id(component), component))

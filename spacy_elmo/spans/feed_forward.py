@@ -7,8 +7,8 @@ from torch import Tensor, nn
 class FeedForward(nn.Module):
     """ReLU, dropout and a linear layer, `depth` times, [..., H] -> [..., n_scores].
 
-    The caller computes the first hidden layer. Rows share a dropout mask in groups, because drawing
-    a mask for each row would take longer than the layers.
+    The caller computes the first hidden layer. The rows of a group share a dropout mask, because
+    drawing a mask for each row would take longer than computing the layers.
 
     hidden (int): Width H of the hidden layers.
     depth (int): Number of hidden layers.

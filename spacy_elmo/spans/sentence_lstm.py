@@ -46,7 +46,8 @@ class SentenceLSTM(nn.Module):
         rows, tokens = rows.to(x.device), tokens.to(x.device)
         inputs = self.inputs(x).view(len(x), N_DIRECTIONS, self.size)
         packed = torch.stack([inputs[:, d].index_select(0, tokens[d]) for d in range(N_DIRECTIONS)])
-        # thinc changes weights in place without torch's version counter; packing these is cheap
+        # thinc changes weights in place without updating torch's version counter, so packed weights
+        # may be outdated; packing these weights is cheap
         self.lstm.drop_caches()
         start = x.new_zeros(N_DIRECTIONS, len(lengths), self.size)
         outputs, _, _ = self.lstm(packed, active, start, start)
@@ -60,7 +61,7 @@ def _pack(lengths: np.ndarray) -> tuple[Tensor, Tensor, list[int]]:
 
     lengths (ndarray): Tokens of each sequence, int64 [n_sequences].
     RETURNS (Tuple[Tensor, Tensor, List[int]]): The packed row of each token and the token of each
-        packed row, for each direction, int64 [2, n], and the sequences running at each step.
+        packed row, for each direction, int64 [2, n]; and the number of sequences at each step.
     """
     order = longest_first(lengths)
     packing = pack(lengths[order])

@@ -4,7 +4,7 @@ import numpy as np
 from spacy.attrs import SENT_START
 from spacy.tokens import Doc
 
-# words of the longest sequence; a longer sentence is read as several sequences
+# maximum number of words in a sequence; a longer sentence is divided into several sequences
 MAX_SEQUENCE = 200
 
 
@@ -26,8 +26,8 @@ def sentence_numbers(doc: Doc, words: np.ndarray) -> np.ndarray:
 
 
 def sequence_lengths(sentence: np.ndarray) -> list[int]:
-    """Divide words into the sequences that an LSTM reads: sentences, cut after `MAX_SEQUENCE`
-    words.
+    """Divide words into the sequences that an LSTM reads: the sentences. Longer sentences are
+    divided after every `MAX_SEQUENCE` words.
 
     sentence (ndarray): The sentence of each word, int64 [n].
     RETURNS (List[int]): The length of each sequence.

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from .sentence_lstm import SentenceLSTM
 from .span_scorer import SpanScorer
 
-# Initial bias against a label. Nearly all spans have none; without the bias, the gradients of the
-# first batches are so large that Adam takes small steps long after them.
+# Initial bias against labels, because nearly all spans have no label. Without this bias, the
+# gradients of the first batches are so large that Adam takes small steps for many batches.
 NO_LABEL_BIAS = 4.0
 
 

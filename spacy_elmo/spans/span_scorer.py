@@ -13,7 +13,7 @@ from .span_sums import prefix_sums, span_sums, weighted_means
 # Bound on the absolute value of attention logits, so that prefix sums of the weights stay accurate.
 # A bound that depends on the text would make a span's score depend on the rest of the batch.
 ATTENTION_RANGE = 8.0
-# at inference, spans are scored in chunks of this number to bound memory
+# at inference, spans are scored in chunks of at most this number of spans to bound memory
 CHUNK_SPANS = 10_000
 
 
@@ -75,8 +75,8 @@ class SpanScorer(nn.Module):
         return torch.cat(chunks)
 
     def attention_of(self, x: Tensor) -> Tensor:
-        """Return the attention weight of each token in the spans that contain it, before they are
-        normalized.
+        """Return the attention weight of each token, before the weights are normalized over the
+        tokens of a span.
 
         x (Tensor): Vectors of the tokens [n, D].
         RETURNS (Tensor): [n, 1].

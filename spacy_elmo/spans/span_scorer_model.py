@@ -24,7 +24,7 @@ from .sentences import sentence_numbers, sequence_lengths
 from .span_network import SpanNetwork
 from .word_spans import WordSpans, find_word_spans
 
-# at inference, the spans of consecutive Docs with this number of tokens are scored together
+# at inference, the spans of consecutive Docs with at most this number of tokens are scored together
 CHUNK_TOKENS = 4096
 
 SpanModel = Model[tuple[list[Doc], Ragged], Floats2d]
@@ -40,12 +40,12 @@ def build_span_scorer_v1(
     exclusive_classes: bool = True,
     nO: int | None = None,
 ) -> SpanModel:
-    """Build the model `spacy-elmo.SpanScorer.v1` of `spancat_singlelabel` or `spancat`.
+    """Construct `spacy-elmo.SpanScorer.v1`: the model of `spancat_singlelabel` or `spancat`.
 
-    A bidirectional LSTM reads each sentence. A span is scored by its first token, its last token,
-    its width and an attention-weighted mean of its tokens. Without sentence boundaries, and in
-    longer sentences, the LSTM reads 200 words at a time. Spans may cross these bounds: each token
-    is read in its own context. Whitespace tokens do not affect the scores, and spans that begin or
+    A bidirectional LSTM reads each sentence. The score of a span is computed from its first token,
+    its last token, its width and an attention-weighted mean of its tokens. Without sentence
+    boundaries, and in longer sentences, the LSTM reads sequences of 200 words. A span may cross the
+    boundary of two sequences. Whitespace tokens do not affect the scores, and spans that begin or
     end with one get no label.
 
     tok2vec (Model[List[Doc], List[Floats2d]]): Vectors of tokens, for example a listener.
@@ -59,7 +59,7 @@ def build_span_scorer_v1(
         over the labels and "no label". `spancat_singlelabel` has a score for "no label"; `spancat`
         has none, and training it raises a ValueError. False: the scores are independent
         probabilities, as `spancat` expects; `spancat_singlelabel` then predicts the most probable
-        label. The gradient is that of the cross-entropy in both cases.
+        label. In both cases the gradient is the gradient of the cross-entropy.
     nO (Optional[int]): Number of scores, set by the component.
     CREATES (Model[Tuple[List[Doc], Ragged], Floats2d]): The model.
     """
@@ -166,7 +166,7 @@ def chunk_docs(lengths: np.ndarray, max_tokens: int) -> Iterator[tuple[int, int]
 
     lengths (ndarray): Tokens of each Doc, int64 [n_docs].
     max_tokens (int): The maximum number of tokens.
-    YIELDS (Tuple[int, int]): The first Doc of a chunk and the one after its last.
+    YIELDS (Tuple[int, int]): The first Doc of a chunk, and the Doc after its last one.
     """
     ends = np.cumsum(lengths)
     start = n_done = 0
@@ -207,8 +207,8 @@ def _scores(model: SpanModel, logits: Tensor, word_spans: WordSpans) -> Tensor:
 def _check_exclusive(d_logits: Floats2d) -> None:
     """Check that the targets of each span sum to 1 or more, as they do if "no label" has a score.
 
-    Without that score, the targets of a span without a label are all 0. The gradient then pushes
-    all scores down alike, which changes nothing in a softmax.
+    Without a score for "no label", the targets of a span without a label are all 0. They are then
+    not a probability distribution, and the cross-entropy gives no useful gradient.
 
     d_logits (Floats2d): Scores, which sum to 1, minus targets [n_spans, n_scores].
     RAISES (ValueError): If the targets of a span are all 0.

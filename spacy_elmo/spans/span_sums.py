@@ -64,6 +64,6 @@ class _SpanSums(torch.autograd.Function):
         d_sums = d_totals.new_zeros(ctx.n + 1, d_totals.shape[1])
         d_sums.index_add_(0, last + 1, d_totals)
         d_sums.index_add_(0, first, d_totals, alpha=-1)
-        # each token is part of all later prefix sums
+        # all later prefix sums contain the token
         d_x = d_sums[1:].flip(0).cumsum(0, dtype=torch.float64).flip(0)
         return d_x.to(d_totals.dtype), None, None

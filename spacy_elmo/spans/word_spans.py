@@ -1,4 +1,4 @@
-"""The spans that begin and end with a word. Other spans have no label."""
+"""Selection of the spans that begin and end with a word. Other spans get no label."""
 
 from typing import NamedTuple
 
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from ..text.words import word_tokens
 
-# Probability of the last label for a span that begins or ends with whitespace, if there is no score
-# for no label. It is the highest score of such a span, and lower than any threshold.
+# If there is no score for "no label", spans that begin or end with whitespace get this probability
+# for the last label and 0 for all other labels. It is lower than any threshold.
 MIN_PROBABILITY = 1e-30
 
 
@@ -34,7 +34,7 @@ class WordSpans(NamedTuple):
         """Add the scores of the other spans, which have no label.
 
         scores (Tensor): Probabilities of the word spans [n_word_spans, n_scores].
-        exclusive_classes (bool): Whether the last score is for no label.
+        exclusive_classes (bool): Whether the last score is the score for "no label".
         RETURNS (Tensor): Probabilities of all spans [n_spans, n_scores].
         """
         if len(self.rows) == self.n_spans:

@@ -82,7 +82,7 @@ def test_directories_patterns_and_several_inputs(tmp_path: Path, conll: Path) ->
 def test_a_name_without_a_known_suffix_requires_the_format(tmp_path: Path, conll: Path) -> None:
     text = conll.rename(conll.with_suffix(".txt"))
     out = tmp_path / "out.spacy"
-    assert "cannot be told from its name" in run("convert-coref", text, out, code=1)
+    assert "cannot be inferred from its name" in run("convert-coref", text, out, code=1)
     assert not out.exists()
     run("convert-coref", text, out, "--format", "conll")
     assert len(read_docs(out)) == 2

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from spacy_elmo.coref.clusters import Clusters, Mention
 from spacy_elmo.coref.formats import CorefDocument
 
-# signs that mean something in one of the formats
+# words with a special meaning in one of the formats
 ODD = ["(7", "7)", "(7)|(8", "#begin", "#", "-", "_", "|", '"', "\\n", "a\u00a0b", "\u2028", "日本"]
 LETTERS = st.characters(exclude_categories=["C", "Zs"])
-# reading CoNLL changes two words
+# the two excluded words are escapes, which the CoNLL reader changes
 WORDS = (st.sampled_from(ODD) | st.text(LETTERS, min_size=1)).filter(
     lambda word: word not in ("/.", "/?")
 )
@@ -38,8 +38,12 @@ def documents(
     words: "st.SearchStrategy[str]" = WORDS,
     allowed: Callable[[list[Mention]], bool] = anything,
 ) -> CorefDocument:
-    """Entities are built up mention by mention; one that its entity may not have goes to a
-    new one."""
+    """Generate documents.
+
+    words (SearchStrategy[str]): Generates the words.
+    allowed (Callable[[List[Mention]], bool]): Whether an entity may have these mentions. A mention
+        that its entity may not have is assigned to a new entity.
+    """
     lengths = draw(st.lists(st.integers(1, 6), min_size=1, max_size=5))
     n_words = sum(lengths)
     first = st.integers(0, n_words - 1)

@@ -22,7 +22,7 @@ N_TOKENS = 12
 mentions = st.tuples(st.integers(0, N_TOKENS - 1), st.integers(1, 4)).map(
     lambda drawn: (drawn[0], min(drawn[0] + drawn[1], N_TOKENS))
 )
-# nested and crossing ones, twice in an entity or in two
+# mentions may be nested, cross, and be repeated in one entity or in several entities
 clusters = st.lists(st.lists(mentions, max_size=5), max_size=5)
 
 
@@ -42,7 +42,7 @@ def as_sets(found):
 
 
 def first_wins(given_clusters):
-    """The plainest way to say what a mention in two entities belongs to."""
+    """Remove repeated mentions in the simplest way: a mention belongs to its first entity."""
     taken, kept = [], []
     for given_mentions in given_clusters:
         new = []
@@ -82,7 +82,7 @@ def test_clusters_are_read_as_they_were_set(given_clusters):
     assert [mentions[0] for mentions in found] == sorted(mentions[0] for mentions in found)
     assert all(mentions == sorted(set(mentions)) for mentions in found)
     before = groups(doc)
-    set_clusters(doc, found)  # the same once more changes nothing
+    set_clusters(doc, found)  # setting the same clusters changes nothing
     assert groups(doc) == before
 
 
@@ -176,7 +176,7 @@ def test_a_doc_without_clusters_can_be_marked_as_annotated():
     with_entity = make_doc(4, coref_clusters=[[(0, 2)]])
     mark_annotated(with_entity)
     assert groups(with_entity) == {"coref_clusters_1": [(0, 2, "")]}
-    # cut and joined Docs are marked as well
+    # cut and joined Docs are also marked
     assert is_annotated(cut_doc(with_entity, 3, 4)) and is_annotated(join_docs([doc, doc]))
     assert not is_annotated(cut_doc(make_doc(4), 0, 2))
     assert not is_annotated(join_docs([doc, make_doc(4)]))
@@ -197,7 +197,7 @@ def test_cut_doc():
     assert (speaker.kb_id_, speaker.id_) == ("Q1", "s")
     front = cut_doc(doc, 0, 4)
     assert groups(front)["speakers"] == [(0, 3, "X")]
-    assert len(doc.spans["coref_clusters_1"]) == 3  # the Doc itself is as it was
+    assert len(doc.spans["coref_clusters_1"]) == 3  # the original Doc is unchanged
 
 
 def test_cut_and_joined_docs_keep_the_metadata():
@@ -247,7 +247,7 @@ def test_clusters_of_joined_docs_are_separate():
         "sc": [(0, 2, "X"), (5, 6, "Y")],
         "more": [],
     }
-    # which is what this is for
+    # `Doc.from_docs` merges clusters with the same key
     mixed = Doc.from_docs([one, other])
     assert len(get_clusters(mixed)) == 2
 

@@ -54,7 +54,7 @@ def read(tmp_path: Path, text: str, lang: str = "en") -> list[CorefDocument]:
 
 
 def column(*cells: str, ends: str = "\n") -> str:
-    """A document with these cells in the last column."""
+    """Return the text of a document with these cells in the last column."""
     rows = [f"doc\t0\t{i}\tw{i}\t{cell}{ends}" for i, cell in enumerate(cells)]
     return f"#begin document (doc); part 000{ends}{''.join(rows)}{ends}#end document{ends}"
 
@@ -77,7 +77,7 @@ def test_ontonotes(tmp_path: Path) -> None:
     assert sorted(map(sorted, first.clusters)) == [[(0, 1), (2, 3)], [(2, 4)]]
     assert first.speakers == ["Anna_Smith"] * 5 + ["-"] * 2
     assert (first.name, first.part, first.genre) == ("bc/talk/00/talk_0001", "000", "bc")
-    # the same number is another entity in another part
+    # the same number in another part is another entity
     assert (second.part, second.clusters) == ("001", [[(0, 1)]])
 
 
@@ -112,7 +112,7 @@ def test_litbank_has_empty_cells(tmp_path: Path) -> None:
     assert document.clusters == [[(1, 3)]]
     assert (document.name, document.part) == ("1_dog_brat", "0")
     assert "speakers" not in document.to_doc(Vocab()).spans
-    # an editor that removes space at the ends of lines takes the last column away
+    # an editor that removes trailing whitespace removes the last column
     (document,) = read(tmp_path, text.replace("_\t\n", "_\n"))
     assert document.clusters == [[(1, 3)]]
 
@@ -122,7 +122,7 @@ def test_no_mention_is_an_empty_cell_a_dash_or_an_underscore(tmp_path: Path) -> 
 
 
 def test_mentions_of_one_entity_nest(tmp_path: Path) -> None:
-    # the last that was opened is the first that is closed
+    # the mention that was opened last is closed first
     assert entities(tmp_path, "(1", "(1", "1)", "1)") == [[(0, 4), (1, 3)]]
     assert entities(tmp_path, "(1|(1|(1)", "1)", "1)") == [[(0, 1), (0, 2), (0, 3)]]
     assert entities(tmp_path, "(1", "(1)|1)", "(1)") == [[(0, 2), (1, 2), (2, 3)]]
@@ -200,7 +200,7 @@ def test_clusters_need_not_be_a_partition(tmp_path: Path) -> None:
     (document,) = read(tmp_path, column("(1)|(1)", "(2)", "(1)|(2)", "(3)|(2)"))
     dropped = Dropped()
     doc = document.to_doc(Vocab(), dropped=dropped)
-    # what two entities share belongs to the one that begins first
+    # a mention of two entities belongs to the entity that begins first
     assert get_clusters(doc) == [[(0, 1), (2, 3)], [(1, 2), (3, 4)]]
     assert dict(dropped.rows()) == {DUPLICATE: 1, SHARED: 2}
 

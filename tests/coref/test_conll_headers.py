@@ -1,4 +1,4 @@
-"""CoNLL files as others write them: headers, names, and columns that are not those of 2012."""
+"""CoNLL files of other programs: headers, names, and columns that differ from CoNLL-2012."""
 
 from pathlib import Path
 
@@ -68,7 +68,7 @@ def test_any_name_survives_a_round_trip(folder: Path, names: list[str], part: st
     headers = [line for line in again.read_text("utf8").split("\n") if line.startswith("#begin d")]
     ending = f"; part {part}" if part else ";"
     assert headers == [f"#begin document ({name}){ending}" for name in names]
-    for _ in range(2):  # there and back
+    for _ in range(2):  # round trip through JSON
         docs = list(read_coref(again))
         assert [doc.user_data["document_id"] for doc in docs] == names
         assert [[token.text for token in doc] for doc in docs] == [["Anna", "#", "her"]] * len(
@@ -101,14 +101,14 @@ def test_rows_with_spaces_between_columns_begin_with_any_name(folder: Path, name
         ("1\tAnna\t_\t_\tN\t(1)\n", "line 2.*'_' in the third column"),
         # words first, as in CoNLL-2003
         ("Anna NNP B-NP O -\n", "'B-NP' in the third column"),
-        # a word with a space in it
+        # a word that contains a space
         ("a 0 0 New York - (1)\na 0 1 is - -\n", "line 3 has 6 columns.*has 7"),
         ("a 0 0 it - -\na 0 1 New York - (1)\n", "line 3 has 7 columns.*has 6"),
         # no column with coreference
         ("a 0 0 Anna NNP (PERSON)\na 0 1 saw VBD *\n", "line 3.*'[*]' cannot be read"),
         ("a 0 0 Anna NNP (PERSON*\n", "cannot be read.*no coreference"),
         ("a 0 0 Anna NNP |\n", "cannot be read"),
-        # a row that looks like a comment
+        # a row in the form of a comment
         ("#a 0 0 Anna (1)\n", "line 2 begins with '#'.*'a' in the first column"),
         ("# 12 0 Anna (1)\n", "line 2 begins with '#'"),
     ],
@@ -118,7 +118,7 @@ def test_other_columns_are_errors(folder: Path, rows: str, match: str) -> None:
         read(folder, f"#begin document (a); part 000\n{rows}\n#end document\n")
 
 
-def test_line_ends_marks_and_blank_lines(folder: Path) -> None:
+def test_line_ends_byte_order_marks_and_blank_lines(folder: Path) -> None:
     text = f"#begin document (a);\n\n\n{ROWS.format('a')}\n#end document\n"
     for changed in (text, text.replace("\n", "\r\n"), "\ufeff" + text, text.replace(" ", "\t")):
         changed = changed.replace("#begin\tdocument\t", "#begin document ")

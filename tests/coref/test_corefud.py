@@ -25,8 +25,9 @@ def row(number: str, form: str, misc: str = "_") -> str:
 
 
 def sentence(*tokens: str) -> str:
-    """Each token is a form, and after it the value of Entity or a MISC column. Of
-    "3.1:..." and "1-2:..." the first is the number."""
+    """Return the lines of a sentence. A token is a form, optionally followed by a space and the
+    value of Entity or the MISC column. A prefix such as "3.1:" or "1-2:" is the number of the
+    token."""
     lines, i = [], 0
     for token in tokens:
         form, _, misc = token.partition(" ")
@@ -66,7 +67,7 @@ def test_documents(tmp_path: Path) -> None:
     one, two = read_coref(tmp_path / "text.conllu")
     assert [sent.text.strip() for sent in one.sents] == ["Anna saw her dog", "It barked."]
     assert get_clusters(one) == [[(0, 1), (2, 3)], [(2, 4), (4, 5)]]
-    # the header of the first document is that of the file
+    # the header of the first document applies to the whole file
     assert get_clusters(two) == [[(0, 1)]]
     assert [doc.user_data for doc in (one, two)] == [{"document_id": "one"}, {"document_id": "two"}]
 
@@ -77,7 +78,7 @@ def test_gum(tmp_path: Path) -> None:
     words = sentence("I (1-person-acc:inf-sal-cf1-1-ana-)", "know", "him (2-person-giv-1-coref)")
     text = "".join(f"# newdoc id = GUM_{i}\n{header}{said}{words}" for i in range(2))
     for document in read(tmp_path, text):
-        # a number is another entity in another document
+        # the same number in another document is another entity
         assert document.clusters == [[(0, 1)], [(2, 3)]]
         assert document.genre == "interview"
         doc = document.to_doc(Vocab())
@@ -108,12 +109,12 @@ def test_discontinuous_mentions_are_counted(tmp_path: Path) -> None:
 def test_empty_nodes(tmp_path: Path) -> None:
     words = sentence(
         "went (e5-x-1-)",
-        "1.1:he (e1-person-1-)",  # of an empty node
+        "1.1:he (e1-person-1-)",  # a mention of an empty node
         "home (e1-person-1-",
         "2.1:which",
-        "now e1)",  # with an empty node inside
+        "now e1)",  # a mention that contains an empty node
         "she (e3-x-1-(e4-x-1-)",
-        "4.1:who e3)",  # without it like the mention of e4
+        "4.1:who e3)",  # without the empty node, it equals the mention of e4
         "ran",
     )
     dropped = Dropped()
@@ -170,7 +171,7 @@ def test_blank_lines_and_documents_without_names(tmp_path: Path) -> None:
     assert read(tmp_path, "\n\n") == []
 
 
-@settings(max_examples=30)  # udapi takes its time
+@settings(max_examples=30)  # udapi is slow
 @given(documents(words=st.just("a"), allowed=no_crossing), st.data())
 def test_files_written_by_udapi_are_read(
     folder: Path, expected: CorefDocument, data: st.DataObject
@@ -182,7 +183,7 @@ def test_files_written_by_udapi_are_read(
     bounds = [(words.start, words.stop) for words in expected.sentences()]
     clusters, n_gaps = [], 0
     for cluster in expected.clusters:
-        # udapi has no mentions across sentences
+        # udapi does not support mentions across sentences
         inside = [m for m in cluster if any(a <= m[0] and m[1] <= b for a, b in bounds)]
         clusters += [inside] if inside else []
         entity = document.create_coref_entity() if inside else None

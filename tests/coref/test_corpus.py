@@ -1,4 +1,4 @@
-"""Speakers and genres on their way from a corpus to the component, as `spacy train` has it."""
+"""Speakers and genres are passed from a corpus to the component, as in `spacy train`."""
 
 import warnings
 
@@ -26,7 +26,7 @@ augmenter = null
 """
 
 
-def told(nlp, words, speakers, genre, spaces=None):
+def make_doc(nlp, words, speakers, genre, spaces=None):
     doc = Doc(nlp.vocab, words, spaces)
     doc.user_data["genre"] = genre
     doc.spans["speakers"] = [Span(doc, start, end, name) for start, end, name in speakers]
@@ -42,7 +42,7 @@ def corpus_of(path, *docs):
 
 def test_speakers_and_genre_are_copied_to_the_predicted_docs(tmp_path):
     nlp = spacy.blank("en")
-    doc = told(nlp, ["I", "see", "you", "too"], [(0, 2, "Ann"), (2, 4, "Bob")], "tc")
+    doc = make_doc(nlp, ["I", "see", "you", "too"], [(0, 2, "Ann"), (2, 4, "Bob")], "tc")
     (example,) = corpus_of(tmp_path / "a.spacy", doc)(nlp)
     found = [(span.text, span.label_) for span in example.predicted.spans["speakers"]]
     assert found == [("I see", "Ann"), ("you too", "Bob")]
@@ -52,7 +52,7 @@ def test_speakers_and_genre_are_copied_to_the_predicted_docs(tmp_path):
 
 def test_speakers_are_aligned_to_other_tokens(tmp_path):
     nlp = spacy.blank("en")
-    doc = told(
+    doc = make_doc(
         nlp, ["Don't", "go", "!"], [(0, 2, "Ann"), (2, 3, "Bob")], "tc", [True, False, False]
     )
     (example,) = corpus_of(tmp_path / "a.spacy", doc)(nlp)
@@ -69,7 +69,7 @@ def test_docs_without_metadata_are_not_changed(tmp_path):
 
 def test_missing_metadata_is_a_warning(tmp_path):
     nlp = pipeline(model={"use_speakers": True, "use_genres": True})
-    doc = told(nlp, ["I", "see"], [(0, 2, "Ann")], "tc")
+    doc = make_doc(nlp, ["I", "see"], [(0, 2, "Ann")], "tc")
     corpus = corpus_of(tmp_path / "a.spacy", doc)
     with pytest.warns(UserWarning, match="MetadataCorpus") as found:
         nlp.initialize(lambda: Corpus(tmp_path / "a.spacy")(nlp))
@@ -80,7 +80,7 @@ def test_missing_metadata_is_a_warning(tmp_path):
 
 
 def test_speakers_are_learned_from_a_corpus(tmp_path):
-    # "I" of one speaker is one person, of two speakers two: nothing but the speaker tells
+    # two mentions "I" of one speaker are one person; only the speaker distinguishes the documents
     nlp = pipeline(model={"use_speakers": True})
     docs = []
     for same in (True, False) * 3:

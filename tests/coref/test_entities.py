@@ -21,7 +21,8 @@ ENGLISH, BARE = spacy.blank("en").vocab, Vocab()
 
 
 def make_doc(text, entities=(), vocab=ENGLISH, **kwargs):
-    """Words, parted by spaces; with word/TAG a Doc with parts of speech."""
+    """Return a Doc of words that are separated by spaces. Words of the form word/TAG have a
+    part-of-speech tag."""
     words = text.split()
     if "/" in words[0]:
         words, kwargs["pos"] = zip(*(word.split("/") for word in words))
@@ -107,7 +108,7 @@ def test_kinds_by_words(text, start, end, kind):
         ("le chat noir", 0, 3, "noun"),
         ("souris", 0, 1, "noun"),
         ("他 说", 0, 1, "pronoun"),
-        ("小明 说", 0, 1, "pronoun"),  # short and without a capital: rough, as it says
+        ("小明 说", 0, 1, "pronoun"),  # short and not capitalized: a rough rule, as documented
         ("老师 的 帽子", 0, 3, "noun"),
     ],
 )

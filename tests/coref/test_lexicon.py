@@ -1,4 +1,4 @@
-"""Words like pronouns are learned from the mentions of a corpus."""
+"""Pronouns and leading words are learned from the mentions of a corpus."""
 
 import spacy
 
@@ -11,7 +11,7 @@ NLP = spacy.blank("en")
 
 def test_pronouns_and_leading_words_are_learned():
     learned = Lexicon.learn([story_doc(NLP, seed) for seed in range(60)], "coref_clusters")
-    # names are capitalised and stand in few Docs
+    # names are not learned: they are capitalized and occur in few Docs
     assert learned.pronouns == ["she"]
     assert learned.leads == ["the"]
     assert Lexicon.from_dict(vars(learned)) == learned

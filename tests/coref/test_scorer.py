@@ -1,5 +1,5 @@
-"""The metrics against the cases of the reference scorer, against the package scorch and
-against definitions in their plainest form; and what is made of Examples."""
+"""The metrics, compared with the reference scorer's test cases, the package scorch and direct
+implementations of the definitions; and the scoring of Examples."""
 
 import pickle
 from fractions import Fraction as F
@@ -24,7 +24,7 @@ VOCAB = Vocab()
 
 
 def parse(text):
-    """An entity a word, a mention a letter."""
+    """Return clusters. Each word of the text is an entity, each letter a mention."""
     return [list(word) for word in text.split()]
 
 
@@ -36,9 +36,9 @@ def f_of(recall, precision):
     return 2 * recall * precision / (recall + precision) if recall + precision else 0.0
 
 
-# Recall and precision of the test cases TC-A to TC-N of the CoNLL reference scorer, as it
-# publishes them, after key and response. In A-5 and A-6, B is a mention of its own; in A-7
-# to A-9 one is repeated, and counts where it comes first, so these are A-4.
+# Test cases TC-A to TC-N of the CoNLL reference scorer: key, response, and the published recall
+# and precision. In A-5 and A-6, B is a separate mention. In A-7 to A-9, b is repeated and counts
+# only where it occurs first, so the results equal A-4.
 CASES = """
 A-1  | a bc def | a bc def      | muc 1 1 | b3 1 1 | ceafm 1 1 | ceafe 1 1 | lea 1 1
 A-2  | a bc def | a de          | muc 1/3 1 | b3 7/18 1 | ceafm 1/2 1 | ceafe 3/5 9/10 | lea 2/6 1
@@ -85,7 +85,7 @@ N-5  | a b c d e f | abcxyz      | lea 0 0
 N-6  | a b c d e f | ab cxy z    | lea 0 0
 """
 
-# F values of Luo (2005), as printed: links broken and added in different places
+# F values printed in Luo (2005), for links that are broken and added in different places
 LUO_KEY = "12345 67 89ABC"
 LUO = {
     "12345 6789ABC": {"muc": 0.947, "b3": 0.865, "ceafm": 0.833, "ceafe": 0.733},
@@ -111,7 +111,7 @@ def test_examples_of_luo(response):
     assert {m: round(found[f"{m}_f"], 3) for m in LUO[response]} == LUO[response]
 
 
-# random documents: what each mention belongs to on either side, None where it is missing
+# random documents: the gold and the predicted entity of each mention, None if it is missing
 
 entity = st.none() | st.integers(0, 4)
 documents = st.lists(st.lists(st.tuples(entity, entity), max_size=14), min_size=1, max_size=4)
@@ -140,7 +140,7 @@ def random_document(seed, n_mentions=60, n_entities=25):
 
 
 def together(pairs):
-    """All documents as one whose mentions say where they are from."""
+    """Return one document with the mentions of all documents, labelled by their document."""
     return tuple(
         [{f"{n}-{m}" for m in mentions} for n, pair in enumerate(pairs) for mentions in pair[side]]
         for side in (0, 1)
@@ -152,7 +152,7 @@ def without_singletons(pairs):
 
 
 def plain_lea(pairs):
-    """The definition, with links written out: a singleton is linked to itself."""
+    """Compute LEA from its definition, with explicit links. A singleton is linked to itself."""
 
     def links(mentions):
         return set(combinations(sorted(mentions), 2)) or {(m, m) for m in mentions}
@@ -174,7 +174,7 @@ def all_mentions(pairs):
 
 
 def scorch_ceaf(metric, pairs):
-    # scorch fails where nothing is shared
+    # scorch fails if the two sides share no mentions
     if set.isdisjoint(*all_mentions(pairs)):
         return 0.0, 0.0, 0.0
     return metric(*together(pairs))
@@ -201,7 +201,7 @@ def assert_equal(found, expected):
 
 
 def check(score, pairs):
-    """That a scorer is right."""
+    """Check the results of a scorer."""
     found = score(pairs)
     for setting, given_pairs in {"": pairs, "_ns": without_singletons(pairs)}.items():
         parts = {}
@@ -264,14 +264,14 @@ def test_equal_mentions_of_different_documents_are_different():
 
 
 def test_singletons_as_annotated_and_without():
-    # a singleton found, one missed, one made up; one entity that is whole
+    # a singleton that is found, one that is missed, one that is spurious, and a complete entity
     found = score_clusters([(parse("a b cde"), parse("a x cde"))])
     assert values(found, "mention")[:2] == pytest.approx((4 / 5, 4 / 5))
     assert values(found, "ceafe")[:2] == pytest.approx((2 / 3, 2 / 3))
     assert values(found, "lea")[:2] == pytest.approx((4 / 5, 4 / 5))
     assert values(found, "muc") == (1, 1, 1)
     assert {value for name, value in found.items() if "_ns_" in name} == {1.0}
-    # an entity all but one of whose mentions are missed is a singleton on one side only
+    # an entity of which only one mention is found is a singleton on the predicted side only
     found = score_clusters([(parse("ab cde"), parse("a cde"))])
     assert values(found, "mention_ns")[:2] == pytest.approx((3 / 5, 1))
     assert values(found, "lea")[:2] == pytest.approx((3 / 5, 3 / 4))
@@ -284,7 +284,7 @@ def test_no_documents_and_empty_documents():
         assert set(score_clusters([pair]).values()) == {0.0}
 
 
-# a scorer that is wrong does not pass
+# wrong scorers fail the check
 
 
 def swapped(pairs):
@@ -315,7 +315,7 @@ def never_without_singletons(pairs):
 
 
 def right_mentions_only(pairs):
-    """Scored as if predicted mentions that are none were not there."""
+    """Ignore predicted mentions that are not gold mentions."""
     kept = [
         (gold, [[m for m in mentions if any(m in g for g in gold)] for mentions in predicted])
         for gold, predicted in pairs
@@ -356,10 +356,10 @@ def test_each_score_is_checked(metric, setting, part):
         check(slightly_wrong, pairs)
 
 
-# mistakes move scores the right way, on Docs
+# mistakes change the scores of Docs in the right direction
 
 GOLD = [[(0, 1), (3, 4), (6, 8), (10, 11)], [(1, 3), (8, 9), (12, 14)], [(5, 6)], [(9, 10), (6, 7)]]
-# changed entities; the numbers that stay 1 and those that fall below it
+# for each mistake: the predicted entities, the scores that stay 1, and the scores that fall below 1
 MISTAKES = {
     "a mention is missed": (
         [[(0, 1), (3, 4), (6, 8)], *GOLD[1:]],
@@ -473,11 +473,11 @@ def test_scores_without_annotation_are_none():
     found = score_coref([example])
     assert set(found.values()) == {None} and set(found) == set(score_docs(GOLD, GOLD))
     assert set(score_coref([]).values()) == {None}
-    # it is omitted if there are others
+    # next to annotated examples, it is skipped
     both = [example, Example(make_doc(WORDS, GOLD), make_doc(WORDS, GOLD))]
     for ordered in (both, both[::-1]):
         assert set(score_coref(ordered).values()) == {1.0}
-    # but one that is known to have no entities counts
+    # an example that is marked as having no entities is scored
     mark_annotated(example.reference)
     assert score_coref([example])["coref_mention_p"] == 0.0
     found = score_coref(both)
@@ -534,7 +534,7 @@ def test_docs_with_other_tokens():
     for predicted in (merged, split):
         assert set(score_coref([Example(predicted, gold)]).values()) == {1.0}
         assert set(score_coref([Example(gold, predicted)]).values()) == {1.0}
-    # one token off is another mention
+    # a mention whose end differs by one token is another mention
     set_clusters(split, [[(0, 6), (9, 11)], [(0, 3), (12, 15)]])
     assert score_coref([Example(split, gold)])["coref_mention_p"] == 0.75
 
@@ -561,7 +561,7 @@ def test_repeated_mentions_count_once():
     predicted.spans["coref_clusters_2"] = [predicted[2:3], predicted[4:5]]
     once = score_docs([[(0, 1), (2, 3)], [(4, 5)]], GOLD)
     assert score_coref([Example(predicted, make_doc(WORDS, GOLD))]) == once
-    # as gold too
+    # also in the gold clusters
     gold_once = score_docs(GOLD, [[(0, 1), (2, 3)], [(4, 5)]])
     assert score_coref([Example(make_doc(WORDS, GOLD), predicted)]) == gold_once
 
@@ -574,7 +574,7 @@ def test_crossing_and_nested_mentions():
     assert found["coref_muc_r"] == pytest.approx(2 / 3)
 
 
-def test_sentences_of_text_are_scored_as_they_are_tokenised():
+def test_tokenized_text_is_scored():
     nlp = spacy.blank("en")
     text = "Anna's mother said she'd come. She didn't."
     predicted, gold = nlp(text), nlp(text)

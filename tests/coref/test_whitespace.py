@@ -1,4 +1,4 @@
-"""Whitespace tokens change nothing: what is found, learned, scored and shown stays the same."""
+"""Whitespace tokens do not change predictions, training, scores and displayed entities."""
 
 import random
 
@@ -83,7 +83,7 @@ def test_the_same_entities_are_found(trained, found, chunk_tokens, marked):
     max_train_tokens=st.sampled_from([10, 25, 3000]),
     edges=st.booleans(),
 )
-def test_training_sees_the_same(trained, found, of_gold, max_train_tokens, edges):
+def test_losses_are_the_same(trained, found, of_gold, max_train_tokens, edges):
     coref = trained.get_pipe("coref")
     coref.max_train_tokens = max_train_tokens
     gold = story_doc(trained, 50)
@@ -175,7 +175,7 @@ def test_scores_are_the_same(found, edges):
 
 @settings(deadline=None, max_examples=30)
 @given(found=gaps(N_TOKENS), edges=st.booleans(), tagged=st.booleans())
-def test_entities_are_named_alike(found, edges, tagged):
+def test_queries_on_entities_are_the_same(found, edges, tagged):
     gold = story_doc(NLP, 50)
     spaced = respaced(gold, found, edges)
     for doc in (gold, spaced) if tagged else ():

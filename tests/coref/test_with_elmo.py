@@ -33,7 +33,7 @@ def nlp():
 
 
 def mixed(nlp):
-    """Every other Doc is annotated."""
+    """Return Examples of which every second one is annotated."""
     docs = [story_doc(nlp, seed, 4) for seed in range(4)]
     golds = [doc if n % 2 else bare(doc) for n, doc in enumerate(docs)]
     return [Example(bare(doc), gold) for doc, gold in zip(docs, golds)]
@@ -50,7 +50,7 @@ def test_gradient_of_the_annotated_docs_reaches_the_bilm(nlp):
     assert losses["coref"] == 0.0 and gradients(nlp) == {}
 
 
-def test_both_learn(nlp):
+def test_coref_and_the_bilm_learn(nlp):
     elmo = nlp.get_pipe("elmo")
     before, optimizer, found = weights_of(elmo), Adam(0.01), []
     for _ in range(30):

@@ -14,8 +14,8 @@ NOUNS = "miller baker singer weaver".split()
 
 
 def story(seed: int, n_sentences: int = 8) -> tuple[list[list[str]], Clusters]:
-    """Sentences about some people, and the mentions of each: by name, as "the miller", as
-    "she" and "her"."""
+    """Return sentences about three people, and the mentions of each person: a name, a noun such as
+    "the miller", or "she"."""
     draw = np.random.default_rng(seed)
     people = list(draw.choice(NAMES, 3, replace=False))
     jobs = list(draw.choice(NOUNS, 3, replace=False))
@@ -45,7 +45,7 @@ def story_doc(nlp: "spacy.Language", seed: int, n_sentences: int = 8) -> Doc:
 
 
 def bare(doc: Doc) -> Doc:
-    """The same words and sentences, without entities."""
+    """Return a Doc with the same words and sentences, without entities."""
     starts = [bool(token.is_sent_start) for token in doc]
     return Doc(doc.vocab, [token.text for token in doc], sent_starts=starts)
 

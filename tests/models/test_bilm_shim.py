@@ -60,7 +60,7 @@ def test_averages_reach_the_bilm():
     assert_allclose(elmo.predict([doc]).layers, vectors, atol=1e-6)
 
 
-def test_averages_of_a_bilm_that_was_frozen_meanwhile_are_not_mixed_with_cached_layers():
+def test_averages_of_a_bilm_that_was_frozen_in_training_are_not_mixed_with_cached_layers():
     nlp = pipeline("tagger", elmo={"frozen": False})
     elmo = nlp.get_pipe("elmo")
     optimizer = Adam(0.01, use_averages=True)

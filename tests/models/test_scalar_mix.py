@@ -32,7 +32,7 @@ def softmax(w):
 
 
 def plain_mix(layers, w, gamma, layer_norm=False):
-    """The formula in float64."""
+    """Compute the mix from its formula in float64."""
     layers = layers.astype(np.float64)
     if layer_norm:
         mean = layers.mean(axis=2, keepdims=True)
@@ -114,7 +114,7 @@ def test_values_of_the_original_test(w, gamma):
     assert_allclose(mixed, expected, atol=1e-6)
 
 
-def test_the_same_shift_of_all_weights_changes_nothing():
+def test_a_constant_added_to_all_weights_changes_nothing():
     batch = make_batch()
     shifted = make_mix(w=(0.3 + 1 / 3, -0.5 + 1 / 3, 0.9 + 1 / 3)).predict(batch)
     for one, other in zip(make_mix().predict(batch), shifted):
@@ -144,7 +144,7 @@ def test_fixed_weights_are_not_trained_but_propagate_gradients():
     assert mix.grad_names == ()
 
 
-def test_a_very_low_weight_switches_a_layer_off():
+def test_a_very_low_weight_excludes_a_layer():
     batch = make_batch()
     mixed = np.concatenate(make_mix(weights=[-9e10, 1.0, -9e10]).predict(batch))
     assert_array_equal(mixed, batch.layers[1])
@@ -153,7 +153,7 @@ def test_a_very_low_weight_switches_a_layer_off():
 def test_wrong_settings():
     with pytest.raises(ValueError, match="2 numbers.*3 layers"):
         ScalarMix(WIDTH, 3, weights=[0.0, 1.0])
-    with pytest.raises(ValueError, match="exclude each other"):
+    with pytest.raises(ValueError, match="mutually exclusive"):
         ScalarMix(WIDTH, 3, weights=[0.0, 1.0, 2.0], top_only=True)
 
 

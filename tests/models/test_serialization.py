@@ -31,7 +31,8 @@ def refused(nlp, name, load, *texts):
 
 
 def without_digests(value):
-    """Return what an earlier release saved: without digests of cfg, layers and weights."""
+    """Return the bytes that an earlier release saved: without digests of cfg, layers and
+    weights."""
     cfg = json.loads(value["cfg"])
     assert set(cfg.pop(DIGESTS)) == {"cfg", "model"}
     model = srsly.msgpack_loads(value["model"])
@@ -224,7 +225,7 @@ def break_digest(message, nodes):
 @pytest.mark.parametrize(
     ("edit", "message"),
     [
-        (set_weight, "mix of a biLM's layers is damaged: parameter w is not as it was written"),
+        (set_weight, "mix of a biLM's layers is damaged: parameter w does not match its digest"),
         (set_shape, "mix of a biLM's layers is damaged: parameter gamma"),
         (add_param, "mix of a biLM's layers is damaged: it has the unknown parameter x"),
         (set_table, "word features is damaged: parameter E1"),

@@ -1,4 +1,4 @@
-"""Token vectors that are predicted in chunks equal those of the whole Doc."""
+"""Token vectors that are predicted in chunks equal the token vectors of the whole Doc."""
 
 from pathlib import Path
 
@@ -51,8 +51,8 @@ LAYERS = {
 
 
 def make(nlp, name="concatenate", **mix):
-    """Construct a layer with other than initial parameters. By default, the layer of
-    configs/coref_elmo.cfg."""
+    """Construct a layer whose parameters differ from the initial values. The default is the layer
+    in configs/coref_elmo.cfg."""
     model = LAYERS[name](**mix)
     model.initialize()
     model([doc_of(nlp, 7)], is_train=True)  # word features learn some of the words
@@ -64,7 +64,8 @@ def make(nlp, name="concatenate", **mix):
 
 
 def plain(width=3):
-    """A layer that does not declare READ_TOKENS, and a list of the batches that it runs on."""
+    """Return a layer that does not declare READ_TOKENS, and the sizes of the batches that it
+    runs on."""
     batches = []
 
     def forward(model, docs, is_train):
@@ -88,7 +89,7 @@ def test_contract_of_layers_that_declare_read_tokens(nlp, name, ends):
     model, doc = make(nlp, name), doc_of(nlp, 25)
     expected = model.predict([doc])[0]
     bounds = [0, *sorted(ends), 25]
-    # a copy and a loaded layer declare it too
+    # a copy and a loaded layer also declare it
     for layer in (model, model.copy(), make(nlp, name).from_bytes(model.to_bytes())):
         assert READ_TOKENS in layer.attrs
         read = token_reader(layer, doc)

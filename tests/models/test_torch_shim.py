@@ -1,4 +1,4 @@
-"""What both shims have in common, and the device of a module."""
+"""The common behavior of both shims, and the device of a module."""
 
 import copy
 
@@ -84,7 +84,7 @@ def test_bytes_before_there_are_weights(make):
 
 
 @BOTH_EMPTY
-def test_no_weights_is_a_clear_error(make):
+def test_missing_weights_are_an_error_with_the_fix(make):
     with pytest.raises(ValueError, match="no weights yet.*nlp.initialize"):
         make().module  # noqa: B018
 
@@ -111,7 +111,7 @@ def test_a_step_changes_weights_with_a_gradient_alone(make):
         shim.finish_update(optimizer)
         assert all(param.grad is None for param in shim.module.parameters())
     assert changed(shim, before) == [name]
-    # momentum changes nothing in an update without a gradient
+    # momentum does not change weights in an update without a gradient
     before = params_of(shim)
     shim.finish_update(optimizer)
     assert changed(shim, before) == []

@@ -16,7 +16,8 @@ TEXT = "Ann saw Rome ."
 
 
 def trained():
-    """A tagger, and a lemmatizer with tables that `nlp.initialize` would look for on disk."""
+    """Return a pipeline with a tagger, and a lemmatizer whose tables `nlp.initialize` would read
+    from disk."""
     nlp = spacy.blank("en")
     nlp.add_pipe("tagger")
     nlp.initialize(lambda: examples(nlp))
@@ -98,7 +99,8 @@ def call_own_initialize(nlp):
 
 @pytest.mark.parametrize("initialize", [call_nlp_initialize, call_own_initialize])
 def test_order_of_precedence_of_loaders(initialize):
-    """First the argument, then [initialize.components], then the component's config."""
+    """The argument has precedence over [initialize.components], which has precedence over the
+    component's config."""
     nlp = spacy.blank("en")
     nlp.add_pipe("elmo", config={"model": SIZES, "loader": {**TINY, "seed": 1}})
     initialize(nlp)

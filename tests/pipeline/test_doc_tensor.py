@@ -42,8 +42,8 @@ def add_reader(nlp, name="tagger", width=WIDTH, **place):
 
 
 def trained(width=WIDTH):
-    """A pipeline like spaCy's small ones, with components that listen to a shared tok2vec. Its
-    weights are random, so that other vectors give other tags."""
+    """Return a pipeline like spaCy's small pipelines, with components that listen to a shared
+    tok2vec. Its weights are random, so that other vectors give other tags."""
     nlp = spacy.blank("en")
     add_tok2vec(nlp, width)
     add_reader(nlp, "tagger", width)
@@ -354,7 +354,7 @@ def test_training_on_elmo_next_to_frozen_components_on_tok2vec(tmp_path):
 
 
 def test_a_listener_that_was_disabled_while_others_were_initialized(tmp_path):
-    """As spaCy does with sourced components in `spacy train`."""
+    """`spacy train` disables sourced components while it initializes the others."""
     nlp = pipeline("tagger", "ner")
     nlp.to_disk(tmp_path / "nlp")
     config = nlp.config.copy()

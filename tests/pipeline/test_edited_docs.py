@@ -33,7 +33,7 @@ def assert_right_or_refused(nlp, doc, refused):
         assert doc._.elmo is None
         with pytest.raises(ValueError, match="tokens were merged or split after 'elmo' ran"):
             listener.predict([doc])
-        doc._.elmo = None  # as the message says
+        doc._.elmo = None  # as the error message advises
     elif doc._.elmo is not None:
         assert_allclose(doc._.elmo, expected, atol=1e-6)
     assert_allclose(listener.predict([doc])[0], expected.mean(axis=0), atol=1e-5)
@@ -205,7 +205,7 @@ def test_tokens_merged_in_training(annotates, frozen):
         return mixed, backprop
 
     listener._func = record
-    # 'elmo' annotates the tokens before the merge, or a gradient cannot reach the biLM
+    # an error if 'elmo' annotates the tokens before the merge, or if a gradient would be lost
     if not frozen or "elmo" in annotates:
         with pytest.raises(ValueError, match="tokens were merged or split"):
             nlp.update(examples(nlp), sgd=False, annotates=annotates)

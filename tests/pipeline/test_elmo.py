@@ -212,15 +212,15 @@ def test_listener_before_the_component_finds_nothing():
     assert nlp.get_pipe("elmo").listeners == []
 
 
-def test_listener_gives_zeros_for_docs_without_layers_where_there_is_no_upstream():
+def test_listener_returns_zeros_without_layers_and_upstream():
     nlp = pipeline("tagger")
     listener = nlp.get_pipe("elmo").listeners[0].copy()
     docs = [nlp.make_doc("Ann saw Rome ."), nlp.make_doc("")]
-    assert [part.shape for part in listener.predict(docs)] == [(4, 12), (0, 12)]
+    assert [vectors.shape for vectors in listener.predict(docs)] == [(4, 12), (0, 12)]
     assert not listener.predict(docs)[0].any()
 
 
-def test_listener_reads_what_is_on_the_docs():
+def test_listener_mixes_the_layers_on_the_docs():
     nlp = pipeline("tagger")
     listener = nlp.get_pipe("elmo").listeners[0]
     listener.mix.set_param("w", np.array([0.1, 0.2, 0.9], dtype="f"))
@@ -309,7 +309,7 @@ def test_trained_listener_without_layers_warns():
     assert [list(ids) for ids in found] == [list(ids) for ids in expected]
     nlp.remove_pipe("elmo")
     gc.collect()
-    with pytest.warns(UserWarning, match="Is 'elmo' in the pipeline, enabled"):
+    with pytest.warns(UserWarning, match="'elmo' is in the pipeline, enabled"):
         tagger.predict([nlp.make_doc("Ann saw Rome .")])
 
 

@@ -1,4 +1,4 @@
-"""One test for each case in which spaCy's protocol of listeners fails."""
+"""One test for each case that spaCy's listener protocol handles wrongly."""
 
 import gc
 import weakref
@@ -30,13 +30,15 @@ from ..pipelines import (
 
 @pytest.fixture(scope="module")
 def nlp():
-    """Two taggers and an ner over an unfrozen biLM. No test changes its weights."""
+    """Return a pipeline with two taggers and an ner on an unfrozen biLM. No test changes its
+    weights."""
     return pipeline("tagger", "tagger_2", "ner", elmo={"frozen": False})
 
 
 @pytest.fixture(scope="module")
 def alone(nlp):
-    """The gradient of each listener in a pipeline with no other listener and the same weights."""
+    """Return the gradient of each listener in a pipeline with no other listener and the same
+    weights."""
     found = {}
     for name in ("tagger", "tagger_2", "ner"):
         single = pipeline(name, elmo={"frozen": False})
@@ -50,7 +52,7 @@ def alone(nlp):
 
 @pytest.fixture(autouse=True)
 def same_random_choices():
-    fix_random_seed(0)  # ner draws numbers in each update
+    fix_random_seed(0)  # ner draws random numbers in each update
 
 
 def test_all_listeners_report(nlp, alone):
@@ -74,7 +76,7 @@ def test_last_listeners_component_is_frozen_or_excluded(nlp, alone, silent):
 
 
 def test_last_listeners_component_returns_early(nlp, alone):
-    # without gold entities ner does not call its model
+    # without gold entities, ner does not call its model
     nlp.update(examples(nlp, entities=False), sgd=False)
     assert_same_gradients(gradients(nlp), add_up(alone["tagger"], alone["tagger_2"]))
 
@@ -187,7 +189,7 @@ def test_upstream_in_frozen_components_but_not_in_annotating_components():
 def test_upstream_only_annotates_after_it_was_updated_earlier(frozen):
     nlp = pipeline("tagger", elmo={"frozen": frozen})
     optimizer = nlp.resume_training()
-    # the last batch stays pending, because the excluded tagger has not taken it
+    # the last batch stays pending, because the excluded tagger does not report a gradient
     nlp.update(examples(nlp), sgd=optimizer)
     nlp.update(examples(nlp), sgd=optimizer, exclude=["tagger"])
     weights = weights_of(nlp.get_pipe("elmo"))
@@ -288,7 +290,7 @@ def test_two_upstream_components_each_with_its_listener():
                 assert [token.tag_ for token in doc] == labels
 
 
-def test_listener_behind_an_upstream_that_is_not_its_own():
+def test_listener_after_another_upstream_is_an_error():
     with pytest.raises(ValueError, match="'tagger' listens to 'elmo', but 'elmo_2' comes between"):
         two_upstreams("elmo", "elmo_2", "tagger", "tagger_2")
 
@@ -329,7 +331,7 @@ def test_listener_of_another_width_or_depth():
         ("layers", "holds a str"),
     ],
 )
-def test_doc_holds_what_another_package_wrote(nlp, layers, message):
+def test_invalid_layers_on_a_doc_are_an_error(nlp, layers, message):
     doc = Doc(nlp.vocab, words=["Ann", "saw", "Rome", "."])
     doc._.elmo = layers
     with pytest.raises(ValueError, match=message):

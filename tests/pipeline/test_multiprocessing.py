@@ -59,7 +59,7 @@ EMBED = {
 
 
 def with_head_in_torch(factory, architecture, **settings):
-    """A pipeline in which only one component has a torch module."""
+    """Return a pipeline in which only one component has a torch module."""
     nlp = spacy.blank("en")
     model = {"@architectures": architecture, "tok2vec": EMBED}
     nlp.add_pipe(factory, config={"model": model, **settings})
@@ -77,7 +77,7 @@ def saved(request, tmp_path_factory):
         nlp = pipeline("tagger")
     elif request.param == "coref":
         nlp = with_head_in_torch("coref", "spacy-elmo.Coref.v1", keep_singletons=True)
-        # spans are mentions without training
+        # a positive bias, so that spans are mentions without training
         nlp.get_pipe("coref").model.shims[0].module.mentions.score.output.bias.data.fill_(1.0)
     else:
         suggester = {"@misc": "spacy.ngram_suggester.v1", "sizes": [1, 2, 3]}
@@ -144,7 +144,7 @@ def test_workers_send_no_layers_that_were_cleaned_up():
     docs = list(nlp.pipe(["Ann saw Rome ."] * 4, n_process=2, batch_size=2))
     assert [[token.tag_ for token in doc] for doc in docs] == expected
     assert all(doc._.elmo is None and not doc.user_data for doc in docs)
-    assert all(doc.tensor is None for doc in docs)  # by default
+    assert all(doc.tensor is None for doc in docs)  # doc_cleaner's default
 
 
 def test_several_threads_give_the_same_result_as_one():

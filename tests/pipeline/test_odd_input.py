@@ -64,7 +64,7 @@ def test_nothing_but_whitespace(nlp, text):
     assert not doc._.elmo.any() and not doc.tensor.any()
 
 
-def test_whitespace_tokens_change_nothing_for_the_others(nlp):
+def test_whitespace_tokens_do_not_change_other_tokens(nlp):
     doc, spaced = run(nlp, "Ann saw Rome ."), run(nlp, " Ann \t saw\nRome  . ")
     words = [token.i for token in spaced if not token.is_space]
     assert_allclose(spaced._.elmo[:, words], doc._.elmo, atol=1e-6)
@@ -168,7 +168,7 @@ def test_a_vocab_without_a_language_has_the_same_words_and_segments(nlp):
     assert_allclose(mixed[:, : len(words)], mixed[:, len(words) :], atol=1e-6)
 
 
-def test_error_handler_is_honoured_by_pipe():
+def test_pipe_calls_the_error_handler():
     nlp = pipeline(elmo={"model": {"batch_tokens": 1}})
     elmo = nlp.get_pipe("elmo")
     predict = elmo.predict

@@ -1,4 +1,4 @@
-"""Components that create Docs, as spaCy's entity_linker does: it trains on copies and predicts on
+"""Components that create Docs. spaCy's entity_linker trains on copies and predicts on
 `span.as_doc()`."""
 
 import copy
@@ -66,7 +66,7 @@ def test_entity_linker_learns(tmp_path, frozen, annotates):
         annotating = ["sentencizer", "entity_ruler", *annotates]
         nlp.update(list(linked(nlp)), sgd=optimizer, annotates=annotating)
     found = [[ent.kb_id_ for ent in nlp(text).ents] for text, _ in LINKED]
-    if frozen:  # a tiny biLM that is trained as well takes longer
+    if frozen:  # learning takes longer if the tiny biLM is also trained
         assert found == [[entity] for _, entity in LINKED]
     assert (nlp.get_pipe("elmo").to_bytes() == before) == frozen
     nlp.to_disk(tmp_path)

@@ -29,7 +29,7 @@ def assert_same(found, expected):
 
 
 def trained(**settings):
-    """Mixes that are not the equal ones of the start."""
+    """Return a pipeline whose mixes differ from their initial values."""
     nlp = pipeline("tagger", "tagger_2", elmo=settings)
     for name, pipe in nlp.pipeline[1:]:
         mix = nlp.get_pipe("elmo").listener_map[name][0].mix
@@ -39,7 +39,7 @@ def trained(**settings):
 
 
 @pytest.mark.parametrize("frozen", [True, False])
-def test_predictions_stay_and_the_listener_is_gone(frozen):
+def test_predictions_stay_the_same_and_the_listener_is_removed(frozen):
     nlp = trained(frozen=frozen)
     expected, other = scores(nlp), scores(nlp, "tagger_2")
     nlp.replace_listeners("elmo", "tagger", PATHS)
@@ -171,7 +171,7 @@ def test_invalid_arguments(arguments):
 
 
 def test_listener_within_other_layers():
-    """The embed of a tok2vec layer, where spaCy passes the block around the listener."""
+    """The listener is the embed of a tok2vec layer: spaCy passes the block that contains it."""
     nlp = pipeline()
     tok2vec = {
         "@architectures": "spacy.Tok2Vec.v2",

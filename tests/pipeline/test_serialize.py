@@ -143,7 +143,7 @@ def test_sizes_cannot_be_overridden_when_a_pipeline_is_loaded(tmp_path, size, me
         spacy.load(tmp_path, config=overrides)
     other = spacy.blank("en")
     add_elmo(other, model={size: 1})
-    with pytest.raises(ValueError, match=f"saved of 'elmo' has {message}"):
+    with pytest.raises(ValueError, match=f"state of 'elmo' has {message}"):
         other.from_bytes(nlp.to_bytes())
 
 

@@ -31,7 +31,7 @@ def initialized(*names, **settings):
 
 
 def train(nlp, steps, *, optimizer=None, batch=None, **settings):
-    """Steps in the order of `spacy train`: first all updates, then all optimizer steps."""
+    """Run steps in the order of `spacy train`: first all updates, then all optimizer steps."""
     optimizer = optimizer or Adam(0.02)
     for _ in range(steps):
         losses = nlp.update(batch or examples(nlp), sgd=False, **settings)
@@ -99,7 +99,7 @@ def test_unfrozen_bilm_trains_in_the_order_of_nlp_update_too():
 
 
 def test_vectors_follow_the_weights():
-    """No word vector and no layer of older weights is used after a step."""
+    """No cached word vector or layer of earlier weights is used after a step."""
     nlp = initialized("tagger", frozen=False)
     elmo = nlp.get_pipe("elmo")
     doc = nlp.make_doc("Ann saw Rome .")
@@ -166,7 +166,7 @@ def test_output_cache_changes_no_result():
     assert_allclose(*results, atol=1e-5)
 
 
-def test_output_cache_keeps_to_its_budget():
+def test_output_cache_stays_within_its_budget():
     nlp = initialized("tagger")
     cache = nlp.get_pipe("elmo").output_cache
     one = 3 * 12 * 4  # bytes of a token
@@ -276,7 +276,7 @@ def test_batch_is_freed_after_the_update():
         assert pending() is None
 
 
-def test_loss_is_sane_with_layer_norm_and_whitespace():
+def test_loss_is_bounded_with_layer_norm_and_whitespace():
     nlp = blank(elmo={"frozen": False})
     add_listener(nlp, "tagger", layer_norm=True)
     words = ["Ann", "saw", "\n\n", "Rome", "."]

@@ -39,7 +39,7 @@ def test_similarity_is_the_cosine_of_the_vectors(nlp):
 
 
 def spans_of(doc, start, end):
-    """Return the Doc, a span and a token of it."""
+    """Return the Doc, one of its spans and one of its tokens."""
     return doc, doc[start:end], doc[start]
 
 
@@ -129,7 +129,7 @@ def test_similarity_without_vectors(nlp):
             similarity(doc, other)
     with pytest.raises(ValueError, match="was given a Lexeme"):
         similarity(doc[1], nlp.vocab["bank"])
-    bare.tensor = None  # as spaCy's doc_cleaner leaves it
+    bare.tensor = None  # as spaCy's doc_cleaner sets it
     with pytest.raises(ValueError, match="has 2 tokens, but doc.tensor has the shape"):
         similarity(doc, bare)
     bare.tensor = np.ones((2, 5), dtype="f")

@@ -45,7 +45,7 @@ def pipeline(exclusive=True, factory=None):
 
 
 def make_doc(nlp, seed):
-    """Make a Doc with persons and a place; the place is nested in a person."""
+    """Return a Doc with persons and a place; the place is nested in a person."""
     draw = np.random.default_rng(seed)
     name, other = map(str, draw.choice(NAMES, 2, replace=False))
     place = str(draw.choice(PLACES))
@@ -110,7 +110,7 @@ def test_singlelabel_trains_on_independent_probabilities():
 
 
 def test_spans_are_found_across_sequences(trained):
-    """Without sentence boundaries, the LSTM reads 200 words at a time."""
+    """Without sentence boundaries, the LSTM reads sequences of 200 words."""
     words = [token.text for seed in range(45) for token in make_doc(trained, seed)][2:]
     place = MAX_SEQUENCE - 2
     assert words[place : place + 3] == ["the", "king", "of"]

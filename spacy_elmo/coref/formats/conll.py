@@ -1,7 +1,7 @@
 """Reading the column format of the CoNLL-2012 shared task, and LitBank's variant of it.
 
-Other column formats raise errors, as do lines whose columns are ambiguous. Otherwise words could
-silently be read from the wrong column.
+Other column formats and lines with ambiguous columns raise errors. Otherwise words could silently
+be read from the wrong column.
 """
 
 import re
@@ -25,10 +25,11 @@ NOTHING = ("", "-", "_")
 NAME_COLUMN, NUMBER_COLUMN, WORD_COLUMN, SPEAKER_COLUMN = 0, 2, 3, 9
 N_COLUMNS, MIN_COLUMNS = 12, 5
 COLUMNS = (
-    "columns with the document, part, number of the word in its sentence, word, ... and in the "
-    "last the coreference, separated by tabs, or by spaces if none is empty or has spaces in it"
+    "columns with the document, part, index of the word in its sentence, word, ..., and the "
+    "coreference in the last column, separated by tabs, or by spaces if no cell is empty or "
+    "contains spaces"
 )
-# OntoNotes escapes punctuation that has a meaning in its parses
+# OntoNotes escapes punctuation that is special in its parses
 ESCAPED = {"/.": ".", "/?": "?"}
 # names in OntoNotes begin with the genre: "nw/xinhua/00/chtb_0001"
 GENRE = re.compile(r"(bc|bn|mz|nw|pt|tc|wb)/")
@@ -50,7 +51,8 @@ def read_conll(
         line ends a sentence.
     lang (str): Language of the words. In Arabic ("ar"), words have a second form after "#", which
         is left out.
-    dropped (Optional[Dropped]): Determines whether documents that cannot be read are left out.
+    dropped (Optional[Dropped]): Its `skip_errors` determines whether documents that cannot be read
+        are left out.
     YIELDS (CorefDocument): Each numbered part of each document.
     RAISES (ValueError): If a document cannot be read and is not left out.
     """
@@ -67,9 +69,9 @@ def read_conll(
 def _split_documents(path: PathLike) -> Iterator[tuple[Lines, int | None]]:
     """Divide the lines of a file into documents.
 
-    YIELDS (Tuple[Lines, Optional[int]]): The lines of a document with their numbers, including
-        those that begin and end it, if it has them; and the line at which the next document begins
-        if the document has no end.
+    YIELDS (Tuple[Lines, Optional[int]]): The lines of a document with their numbers, including the
+        lines that begin and end it, if any; and the line at which the next document begins, if the
+        document has no end.
     """
     lines: Lines = []
     for number, line in numbered_lines(path):
@@ -114,11 +116,11 @@ def _read_document(path: Path, lines: Lines, following: int | None, lang: str) -
     if following is not None:
         raise ValueError(
             f"{path}, line {following}: a document begins inside the document of line "
-            f"{part.line}. Expected '#end document' before it; is a line missing?"
+            f"{part.line}. Expected '#end document' before it. A line may be missing."
         )
     raise ValueError(
         f"{path} ends inside the document that begins in line {part.line}. Expected "
-        f"'#end document'; is the file complete?"
+        f"'#end document'. The file may be incomplete."
     )
 
 
@@ -187,6 +189,12 @@ class _PartReader:
         self.n_columns = 0
 
     def add_line(self, number: int, line: str) -> None:
+        """Read a line: a word, a blank line or a comment.
+
+        number (int): Number of the line in the file.
+        line (str): The line.
+        RAISES (ValueError): If the line cannot be read.
+        """
         if not line.strip():
             self.n_columns = 0
             return
@@ -232,7 +240,7 @@ class _PartReader:
             raise ValueError(
                 f"{self.path}, line {number}: the coreference {cell!r} cannot be read. Expected "
                 f"'-', or brackets such as '(7', '7)' and '(7)' with '|' between them, in the last "
-                f"column; does the file have no coreference?"
+                f"column. The file may have no coreference annotation."
             )
         token = len(self.words) - 1
         for bracket in brackets:
@@ -250,6 +258,12 @@ class _PartReader:
                 self.clusters.setdefault(entity, []).append((start, token + 1))
 
     def finish(self, number: int) -> CorefDocument:
+        """Return the part after its last line.
+
+        number (int): Number of the line that ends the part.
+        RETURNS (CorefDocument): The part.
+        RAISES (ValueError): If a mention has no end.
+        """
         for entity, mentions in self.open.items():
             for _, line in mentions:
                 raise ValueError(

@@ -24,8 +24,8 @@ def write_conll(documents: Iterable[CorefDocument], file: TextIO, dropped: Dropp
         numbers, because scorers identify documents by name and part.
     file (TextIO): The open file.
     dropped (Dropped): Counts mentions that cross another mention of their entity, which the format
-        cannot represent; words and speakers whose whitespace is written as "_"; genres with which
-        the name does not begin; and documents with the name and part of an earlier one.
+        cannot represent; words and speakers whose whitespace is written as "_"; genres that the
+        name does not begin with; and documents with the name and part of an earlier document.
     """
     n_parts: Counter[str] = Counter()
     written: set[tuple[str, str]] = set()
@@ -76,8 +76,9 @@ def coreference_cells(clusters: Clusters, n_words: int, dropped: Dropped) -> lis
     clusters (Clusters): The mentions of each cluster, without repetition.
     n_words (int): Number of words of the document.
     dropped (Dropped): Counts mentions that cross another mention of their cluster.
-    RETURNS (List[str]): A cell for each word: the starts of mentions, the longest first; the
-        mentions of this word only; and the ends of mentions, the shortest first.
+    RETURNS (List[str]): A cell for each word. It contains the starts of mentions, the longest
+        mention first; the mentions of this word only; and the ends of mentions, the shortest
+        mention first.
     """
     begin: list[list[tuple[int, str]]] = [[] for _ in range(n_words)]
     alone: list[list[str]] = [[] for _ in range(n_words)]

@@ -55,8 +55,8 @@ class CorefDocument:
         """Convert the document to a Doc.
 
         vocab (Vocab): The vocabulary.
-        prefix (str): Prefix of the keys of clusters. A mention of two clusters is assigned to the
-            first.
+        prefix (str): Prefix of the keys of clusters. A mention that two clusters contain is
+            assigned to the first.
         dropped (Optional[Dropped]): Counts mentions that are left out.
         RETURNS (Doc): The Doc, with clusters and, if known, sentence boundaries,
             `doc.spans["speakers"]` (a span with a label for consecutive words of a speaker in a
@@ -126,8 +126,8 @@ def make_partition(
 
     clusters (Sequence[Sequence[Mention]]): The mentions of each cluster.
     dropped (Optional[Dropped]): Counts repeated mentions.
-    RETURNS (Clusters): Clusters in the order of their first mentions, which are sorted. A mention
-        of two clusters is assigned to the one that begins first.
+    RETURNS (Clusters): Clusters with sorted mentions, in the order of their first mentions. A
+        mention that two clusters contain is assigned to the cluster that begins first.
     """
     dropped = Dropped() if dropped is None else dropped
     taken: set[Mention] = set()

@@ -1,8 +1,8 @@
 """Reading CorefUD and GUM: CoNLL-U with coreference.
 
-udapi, an optional package, reads nodes, tokens and comments. The brackets of mentions are read
-here, because udapi does not support mentions across sentences. A Doc can have only mentions of
-consecutive words.
+The optional package udapi reads nodes, tokens and comments. The brackets of mentions are read here,
+because udapi does not support mentions across sentences. Discontinuous mentions are left out,
+because a span of a Doc consists of consecutive tokens.
 """
 
 import gc
@@ -41,8 +41,8 @@ def read_corefud(path: PathLike, dropped: Dropped | None = None) -> Iterator[Cor
     """Read a file.
 
     path (Union[str, Path]): The file. "# newdoc" begins a document.
-    dropped (Optional[Dropped]): Counts mentions that are left out or lose empty nodes; and
-        determines whether documents that cannot be read are left out.
+    dropped (Optional[Dropped]): Counts mentions that are left out or lose empty nodes. Its
+        `skip_errors` determines whether documents that cannot be read are left out.
     YIELDS (CorefDocument): Each document. Its words are the syntactic words, without empty nodes.
         Speakers and genre are read from GUM's comments.
     RAISES (ImportError): If udapi is not installed.
@@ -98,12 +98,18 @@ def _split_documents(path: PathLike) -> Iterator[Lines]:
 
 
 def _has_words(sentence: Lines) -> bool:
-    """Return whether lines contain more than comments, which belong to the next sentence."""
+    """Return whether lines contain words. Comments without words belong to the next sentence."""
     return not all(line.startswith("#") for _, line in sentence)
 
 
 def _parse(lines: Lines) -> "Document":
-    """Parse a document with udapi, after a check of the columns, which udapi does not make."""
+    """Parse a document with udapi, after checking the number of columns, which udapi does not.
+
+    lines (Lines): The lines of the document.
+    RETURNS (udapi.core.document.Document): The document.
+    RAISES (ValueError): If a line has a wrong number of columns, or if udapi cannot read a
+        sentence.
+    """
     for number, line in lines:
         columns = line.count("\t") + 1
         if line and not line.startswith("#") and columns != N_COLUMNS:
@@ -160,7 +166,13 @@ def _read_clusters(nodes: "Sequence[Node]", header: str, dropped: Dropped) -> Cl
 
 
 def _read_mentions(nodes: "Sequence[Node]", header: str) -> dict[str, list[list[int]]]:
-    """RETURNS (Dict[str, List[List[int]]]): For each entity, the nodes of each mention."""
+    """Read the mentions, and join the parts of discontinuous mentions.
+
+    nodes (Sequence[Node]): The nodes of the document, including empty nodes.
+    header (str): The value of "global.Entity", which names the fields of a mention.
+    RETURNS (Dict[str, List[List[int]]]): For each entity, the nodes of each mention.
+    RAISES (ValueError): If a part of a mention is missing, or if brackets are invalid.
+    """
     found: dict[str, list[list[int]]] = {}
     # incomplete discontinuous mentions, by their next part: entity, number, number of parts
     waiting: dict[tuple[str, int, int], list[list[int]]] = {}
@@ -184,7 +196,12 @@ def _read_mentions(nodes: "Sequence[Node]", header: str) -> dict[str, list[list[
 
 
 def _read_brackets(nodes: "Sequence[Node]", header: str) -> Iterator[tuple[str, range]]:
-    """Yield the entity and the nodes of each pair of brackets, in the order of their ends."""
+    """Read the pairs of brackets, in the order of their ends.
+
+    nodes, header: See `_read_mentions`.
+    YIELDS (Tuple[str, range]): The entity and the nodes of a pair.
+    RAISES (ValueError): If the header is missing, or if brackets are invalid.
+    """
     fields = header.split("-")
     field = next((i for i, name in enumerate(fields) if name in IDENTITY), None)
     begun: dict[str, list[int]] = {}
@@ -259,8 +276,8 @@ def _make_document(document: "Document", clusters: Clusters, lines: Lines) -> Co
 
 
 def _has_space(node: "Node") -> bool:
-    """Return whether a space follows a word. The words of a multiword token are separated if they
-    do not spell it, as "de" and "el" of "del"."""
+    """Return whether a space follows a word. A space follows the words of a multiword token if
+    their concatenation differs from the token, e.g. "de" and "el" of "del"."""
     token = node.multiword_token
     if token is not None and node is not token.words[-1]:
         return bool("".join(word.form for word in token.words) != token.form)

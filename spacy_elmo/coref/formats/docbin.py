@@ -21,7 +21,7 @@ def read_docbin(path: Path, vocab: Vocab, dropped: Dropped) -> Iterator[Doc]:
 
     path (Path): The file.
     vocab (Vocab): Vocabulary of the Docs.
-    dropped (Dropped): Determines whether Docs that cannot be read are left out.
+    dropped (Dropped): Its `skip_errors` determines whether Docs that cannot be read are left out.
     YIELDS (Doc): Each Doc.
     RAISES (ValueError): If the file cannot be read, or a Doc cannot be read and is not left out.
     """

@@ -1,6 +1,6 @@
-"""Counts of what readers and writers leave out or change, by reason.
+"""Counts of the data that readers and writers leave out or change, by reason.
 
-A document that cannot be read raises an error, unless such documents are to be left out.
+A document that cannot be read raises an error, unless `skip_errors` is set.
 """
 
 from collections import Counter
@@ -16,7 +16,7 @@ WHITESPACE = "words with whitespace, written with _"
 SPEAKER_NAMES = "words whose speaker has whitespace in the name, written with _"
 GENRES = "genres, left out"
 UNANNOTATED = "Docs without annotated entities, left out"
-REPEATED = "documents with the name and part of an earlier one, which scorers may mix up"
+REPEATED = "documents with the name and part of an earlier one, which scorers may confuse"
 
 
 class Dropped(Counter[str]):
@@ -32,7 +32,7 @@ class Dropped(Counter[str]):
         self.errors: list[str] = []
 
     def refuse(self, error: ValueError) -> None:
-        """Raise the error of a document, or record it if such documents are left out.
+        """Raise the error of a document, or record it if `skip_errors` is set.
 
         error (ValueError): The error, which names the file and, if possible, the line.
         RAISES (ValueError): The error, unless `skip_errors` is true.

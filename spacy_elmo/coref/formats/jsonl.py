@@ -1,6 +1,6 @@
 """Reading and writing JSON lines in the format of e2e-coref and its successors.
 
-Clusters are returned as they are in the file. They may share mentions.
+Clusters are not changed when they are read. They may share mentions.
 """
 
 import json
@@ -29,9 +29,10 @@ def read_jsonl(path: PathLike, dropped: Dropped | None = None) -> Iterator[Coref
         (lists of words) or "tokens" (one list of words), and "clusters" (for each entity, the
         indices of the first and last word of its mentions in the document). Optional keys are
         "sentence_starts" (with "tokens": indices of the first words of sentences), "doc_key",
-        "genre", "speakers" (a name for each word, in lists like those of the words), and "document"
-        and "part", which "doc_key" combines.
-    dropped (Optional[Dropped]): Determines whether documents that cannot be read are left out.
+        "genre", "speakers" (a name for each word, nested like the words), and "document" and
+        "part", which "doc_key" combines.
+    dropped (Optional[Dropped]): Its `skip_errors` determines whether documents that cannot be read
+        are left out.
     YIELDS (CorefDocument): Each document.
     RAISES (ValueError): If a document cannot be read and is not left out.
     """
@@ -62,8 +63,8 @@ def _read_record(record: Any, place: str) -> CorefDocument:
         raise ValueError(f"{place} holds a {type(record).__name__}. {EXPECTED}.")
     if "subtoken_map" in record:
         raise ValueError(
-            f"{place} has 'subtoken_map': its sentences hold word pieces. Convert the original "
-            f"file, which holds words."
+            f"{place} has 'subtoken_map': its sentences contain word pieces. Convert the original "
+            f"file, which contains words."
         )
     key = "sentences" if "sentences" in record else "tokens"
     missing = [name for name in (key, "clusters") if name not in record]

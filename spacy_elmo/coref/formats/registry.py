@@ -31,7 +31,7 @@ OUTPUTS = (".spacy", ".conll", ".jsonl")
 
 
 def guess_format(path: PathLike) -> str:
-    """Guess the format of a file from its name.
+    """Infer the format of a file from its name.
 
     path (Union[str, Path]): The file.
     RETURNS (str): "conll", "corefud", "jsonl" or "spacy".
@@ -42,8 +42,8 @@ def guess_format(path: PathLike) -> str:
             return name
     known = ", ".join(suffix for suffixes in SUFFIXES.values() for suffix in suffixes)
     raise ValueError(
-        f"The format of {path} cannot be told from its name, which ends in none of {known}. Give "
-        f"the format, one of {', '.join(SUFFIXES)}."
+        f"The format of {path} cannot be inferred from its name, which ends in none of {known}. "
+        f"Give the format, one of {', '.join(SUFFIXES)}."
     )
 
 
@@ -81,9 +81,9 @@ def read_documents(
     """Read a text file of one of the formats.
 
     path (Union[str, Path]): The file.
-    format (str): "conll", "corefud" or "jsonl", or "auto" to guess it from the name.
+    format (str): "conll", "corefud" or "jsonl", or "auto" to infer it from the name.
     lang (str): Language of the words.
-    dropped (Optional[Dropped]): Counts what is left out.
+    dropped (Optional[Dropped]): Counts the data that is left out.
     YIELDS (CorefDocument): Each document.
     RAISES (ValueError): If the format is unknown, or if a document cannot be read and is not left
         out.
@@ -107,11 +107,11 @@ def read_coref(
     """Read a file as Docs.
 
     path (Union[str, Path]): The file.
-    format (str): "conll", "corefud", "jsonl" or "spacy", or "auto" to guess it from the name.
+    format (str): "conll", "corefud", "jsonl" or "spacy", or "auto" to infer it from the name.
     vocab (Optional[Vocab]): Vocabulary of the Docs; a new one if None.
     prefix (str): Prefix of the keys of clusters.
-    dropped (Optional[Dropped]): Counts what is left out.
-    YIELDS (Doc): A Doc for each document, or for each numbered part of one; see
+    dropped (Optional[Dropped]): Counts the data that is left out.
+    YIELDS (Doc): A Doc for each document, or for each numbered part of a document; see
         `CorefDocument.to_doc`. The Docs of a .spacy file are not changed.
     RAISES (ValueError): If the format is unknown, or if a document cannot be read and is not left
         out.
@@ -140,12 +140,12 @@ def write_coref(
 
     docs (Iterable[Doc]): The Docs.
     path (Union[str, Path]): The file.
-    format (str): "spacy", "conll" or "jsonl", or "auto" to guess it from the name.
-        CoNLL and JSON hold words, sentences, clusters, speakers, and names and part numbers of
-        documents; JSON also holds the genre. Docs that are not annotated are left out, because
+    format (str): "spacy", "conll" or "jsonl", or "auto" to infer it from the name.
+        CoNLL and JSON contain words, sentences, clusters, speakers, and names and part numbers of
+        documents; JSON also contains the genre. Docs that are not annotated are left out, because
         these formats cannot distinguish them from Docs without clusters.
     prefix (str): Prefix of the keys of clusters.
-    dropped (Optional[Dropped]): Counts what the format cannot hold.
+    dropped (Optional[Dropped]): Counts the data that the format cannot represent.
     RAISES (ValueError): If the format is unknown.
     """
     dropped = Dropped() if dropped is None else dropped
