@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from ..spans.sentence_lstm import SentenceLSTM
 from ..spans.sentences import sequence_lengths
-from .antecedents import IMPOSSIBLE, AntecedentScorer, PairFeatures
 from .chunks import DocumentChunk, batch_chunks
 from .clusters import Clusters
 from .document import Document, candidates, labels_of, span_features
@@ -22,6 +21,7 @@ from .linking import Links, link
 from .marginal_loss import marginal_loss
 from .mention_scorer import MentionScorer
 from .mentions import Mentions
+from .pair_scorer import IMPOSSIBLE, AntecedentScorer, PairFeatures
 
 # minimum number of top spans, because short texts may have more mentions per word than long texts
 MIN_SPANS = 50

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .antecedents import IMPOSSIBLE, AntecedentScorer
 from .document import KIND_NAME
 from .mentions import Mentions
+from .pair_scorer import IMPOSSIBLE, AntecedentScorer
 
 # number of mentions whose pairs are scored together
 BATCH_MENTIONS = 512

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .antecedents import IMPOSSIBLE
+from .pair_scorer import IMPOSSIBLE
 
 
 def marginal_loss(scores: Tensor, clusters: Tensor, antecedent_clusters: Tensor) -> Tensor:

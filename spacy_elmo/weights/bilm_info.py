@@ -2,14 +2,12 @@
 
 import json
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from ..bilm.bilm import BiLM
-from . import allennlp, many_langs, store
 from .checksum import weights_checksum
-from .formats import PRETRAINED, load_bilm
+from .formats import PRETRAINED, find_format, load_bilm
 
 CONFIG = """[components.elmo]
 factory = "elmo"
@@ -45,10 +43,12 @@ def bilm_info(name: str, options_file: Path | None = None) -> dict[str, Any]:
     seconds = time.perf_counter() - start
     path = Path(name) if Path(name).exists() else PRETRAINED / name
     files = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
+    format = find_format(path)
+    assert format is not None  # the biLM was loaded
     options = bilm.options
     return {
         "name": name,
-        "format": _format_name(path),
+        "format": format.name,
         "layers": options.n_reported,
         "width": options.width,
         "depth": options.n_layers,
@@ -92,16 +92,6 @@ def _config_value(text: str) -> str:
     """Quote a string so that spaCy reads it back unchanged. "$" is written as a JSON escape,
     because "$$" stays double in a config that is read without interpolation, as in training."""
     return json.dumps(text).replace("$", "\\u0024")
-
-
-def _format_name(path: Path) -> str:
-    if path.is_dir():
-        if store.is_store(path):
-            return "spacy-elmo directory"
-        return "ELMoForManyLangs" if many_langs.is_many_langs(path) else "original HDF5"
-    if allennlp.is_allennlp(path):
-        return "AllenNLP"
-    return "zip" if zipfile.is_zipfile(path) else "original HDF5"
 
 
 def _character_set(bilm: BiLM) -> str:

@@ -4,7 +4,9 @@ import lzma
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from ..bilm.bilm import BiLM
 from ..files.expansion import check_expansion
@@ -23,6 +25,20 @@ KNOWN = (
 # raised by the zip module; RuntimeError if a password is required
 UNREADABLE = (zipfile.BadZipFile, OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError)
 ZIPPED = (*hdf5.SUFFIXES, ".json", ".txt", ".gz", ".dic", ".pkl", ".safetensors")
+
+
+class Format(NamedTuple):
+    """A weight format.
+
+    name (str): The name that the command `info` prints.
+    matches (Callable): Whether a file or directory has this format, from its names and first bytes.
+    read (Callable): Reads a biLM from a path, an options file and a vocabulary file. Either file
+        may be None, or irrelevant to the format.
+    """
+
+    name: str
+    matches: Callable[[Path], bool]
+    read: Callable[[Path, PathLike | None, PathLike | None], BiLM]
 
 
 @own_training_settings()
@@ -63,21 +79,12 @@ def load_bilm(
             f"{path} is a component of a spaCy pipeline, not a biLM. Use it in another pipeline "
             f'with source = "{path.resolve().parent}".'
         )
-    if path.is_dir():
-        if store.is_store(path):
-            return store.read(path)
-        if many_langs.is_many_langs(path):
-            return many_langs.read(path)
-        return hdf5.read(hdf5.find_weights(path), options_file, vocab_file)
-    if not path.is_file():
+    if not path.is_dir() and not path.is_file():
         raise ValueError(f"{path} is not a regular file or directory; expected {KNOWN}.")
-    if allennlp.is_allennlp(path):  # before zips, because torch files are zips too
-        return allennlp.read(path, options_file)
-    if _is_zip(path):
-        return _read_zip(path, options_file, vocab_file)
-    if hdf5.is_hdf5(path):
-        return hdf5.read(path, options_file, vocab_file)
-    raise ValueError(f"{path} has no known format; expected {KNOWN}.")
+    format = find_format(path)
+    if format is None:
+        raise ValueError(f"{path} has no known format; expected {KNOWN}.")
+    return format.read(path, options_file, vocab_file)
 
 
 def save_bilm(bilm: BiLM, path: PathLike) -> None:
@@ -97,6 +104,15 @@ def save_bilm(bilm: BiLM, path: PathLike) -> None:
         hdf5_writer.write(bilm, path)
     else:
         store.write(bilm, path)
+
+
+def find_format(path: Path) -> Format | None:
+    """Return the format of a file or directory, or None if it has no known format.
+
+    path (Path): A file or directory that exists.
+    RETURNS (Optional[Format]): The first of `FORMATS` that matches.
+    """
+    return next((format for format in FORMATS if format.matches(path)), None)
 
 
 def _is_zip(path: Path) -> bool:
@@ -132,14 +148,39 @@ def _read_zip(path: Path, options_file: PathLike | None, vocab_file: PathLike | 
             ) from error
         folders = [root, *(p for p in sorted(root.rglob("*")) if p.is_dir())]
         for folder in folders:
-            if (
-                store.is_store(folder)
-                or many_langs.is_many_langs(folder)
-                or any(map(hdf5.is_named_hdf5, folder.iterdir()))
-            ):
+            if store.is_store(folder) or many_langs.is_many_langs(folder) or _has_hdf5(folder):
                 try:
                     return load_bilm(folder, options_file, vocab_file)
                 except ValueError as error:
                     # name the zip, not the temporary folder
                     raise ValueError(str(error).replace(str(root), str(path))) from error
     raise ValueError(f"{path} holds no biLM; expected {KNOWN}.")
+
+
+def _has_hdf5(folder: Path) -> bool:
+    return any(map(hdf5.is_named_hdf5, folder.iterdir()))
+
+
+def _read_hdf5(path: Path, options_file: PathLike | None, vocab_file: PathLike | None) -> BiLM:
+    weights = hdf5.find_weights(path) if path.is_dir() else path
+    return hdf5.read(weights, options_file, vocab_file)
+
+
+FORMATS = (
+    Format("spacy-elmo directory", store.is_store, lambda path, options, vocab: store.read(path)),
+    Format(
+        "ELMoForManyLangs",
+        many_langs.is_many_langs,
+        lambda path, options, vocab: many_langs.read(path),
+    ),
+    # before zips, because torch files are zips too
+    Format(
+        "AllenNLP",
+        allennlp.is_allennlp,
+        lambda path, options, vocab: allennlp.read(path, options),
+    ),
+    Format("zip", _is_zip, _read_zip),
+    # a directory without HDF5 files gets the error of `hdf5.find_weights`
+    Format("original HDF5", lambda path: path.is_dir() or hdf5.is_hdf5(path), _read_hdf5),
+)
+"""The known formats, in the order in which they are tried."""

@@ -40,17 +40,17 @@ def test_missing_lstm_is_named(tmp_path):
 
 def test_error_gives_the_wrong_and_the_expected_shape(tmp_path):
     path = changed(tmp_path, CNN_proj__b_proj=np.zeros(7, "f4"))
-    refused(path, "weights.hdf5: CNN_proj/b_proj has shape [7]", "expected [6]", "another model")
+    refused(path, "weights.hdf5: CNN_proj/b_proj has shape [7]", "the options require [6]", "another model")
 
 
 def test_character_table_of_another_length_is_refused(tmp_path):
     path = changed(tmp_path, char_embed=np.ones((300, 5), "f4"))
-    refused(path, "weights.hdf5: char_embed has shape [300, 5]", "expected [261, 5]")
+    refused(path, "weights.hdf5: char_embed has shape [300, 5]", "the options require [261, 5]")
 
 
 def test_first_of_262_rows_must_be_zero(tmp_path):
     path = changed(tmp_path, char_embed=np.ones((262, 5), "f4"))
-    refused(path, "weights.hdf5: char_embed has shape [262, 5]", "expected [261, 5]")
+    refused(path, "weights.hdf5: char_embed has shape [262, 5]", "the options require [261, 5]")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -85,7 +85,7 @@ def test_options_that_contradict_the_shapes_are_refused(tmp_path):
     reference = random_reference()
     options = original_options(random_reference(hidden=7))
     path = write_original(tmp_path, reference, options)
-    refused(path, "weights.hdf5: RNN_0/RNN", "has shape [12, 48]", "expected [12, 28]")
+    refused(path, "weights.hdf5: RNN_0/RNN", "has shape [12, 48]", "the options require [12, 28]")
 
 
 @pytest.mark.parametrize("key", ["dim", "projection_dim"])

@@ -7,7 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from spacy_elmo.coref.antecedents import (
+from spacy_elmo.coref.document import N_KINDS
+from spacy_elmo.coref.linking import ClusterMemory, cluster_ids, link, most_likely
+from spacy_elmo.coref.mentions import Mentions
+from spacy_elmo.coref.pair_scorer import (
     BIAS_SCALE,
     IMPOSSIBLE,
     AntecedentScorer,
@@ -15,9 +18,6 @@ from spacy_elmo.coref.antecedents import (
     distance_bucket,
     matches,
 )
-from spacy_elmo.coref.document import N_KINDS
-from spacy_elmo.coref.linking import ClusterMemory, cluster_ids, link, most_likely
-from spacy_elmo.coref.mentions import Mentions
 
 K, DIM, N_PRONOUNS = 9, 7, 2
 
