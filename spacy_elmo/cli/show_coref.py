@@ -45,7 +45,7 @@ def show_coref_cli(
     )
     if not n_entities:
         msg.warn(
-            f"The documents contain no entities under {prefix}_1 and so on. Give --prefix for other "
-            f"keys, or --pipeline to predict entities."
+            f"The documents contain no entities under {prefix}_1 and so on. Give --prefix for "
+            f"other keys, or --pipeline to predict entities."
         )
     msg.good(f"Wrote {n_docs:,} documents with {n_entities:,} entities to {output}")
