@@ -27,8 +27,9 @@ def read_books(conll_dir: Path, vocab: Vocab, dropped: Dropped) -> dict[int, lis
 
     conll_dir (Path): Folder of `<Gutenberg id>_<title>_brat.conll` files.
     vocab (Vocab): The vocabulary.
-    dropped (Dropped): Counts the annotation that was left out.
+    dropped (Dropped): Receives the counts of annotation that is left out.
     RETURNS (Dict[int, List[Doc]]): The Doc of each book, by Gutenberg id.
+    RAISES (ValueError): If the name or the content of a file is invalid.
     """
     books: dict[int, list[Doc]] = {}
     for path in sorted(conll_dir.glob("*.conll"), key=book_number):
@@ -48,7 +49,7 @@ def convert_litbank_coref(conll_dir: Path, output_dir: Path, fold: int = 0) -> l
     output_dir (Path): Folder to write to.
     fold (int): Number of the published fold, 0 to 9.
     RETURNS (List[List[str]]): A table of the written files, with the columns `HEADER`.
-    RAISES (ValueError): If a file is invalid, or a set contains no book.
+    RAISES (ValueError): If a file is invalid, there is no such fold, or a set contains no book.
     """
     dropped = Dropped()
     parts = split_books(read_books(conll_dir, spacy.blank("en").vocab, dropped), fold)

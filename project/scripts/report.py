@@ -1,6 +1,6 @@
 """Write the report of a corpus: scores with and without ELMo, in tables and plots.
 
-All numbers are read from files that the other commands have written.
+All numbers are read from files that the other commands of the project have written.
 """
 
 import json
@@ -39,10 +39,10 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def scores_section(runs: Runs) -> Iterator[str]:
     yield "## Scores"
     yield (
-        "Percentages: mean and standard deviation over seeds, from the best dev evaluation of each "
-        "run. Both models have the same head, word features and training; one also reads the "
-        "vectors of a frozen ELMo. The error reduction is the fraction of the error (100 minus the "
-        "score without ELMo) that ELMo removes."
+        "Scores are percentages: mean and standard deviation over seeds, from the best dev "
+        "evaluation of each run. Both models have the same head, word features and training. The "
+        "model with ELMo also reads the vectors of a frozen ELMo. The error reduction is the "
+        "percentage of the error (100 minus the score without ELMo) that ELMo removes."
     )
     for task in runs.where(share=100).tasks():
         yield f"### {TASKS[task]}"
@@ -121,8 +121,8 @@ def costs_section(runs: Runs) -> Iterator[str]:
     yield "## Time and memory"
     machines = ", ".join(sorted({result["machine"] for result in runs.results}))
     yield (
-        f"Mean time of a run, including its evaluations and the biLM, and peak memory, on "
-        f"{machines}. Runs with fewer threads than cores were executed in parallel."
+        f"The table shows the mean time of a run, including its evaluations and the biLM, and the "
+        f"peak memory, on {machines}. Runs with fewer threads than cores were executed in parallel."
     )
     yield table(*cost_table(runs))
 
@@ -141,9 +141,9 @@ def neighbours_section(bilm: str, sentences: list[Sentence], words: list[str]) -
     if parts:
         yield "## Words in context"
         yield (
-            "Two occurrences of each word whose vectors are least similar, and for each the "
-            "occurrences with the most similar vectors. Contexts with a content word in common are "
-            "left out."
+            "For each word, the table shows an occurrence and the occurrence with the least "
+            "similar vector. Next to both are the occurrences with the most similar vectors. "
+            "Contexts with a content word in common are left out."
         )
         yield from parts
 
@@ -196,7 +196,7 @@ def report_cli(
     output: Annotated[Path, Arg(help="Folder to write report.md, report.html and plots to")],
     title: Annotated[str, Opt(help="Title of the report")],
     pretrained: Annotated[Path | None, Opt(help="Output directory of the pretraining")] = None,
-    texts: Annotated[Path | None, Opt(help="Folder of texts in which to find words")] = None,
+    texts: Annotated[Path | None, Opt(help="Folder of the texts to find the words in")] = None,
     words: Annotated[str, Opt(help="Comma-separated words to show in context")] = "",
     ner: Annotated[Path | None, Opt(help="Corpus of the named entities")] = None,
     spancat: Annotated[Path | None, Opt(help="Corpus of the nested entities")] = None,

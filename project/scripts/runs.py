@@ -54,8 +54,8 @@ class Run:
         return Path(self.metrics) / f"{self.name}.json"
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings that the scores depend on, besides the seed and the share: the
-        config, its overrides, and checksums of the corpus and of the biLM."""
+        """Return the settings that determine the scores, except the seed and the share: the config,
+        its overrides, and checksums of the corpus and of the biLM."""
         corpus = {part: get_checksum(Path(self.corpus) / f"{part}.spacy") for part in PARTS}
         bilm = self.overrides.get("paths.bilm")
         weights = Path(str(bilm))
@@ -69,7 +69,7 @@ class Run:
         }
 
     def is_done(self) -> bool:
-        """Return whether the scores and the pipeline exist and were made with these settings."""
+        """Return whether the scores and the pipeline exist and come from these settings."""
         if not (self.scores.is_file() and self.pipeline.is_dir()):
             return False
         found = json.loads(self.scores.read_text(encoding="utf8"))

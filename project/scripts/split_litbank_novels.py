@@ -1,7 +1,7 @@
 """Split the novels of LitBank into training, held-out, dev and test text for a language model.
 
 Single underscores, which mark emphasis ("_so_", "_any_body"), are removed from the text, because
-the tokenizer would not split them from the word. Several underscores in a row ("D__n") stand for
+the tokenizer would not split them from the word. Several consecutive underscores ("D__n") represent
 omitted letters and are kept.
 """
 
@@ -14,16 +14,16 @@ from convert_litbank import TEST_FOLDS
 from spacy.cli._util import Arg, Opt
 from wasabi import msg
 
-# Books for the evaluation of the perplexity: four short training books of fold 0, of different
-# authors and genres.
+# books on which the perplexity is evaluated: four short training books of fold 0, by different
+# authors and of different genres
 HELDOUT = (32, 120, 209, 215)
 PARTS = ("train", "heldout", "dev", "test")
 EMPHASIS = re.compile("(?<!_)_(?!_)")
 
 
 def find_part(book: int, fold: int = 0) -> str:
-    """Return the set that a book belongs to. A language model must not be trained on the dev and
-    test books of the fold that its vectors are evaluated on.
+    """Return the set of a book. A language model must not be trained on the dev and test books of
+    the fold that its vectors are evaluated on.
 
     book (int): The Gutenberg id.
     fold (int): Number of the published fold, 0 to 9.
@@ -69,7 +69,8 @@ def split_novels(novels_dir: Path, output_dir: Path, fold: int = 0) -> list[tupl
     output_dir (Path): Folder to write to.
     fold (int): Number of the published fold, 0 to 9.
     RETURNS (List[Tuple[str, int, int]]): The name of each set, its number of novels, and its bytes.
-    RAISES (ValueError): If a novel is missing or not UTF-8, or the output contains other files.
+    RAISES (ValueError): If there is no such fold, a novel is missing or not UTF-8, or the output
+        contains other files.
     """
     if not 0 <= fold < len(TEST_FOLDS):
         raise ValueError(f"'fold' is {fold}; the published folds are 0 to {len(TEST_FOLDS) - 1}.")
@@ -89,7 +90,9 @@ def split_novels(novels_dir: Path, output_dir: Path, fold: int = 0) -> list[tupl
         try:
             text = path.read_text("utf8")
         except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is not UTF-8: {error}. Fetch the file again.") from error
+            raise ValueError(
+                f"{path} is not UTF-8: {error}. Remove it and run fetch_litbank.py."
+            ) from error
         data = EMPHASIS.sub("", text).encode("utf8")
         (output_dir / part / path.name).write_bytes(data)
         written[part][0] += 1

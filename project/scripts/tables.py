@@ -1,4 +1,4 @@
-"""Statistics of the runs of `fine_tune.py`: means, standard deviations and gains, as tables."""
+"""Tables of the runs of `fine_tune.py`, with means, standard deviations and gains."""
 
 import json
 import statistics
@@ -41,7 +41,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """Compute the statistics of a score over runs, at least one."""
+    """Compute the statistics of the values of at least one run."""
     values = list(values)
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return Spread(statistics.mean(values), deviation, len(values))
@@ -77,14 +77,18 @@ class Runs:
                 if settings != known:
                     raise ValueError(
                         f"{path} has another corpus, biLM or config than {other}. Remove outdated "
-                        f"files, or run fine_tune.py again with these seeds and shares."
+                        f"files, or repeat fine_tune.py with their seeds and shares."
                     )
         if not results:
             raise ValueError(f"{folder} contains no scores (*.json). Run fine_tune.py first.")
         return cls(results)
 
     def where(self, **wanted: Any) -> "Runs":
-        """Select the runs of a task, a model, a share or a seed."""
+        """Return the runs with the given values, for example of a task, a model or a share.
+
+        wanted (Any): The values by their keys in the results.
+        RETURNS (Runs): The selected runs.
+        """
         return Runs(
             [r for r in self.results if all(r[key] == value for key, value in wanted.items())]
         )
@@ -124,8 +128,8 @@ def error_reduction(baseline: Spread, elmo: Spread) -> float:
 
 
 def score_table(runs: Runs, task: str) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows of the scores of a task, trained on all books, with the error
-    reduction by ELMo."""
+    """Return the header and the rows of the score table of a task: the scores of the runs on all
+    training books, and the error reduction by ELMo."""
     metrics = METRICS[task]
     header = ["", "part", "runs", *(name for name, _ in metrics)]
     rows: list[list[str]] = []
@@ -145,7 +149,7 @@ def score_table(runs: Runs, task: str) -> tuple[list[str], list[list[str]]]:
 
 
 def share_table(runs: Runs, task: str) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows of the learning curve of a task."""
+    """Return the header and the rows of the table of a task's learning curve."""
     name, key = METRICS[task][0]
     header = [f"books, {name} on test", *MODELS.values(), "gain"]
     rows = []
@@ -160,7 +164,7 @@ def share_table(runs: Runs, task: str) -> tuple[list[str], list[list[str]]]:
 
 
 def cost_table(runs: Runs) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows of the time and memory of the runs."""
+    """Return the header and the rows of the table of the time and memory of the runs."""
     header = ["", "books", "seconds", "threads", "peak memory, MB"]
     rows = []
     for task in runs.tasks():

@@ -1,9 +1,9 @@
 """Generate a small synthetic corpus of stories: raw text, and stories with annotated entities.
 
-With it, the project runs in minutes and without a network. The names of people, towns and ships
-consist of the same syllables, so that only the context of a name shows what it refers to. The few
-annotated stories contain only some of the names; a language model that has read many stories knows
-all of them.
+With this corpus, the project runs in minutes and without a network. The names of people, towns and
+ships consist of the same syllables, so that only the context of a name shows what it refers to. The
+few annotated stories contain only some of the names. A language model that was trained on many
+stories has seen all of them.
 """
 
 import random
@@ -30,7 +30,8 @@ THINGS = "lamp letter clock basket violin map coat mirror key watch ring".split(
 ADJECTIVES = "old small heavy broken golden strange".split()
 
 # A scene is one or more sentences. {A} and {B} are people, {P} is a town, {S} a ship and {T} a
-# thing; the form of the mention follows the dot. One of the words in brackets is chosen.
+# thing. The form of the mention follows the dot. One of the alternatives in brackets is chosen at
+# random.
 OPENINGS = (
     "{A} was [a|the only] {A.job} and lived in {P} . {A.He} had never been far from {P.the} .",
     "When {A} came to {P} , {A.he} was [young|poor|alone] . {A.His} friend {B} came later .",
@@ -99,7 +100,8 @@ NAMES = make_names()
 def make_world(rng: random.Random) -> dict[str, dict[str, str]]:
     """Choose the entities of a story.
 
-    RETURNS (Dict[str, Dict[str, str]]): The forms of mentions of each role.
+    rng (Random): The random number generator.
+    RETURNS (Dict[str, Dict[str, str]]): The mentions of each role, by their form.
     """
     people = rng.sample(range(N_NAMES), 2)
     world: dict[str, dict[str, str]] = {}
@@ -148,7 +150,12 @@ def make_story(rng: random.Random) -> Story:
 
 
 def make_stories(seed: int, number: int) -> Iterator[Story]:
-    """Generate a number of stories, which are the same for the same seed."""
+    """Generate stories. The same seed gives the same stories.
+
+    seed (int): The seed.
+    number (int): Number of stories.
+    YIELDS (Story): The stories.
+    """
     rng = random.Random(seed)
     for _ in range(number):
         yield make_story(rng)
@@ -183,8 +190,8 @@ def write_stories(
     corpus_dir (Path): Folder to write the annotated stories to.
     n_raw (int): Number of stories to train a language model on.
     n_annotated (Tuple[int, int, int]): Number of annotated stories for train, dev and test.
-    RETURNS (List[Tuple[str, int, int]]): The name of each file, its number of stories, and of
-        tokens.
+    RETURNS (List[Tuple[str, int, int]]): The name of each file, its number of stories, and its
+        number of tokens.
     """
     rows = []
     for seed, (part, number) in enumerate({"train": n_raw, "heldout": max(n_raw // 20, 1)}.items()):
