@@ -3,13 +3,13 @@
     python benchmarks/perplexity.py configs/pretrain_small.cfg modern --minutes 20 \
         --train novels/train --heldout novels/heldout [--threads 1] [--json FILE]
 
-`modern` and `paper` train the config's biLM with the recipe of this name. `plain` trains a
-`torch.nn.LSTM` for each direction on whole words, without characters, clipping and residual
+`modern` and `paper` train the biLM of the config with the recipe of this name. `plain` trains a
+`torch.nn.LSTM` for each direction on whole words, without characters, clipping or residual
 connections. It has the same cell, projection, layers, vocabulary, softmax and batches as `modern`,
-and AdamW with the same learning rate. `plain-muon` also uses Muon for its matrices. The learning
-rates depend on the training time, so that they reach zero at the end of `--minutes`. Evaluations do
-not count as training time. They use the whole held-out text, words and sentence ends, and the full
-softmax.
+and is trained by AdamW with the same learning rate. `plain-muon` also trains its matrices by Muon.
+The learning rates depend on the training time, and reach zero at the end of `--minutes`.
+Evaluations do not count as training time. They are over all words and sentence ends of the held-out
+text, with the full softmax.
 """
 
 import argparse
@@ -141,7 +141,7 @@ class PlainRun:
 
 
 class PlainMuonRun(PlainRun):
-    """A plain language model that is trained with the optimizers of the biLM."""
+    """A `PlainRun` with the optimizers of the biLM."""
 
     def make_optimizers(self) -> list[torch.optim.Optimizer]:
         biases, matrices, gates = kinds_of_lstm_weights(self.lstms)
@@ -162,8 +162,8 @@ def run(name: str, args: argparse.Namespace) -> dict[str, Any]:
     restricted = (config.training.precision, config.training.dropout, config.batches.accumulate)
     if MODELS[name] is not BiLMRun and restricted != ("float32", 0.0, 1):
         raise ValueError(
-            "The plain model supports neither bfloat16, dropout nor accumulation. Set precision "
-            "to float32, dropout to 0 and accumulate to 1."
+            "The plain model does not support bfloat16, dropout or accumulation. In the config, "
+            "set precision to float32, dropout to 0 and accumulate to 1."
         )
     settings = TextSettings(config.text.lang, config.text.tokenized, config.text.text_key)
     train, heldout = (

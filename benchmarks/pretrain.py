@@ -5,17 +5,17 @@
 
 A step reads a window in both directions, draws samples, computes the gradients of the sampled
 softmax, clips them, and updates the weights with the optimizers of the recipe `modern`. A token
-counts once. Words have the frequencies of English prose. All implementations take the same step
-with the same weights, alternately:
+that is read in both directions counts once. Words have the frequencies of English prose. All
+implementations take the same step with the same weights, alternately:
 
 ours      the language model of `spacy elmo pretrain`
-eager     its char-CNN over the distinct words, but the formulas of the LSTMs and the softmax under
-          autograd
-textbook  as eager, with the CNN over all character positions of every token
+eager     the char-CNN of ours on the distinct words, and the formulas of the LSTMs and the softmax
+          under autograd
+textbook  as eager, with the CNN on all character positions of every token
 nn.LSTM   ours with `torch.nn.LSTM`, which does not clip
 GEMMs     only the matrix products of our step
 
-The script checks that `eager` and `textbook` have the same losses as `ours`.
+The script checks that `eager` and `textbook` compute the same losses as `ours`.
 """
 
 import argparse
@@ -59,7 +59,7 @@ COLUMNS = ("ours", "eager", "textbook", "nn.LSTM", "GEMMs")
 
 
 class Bench:
-    """One window, and the implementations of a step on it.
+    """The implementations of a step, on one window.
 
     size (str): A key of `SIZES`.
     precision (str): "float32" or "bfloat16".
@@ -195,7 +195,10 @@ class Bench:
             torch.cuda.synchronize()
 
     def check(self) -> None:
-        """Check that all implementations of the formulas have the losses of ours."""
+        """Check that `eager` and `textbook` compute the same losses as `ours`.
+
+        RAISES (AssertionError): If the losses differ.
+        """
         tolerance = 1e-4 if self.precision == "float32" else 0.02
         with torch.no_grad():
             expected = self.ours()
@@ -205,7 +208,8 @@ class Bench:
     def measure(self, repeats: int) -> dict[str, float]:
         """Return the tokens per second of each implementation.
 
-        repeats (int): Steps of each implementation; the fastest counts.
+        repeats (int): Number of steps of each implementation, of which the fastest is used.
+        RETURNS (Dict[str, float]): The tokens per second by `COLUMNS`.
         """
         self.check()
         runs: dict[str, Callable[[], object]] = {
