@@ -201,11 +201,11 @@ def split_books(books: dict[int, list[Doc]], fold: int) -> dict[str, list[Doc]]:
     """
     if not 0 <= fold < len(TEST_FOLDS):
         raise ValueError(f"'fold' is {fold}; the published folds are 0 to {len(TEST_FOLDS) - 1}.")
-    parts: dict[str, list[Doc]] = {"train": [], "dev": [], "test": []}
+    splits: dict[str, list[Doc]] = {"train": [], "dev": [], "test": []}
     test, dev = TEST_FOLDS[fold], TEST_FOLDS[fold - 1]
     for book, docs in books.items():
-        parts["test" if book in test else "dev" if book in dev else "train"].extend(docs)
-    return parts
+        splits["test" if book in test else "dev" if book in dev else "train"].extend(docs)
+    return splits
 
 
 def convert_litbank(tsv_dir: Path, output_dir: Path, fold: int = 0) -> list[list[str]]:
@@ -216,22 +216,22 @@ def convert_litbank(tsv_dir: Path, output_dir: Path, fold: int = 0) -> list[list
     fold (int): Number of the published fold, 0 to 9.
     RETURNS (List[List[str]]): A table of the written files: name, number of Docs, of tokens, of
         entities, and of entities of each label.
-    RAISES (ValueError): If a file is invalid, there is no such fold, or a set contains no book.
+    RAISES (ValueError): If a file is invalid, there is no such fold, or a split contains no book.
     """
     vocab = spacy.blank("en").vocab
     rows = []
     for kind in ("flat", "nested"):
         (output_dir / kind).mkdir(parents=True, exist_ok=True)
         books = read_books(tsv_dir, vocab, nested=kind == "nested")
-        for part, docs in split_books(books, fold).items():
+        for split, docs in split_books(books, fold).items():
             if not docs:
-                raise ValueError(f"{tsv_dir} contains no {part} book of fold {fold}.")
+                raise ValueError(f"{tsv_dir} contains no {split} book of fold {fold}.")
             doc_bin = DocBin(docs=docs, store_user_data=True)
-            doc_bin.to_disk(output_dir / kind / f"{part}.spacy")
+            doc_bin.to_disk(output_dir / kind / f"{split}.spacy")
             spans = [span for doc in docs for span in (*doc.ents, *doc.spans.get(SPANS_KEY, ()))]
             found = Counter(span.label_ for span in spans)
             numbers = [len(docs), sum(map(len, docs)), len(spans), *(found[k] for k in LABELS)]
-            rows.append([f"{kind}/{part}", *(f"{number:,}" for number in numbers)])
+            rows.append([f"{kind}/{split}", *(f"{number:,}" for number in numbers)])
     return rows
 
 

@@ -128,7 +128,7 @@ def costs_section(runs: Runs) -> Iterator[str]:
 
 
 def neighbours_section(bilm: str, sentences: list[Sentence], words: list[str]) -> Iterator[str]:
-    parts: list[str] = []
+    paragraphs: list[str] = []
     for word in words:
         occurrences = find(word, sentences)
         if len(occurrences) > 1:
@@ -137,15 +137,15 @@ def neighbours_section(bilm: str, sentences: list[Sentence], words: list[str]) -
                 for occurrence, others in nearest(bilm, occurrences)
                 for n, (cosine, other) in enumerate(others)
             ]
-            parts += [f"### {word}", table(["in context", "cosine", "nearest"], rows)]
-    if parts:
+            paragraphs += [f"### {word}", table(["in context", "cosine", "nearest"], rows)]
+    if paragraphs:
         yield "## Words in context"
         yield (
             "For each word, the table shows an occurrence and the occurrence with the least "
             "similar vector. Next to both are the occurrences with the most similar vectors. "
             "Contexts with a content word in common are left out."
         )
-        yield from parts
+        yield from paragraphs
 
 
 def find_pipeline(training: Path, task: str) -> Path | None:
@@ -211,13 +211,13 @@ def report_cli(
     evaluations = read_evaluations(pretrained)
     sentences = read_sentences(texts) if texts is not None else []
     unigram = unigram_perplexity(sentences) if sentences else None
-    parts = [f"# {title}", *gains_section(runs, evaluations, unigram), *scores_section(runs)]
-    parts += [*shares_section(runs, output), *mixes_section(runs, output)]
+    sections = [f"# {title}", *gains_section(runs, evaluations, unigram), *scores_section(runs)]
+    sections += [*shares_section(runs, output), *mixes_section(runs, output)]
     if pretrained is not None:
-        parts += pretraining_section(pretrained, evaluations, output)
-        parts += neighbours_section(str(pretrained / "model-best"), sentences, words.split(","))
-    parts += costs_section(runs)
-    text = "\n\n".join(parts) + "\n"
+        sections += pretraining_section(pretrained, evaluations, output)
+        sections += neighbours_section(str(pretrained / "model-best"), sentences, words.split(","))
+    sections += costs_section(runs)
+    text = "\n\n".join(sections) + "\n"
     corpora = [
         (task, path)
         for task, path in (("ner", ner), ("spancat", spancat), ("coref", coref))

@@ -7,7 +7,7 @@ from typing import Any
 
 from weasel.util.hashing import get_checksum
 
-PARTS = ("train", "dev", "test")
+SPLITS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Run:
     def settings(self) -> dict[str, Any]:
         """Return the settings that determine the scores, except the seed and the share: the config,
         its overrides, and checksums of the corpus and of the biLM."""
-        corpus = {part: get_checksum(Path(self.corpus) / f"{part}.spacy") for part in PARTS}
+        corpus = {split: get_checksum(Path(self.corpus) / f"{split}.spacy") for split in SPLITS}
         bilm = self.overrides.get("paths.bilm")
         weights = Path(str(bilm))
         if weights.is_dir():

@@ -70,9 +70,9 @@ class Runs:
         for path in sorted(folder.glob("*.json")):
             result = json.loads(path.read_text(encoding="utf8"))
             results.append(result)
-            parts = {(result["task"], result["model"]): result["settings"]}
-            parts[result["task"]] = result["settings"]["corpus"]
-            for key, settings in parts.items():
+            comparable = {(result["task"], result["model"]): result["settings"]}
+            comparable[result["task"]] = result["settings"]["corpus"]
+            for key, settings in comparable.items():
                 other, known = first.setdefault(key, (path, settings))
                 if settings != known:
                     raise ValueError(
@@ -99,14 +99,14 @@ class Runs:
     def shares(self) -> list[int]:
         return sorted({result["share"] for result in self.results})
 
-    def score(self, part: str, key: str) -> Spread | None:
+    def score(self, split: str, key: str) -> Spread | None:
         """Compute the statistics of a score.
 
-        part (str): "dev" or "test".
+        split (str): "dev" or "test".
         key (str): Key in spaCy's scores.
         RETURNS (Optional[Spread]): The statistics in per cent; None if no run has this score.
         """
-        values = [100 * r[part][key] for r in self.results if r[part].get(key) is not None]
+        values = [100 * r[split][key] for r in self.results if r[split].get(key) is not None]
         return spread(values) if values else None
 
     def mix(self) -> list[float] | None:
@@ -131,20 +131,20 @@ def score_table(runs: Runs, task: str) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of the score table of a task: the scores of the runs on all
     training books, and the error reduction by ELMo."""
     metrics = METRICS[task]
-    header = ["", "part", "runs", *(name for name, _ in metrics)]
+    header = ["", "split", "runs", *(name for name, _ in metrics)]
     rows: list[list[str]] = []
-    for part in ("dev", "test"):
+    for split in ("dev", "test"):
         found = {}
         for model, title in MODELS.items():
             chosen = runs.where(task=task, model=model, share=100)
             if chosen.results:
-                found[model] = [chosen.score(part, key) for _, key in metrics]
+                found[model] = [chosen.score(split, key) for _, key in metrics]
                 n_runs = str(len(chosen.results))
-                rows.append([title, part, n_runs, *map(_shown, found[model])])
+                rows.append([title, split, n_runs, *map(_shown, found[model])])
         if len(found) == len(MODELS):
             pairs = zip(found["baseline"], found["elmo"])
             cells = [f"{error_reduction(a, b):.0f} %" if a and b else "" for a, b in pairs]
-            rows.append(["error reduction", part, "", *cells])
+            rows.append(["error reduction", split, "", *cells])
     return header, rows
 
 

@@ -91,9 +91,9 @@ def train_and_evaluate(run: Run) -> None:
         "mix": [{"component": mix.component, "weights": mix.weights} for mix in mixes],
         "settings": settings,
     }
-    for part in ("dev", "test"):
-        examples = list(Corpus(Path(run.corpus) / f"{part}.spacy")(nlp))
-        result[part] = _numbers(nlp.evaluate(examples))
+    for split in ("dev", "test"):
+        examples = list(Corpus(Path(run.corpus) / f"{split}.spacy")(nlp))
+        result[split] = _numbers(nlp.evaluate(examples))
     result["peak_mb"] = peak_mb()
     shutil.rmtree(run.output / "model-last")
     run.scores.parent.mkdir(parents=True, exist_ok=True)

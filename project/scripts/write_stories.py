@@ -126,9 +126,9 @@ def make_story(rng: random.Random) -> Story:
     for scene in (rng.choice(OPENINGS), *rng.sample(SCENES, n_scenes)):
         scene = CHOICE.sub(lambda match: rng.choice(match[1].split("|")), scene)
         is_start, is_open = True, False
-        for part in scene.split():
-            slot = SLOT.fullmatch(part)
-            words = [part]
+        for item in scene.split():
+            slot = SLOT.fullmatch(item)
+            words = [item]
             if slot:
                 form = slot[2] or ""
                 words = world[slot[1]][form.lower()].split()
@@ -140,11 +140,11 @@ def make_story(rng: random.Random) -> Story:
                 story.words.append(word[:1].upper() + word[1:] if is_start else word)
                 story.starts.append(is_start)
                 is_start = False
-            if part == '"':
+            if item == '"':
                 is_open = not is_open
             # a closing quotation mark belongs to the previous sentence
-            is_start = part == "." and not is_open
-            if part == '"' and not is_open and story.words[-2] == ".":
+            is_start = item == "." and not is_open
+            if item == '"' and not is_open and story.words[-2] == ".":
                 is_start = True
     return story
 
@@ -194,17 +194,18 @@ def write_stories(
         number of tokens.
     """
     rows = []
-    for seed, (part, number) in enumerate({"train": n_raw, "heldout": max(n_raw // 20, 1)}.items()):
-        (text_dir / part).mkdir(parents=True, exist_ok=True)
+    numbers = {"train": n_raw, "heldout": max(n_raw // 20, 1)}
+    for seed, (split, number) in enumerate(numbers.items()):
+        (text_dir / split).mkdir(parents=True, exist_ok=True)
         texts = [" ".join(story.words) for story in make_stories(seed, number)]
-        (text_dir / part / "stories.txt").write_text("\n\n".join(texts) + "\n", encoding="utf8")
-        rows.append((f"text/{part}", number, sum(len(text.split()) for text in texts)))
+        (text_dir / split / "stories.txt").write_text("\n\n".join(texts) + "\n", encoding="utf8")
+        rows.append((f"text/{split}", number, sum(len(text.split()) for text in texts)))
     vocab = spacy.blank("en").vocab
     corpus_dir.mkdir(parents=True, exist_ok=True)
-    for seed, (part, number) in enumerate(zip(("train", "dev", "test"), n_annotated), start=100):
+    for seed, (split, number) in enumerate(zip(("train", "dev", "test"), n_annotated), start=100):
         docs = [make_doc(story, vocab, i) for i, story in enumerate(make_stories(seed, number))]
-        DocBin(docs=docs, store_user_data=True).to_disk(corpus_dir / f"{part}.spacy")
-        rows.append((f"marked/{part}", number, sum(map(len, docs))))
+        DocBin(docs=docs, store_user_data=True).to_disk(corpus_dir / f"{split}.spacy")
+        rows.append((f"marked/{split}", number, sum(map(len, docs))))
     return rows
 
 
@@ -218,7 +219,7 @@ def write_stories_cli(
 ) -> None:
     """Write stories as raw text, and further stories with annotated entities."""
     rows = write_stories(text_dir, corpus_dir, n_raw, (n_train, n_dev, n_test))
-    table = [(part, f"{n_stories:,}", f"{n_tokens:,}") for part, n_stories, n_tokens in rows]
+    table = [(name, f"{n_stories:,}", f"{n_tokens:,}") for name, n_stories, n_tokens in rows]
     msg.table(table, header=("file", "stories", "tokens"), divider=True, aligns=("l", "r", "r"))
     msg.good(f"Wrote the stories to {text_dir} and {corpus_dir}")
 
