@@ -84,6 +84,7 @@ def measure_prediction(nlp: Language, docs: list[Doc]) -> dict[str, Any]:
 
 
 def read_docs(path: Path, nlp: Language) -> list[Doc]:
+    """Read the Docs of a .spacy file with the vocab of a pipeline."""
     return list(DocBin().from_disk(path).get_docs(nlp.vocab))
 
 

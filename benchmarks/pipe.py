@@ -33,12 +33,14 @@ REPEATS = 5
 
 
 def make_doc(nlp: Language, sentences: list[list[str]]) -> Doc:
+    """Return a Doc of the given sentences, with sentence boundaries."""
     words = list(chain.from_iterable(sentences))
     starts: list[Any] = [n == 0 for sentence in sentences for n in range(len(sentence))]
     return Doc(nlp.vocab, words, sent_starts=starts)
 
 
 def make_pipeline(bilm: BiLM, precision: str) -> Language:
+    """Return an initialized pipeline with an `elmo` component, whose segments are the sentences."""
     nlp = spacy.blank("en")
     model = {
         "width": bilm.options.width,

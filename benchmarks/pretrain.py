@@ -106,10 +106,12 @@ class Bench:
         return Modern(learn_rate=1e-4, matrix_rate=1e-4).optimizers(*kinds)
 
     def draw(self) -> None:
+        """Draw new samples for the softmax."""
         drawn, self.n_draws = self.sampler.draw(self.rng)
         self.samples = send(torch.from_numpy(drawn), self.device)
 
     def ours(self) -> Tensor:
+        """Return the losses of `ours`, the mean of each direction [D]."""
         spelling, places = self._read()
         losses, _ = self.model(
             spelling,
@@ -123,7 +125,7 @@ class Bench:
         return losses
 
     def graphed_step(self) -> None:
-        """Run our step with CUDA graphs."""
+        """Run a step of `ours` with CUDA graphs."""
         self.draw()
         spelling, places = self._read()
         x = self.model.look_up(self.model.embed(spelling, self.precision), places.flatten(1))
@@ -142,13 +144,16 @@ class Bench:
         self.update(self.optimizers)
 
     def with_textbook(self) -> Tensor:
+        """Return the losses of `textbook` [D]."""
         return self.textbook(self.chars, self.targets, self.samples, self._corrections())
 
     def with_eager(self) -> Tensor:
+        """Return the losses of `eager` [D]."""
         table, places = self._words()
         return self.textbook(places, self.targets, self.samples, self._corrections(), table=table)
 
     def with_torch_lstm(self) -> Tensor:
+        """Return the losses of `nn.LSTM` [D]."""
         table, places = self._words()
         return self.torch_lstm.losses(
             table=table,
@@ -179,11 +184,17 @@ class Bench:
         return [Sample(self.samples, corrections) for corrections in self._corrections()]
 
     def step(self, losses: Callable[[], Tensor], optimizers: list[torch.optim.Optimizer]) -> None:
+        """Run a step of an implementation.
+
+        losses (Callable[[], Tensor]): Computes the losses of the implementation.
+        optimizers (List[Optimizer]): Its optimizers.
+        """
         self.draw()
         losses().mean().backward()
         self.update(optimizers)
 
     def update(self, optimizers: list[torch.optim.Optimizer]) -> None:
+        """Clip the gradients, update the weights, and wait for the GPU."""
         params = [
             param for o in optimizers for group in o.param_groups for param in group["params"]
         ]

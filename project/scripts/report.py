@@ -37,6 +37,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def scores_section(runs: Runs) -> Iterator[str]:
+    """Yield the paragraphs of the section with the scores of all tasks."""
     yield "## Scores"
     yield (
         "Scores are percentages: mean and standard deviation over seeds, from the best dev "
@@ -50,6 +51,8 @@ def scores_section(runs: Runs) -> Iterator[str]:
 
 
 def shares_section(runs: Runs, folder: Path) -> Iterator[str]:
+    """Yield the paragraphs of the section with the learning curves, and write their plot to a
+    folder. There are none if no task was trained on several percentages of the books."""
     tasks = [task for task in runs.tasks() if len(runs.where(task=task).shares()) > 1]
     if not tasks:
         return
@@ -66,6 +69,8 @@ def shares_section(runs: Runs, folder: Path) -> Iterator[str]:
 
 
 def mixes_section(runs: Runs, folder: Path) -> Iterator[str]:
+    """Yield the paragraphs of the section with the layer weights, and write their plot to a folder.
+    There are none if no run has a mix."""
     found = {task: runs.where(task=task, model="elmo", share=100).mix() for task in runs.tasks()}
     mixes = {task: mix for task, mix in found.items() if mix is not None}
     if not mixes:
@@ -94,6 +99,13 @@ def read_evaluations(pretrained: Path | None) -> list[dict[str, Any]]:
 def pretraining_section(
     pretrained: Path, evaluations: list[dict[str, Any]], folder: Path
 ) -> Iterator[str]:
+    """Yield the paragraphs of the section with the evaluations of the pretraining.
+
+    pretrained (Path): Output directory of the pretraining, with its curves.
+    evaluations (List[Dict[str, Any]]): The evaluations, in order.
+    folder (Path): Folder to copy the plot of the curves to.
+    YIELDS (str): Paragraphs in Markdown; none without evaluations.
+    """
     if not evaluations:
         return
     yield "## The language model"
@@ -118,6 +130,7 @@ def pretraining_section(
 
 
 def costs_section(runs: Runs) -> Iterator[str]:
+    """Yield the paragraphs of the section with the time and memory of the runs."""
     yield "## Time and memory"
     machines = ", ".join(sorted({result["machine"] for result in runs.results}))
     yield (
@@ -128,6 +141,13 @@ def costs_section(runs: Runs) -> Iterator[str]:
 
 
 def neighbours_section(bilm: str, sentences: list[Sentence], words: list[str]) -> Iterator[str]:
+    """Yield the paragraphs of the section with the nearest neighbours of words.
+
+    bilm (str): The biLM.
+    sentences (List[Sentence]): The sentences in which the words are found.
+    words (List[str]): The words. A word with fewer than two occurrences is skipped.
+    YIELDS (str): Paragraphs in Markdown; none if all words are skipped.
+    """
     paragraphs: list[str] = []
     for word in words:
         occurrences = find(word, sentences)

@@ -39,18 +39,22 @@ class Run:
 
     @property
     def name(self) -> str:
+        """Name of the run and of its files."""
         return f"{self.task}_{self.model}_{self.share}_{self.seed}"
 
     @property
     def output(self) -> Path:
+        """Output directory of `spacy train`."""
         return Path(self.training) / self.name
 
     @property
     def pipeline(self) -> Path:
+        """Directory of the trained pipeline."""
         return self.output / "model-best"
 
     @property
     def scores(self) -> Path:
+        """JSON file of the results."""
         return Path(self.metrics) / f"{self.name}.json"
 
     def settings(self) -> dict[str, Any]:
@@ -76,8 +80,10 @@ class Run:
         return bool(found["settings"] == self.settings())
 
     def to_json(self) -> str:
+        """Return the run as JSON, which `from_json` reads."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Run":
+        """Create a run from the output of `to_json`."""
         return cls(**json.loads(text))

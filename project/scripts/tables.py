@@ -94,9 +94,11 @@ class Runs:
         )
 
     def tasks(self) -> list[str]:
+        """Return the tasks of the runs, in the order of `TASKS`."""
         return [task for task in TASKS if self.where(task=task).results]
 
     def shares(self) -> list[int]:
+        """Return the percentages of the training books, in ascending order."""
         return sorted({result["share"] for result in self.results})
 
     def score(self, split: str, key: str) -> Spread | None:
