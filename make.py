@@ -1,11 +1,11 @@
-"""Common tasks, on a machine with Python 3.10 or later and nothing else.
+"""Common tasks. They require only Python 3.10 or later.
 
 python3 make.py demo      install the package and compare two senses of a word
 python3 make.py project   install the package and run the project on generated stories
 python3 make.py test      install the package with its development tools and run the tests
-python3 make.py check     run the linters, the type checker and the import rules
+python3 make.py check     run the linters, the type checker and the import checks
 python3 make.py docs      build the documentation into site/
-python3 make.py clean     delete the environments and what the tools have written
+python3 make.py clean     delete the environments, the caches of the tools, build/ and site/
 
 Further arguments of `test` are passed to pytest: python3 make.py test -k listener
 """
@@ -61,7 +61,7 @@ TASKS = {task.__name__: task for task in (demo, project, test, check, docs, clea
 
 
 def install(environment: Path, extra: str) -> Path:
-    """Create an environment and install the package in it, unless this is done already.
+    """Create an environment and install the package in it, unless it is already installed.
 
     environment (Path): Directory of the environment.
     extra (str): The extra of setup.cfg to install.
@@ -87,7 +87,7 @@ def run(*command: "str | Path") -> None:
 
 
 def main() -> None:
-    # pip has not checked the version yet
+    # pip, which checks the version of Python, has not run yet
     if sys.version_info < (3, 10):  # noqa: UP036
         version = ".".join(map(str, sys.version_info[:2]))
         sys.exit(f"This is Python {version}, but spacy-elmo needs Python 3.10 or later.")

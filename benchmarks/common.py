@@ -1,4 +1,4 @@
-"""Functions that the benchmarks share: random words, timing, peak memory, plots."""
+"""Shared functions of the benchmarks: random words, timing, peak memory, plots."""
 
 import ctypes
 import platform
@@ -26,12 +26,11 @@ def make_words(rng: np.random.Generator) -> tuple[list[str], np.ndarray]:
 
 
 def best_times(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Return the best time of each function in seconds. The functions run alternately, so that a
-    disturbance of the machine affects all of them.
+    """Time functions. They run alternately, so that other load on the machine affects all of them.
 
     runs (Mapping[str, Callable[[], object]]): The functions by name.
-    repeats (int): Calls of each function.
-    RETURNS (Dict[str, float]): The seconds of the fastest call, by name.
+    repeats (int): Number of calls of each function.
+    RETURNS (Dict[str, float]): The time of the fastest call of each function in seconds, by name.
     """
     best = dict.fromkeys(runs, float("inf"))
     for _ in range(repeats):
@@ -45,11 +44,11 @@ def best_times(runs: Mapping[str, Callable[[], object]], repeats: int) -> dict[s
 def peak_mb(reset: bool = False) -> float:
     """Return the peak memory of the process in MB (on Linux).
 
-    reset (bool): Whether to forget the peak so far.
+    reset (bool): Whether to reset the peak first.
     RETURNS (float): The peak since the start of the process or the last reset.
     """
     if reset:
-        # otherwise the allocator would reuse freed memory, and the peak would not grow
+        # return freed memory to the system; if it were reused, the peak would not grow
         ctypes.CDLL(None).malloc_trim(0)
         Path("/proc/self/clear_refs").write_text("5")
     lines = Path("/proc/self/status").read_text().splitlines()
@@ -75,8 +74,8 @@ def plot(rows: Sequence[tuple[str, dict[str, Any]]], columns: Sequence[str], pat
     """Plot tokens per second.
 
     rows (Sequence[Tuple[str, Dict[str, Any]]]): Title and results of each subplot.
-    columns (Sequence[str]): The bars: spacy-elmo first, and its upper bound, the matrix products
-        alone, last.
+    columns (Sequence[str]): The bars of a subplot: spacy-elmo first, and last the matrix products
+        alone, which are its upper bound.
     path (Path): The image file to write.
     """
     from matplotlib.figure import Figure

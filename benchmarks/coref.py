@@ -4,11 +4,11 @@
         [--pipeline training/coref/model-best] [--json FILE]
 
 `train.spacy` contains annotated Docs, for example from `project/scripts/convert_litbank_coref.py`.
-An epoch has one step for each Doc; the first one runs the biLM, later ones read its output from the
-cache. The document and the novel are resolved with `--pipeline`, because a pipeline that was
-trained for two epochs predicts few mentions. The novel consists of the words of all Docs, repeated
-up to 200,000 tokens. Memory is the growth of the process while `coref` runs, without the output of
-the biLM (Linux only).
+An epoch has one step for each Doc. The first epoch runs the biLM, and later epochs read its output
+from the cache. The document and the novel are resolved with `--pipeline`, because a pipeline that
+was trained for two epochs predicts few mentions. The novel consists of the words of all Docs,
+repeated up to 200,000 tokens. The memory is the growth of the process while `coref` runs, without
+the output of the biLM (Linux only).
 """
 
 import argparse
@@ -31,7 +31,12 @@ NOVEL_TOKENS = 200_000
 
 
 def measure_training(nlp: Language, docs: list[Doc]) -> dict[str, Any]:
-    """Measure the first and the second epoch of a training."""
+    """Measure the first and the second training epoch.
+
+    nlp (Language): The pipeline, not initialized.
+    docs (List[Doc]): The training Docs.
+    RETURNS (Dict[str, Any]): The results by name.
+    """
     first, later = epochs(nlp, docs)
     found: dict[str, Any] = {"documents": len(docs), "tokens": sum(map(len, docs))}
     found.update({"first epoch, s": first, "later epoch, s": later})
@@ -39,7 +44,12 @@ def measure_training(nlp: Language, docs: list[Doc]) -> dict[str, Any]:
 
 
 def measure_prediction(nlp: Language, docs: list[Doc]) -> dict[str, Any]:
-    """Measure `coref` on the Doc whose length is closest to 2,100 tokens, and on a novel."""
+    """Measure `coref` on the Doc whose length is closest to 2,100 tokens, and on a novel.
+
+    nlp (Language): The trained pipeline.
+    docs (List[Doc]): The Docs.
+    RETURNS (Dict[str, Any]): The results by name.
+    """
     coref = nlp.get_pipe("coref")
     assert isinstance(coref, Coref)
     found: dict[str, Any] = {}
@@ -74,6 +84,7 @@ def measure_prediction(nlp: Language, docs: list[Doc]) -> dict[str, Any]:
 
 
 def read_docs(path: Path, nlp: Language) -> list[Doc]:
+    """Read the Docs of a .spacy file with the vocab of a pipeline."""
     return list(DocBin().from_disk(path).get_docs(nlp.vocab))
 
 
@@ -85,7 +96,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="JSON file to write the results to")
     args = parser.parse_args()
     found = {"machine": machine(), "spacy": spacy.__version__}
-    # before the training, which fragments the memory
+    # prediction is measured before training, which fragments the memory
     if args.pipeline:
         trained = spacy.load(args.pipeline)
         found.update(measure_prediction(trained, read_docs(args.docs, trained)))

@@ -10,14 +10,14 @@ on them. All embedders process the same sentences, alternately:
 
 warm      the biLM with all words in the word cache
 cold      the biLM with an empty word cache
-textbook  the biLM's formulas: padded batches of 32 sentences, one direction after the other, a
-          Python loop over the steps, the CNN over all character positions of every token
+textbook  the formulas of the biLM: padded batches of 32 sentences, a separate pass for each
+          direction, a Python loop over the steps, the CNN on all character positions of every token
 nn.LSTM   the biLM with `torch.nn.LSTM`, which does not clip; all words in the word cache
 roberta   a torch transformer encoder with the sizes of roberta-base, in padded batches of 32
 GEMMs     only the matrix products of the biLM's LSTMs
 
-The script checks that the textbook's vectors equal those of the biLM. With more than 512 sentences,
-textbook, nn.LSTM and roberta are timed on 512 of them.
+The script checks that the vectors of textbook equal the vectors of the biLM. With more than 512
+sentences, textbook, nn.LSTM and roberta are timed on 512 sentences.
 """
 
 import argparse
@@ -51,8 +51,8 @@ COLUMNS = ("warm", "cold", "textbook", "nn.LSTM", "roberta", "GEMMs")
 BASELINES = COLUMNS[2:5]
 MAX_SENTENCES = 512  # of the baselines
 TF32 = "tf32"  # on a GPU, float32 matrix products with 10-bit mantissas of the inputs
-# maximum norm of the difference between the biLM's and the textbook's layers, relative to the norm
-# of the layers
+# maximum norm of the difference between the layers of the biLM and of the textbook, relative to the
+# norm of the textbook's layers
 TOLERANCE = {"float32": 1e-4, TF32: 5e-3, "bfloat16": 0.05, "int8": 0.1}
 
 
@@ -60,7 +60,8 @@ def read_sentences(path: Path | None, n: int) -> list[list[str]]:
     """Read the first sentences of a file, or generate sentences.
 
     path (Optional[Path]): The file, with one tokenized sentence per line. If None, words are drawn
-        by Zipf's law from 20,000, and lengths are log-normal with a mean of 20 tokens.
+        from a vocabulary of 20,000 by Zipf's law, and lengths are log-normal with a mean of 20
+        tokens.
     n (int): Number of sentences.
     RETURNS (List[List[str]]): The tokens of each sentence.
     """
@@ -76,8 +77,8 @@ def read_sentences(path: Path | None, n: int) -> list[list[str]]:
 def matmuls_only(
     bilm: BiLM, batch: WordBatch, dtype: torch.dtype, max_tokens: int
 ) -> Callable[[], None]:
-    """Return a function that runs only the LSTMs' matrix products on random numbers, with the same
-    shapes as the biLM.
+    """Return a function that runs only the matrix products of the LSTMs, on random tensors with the
+    shapes of the biLM's tensors.
 
     bilm (BiLM): The weights.
     batch (WordBatch): The sentences.
@@ -151,7 +152,7 @@ class Bench:
         """Time all embedders.
 
         sentences (List[List[str]]): The tokens of each sentence.
-        repeats (int): Calls of each embedder; the fastest counts.
+        repeats (int): Number of calls of each embedder, of which the fastest is used.
         RETURNS (Dict[str, float]): Tokens per second of each embedder.
         """
         batch = WordBatch.from_sentences(sentences)
@@ -182,7 +183,7 @@ class Bench:
         self._embed(batch)
 
     def _synchronized(self, run: Callable[[], object]) -> Callable[[], None]:
-        """Return a function that runs another one and waits for the GPU."""
+        """Return a function that calls another function and waits for the GPU."""
 
         def synchronized() -> None:
             run()
@@ -192,7 +193,12 @@ class Bench:
         return synchronized
 
     def _check(self, sentences: list[list[str]], batch: WordBatch) -> None:
-        """Check that the biLM and the textbook have the same layers."""
+        """Check that the biLM and the textbook compute the same layers.
+
+        sentences (List[List[str]]): The tokens of each sentence.
+        batch (WordBatch): The same sentences.
+        RAISES (SystemExit): If the layers differ by more than the tolerance of the precision.
+        """
         layers, expected = self._embed(batch), self.textbook(sentences)
         error = float((layers - expected).norm() / expected.norm())
         if error > self.tolerance:

@@ -1,4 +1,4 @@
-"""Baselines for embedding sentences."""
+"""Baselines for the speed of embedding sentences."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ N_SPECIAL = 2
 class TorchLSTMs(nn.Module):
     """A biLM with `torch.nn.LSTM(proj_size=...)`, which does not clip, instead of our LSTM layers.
 
-    bilm (BiLM): The token layer and the sizes.
+    bilm (BiLM): The biLM whose token layer and sizes are used.
     dtype (torch.dtype): Dtype of the layers.
     """
 
@@ -86,9 +86,10 @@ class RobertaBase(nn.Module):
 
 
 def draw_subwords(lengths: np.ndarray, device: torch.device) -> list[Tensor]:
-    """Draw random subword ids, as many for each sentence as its words would typically have.
+    """Draw random subword ids. The number of subwords of a sentence is typical of its number of
+    words.
 
-    lengths (ndarray): Words of each sentence.
+    lengths (ndarray): Number of words of each sentence.
     device (torch.device): Device of the batches.
     RETURNS (List[Tensor]): Batches of sentences of similar length [B, T], padded with -1.
     """

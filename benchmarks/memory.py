@@ -1,14 +1,14 @@
-"""Memory of a process that annotates a stream of Docs of different lengths.
+"""Memory of a process that annotates a stream of Docs with different lengths.
 
     python benchmarks/memory.py [--docs 20000] [--level 2000] [--longest 3000] [--new-words]
         [--components elmo spancat coref] [--minutes 15] [--json FILE]
 
 A tiny random biLM, a span categorizer and `coref` annotate Docs of 0 to `--longest` random words
-with `nlp.pipe`; each Doc is freed after that. The script prints the resident memory after `--level`
-Docs, when the caches are full, and its maximum from then on (Linux only). The words come from a
-vocabulary of 20,000. With `--new-words`, a tenth of the words are new; spaCy stores the strings of
-all words outside of `nlp.memory_zone()`. Without components, the script only creates Docs, which
-shows the memory of spaCy alone.
+with `nlp.pipe`. Each Doc is then freed. The script prints the resident memory after `--level` Docs,
+when the caches are full, and the maximum after that (Linux only). The words come from a vocabulary
+of 20,000. With `--new-words`, a tenth of the words are new. Outside `nlp.memory_zone()`, spaCy
+stores the strings of all words. Without components, the script only creates Docs, which shows the
+memory of spaCy alone.
 """
 
 import argparse
@@ -62,7 +62,13 @@ def make_pipeline(components: list[str]) -> Language:
 
 
 def make_docs(nlp: Language, longest: int, new_words: bool) -> Iterator[Doc]:
-    """Generate Docs of 0 to `longest` words without an end; short ones are more frequent."""
+    """Generate an endless stream of Docs of 0 to `longest` words. Short Docs are more frequent.
+
+    nlp (Language): The pipeline whose vocab is used.
+    longest (int): Number of words of the longest Docs.
+    new_words (bool): Whether a tenth of the words are new.
+    YIELDS (Doc): The Docs.
+    """
     rng = np.random.default_rng(0)
     words, chance = make_words(rng)
     numbers = count()
@@ -110,7 +116,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--docs", type=int, default=20_000)
     parser.add_argument(
-        "--level", type=int, default=2_000, help="Docs before the maximum is measured"
+        "--level", type=int, default=2_000, help="number of Docs before the maximum is measured"
     )
     parser.add_argument("--longest", type=int, default=3_000, help="words in the longest Doc")
     parser.add_argument("--batch-size", type=int, default=32, help="Docs per batch of nlp.pipe")
@@ -122,8 +128,8 @@ def main() -> None:
     print(f"{machine()}, {', '.join(args.components) or 'no components'}")
     found = measure(args)
     print(
-        f"{found['docs']:,} Docs: {found['level']:.0f} MB after {args.level:,}, at most "
-        f"{found['highest']:.0f} MB from then on"
+        f"{found['docs']:,} Docs: {found['level']:.0f} MB after {args.level:,} Docs, at most "
+        f"{found['highest']:.0f} MB after that"
     )
     if args.json:
         args.json.write_text(json.dumps({"machine": machine(), **found}, indent=1) + "\n")

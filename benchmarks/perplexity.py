@@ -3,13 +3,13 @@
     python benchmarks/perplexity.py configs/pretrain_small.cfg modern --minutes 20 \
         --train novels/train --heldout novels/heldout [--threads 1] [--json FILE]
 
-`modern` and `paper` train the config's biLM with the recipe of this name. `plain` trains a
-`torch.nn.LSTM` for each direction on whole words, without characters, clipping and residual
+`modern` and `paper` train the biLM of the config with the recipe of this name. `plain` trains a
+`torch.nn.LSTM` for each direction on whole words, without characters, clipping or residual
 connections. It has the same cell, projection, layers, vocabulary, softmax and batches as `modern`,
-and AdamW with the same learning rate. `plain-muon` also uses Muon for its matrices. The learning
-rates depend on the training time, so that they reach zero at the end of `--minutes`. Evaluations do
-not count as training time. They use the whole held-out text, words and sentence ends, and the full
-softmax.
+and is trained by AdamW with the same learning rate. `plain-muon` also trains its matrices by Muon.
+The learning rates depend on the training time, and reach zero at the end of `--minutes`.
+Evaluations do not count as training time. They are over all words and sentence ends of the held-out
+text, with the full softmax.
 """
 
 import argparse
@@ -61,10 +61,15 @@ class BiLMRun:
         self.positions_per_step = self.trainer.positions_per_step
 
     def step(self, done: float) -> None:
+        """Train one step.
+
+        done (float): The fraction of the training time that has elapsed, 0 to 1.
+        """
         self.trainer.time_fraction = done
         self.trainer.train_step()
 
     def evaluate(self) -> tuple[float, float]:
+        """Return the forward and the backward perplexity on the held-out text."""
         perplexity = evaluate(self.trainer.model, self.heldout, ONE)
         return perplexity.forward, perplexity.backward
 
@@ -102,6 +107,7 @@ class PlainRun:
         return self.config.recipe.optimizers(self.params, [], [])[:1]
 
     def step(self, done: float) -> None:
+        """Train one step; see `BiLMRun.step`."""
         total = torch.zeros(())
         for d, (windows, lstm) in enumerate(zip(self.windows, self.lstms)):
             read, follows = (torch.from_numpy(self.ids[codes]) for codes in windows.next())
@@ -125,6 +131,7 @@ class PlainRun:
 
     @torch.no_grad()
     def evaluate(self) -> tuple[float, float]:
+        """Return the perplexities on the held-out text; see `BiLMRun.evaluate`."""
         ids = codes_to_ids(self.vocab, self.heldout.words)
         windows = EvaluationWindows(self.heldout, MAX_ROWS, N_STEPS)
         losses, n_positions = [0.0, 0.0], 0
@@ -141,9 +148,10 @@ class PlainRun:
 
 
 class PlainMuonRun(PlainRun):
-    """A plain language model that is trained with the optimizers of the biLM."""
+    """A `PlainRun` with the optimizers of the biLM."""
 
     def make_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Create AdamW and Muon for their groups of weights."""
         biases, matrices, gates = kinds_of_lstm_weights(self.lstms)
         others = [*self.embedding.parameters(), *self.head.parameters(), *biases]
         return self.config.recipe.optimizers(others, matrices, gates)
@@ -153,7 +161,13 @@ MODELS = {"modern": BiLMRun, "paper": BiLMRun, "plain": PlainRun, "plain-muon": 
 
 
 def run(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """Train and evaluate a model, and return its evaluations."""
+    """Train and evaluate a model.
+
+    name (str): A key of `MODELS`.
+    args (Namespace): The arguments of the script.
+    RETURNS (Dict[str, Any]): The evaluations, with the name of the model, the time and the machine.
+    RAISES (ValueError): If the config has settings that the plain model does not support.
+    """
     values = dict(load_config(args.config, overrides=overrides(args), interpolate=True))
     if name == "paper":
         values = {**values, "recipe": {}}
@@ -162,8 +176,8 @@ def run(name: str, args: argparse.Namespace) -> dict[str, Any]:
     restricted = (config.training.precision, config.training.dropout, config.batches.accumulate)
     if MODELS[name] is not BiLMRun and restricted != ("float32", 0.0, 1):
         raise ValueError(
-            "The plain model supports neither bfloat16, dropout nor accumulation. Set precision "
-            "to float32, dropout to 0 and accumulate to 1."
+            "The plain model does not support bfloat16, dropout or accumulation. In the config, "
+            "set precision to float32, dropout to 0 and accumulate to 1."
         )
     settings = TextSettings(config.text.lang, config.text.tokenized, config.text.text_key)
     train, heldout = (
@@ -198,6 +212,7 @@ def run(name: str, args: argparse.Namespace) -> dict[str, Any]:
 
 
 def overrides(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the overrides of the config that the arguments of the script set."""
     given = {"paths.train": args.train, "paths.heldout": args.heldout}
     if args.cache:
         given["text.cache"] = args.cache

@@ -1,11 +1,11 @@
-"""Tokens per second of `nlp.pipe` with `elmo`, compared with the bare biLM; and one novel.
+"""Tokens per second of `nlp.pipe` with `elmo` and of the biLM alone, and the memory of a novel.
 
     python benchmarks/pipe.py [--text FILE] [--size original] [--precision bfloat16]
         [--tokens 20000] [--novel 200000] [--json FILE]
 
 Both embed the same sentences, with all words in the word cache. The pipeline processes them in Docs
-of 20 sentences, which are created beforehand; it also computes the mix, and stores the mix and the
-layers. The novel is a single Doc; its memory is the growth of the process without the stored
+of 20 sentences, which are created beforehand. It also computes the mix, and stores the mix and the
+layers. The novel is a single Doc. Its memory is the growth of the process, without the stored
 vectors (Linux only).
 """
 
@@ -33,12 +33,14 @@ REPEATS = 5
 
 
 def make_doc(nlp: Language, sentences: list[list[str]]) -> Doc:
+    """Return a Doc of the given sentences, with sentence boundaries."""
     words = list(chain.from_iterable(sentences))
     starts: list[Any] = [n == 0 for sentence in sentences for n in range(len(sentence))]
     return Doc(nlp.vocab, words, sent_starts=starts)
 
 
 def make_pipeline(bilm: BiLM, precision: str) -> Language:
+    """Return an initialized pipeline with an `elmo` component, whose segments are the sentences."""
     nlp = spacy.blank("en")
     model = {
         "width": bilm.options.width,
@@ -56,7 +58,7 @@ def make_pipeline(bilm: BiLM, precision: str) -> Language:
 def measure_pipe(
     nlp: Language, bilm: BiLM, sentences: list[list[str]], precision: str
 ) -> dict[str, float]:
-    """Return the tokens per second of the bare biLM and of `nlp.pipe`."""
+    """Return the tokens per second of the biLM alone ("bare") and of `nlp.pipe` ("pipe")."""
     batch = WordBatch.from_sentences(sentences)
     starts = range(0, len(sentences), SENTENCES_PER_DOC)
     docs = iter(
@@ -82,7 +84,8 @@ def measure_pipe(
 
 
 def measure_novel(nlp: Language, sentences: list[list[str]]) -> dict[str, float]:
-    """Return the tokens, the seconds, and the MB of memory without the stored vectors."""
+    """Embed a novel. Return its number of tokens, the seconds, and the growth of memory in MB
+    without the stored vectors."""
     elmo = nlp.get_pipe("elmo")
     assert isinstance(elmo, Elmo)
     elmo.store_layers = False
@@ -123,7 +126,7 @@ def main() -> None:
 
 
 def first_tokens(sentences: list[list[str]], n_tokens: int) -> list[list[str]]:
-    """Return the first sentences with together at least `n_tokens` tokens."""
+    """Return the first sentences that have at least `n_tokens` tokens in total."""
     found: list[list[str]] = []
     for sentence in sentences:
         if n_tokens <= 0:

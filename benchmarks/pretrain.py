@@ -5,17 +5,17 @@
 
 A step reads a window in both directions, draws samples, computes the gradients of the sampled
 softmax, clips them, and updates the weights with the optimizers of the recipe `modern`. A token
-counts once. Words have the frequencies of English prose. All implementations take the same step
-with the same weights, alternately:
+that is read in both directions counts once. Words have the frequencies of English prose. All
+implementations take the same step with the same weights, alternately:
 
 ours      the language model of `spacy elmo pretrain`
-eager     its char-CNN over the distinct words, but the formulas of the LSTMs and the softmax under
-          autograd
-textbook  as eager, with the CNN over all character positions of every token
+eager     the char-CNN of ours on the distinct words, and the formulas of the LSTMs and the softmax
+          under autograd
+textbook  as eager, with the CNN on all character positions of every token
 nn.LSTM   ours with `torch.nn.LSTM`, which does not clip
 GEMMs     only the matrix products of our step
 
-The script checks that `eager` and `textbook` have the same losses as `ours`.
+The script checks that `eager` and `textbook` compute the same losses as `ours`.
 """
 
 import argparse
@@ -59,7 +59,7 @@ COLUMNS = ("ours", "eager", "textbook", "nn.LSTM", "GEMMs")
 
 
 class Bench:
-    """One window, and the implementations of a step on it.
+    """The implementations of a step, on one window.
 
     size (str): A key of `SIZES`.
     precision (str): "float32" or "bfloat16".
@@ -106,10 +106,12 @@ class Bench:
         return Modern(learn_rate=1e-4, matrix_rate=1e-4).optimizers(*kinds)
 
     def draw(self) -> None:
+        """Draw new samples for the softmax."""
         drawn, self.n_draws = self.sampler.draw(self.rng)
         self.samples = send(torch.from_numpy(drawn), self.device)
 
     def ours(self) -> Tensor:
+        """Return the losses of `ours`, the mean of each direction [D]."""
         spelling, places = self._read()
         losses, _ = self.model(
             spelling,
@@ -123,7 +125,7 @@ class Bench:
         return losses
 
     def graphed_step(self) -> None:
-        """Run our step with CUDA graphs."""
+        """Run a step of `ours` with CUDA graphs."""
         self.draw()
         spelling, places = self._read()
         x = self.model.look_up(self.model.embed(spelling, self.precision), places.flatten(1))
@@ -142,13 +144,16 @@ class Bench:
         self.update(self.optimizers)
 
     def with_textbook(self) -> Tensor:
+        """Return the losses of `textbook` [D]."""
         return self.textbook(self.chars, self.targets, self.samples, self._corrections())
 
     def with_eager(self) -> Tensor:
+        """Return the losses of `eager` [D]."""
         table, places = self._words()
         return self.textbook(places, self.targets, self.samples, self._corrections(), table=table)
 
     def with_torch_lstm(self) -> Tensor:
+        """Return the losses of `nn.LSTM` [D]."""
         table, places = self._words()
         return self.torch_lstm.losses(
             table=table,
@@ -179,11 +184,17 @@ class Bench:
         return [Sample(self.samples, corrections) for corrections in self._corrections()]
 
     def step(self, losses: Callable[[], Tensor], optimizers: list[torch.optim.Optimizer]) -> None:
+        """Run a step of an implementation.
+
+        losses (Callable[[], Tensor]): Computes the losses of the implementation.
+        optimizers (List[Optimizer]): Its optimizers.
+        """
         self.draw()
         losses().mean().backward()
         self.update(optimizers)
 
     def update(self, optimizers: list[torch.optim.Optimizer]) -> None:
+        """Clip the gradients, update the weights, and wait for the GPU."""
         params = [
             param for o in optimizers for group in o.param_groups for param in group["params"]
         ]
@@ -195,7 +206,10 @@ class Bench:
             torch.cuda.synchronize()
 
     def check(self) -> None:
-        """Check that all implementations of the formulas have the losses of ours."""
+        """Check that `eager` and `textbook` compute the same losses as `ours`.
+
+        RAISES (AssertionError): If the losses differ.
+        """
         tolerance = 1e-4 if self.precision == "float32" else 0.02
         with torch.no_grad():
             expected = self.ours()
@@ -205,7 +219,8 @@ class Bench:
     def measure(self, repeats: int) -> dict[str, float]:
         """Return the tokens per second of each implementation.
 
-        repeats (int): Steps of each implementation; the fastest counts.
+        repeats (int): Number of steps of each implementation, of which the fastest is used.
+        RETURNS (Dict[str, float]): The tokens per second by `COLUMNS`.
         """
         self.check()
         runs: dict[str, Callable[[], object]] = {

@@ -1,8 +1,8 @@
-"""A baseline biLM that follows the formulas directly.
+"""A baseline biLM that implements the formulas directly.
 
-It runs the char-CNN on every token at all character positions, pads sentences to the longest of a
-batch, runs one direction after the other, and computes all matrix products in a Python loop over
-the steps. It shares the weights of our model, so the results must be equal.
+It runs the char-CNN on every token at all character positions, pads sentences to the longest
+sentence of a batch, runs the directions separately, and computes all matrix products in a Python
+loop over the steps. It shares the weights of our model, so the results must be equal.
 """
 
 from collections.abc import Sequence
@@ -15,12 +15,12 @@ from spacy_elmo.bilm.packed_words import END, N_BOUNDARIES, START
 from spacy_elmo.lm.language_model import LanguageModel
 
 Corrections = tuple[Tensor, Tensor]
-# sentences of a padded batch, sorted by length; larger batches waste more on padding
+# number of sentences of similar length in a padded batch; larger batches have more padding
 BATCH_SENTENCES = 32
 
 
 class TextbookBiLM:
-    """The layers of sentences from the textbook formulas.
+    """Computes the layers of sentences with the textbook formulas.
 
     bilm (BiLM): The weights; a biLM with character input and projections.
     dtype (torch.dtype): Dtype of the matrix products under autocast.
@@ -45,14 +45,14 @@ class TextbookBiLM:
         lengths = torch.tensor([len(sentence) + N_BOUNDARIES for sentence in sentences])
         spelling = bilm.tokens.spell([word for sentence in sentences for word in sentence])
         assert spelling.chars is not None
-        # [T, B], any word after the end of a sentence
+        # [T, B]; the words after the end of a sentence are arbitrary
         words = torch.full((int(lengths.max()), len(sentences)), START)
         row = N_BOUNDARIES
         for b, sentence in enumerate(sentences):
             words[1 : len(sentence) + 1, b] = torch.arange(row, row + len(sentence))
             words[len(sentence) + 1, b] = END
             row += len(sentence)
-        # the steps in the order of the backward direction; the same indices restore the order
+        # the steps in the order of the backward direction; the same indices undo the reordering
         steps = torch.arange(len(words))[:, None]
         reverse = torch.where(steps < lengths, lengths - 1 - steps, steps)
         chars = torch.from_numpy(spelling.chars)[words].long().to(bilm.device)
@@ -108,10 +108,10 @@ class TextbookBiLM:
 
 
 class TextbookLosses:
-    """Losses of a language model, with `TextbookBiLM` under autograd.
+    """Computes the losses of a language model with `TextbookBiLM` under autograd.
 
     Token vectors come from the char-CNN or from a table of the distinct words. The sampled softmax
-    is one large matrix of logits.
+    computes one large matrix of logits.
 
     model (LanguageModel): The weights, which receive the gradients.
     dtype (torch.dtype): Dtype of the matrix products under autocast.
@@ -156,7 +156,12 @@ class TextbookLosses:
 
 
 def autocast(bilm: BiLM, dtype: torch.dtype) -> torch.autocast:
-    """Return a context of autocast to bfloat16 if this is the dtype, otherwise disabled."""
+    """Return an autocast context for bfloat16, which is disabled if the dtype is another one.
+
+    bilm (BiLM): The biLM, whose device is used.
+    dtype (torch.dtype): The dtype.
+    RETURNS (torch.autocast): The context.
+    """
     half = dtype == torch.bfloat16
     return torch.autocast(bilm.device.type, torch.bfloat16, enabled=half)
 

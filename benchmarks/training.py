@@ -1,4 +1,4 @@
-"""Time of a training epoch: the first, in which the frozen biLM runs, and later ones.
+"""Time of the first training epoch, in which the frozen biLM runs, and of a later epoch.
 
     python benchmarks/training.py train.spacy [--configs configs/ner_elmo.cfg ...] \
         [--bilm NAME_OR_PATH] [--json FILE]
@@ -30,7 +30,7 @@ def bare(doc: Doc) -> Doc:
 
 
 def epoch(nlp: Language, docs: list[Doc]) -> float:
-    """Train one step on each Doc, and return the seconds."""
+    """Train one step on each Doc, and return the time in seconds."""
     optimizer = nlp.create_optimizer()
     annotates = nlp.config["training"]["annotating_components"]
     start = time.perf_counter()
@@ -43,7 +43,7 @@ def epoch(nlp: Language, docs: list[Doc]) -> float:
 
 
 def epochs(nlp: Language, docs: list[Doc]) -> tuple[float, float]:
-    """Initialize a pipeline, train two epochs, and return the seconds of each."""
+    """Initialize a pipeline, train two epochs, and return the time of each epoch in seconds."""
     nlp.initialize(lambda: [Example(bare(doc), doc) for doc in docs])
     return epoch(nlp, docs), epoch(nlp, docs)
 
@@ -61,7 +61,7 @@ def make_pipeline(config: Path, bilm: str) -> Language:
         sizes = {"width": options.width, "depth": options.n_layers}
         overrides = {f"components.elmo.model.{name}": size for name, size in sizes.items()}
         overrides["paths.bilm"] = bilm
-        # cache the output for 300,000 tokens, whatever the width
+        # the cache has space for 300,000 tokens of any width
         overrides["components.elmo.cache_mb"] = options.width * options.n_reported * 4 * 3 // 10
     loaded: Language = load_model_from_config(load_config(config, overrides), auto_fill=True)
     return loaded

@@ -1,7 +1,7 @@
 """Baselines for a training step.
 
 `TorchLSTM` replaces our LSTM layers with `torch.nn.LSTM`. `matmuls_only` replays only the matrix
-products of a step, a lower bound of its time. `textbook` computes the formulas directly.
+products of a step, which is a lower bound of its time.
 """
 
 from collections.abc import Callable
@@ -20,9 +20,9 @@ MATMULS = ("mm", "addmm", "bmm", "baddbmm", "mv", "_linear_pointwise", "convolut
 
 
 class TorchLSTM(nn.Module):
-    """Our language model with `torch.nn.LSTM(proj_size=...)`, which does not clip, as layers.
+    """Our language model with layers of `torch.nn.LSTM(proj_size=...)`, which does not clip.
 
-    model (LanguageModel): The token layer and the softmax.
+    model (LanguageModel): The language model whose token layer and softmax are used.
     dtype (torch.dtype): Dtype of the matrix products.
     """
 
@@ -42,7 +42,7 @@ class TorchLSTM(nn.Module):
         """Return the mean loss of each direction.
 
         table (Tensor): Vectors of the distinct words [n, P].
-        places (Tensor): Row of the table at each position [D, T, B].
+        places (Tensor): Row of the table for each position [D, T, B].
         targets (Tensor): Target classes [D, T * B].
         samples (Tensor): Sampled classes [S].
         corrections (List[Tuple[Tensor, Tensor]]): Log expected counts of targets and samples.
@@ -102,8 +102,8 @@ def matmuls_only(step: Callable[[], object]) -> Callable[[], None]:
     """Record the matrix products of a training step, forward and backward.
 
     step (Callable[[], object]): The step, which is run once.
-    RETURNS (Callable[[], None]): Replays the matrix products on the same tensors, in the same
-        order.
+    RETURNS (Callable[[], None]): A function that replays the matrix products on the same tensors,
+        in the same order.
     """
     with _Recorder() as recorder:
         step()

@@ -1,8 +1,8 @@
-"""MkDocs hook: generates the reference pages from entry points, commands and settings.
+"""MkDocs hook that generates the reference pages from entry points, commands and settings.
 
-A line `<!-- generate: NAME -->` of a page is replaced by a table of all registered names (`names`),
-an entry for each function of an entry point group (`spacy_architectures`, ...), all commands
-(`commands`), or all settings of a pretraining config (`pretraining`).
+It replaces a line `<!-- generate: NAME -->` of a page with a table of all registered names
+(`names`), an entry for each function of an entry point group (`spacy_architectures`, ...), all
+commands (`commands`), or all settings of a pretraining config (`pretraining`).
 """
 
 import importlib
@@ -18,7 +18,7 @@ from typing import Any
 
 SETUP = Path(__file__).parent.parent / "setup.cfg"
 MARK = re.compile(r"^<!-- generate: (\w+) -->$", flags=re.MULTILINE)
-# names that are registered with spaCy, by the group of their entry points
+# the kind of the registered names of each entry point group
 KINDS = {
     "spacy_factories": "component",
     "spacy_architectures": "architecture",
@@ -40,7 +40,12 @@ ENTRY = """
 
 
 def on_page_markdown(markdown: str, **kwargs: Any) -> str:
-    """Replace the marks of a page; MkDocs calls this function."""
+    """Return a page with its marks replaced. MkDocs calls this function.
+
+    markdown (str): The Markdown of the page.
+    kwargs (Any): Further arguments of MkDocs, which are ignored.
+    RETURNS (str): The Markdown with the generated text.
+    """
     return MARK.sub(lambda match: generate(match[1]), markdown)
 
 
@@ -59,7 +64,7 @@ def generate(name: str) -> str:
 
 
 def entries(group: str) -> list[tuple[str, str]]:
-    """Return the entry points of a group.
+    """Read the entry points of a group from setup.cfg.
 
     group (str): The group, e.g. spacy_architectures.
     RETURNS (List[Tuple[str, str]]): The registered name and the dotted path of each function.
@@ -72,7 +77,7 @@ def entries(group: str) -> list[tuple[str, str]]:
 
 
 def components() -> Iterator[str]:
-    """Yield the lines of the reference of all components, with their default configs."""
+    """Yield the reference entries of all components, with their attributes and default configs."""
     from spacy.language import Language
     from thinc.api import Config
 
@@ -101,14 +106,14 @@ def names() -> Iterator[str]:
 
 
 def first_sentence(found: Callable[..., Any], name: str) -> str:
-    """Return the first sentence of a docstring, without the registered name."""
+    """Return the first sentence of the docstring of a function, without the registered name."""
     text = re.split(r"(?<!al)\.(?: |$)", cell(inspect.getdoc(found) or ""))[0]
     text = re.sub(rf"^\w+(?: the \w+)? `{re.escape(name)}`[:,] (?:which )?", "", text)
     return text[:1].upper() + text[1:] + "."
 
 
 def cli_commands() -> list[tuple[str, Callable[..., Any]]]:
-    """RETURNS (List[Tuple[str, Callable]]): The names of the commands and their functions."""
+    """Return the name and the function of each command."""
     from spacy_elmo.cli import elmo_app
 
     found = elmo_app.registered_commands
@@ -119,7 +124,7 @@ def commands() -> Iterator[str]:
     """Yield the lines of the reference of all commands."""
     for name, command in cli_commands():
         parameters = inspect.signature(command).parameters.values()
-        # a typer.Context, which has no default, is no argument of the command
+        # a typer.Context has no default, and is not an argument of the command
         params = [param for param in parameters if param.default is not param.empty]
         arguments = [param for param in params if not is_option(param)]
         usage = ["python -m spacy elmo", name, "[OPTIONS]", *map(shown_names, arguments)]
@@ -138,7 +143,7 @@ def is_option(param: inspect.Parameter) -> bool:
 
 
 def shown_names(param: inspect.Parameter) -> str:
-    """Return the names of an argument or option, with the type or the values of an option."""
+    """Return the name of an argument, or the names of an option with its type or its values."""
     if not is_option(param):
         return f"`{param.default.metavar or param.name.upper()}`"
     names = ", ".join(f"`{name}`" for name in param.default.param_decls)
@@ -151,7 +156,7 @@ def shown_names(param: inspect.Parameter) -> str:
 
 
 def shown_default(param: inspect.Parameter) -> str:
-    """Return the default of an option; nothing for flags and options without a default."""
+    """Return the default of an option; empty for flags and for options without a default."""
     default = getattr(param.default.default, "value", param.default.default)
     if default is ...:
         return "required"
@@ -178,13 +183,13 @@ def pretraining() -> Iterator[str]:
 
 
 def settings_classes(annotation: Any) -> list[Any]:
-    """Return the classes of settings in an annotation such as `ModelConfig | None`."""
+    """Return the settings classes in an annotation such as `ModelConfig | None`."""
     classes = typing.get_args(annotation) or [annotation]
     return [found for found in classes if found is not type(None)]
 
 
 def shown_type(annotation: Any) -> str:
-    """Return an annotation as text."""
+    """Return the text of a type annotation."""
     return annotation.__name__ if isinstance(annotation, type) else str(annotation)
 
 
@@ -214,5 +219,5 @@ def split_docstring(docstring: str) -> tuple[str, dict[str, tuple[str, str]]]:
 
 
 def cell(text: str) -> str:
-    """Return text for a cell of a table: on one line, and with <UNK> not taken for HTML."""
+    """Return text for a cell of a table: on one line, with "|" and "<" escaped."""
     return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")

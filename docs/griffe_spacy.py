@@ -1,11 +1,11 @@
-"""Griffe extension that reads docstrings in spaCy's style, which mkdocstrings renders as tables.
+"""Griffe extension that reads docstrings in spaCy's style. mkdocstrings renders them as tables.
 
     name (type): Description.
     RETURNS (type): Description.
     RAISES (ValueError): Description.
     REFERENCE: Description.
 
-Such lines are converted to the sections of a Google-style docstring, which griffe parses.
+The extension converts such lines to the sections of a Google-style docstring, which griffe parses.
 """
 
 import importlib
@@ -22,7 +22,7 @@ SECTIONS = {"RETURNS": "Returns", "CREATES": "Returns", "YIELDS": "Yields", "RAI
 
 
 def to_google_style(docstring: str) -> str:
-    """Return a docstring with its arguments and results in Google-style sections.
+    """Convert a docstring from spaCy's style to Google style.
 
     docstring (str): A docstring without indentation.
     RETURNS (str): The docstring in Google style.
@@ -57,8 +57,12 @@ def to_google_style(docstring: str) -> str:
 
 
 def indent_first_result(docstring: str) -> str:
-    """Indent the continuation lines of a docstring that starts with its result, like the docstrings
-    of properties. Their indentation was removed with the indentation of the docstring."""
+    """Indent the continuation lines of a docstring that starts with a result, as properties have.
+    Their indentation was removed together with the indentation of the docstring.
+
+    docstring (str): A docstring without indentation.
+    RETURNS (str): The docstring; unchanged if it does not start with a result.
+    """
     lines = docstring.split("\n")
     if RESULT.match(lines[0]):
         end = lines.index("") if "" in lines else len(lines)
@@ -69,7 +73,7 @@ def indent_first_result(docstring: str) -> str:
 
 class SpacyDocstrings(griffe.Extension):
     """Convert the docstrings of the package while griffe loads it, and replace the names of
-    constants in signatures by their values."""
+    constants in signatures with their values."""
 
     def on_instance(self, *, obj: griffe.Object, **kwargs: Any) -> None:
         """Convert the docstring of one object."""
@@ -77,7 +81,7 @@ class SpacyDocstrings(griffe.Extension):
             obj.docstring.value = to_google_style(obj.docstring.value)
 
     def on_function_instance(self, *, func: griffe.Function, **kwargs: Any) -> None:
-        """Replace the constants in the signature of one function."""
+        """Replace the names of constants in the signature of one function with their values."""
         for param in func.parameters:
             if str(param.default).isidentifier():
                 value = getattr(importlib.import_module(func.module.path), str(param.default), None)

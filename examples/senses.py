@@ -2,8 +2,8 @@
 
     python examples/senses.py
 
-For each occurrence of "bank", the script prints the mean cosine to the other occurrences of each
-sense. Nothing is trained: only vectors are compared.
+For each occurrence of "bank", the script prints its mean cosine similarity to the other occurrences
+of each sense. It compares vectors only and trains nothing.
 """
 
 import spacy

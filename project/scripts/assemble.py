@@ -33,8 +33,9 @@ def assemble(first: Path, others: list[Path]) -> Language:
         other = spacy.load(path)
         if weights_of(other) != weights_of(nlp):
             raise ValueError(
-                f"{path} has another biLM than {first}, but all components must have been trained "
-                f"on the same one. Train both with the same paths.bilm and a frozen 'elmo'."
+                f"The biLM of {path} differs from the biLM of {first}, but all components must "
+                f"have been trained on the same biLM. Train both with the same paths.bilm and a "
+                f"frozen 'elmo'."
             )
         for before, name in zip([None, *other.pipe_names], other.pipe_names):
             if name in nlp.pipe_names:
@@ -44,7 +45,7 @@ def assemble(first: Path, others: list[Path]) -> Language:
                     f"{path} sets sentence boundaries, by {name!r}, and {first} does not: its "
                     f"components were trained without them. Name {path} first."
                 )
-            # after the same component as in training, so that it reads the same annotations
+            # after the component that it followed in training, to read the same annotations
             position: dict[str, Any] = {"after": before} if before else {"first": True}
             nlp.add_pipe(name, source=other, **position)
     return nlp
@@ -55,7 +56,7 @@ def assemble_cli(
     first: Annotated[Path, Arg(help="A trained pipeline")],
     others: Annotated[list[Path], Arg(help="Further pipelines, trained on the same biLM")],
 ) -> None:
-    """Combine several pipelines in one, for instance one with coref and one with ner."""
+    """Combine several pipelines in one, for example a pipeline with coref and one with ner."""
     try:
         nlp = assemble(first, others)
     except ValueError as error:

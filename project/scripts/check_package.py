@@ -1,5 +1,5 @@
 """Install a packaged pipeline in a new environment, and check that its predictions are bitwise
-identical to those of the original pipeline.
+identical to the predictions of the original pipeline.
 
 Only the package is installed. Its dependencies are imported from the environment that runs the
 check, so that nothing is downloaded.
@@ -34,7 +34,7 @@ def predictions(pipeline: str, corpus: str) -> str:
 
     pipeline (str): Directory of the pipeline, or the name of its package.
     corpus (str): A .spacy file with the texts.
-    RETURNS (str): All annotations and a hash of the vectors of each text, as JSON.
+    RETURNS (str): The annotations of each text and a hash of its vectors, as JSON.
     """
     nlp = spacy.load(pipeline)
     texts = [doc.text for doc in DocBin().from_disk(corpus).get_docs(nlp.vocab)]
@@ -51,7 +51,7 @@ def predictions(pipeline: str, corpus: str) -> str:
 
 
 def predictions_of_package(package: Path, name: str, corpus: Path) -> str:
-    """Return the predictions of a package that is installed in a new environment.
+    """Install a package in a new environment, and return its predictions.
 
     package (Path): Directory of the package's sources.
     name (str): Name of the package.

@@ -3,8 +3,8 @@
 Each Doc is a whole excerpt of about 2,000 words, with the outermost entities as `doc.ents` for
 `ner`, or with all entities as `doc.spans["sc"]` for `spancat`. The Docs are split by book.
 
-The corpus does not record the spaces of its text. The Docs have no information about them either,
-so that spaCy uses the tokens of the corpus in training and in evaluation.
+The corpus does not record the spaces of its text. The spaces of the Docs are therefore unknown, so
+that spaCy uses the tokens of the corpus in training and in evaluation.
 """
 
 from collections import Counter
@@ -103,12 +103,13 @@ def read_layer(tags: Sequence[str], source: str = "The layer") -> Iterator[Entit
     for i, tag in enumerate([*tags, "O"]):
         prefix, _, tag_label = tag.partition("-")
         if prefix not in ("B", "I", "O") or (prefix == "O") != (not tag_label):
-            raise ValueError(f"{source} has the tag {tag!r}; tags are O, B-... and I-... .")
+            raise ValueError(f"{source} has the tag {tag!r}; expected O, B-LABEL or I-LABEL.")
         if prefix == "I" and tag_label == label:
             continue
         if prefix == "I":
             raise ValueError(
-                f"{source} has the tag {tag!r}, which continues no {tag_label} entity."
+                f"{source} has the tag {tag!r}, but it continues no {tag_label} entity. Start the "
+                f"entity with B-{tag_label}."
             )
         if label:
             yield start, i, label
@@ -116,8 +117,8 @@ def read_layer(tags: Sequence[str], source: str = "The layer") -> Iterator[Entit
 
 
 def keep_outermost(entities: Iterable[Entity]) -> list[Entity]:
-    """Remove entities inside of other entities. If a span has two labels, the alphabetically first
-    one is kept; the choice is arbitrary.
+    """Remove entities inside other entities. If a span has two labels, the alphabetically first
+    label is kept; the choice is arbitrary.
 
     entities (Iterable[Entity]): The entities.
     RETURNS (List[Entity]): Entities that do not overlap, in order.
@@ -136,7 +137,7 @@ def make_doc(sentences: Sequence[Sentence], vocab: Vocab, book: str, *, nested: 
     vocab (Vocab): The vocabulary.
     book (str): Name of the book, stored in `doc.user_data["book"]`.
     nested (bool): Whether to store all entities in `doc.spans["sc"]`; otherwise, the outermost
-        ones are stored in `doc.ents`.
+        entities are stored in `doc.ents`.
     RETURNS (Doc): The Doc.
     """
     words: list[str] = []
@@ -159,6 +160,8 @@ def make_doc(sentences: Sequence[Sentence], vocab: Vocab, book: str, *, nested: 
 def book_number(path: Path) -> int:
     """Return the Gutenberg id at the start of a file name.
 
+    path (Path): The file.
+    RETURNS (int): The Gutenberg id.
     RAISES (ValueError): If the name does not start with a number.
     """
     number = path.name.split("_")[0]
@@ -177,6 +180,7 @@ def read_books(tsv_dir: Path, vocab: Vocab, *, nested: bool) -> dict[int, list[D
     vocab (Vocab): The vocabulary.
     nested (bool): See `make_doc`.
     RETURNS (Dict[int, List[Doc]]): The Doc of each book, by Gutenberg id.
+    RAISES (ValueError): If the name or the content of a file is invalid.
     """
     books: dict[int, list[Doc]] = {}
     for path in sorted(tsv_dir.glob("*.tsv"), key=book_number):
@@ -197,11 +201,11 @@ def split_books(books: dict[int, list[Doc]], fold: int) -> dict[str, list[Doc]]:
     """
     if not 0 <= fold < len(TEST_FOLDS):
         raise ValueError(f"'fold' is {fold}; the published folds are 0 to {len(TEST_FOLDS) - 1}.")
-    parts: dict[str, list[Doc]] = {"train": [], "dev": [], "test": []}
+    splits: dict[str, list[Doc]] = {"train": [], "dev": [], "test": []}
     test, dev = TEST_FOLDS[fold], TEST_FOLDS[fold - 1]
     for book, docs in books.items():
-        parts["test" if book in test else "dev" if book in dev else "train"].extend(docs)
-    return parts
+        splits["test" if book in test else "dev" if book in dev else "train"].extend(docs)
+    return splits
 
 
 def convert_litbank(tsv_dir: Path, output_dir: Path, fold: int = 0) -> list[list[str]]:
@@ -210,24 +214,24 @@ def convert_litbank(tsv_dir: Path, output_dir: Path, fold: int = 0) -> list[list
     tsv_dir (Path): Folder of the TSV files.
     output_dir (Path): Folder to write to.
     fold (int): Number of the published fold, 0 to 9.
-    RETURNS (List[List[str]]): A table of the written files: name, number of Docs, tokens, and
+    RETURNS (List[List[str]]): A table of the written files: name, number of Docs, of tokens, of
         entities, and of entities of each label.
-    RAISES (ValueError): If a file is invalid, or a set contains no book.
+    RAISES (ValueError): If a file is invalid, there is no such fold, or a split contains no book.
     """
     vocab = spacy.blank("en").vocab
     rows = []
     for kind in ("flat", "nested"):
         (output_dir / kind).mkdir(parents=True, exist_ok=True)
         books = read_books(tsv_dir, vocab, nested=kind == "nested")
-        for part, docs in split_books(books, fold).items():
+        for split, docs in split_books(books, fold).items():
             if not docs:
-                raise ValueError(f"{tsv_dir} contains no {part} book of fold {fold}.")
+                raise ValueError(f"{tsv_dir} contains no {split} book of fold {fold}.")
             doc_bin = DocBin(docs=docs, store_user_data=True)
-            doc_bin.to_disk(output_dir / kind / f"{part}.spacy")
+            doc_bin.to_disk(output_dir / kind / f"{split}.spacy")
             spans = [span for doc in docs for span in (*doc.ents, *doc.spans.get(SPANS_KEY, ()))]
             found = Counter(span.label_ for span in spans)
             numbers = [len(docs), sum(map(len, docs)), len(spans), *(found[k] for k in LABELS)]
-            rows.append([f"{kind}/{part}", *(f"{number:,}" for number in numbers)])
+            rows.append([f"{kind}/{split}", *(f"{number:,}" for number in numbers)])
     return rows
 
 

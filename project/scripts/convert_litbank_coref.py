@@ -19,7 +19,7 @@ from spacy_elmo.cli.errors import errors_as_sentences
 from spacy_elmo.coref.clusters import get_clusters
 from spacy_elmo.coref.formats import Dropped, read_documents
 
-HEADER = ("part", "docs", "tokens", "mentions", "entities", "singletons")
+HEADER = ("split", "docs", "tokens", "mentions", "entities", "singletons")
 
 
 def read_books(conll_dir: Path, vocab: Vocab, dropped: Dropped) -> dict[int, list[Doc]]:
@@ -27,8 +27,9 @@ def read_books(conll_dir: Path, vocab: Vocab, dropped: Dropped) -> dict[int, lis
 
     conll_dir (Path): Folder of `<Gutenberg id>_<title>_brat.conll` files.
     vocab (Vocab): The vocabulary.
-    dropped (Dropped): Counts the annotation that was left out.
+    dropped (Dropped): Receives the counts of annotation that is left out.
     RETURNS (Dict[int, List[Doc]]): The Doc of each book, by Gutenberg id.
+    RAISES (ValueError): If the name or the content of a file is invalid.
     """
     books: dict[int, list[Doc]] = {}
     for path in sorted(conll_dir.glob("*.conll"), key=book_number):
@@ -48,20 +49,20 @@ def convert_litbank_coref(conll_dir: Path, output_dir: Path, fold: int = 0) -> l
     output_dir (Path): Folder to write to.
     fold (int): Number of the published fold, 0 to 9.
     RETURNS (List[List[str]]): A table of the written files, with the columns `HEADER`.
-    RAISES (ValueError): If a file is invalid, or a set contains no book.
+    RAISES (ValueError): If a file is invalid, there is no such fold, or a split contains no book.
     """
     dropped = Dropped()
-    parts = split_books(read_books(conll_dir, spacy.blank("en").vocab, dropped), fold)
-    missing = [part for part, docs in parts.items() if not docs]
+    splits = split_books(read_books(conll_dir, spacy.blank("en").vocab, dropped), fold)
+    missing = [split for split, docs in splits.items() if not docs]
     if missing:
         raise ValueError(f"{conll_dir} contains no {missing[0]} book of fold {fold}.")
     output_dir.mkdir(parents=True, exist_ok=True)
     rows = []
-    for part, docs in parts.items():
-        DocBin(docs=docs, store_user_data=True).to_disk(output_dir / f"{part}.spacy")
+    for split, docs in splits.items():
+        DocBin(docs=docs, store_user_data=True).to_disk(output_dir / f"{split}.spacy")
         sizes = [len(cluster) for doc in docs for cluster in get_clusters(doc)]
         numbers = [len(docs), sum(map(len, docs)), sum(sizes), len(sizes), sizes.count(1)]
-        rows.append([part, *(f"{number:,}" for number in numbers)])
+        rows.append([split, *(f"{number:,}" for number in numbers)])
     for reason, number in dropped.rows():
         msg.warn(f"{number:,} {reason}")
     return rows

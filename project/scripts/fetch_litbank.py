@@ -1,7 +1,7 @@
 """Download the files of LitBank that the project uses, and verify their checksums.
 
-Existing files are verified and not downloaded again. An existing file with other content is an
-error, and is not changed.
+Existing files are verified instead of downloaded. If an existing file has other content, an error
+is raised and the file is not changed.
 """
 
 from pathlib import Path
@@ -22,7 +22,11 @@ TIMEOUT = 60
 
 
 def read_checksums(path: Path) -> dict[str, str]:
-    """Read the MD5 checksum of each file from the output of md5sum."""
+    """Read the MD5 checksum of each file from the output of md5sum.
+
+    path (Path): The output of md5sum.
+    RETURNS (Dict[str, str]): The checksums by file name.
+    """
     lines = path.read_text(encoding="utf8").splitlines()
     return {name: checksum for checksum, name in (line.split("  ", 1) for line in lines)}
 
@@ -38,8 +42,8 @@ def check(path: Path, checksum: str, source: str) -> None:
     found = get_checksum(path)
     if found != checksum:
         raise ValueError(
-            f"{source} has the MD5 checksum {found}, not {checksum}: it is damaged, or "
-            f"another version of LitBank. Remove such a file to download it again."
+            f"{source} has the MD5 checksum {found}, but {checksum} was expected: it is damaged, "
+            f"or from another version of LitBank. Remove a local file to download it again."
         )
 
 
@@ -71,7 +75,7 @@ def fetch(folder: Path, checksums: dict[str, str], source: str = SOURCE) -> int:
 
 
 def fetch_litbank_cli(
-    folder: Annotated[Path, Arg(help="Folder of LitBank, which need not exist")],
+    folder: Annotated[Path, Arg(help="Folder of LitBank, which is created if it does not exist")],
 ) -> None:
     """Download LitBank's novels, entities and coreference."""
     checksums = read_checksums(CHECKSUMS)

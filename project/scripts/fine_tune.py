@@ -1,9 +1,9 @@
-"""Train a component with and without ELMo, with several seeds and on fractions of the training
+"""Train a component with and without ELMo, with several seeds and on percentages of the training
 books, and write the scores of each run.
 
-Each run is a separate process; several can run in parallel. A run is skipped if its scores and its
-pipeline exist and were made with the same settings, corpus and biLM. The configs are the shipped
-ones.
+Each run is a separate process, and several runs can be executed in parallel. A run is skipped if
+its scores and its pipeline exist and come from the same settings, corpus and biLM. The configs are
+the shipped configs of spacy-elmo.
 """
 
 import os
@@ -34,7 +34,7 @@ def run_process(run: Run, n_threads: int) -> int:
 
 
 def run_all(runs: list[Run], n_jobs: int) -> None:
-    """Execute runs, up to `n_jobs` in parallel. Exit when a run fails."""
+    """Execute runs, up to `n_jobs` in parallel. Exit if a run fails."""
     n_threads = max(1, (os.cpu_count() or 1) // n_jobs)
     with ThreadPoolExecutor(n_jobs) as pool:
         futures = {pool.submit(run_process, run, n_threads): run for run in runs}
@@ -55,11 +55,12 @@ def sizes_of(bilm: str) -> dict[str, Any]:
 
 
 def settings_for(config: Path, overrides: dict[str, Any], bilm: str) -> dict[str, Any]:
-    """Return the overrides for a config. The settings of ELMo apply only to a config with ELMo.
+    """Return the overrides for a config. Overrides of ELMo settings apply only to a config with
+    ELMo.
 
     config (Path): The config file.
-    overrides (Dict[str, Any]): Overrides for both configs, with and without ELMo.
-    bilm (str): The biLM.
+    overrides (Dict[str, Any]): Overrides for the configs with and without ELMo.
+    bilm (str): The biLM of the config with ELMo.
     RETURNS (Dict[str, Any]): The overrides.
     """
     if "elmo" in load_config(config)["components"]:
@@ -80,8 +81,8 @@ def fine_tune_cli(
     gpu_id: Annotated[int, Opt(help="GPU ID or -1 for CPU")] = -1,
     jobs: Annotated[int, Opt(help="Number of parallel runs, which share the cores")] = 1,
 ) -> None:
-    """Train with and without ELMo, and write the scores. Override settings of the config by
-    further options, such as --training.dropout 0.2."""
+    """Train with and without ELMo, and write the scores. Further options override settings of
+    the config, for example --training.dropout 0.2."""
     overrides = parse_config_overrides(ctx.args)
     runs = []
     for share in shares.split(","):

@@ -1,6 +1,7 @@
 """Occurrences of words in a text, and their nearest neighbours among the other occurrences.
 
-Occurrences are compared by the cosine of their contextual vectors, the mean of the LSTM layers.
+Occurrences are compared by the cosine similarity of their contextual vectors. A vector is the mean
+of the LSTM layers.
 """
 
 import random
@@ -59,11 +60,12 @@ def differ(one: Occurrence, other: Occurrence) -> bool:
 
 
 def find(word: str, sentences: list[Sentence]) -> list[Occurrence]:
-    """Return the occurrences of a word in any case, at most `MAX_OCCURRENCES`.
+    """Return occurrences of a word, in upper or lower case.
 
     word (str): The word.
     sentences (List[Sentence]): The sentences to search.
-    RETURNS (List[Occurrence]): A random sample of its occurrences, the same in each call.
+    RETURNS (List[Occurrence]): A random sample of at most `MAX_OCCURRENCES` occurrences, which is
+        the same in each call.
     """
     found = [
         Occurrence(sentence, index)
@@ -99,9 +101,9 @@ def nearest(
 
     bilm (str): The biLM.
     occurrences (List[Occurrence]): The occurrences of a word, at least two.
-    RETURNS (List[Tuple[Occurrence, List[Tuple[float, Occurrence]]]]): The first occurrence and the
-        one least similar to it. For each, the most similar occurrences in different contexts, with
-        their cosines.
+    RETURNS (List[Tuple[Occurrence, List[Tuple[float, Occurrence]]]]): The first occurrence, and the
+        occurrence that is least similar to it. For each of them, the most similar occurrences in
+        different contexts, with their cosine similarities.
     """
     embedder = ElmoEmbedder(weight_file=bilm)
     layers = embedder.embed_sentences([list(o.words) for o in occurrences])
@@ -121,9 +123,10 @@ def varied(
     occurrence and from each other.
 
     index (int): Index of the given occurrence.
-    cosines (ndarray): Cosines of all occurrences to it, float32 [n_occurrences].
+    cosines (ndarray): Cosine similarities of all occurrences to it, float32 [n_occurrences].
     occurrences (List[Occurrence]): All occurrences.
-    RETURNS (List[Tuple[float, Occurrence]]): At most `N_NEAREST` occurrences with their cosines.
+    RETURNS (List[Tuple[float, Occurrence]]): At most `N_NEAREST` occurrences with their cosine
+        similarities, the most similar first.
     """
     chosen: list[tuple[float, Occurrence]] = []
     for other in np.argsort(-cosines, kind="stable"):

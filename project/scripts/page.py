@@ -1,4 +1,4 @@
-"""The report as one self-contained HTML page.
+"""Rendering of the report as one self-contained HTML page.
 
 All text is escaped: Markdown is rendered with HTML disabled, and the Jinja template escapes its
 values. The exceptions are displaCy's output and the pages in frames, which escape their text.
@@ -45,7 +45,7 @@ iframe { width: 100%; height: 30rem; border: 1px solid #ccc; box-sizing: border-
 {% else %}<div class="drawing" dir="auto">{{ drawing.html|safe }}</div>
 {% endif %}{% endfor %}
 <script>
-// fit the height of each frame to its page, again whenever the width of the window changes
+// fit the height of each frame to its page, also after each change of the window's width
 const fit = frame => {
   const page = frame.contentDocument && frame.contentDocument.documentElement;
   if (!page) return;

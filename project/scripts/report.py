@@ -1,6 +1,6 @@
 """Write the report of a corpus: scores with and without ELMo, in tables and plots.
 
-All numbers are read from files that the other commands have written.
+All numbers are read from files that the other commands of the project have written.
 """
 
 import json
@@ -37,12 +37,13 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def scores_section(runs: Runs) -> Iterator[str]:
+    """Yield the paragraphs of the section with the scores of all tasks."""
     yield "## Scores"
     yield (
-        "Percentages: mean and standard deviation over seeds, from the best dev evaluation of each "
-        "run. Both models have the same head, word features and training; one also reads the "
-        "vectors of a frozen ELMo. The error reduction is the fraction of the error (100 minus the "
-        "score without ELMo) that ELMo removes."
+        "Scores are percentages: mean and standard deviation over seeds, from the best dev "
+        "evaluation of each run. Both models have the same head, word features and training. The "
+        "model with ELMo also reads the vectors of a frozen ELMo. The error reduction is the "
+        "percentage of the error (100 minus the score without ELMo) that ELMo removes."
     )
     for task in runs.where(share=100).tasks():
         yield f"### {TASKS[task]}"
@@ -50,6 +51,8 @@ def scores_section(runs: Runs) -> Iterator[str]:
 
 
 def shares_section(runs: Runs, folder: Path) -> Iterator[str]:
+    """Yield the paragraphs of the section with the learning curves, and write their plot to a
+    folder. There are none if no task was trained on several percentages of the books."""
     tasks = [task for task in runs.tasks() if len(runs.where(task=task).shares()) > 1]
     if not tasks:
         return
@@ -66,6 +69,8 @@ def shares_section(runs: Runs, folder: Path) -> Iterator[str]:
 
 
 def mixes_section(runs: Runs, folder: Path) -> Iterator[str]:
+    """Yield the paragraphs of the section with the layer weights, and write their plot to a folder.
+    There are none if no run has a mix."""
     found = {task: runs.where(task=task, model="elmo", share=100).mix() for task in runs.tasks()}
     mixes = {task: mix for task, mix in found.items() if mix is not None}
     if not mixes:
@@ -94,6 +99,13 @@ def read_evaluations(pretrained: Path | None) -> list[dict[str, Any]]:
 def pretraining_section(
     pretrained: Path, evaluations: list[dict[str, Any]], folder: Path
 ) -> Iterator[str]:
+    """Yield the paragraphs of the section with the evaluations of the pretraining.
+
+    pretrained (Path): Output directory of the pretraining, with its curves.
+    evaluations (List[Dict[str, Any]]): The evaluations, in order.
+    folder (Path): Folder to copy the plot of the curves to.
+    YIELDS (str): Paragraphs in Markdown; none without evaluations.
+    """
     if not evaluations:
         return
     yield "## The language model"
@@ -118,17 +130,25 @@ def pretraining_section(
 
 
 def costs_section(runs: Runs) -> Iterator[str]:
+    """Yield the paragraphs of the section with the time and memory of the runs."""
     yield "## Time and memory"
     machines = ", ".join(sorted({result["machine"] for result in runs.results}))
     yield (
-        f"Mean time of a run, including its evaluations and the biLM, and peak memory, on "
-        f"{machines}. Runs with fewer threads than cores were executed in parallel."
+        f"The table shows the mean time of a run, including its evaluations and the biLM, and the "
+        f"peak memory, on {machines}. Runs with fewer threads than cores were executed in parallel."
     )
     yield table(*cost_table(runs))
 
 
 def neighbours_section(bilm: str, sentences: list[Sentence], words: list[str]) -> Iterator[str]:
-    parts: list[str] = []
+    """Yield the paragraphs of the section with the nearest neighbours of words.
+
+    bilm (str): The biLM.
+    sentences (List[Sentence]): The sentences in which the words are found.
+    words (List[str]): The words. A word with fewer than two occurrences is skipped.
+    YIELDS (str): Paragraphs in Markdown; none if all words are skipped.
+    """
+    paragraphs: list[str] = []
     for word in words:
         occurrences = find(word, sentences)
         if len(occurrences) > 1:
@@ -137,15 +157,15 @@ def neighbours_section(bilm: str, sentences: list[Sentence], words: list[str]) -
                 for occurrence, others in nearest(bilm, occurrences)
                 for n, (cosine, other) in enumerate(others)
             ]
-            parts += [f"### {word}", table(["in context", "cosine", "nearest"], rows)]
-    if parts:
+            paragraphs += [f"### {word}", table(["in context", "cosine", "nearest"], rows)]
+    if paragraphs:
         yield "## Words in context"
         yield (
-            "Two occurrences of each word whose vectors are least similar, and for each the "
-            "occurrences with the most similar vectors. Contexts with a content word in common are "
-            "left out."
+            "For each word, the table shows an occurrence and the occurrence with the least "
+            "similar vector. Next to both are the occurrences with the most similar vectors. "
+            "Contexts with a content word in common are left out."
         )
-        yield from parts
+        yield from paragraphs
 
 
 def find_pipeline(training: Path, task: str) -> Path | None:
@@ -196,7 +216,7 @@ def report_cli(
     output: Annotated[Path, Arg(help="Folder to write report.md, report.html and plots to")],
     title: Annotated[str, Opt(help="Title of the report")],
     pretrained: Annotated[Path | None, Opt(help="Output directory of the pretraining")] = None,
-    texts: Annotated[Path | None, Opt(help="Folder of texts in which to find words")] = None,
+    texts: Annotated[Path | None, Opt(help="Folder of the texts to find the words in")] = None,
     words: Annotated[str, Opt(help="Comma-separated words to show in context")] = "",
     ner: Annotated[Path | None, Opt(help="Corpus of the named entities")] = None,
     spancat: Annotated[Path | None, Opt(help="Corpus of the nested entities")] = None,
@@ -211,13 +231,13 @@ def report_cli(
     evaluations = read_evaluations(pretrained)
     sentences = read_sentences(texts) if texts is not None else []
     unigram = unigram_perplexity(sentences) if sentences else None
-    parts = [f"# {title}", *gains_section(runs, evaluations, unigram), *scores_section(runs)]
-    parts += [*shares_section(runs, output), *mixes_section(runs, output)]
+    sections = [f"# {title}", *gains_section(runs, evaluations, unigram), *scores_section(runs)]
+    sections += [*shares_section(runs, output), *mixes_section(runs, output)]
     if pretrained is not None:
-        parts += pretraining_section(pretrained, evaluations, output)
-        parts += neighbours_section(str(pretrained / "model-best"), sentences, words.split(","))
-    parts += costs_section(runs)
-    text = "\n\n".join(parts) + "\n"
+        sections += pretraining_section(pretrained, evaluations, output)
+        sections += neighbours_section(str(pretrained / "model-best"), sentences, words.split(","))
+    sections += costs_section(runs)
+    text = "\n\n".join(sections) + "\n"
     corpora = [
         (task, path)
         for task, path in (("ner", ner), ("spancat", spancat), ("coref", coref))

@@ -7,7 +7,7 @@ from typing import Any
 
 from weasel.util.hashing import get_checksum
 
-PARTS = ("train", "dev", "test")
+SPLITS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True)
@@ -39,24 +39,28 @@ class Run:
 
     @property
     def name(self) -> str:
+        """Name of the run and of its files."""
         return f"{self.task}_{self.model}_{self.share}_{self.seed}"
 
     @property
     def output(self) -> Path:
+        """Output directory of `spacy train`."""
         return Path(self.training) / self.name
 
     @property
     def pipeline(self) -> Path:
+        """Directory of the trained pipeline."""
         return self.output / "model-best"
 
     @property
     def scores(self) -> Path:
+        """JSON file of the results."""
         return Path(self.metrics) / f"{self.name}.json"
 
     def settings(self) -> dict[str, Any]:
-        """Return the settings that the scores depend on, besides the seed and the share: the
-        config, its overrides, and checksums of the corpus and of the biLM."""
-        corpus = {part: get_checksum(Path(self.corpus) / f"{part}.spacy") for part in PARTS}
+        """Return the settings that determine the scores, except the seed and the share: the config,
+        its overrides, and checksums of the corpus and of the biLM."""
+        corpus = {split: get_checksum(Path(self.corpus) / f"{split}.spacy") for split in SPLITS}
         bilm = self.overrides.get("paths.bilm")
         weights = Path(str(bilm))
         if weights.is_dir():
@@ -69,15 +73,17 @@ class Run:
         }
 
     def is_done(self) -> bool:
-        """Return whether the scores and the pipeline exist and were made with these settings."""
+        """Return whether the scores and the pipeline exist and come from these settings."""
         if not (self.scores.is_file() and self.pipeline.is_dir()):
             return False
         found = json.loads(self.scores.read_text(encoding="utf8"))
         return bool(found["settings"] == self.settings())
 
     def to_json(self) -> str:
+        """Return the run as JSON, which `from_json` reads."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Run":
+        """Create a run from the output of `to_json`."""
         return cls(**json.loads(text))

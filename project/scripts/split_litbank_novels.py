@@ -1,7 +1,7 @@
 """Split the novels of LitBank into training, held-out, dev and test text for a language model.
 
 Single underscores, which mark emphasis ("_so_", "_any_body"), are removed from the text, because
-the tokenizer would not split them from the word. Several underscores in a row ("D__n") stand for
+the tokenizer would not split them from the word. Several consecutive underscores ("D__n") represent
 omitted letters and are kept.
 """
 
@@ -14,16 +14,16 @@ from convert_litbank import TEST_FOLDS
 from spacy.cli._util import Arg, Opt
 from wasabi import msg
 
-# Books for the evaluation of the perplexity: four short training books of fold 0, of different
-# authors and genres.
+# books on which the perplexity is evaluated: four short training books of fold 0, by different
+# authors and of different genres
 HELDOUT = (32, 120, 209, 215)
-PARTS = ("train", "heldout", "dev", "test")
+SPLITS = ("train", "heldout", "dev", "test")
 EMPHASIS = re.compile("(?<!_)_(?!_)")
 
 
-def find_part(book: int, fold: int = 0) -> str:
-    """Return the set that a book belongs to. A language model must not be trained on the dev and
-    test books of the fold that its vectors are evaluated on.
+def find_split(book: int, fold: int = 0) -> str:
+    """Return the split of a book. A language model must not be trained on the dev and test books of
+    the fold that its vectors are evaluated on.
 
     book (int): The Gutenberg id.
     fold (int): Number of the published fold, 0 to 9.
@@ -68,33 +68,37 @@ def split_novels(novels_dir: Path, output_dir: Path, fold: int = 0) -> list[tupl
     novels_dir (Path): Folder of the novels.
     output_dir (Path): Folder to write to.
     fold (int): Number of the published fold, 0 to 9.
-    RETURNS (List[Tuple[str, int, int]]): The name of each set, its number of novels, and its bytes.
-    RAISES (ValueError): If a novel is missing or not UTF-8, or the output contains other files.
+    RETURNS (List[Tuple[str, int, int]]): The name of each split, its number of novels, and its
+        size in bytes.
+    RAISES (ValueError): If there is no such fold, a novel is missing or not UTF-8, or the output
+        contains other files.
     """
     if not 0 <= fold < len(TEST_FOLDS):
         raise ValueError(f"'fold' is {fold}; the published folds are 0 to {len(TEST_FOLDS) - 1}.")
-    written = {part: [0, 0] for part in PARTS}
+    written = {split: [0, 0] for split in SPLITS}
     novels = find_novels(novels_dir)
-    for part in PARTS:
-        names = {path.name for book, path in novels.items() if find_part(book, fold) == part}
-        (output_dir / part).mkdir(parents=True, exist_ok=True)
-        unexpected = sorted({path.name for path in (output_dir / part).iterdir()} - names)
+    for split in SPLITS:
+        names = {path.name for book, path in novels.items() if find_split(book, fold) == split}
+        (output_dir / split).mkdir(parents=True, exist_ok=True)
+        unexpected = sorted({path.name for path in (output_dir / split).iterdir()} - names)
         if unexpected:
             raise ValueError(
-                f"{output_dir / part} contains {unexpected[0]}, which does not belong to this "
-                f"set. Give a new folder, or empty this one."
+                f"{output_dir / split} contains {unexpected[0]}, which does not belong to this "
+                f"split. Give a new folder, or empty this one."
             )
     for book, path in novels.items():
-        part = find_part(book, fold)
+        split = find_split(book, fold)
         try:
             text = path.read_text("utf8")
         except UnicodeDecodeError as error:
-            raise ValueError(f"{path} is not UTF-8: {error}. Fetch the file again.") from error
+            raise ValueError(
+                f"{path} is not UTF-8: {error}. Remove it and run fetch_litbank.py."
+            ) from error
         data = EMPHASIS.sub("", text).encode("utf8")
-        (output_dir / part / path.name).write_bytes(data)
-        written[part][0] += 1
-        written[part][1] += len(data)
-    return [(part, n_novels, n_bytes) for part, (n_novels, n_bytes) in written.items()]
+        (output_dir / split / path.name).write_bytes(data)
+        written[split][0] += 1
+        written[split][1] += len(data)
+    return [(split, n_novels, n_bytes) for split, (n_novels, n_bytes) in written.items()]
 
 
 def split_litbank_novels_cli(
@@ -109,8 +113,8 @@ def split_litbank_novels_cli(
         rows = split_novels(novels_dir, output_dir, fold)
     except ValueError as error:
         msg.fail(str(error), exits=1)
-    table = [(part, f"{n_novels:,}", f"{n_bytes:,}") for part, n_novels, n_bytes in rows]
-    msg.table(table, header=("part", "novels", "bytes"), divider=True, aligns=("l", "r", "r"))
+    table = [(split, f"{n_novels:,}", f"{n_bytes:,}") for split, n_novels, n_bytes in rows]
+    msg.table(table, header=("split", "novels", "bytes"), divider=True, aligns=("l", "r", "r"))
     msg.good(f"Wrote the novels to {output_dir}")
 
 

@@ -1,4 +1,4 @@
-"""Statistics of the runs of `fine_tune.py`: means, standard deviations and gains, as tables."""
+"""Tables of the runs of `fine_tune.py`, with means, standard deviations and gains."""
 
 import json
 import statistics
@@ -41,7 +41,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: Iterable[float]) -> Spread:
-    """Compute the statistics of a score over runs, at least one."""
+    """Compute the statistics of the values of at least one run."""
     values = list(values)
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     return Spread(statistics.mean(values), deviation, len(values))
@@ -70,39 +70,45 @@ class Runs:
         for path in sorted(folder.glob("*.json")):
             result = json.loads(path.read_text(encoding="utf8"))
             results.append(result)
-            parts = {(result["task"], result["model"]): result["settings"]}
-            parts[result["task"]] = result["settings"]["corpus"]
-            for key, settings in parts.items():
+            comparable = {(result["task"], result["model"]): result["settings"]}
+            comparable[result["task"]] = result["settings"]["corpus"]
+            for key, settings in comparable.items():
                 other, known = first.setdefault(key, (path, settings))
                 if settings != known:
                     raise ValueError(
                         f"{path} has another corpus, biLM or config than {other}. Remove outdated "
-                        f"files, or run fine_tune.py again with these seeds and shares."
+                        f"files, or repeat fine_tune.py with their seeds and shares."
                     )
         if not results:
             raise ValueError(f"{folder} contains no scores (*.json). Run fine_tune.py first.")
         return cls(results)
 
     def where(self, **wanted: Any) -> "Runs":
-        """Select the runs of a task, a model, a share or a seed."""
+        """Return the runs with the given values, for example of a task, a model or a share.
+
+        wanted (Any): The values by their keys in the results.
+        RETURNS (Runs): The selected runs.
+        """
         return Runs(
             [r for r in self.results if all(r[key] == value for key, value in wanted.items())]
         )
 
     def tasks(self) -> list[str]:
+        """Return the tasks of the runs, in the order of `TASKS`."""
         return [task for task in TASKS if self.where(task=task).results]
 
     def shares(self) -> list[int]:
+        """Return the percentages of the training books, in ascending order."""
         return sorted({result["share"] for result in self.results})
 
-    def score(self, part: str, key: str) -> Spread | None:
+    def score(self, split: str, key: str) -> Spread | None:
         """Compute the statistics of a score.
 
-        part (str): "dev" or "test".
+        split (str): "dev" or "test".
         key (str): Key in spaCy's scores.
         RETURNS (Optional[Spread]): The statistics in per cent; None if no run has this score.
         """
-        values = [100 * r[part][key] for r in self.results if r[part].get(key) is not None]
+        values = [100 * r[split][key] for r in self.results if r[split].get(key) is not None]
         return spread(values) if values else None
 
     def mix(self) -> list[float] | None:
@@ -124,28 +130,28 @@ def error_reduction(baseline: Spread, elmo: Spread) -> float:
 
 
 def score_table(runs: Runs, task: str) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows of the scores of a task, trained on all books, with the error
-    reduction by ELMo."""
+    """Return the header and the rows of the score table of a task: the scores of the runs on all
+    training books, and the error reduction by ELMo."""
     metrics = METRICS[task]
-    header = ["", "part", "runs", *(name for name, _ in metrics)]
+    header = ["", "split", "runs", *(name for name, _ in metrics)]
     rows: list[list[str]] = []
-    for part in ("dev", "test"):
+    for split in ("dev", "test"):
         found = {}
         for model, title in MODELS.items():
             chosen = runs.where(task=task, model=model, share=100)
             if chosen.results:
-                found[model] = [chosen.score(part, key) for _, key in metrics]
+                found[model] = [chosen.score(split, key) for _, key in metrics]
                 n_runs = str(len(chosen.results))
-                rows.append([title, part, n_runs, *map(_shown, found[model])])
+                rows.append([title, split, n_runs, *map(_shown, found[model])])
         if len(found) == len(MODELS):
             pairs = zip(found["baseline"], found["elmo"])
             cells = [f"{error_reduction(a, b):.0f} %" if a and b else "" for a, b in pairs]
-            rows.append(["error reduction", part, "", *cells])
+            rows.append(["error reduction", split, "", *cells])
     return header, rows
 
 
 def share_table(runs: Runs, task: str) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows of the learning curve of a task."""
+    """Return the header and the rows of the table of a task's learning curve."""
     name, key = METRICS[task][0]
     header = [f"books, {name} on test", *MODELS.values(), "gain"]
     rows = []
@@ -160,7 +166,7 @@ def share_table(runs: Runs, task: str) -> tuple[list[str], list[list[str]]]:
 
 
 def cost_table(runs: Runs) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows of the time and memory of the runs."""
+    """Return the header and the rows of the table of the time and memory of the runs."""
     header = ["", "books", "seconds", "threads", "peak memory, MB"]
     rows = []
     for task in runs.tasks():

@@ -1,4 +1,4 @@
-"""Train one run and write its scores.
+"""Execute one run: train a component and write its scores.
 
     python train_run.py RUN
 
@@ -28,7 +28,7 @@ from spacy.util import load_config
 from spacy_elmo.files.atomic import atomic_file
 from spacy_elmo.pipeline.mixes import collect_mixes
 
-# order in which books are added to a share; the same for all training seeds
+# seed of the order in which books are added to a share; it does not depend on the training seed
 SHUFFLE_SEED = 0
 
 
@@ -60,7 +60,7 @@ def take_share(path: Path, share: int, output: Path) -> Path:
 
 
 def overrides_of(run: Run) -> dict[str, Any]:
-    """Return the overrides of a run for its config. Write the training Docs of its share."""
+    """Write the training Docs of a run's share, and return the overrides for its config."""
     training = load_config(run.config, overrides=run.overrides)["training"]
     path = Path(run.training) / f"{run.name}.spacy"
     return {
@@ -91,9 +91,9 @@ def train_and_evaluate(run: Run) -> None:
         "mix": [{"component": mix.component, "weights": mix.weights} for mix in mixes],
         "settings": settings,
     }
-    for part in ("dev", "test"):
-        examples = list(Corpus(Path(run.corpus) / f"{part}.spacy")(nlp))
-        result[part] = _numbers(nlp.evaluate(examples))
+    for split in ("dev", "test"):
+        examples = list(Corpus(Path(run.corpus) / f"{split}.spacy")(nlp))
+        result[split] = _numbers(nlp.evaluate(examples))
     result["peak_mb"] = peak_mb()
     shutil.rmtree(run.output / "model-last")
     run.scores.parent.mkdir(parents=True, exist_ok=True)

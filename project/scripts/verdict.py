@@ -1,4 +1,4 @@
-"""The section of the report that says whether ELMo helped, and if not, why."""
+"""The section of the report that says whether ELMo improved the scores and, if not, why."""
 
 import math
 from collections import Counter
@@ -10,15 +10,15 @@ from tables import METRICS, TASKS, Runs, Spread
 # typical difference in points between two runs with different seeds; if each model has several
 # runs, their standard deviation is used instead
 SEED_POINTS = 1.0
-# a biLM with more than this fraction of the unigram perplexity is reported as undertrained
+# a biLM whose perplexity is above this fraction of the unigram perplexity counts as undertrained
 UNDERTRAINED = 0.5
-# a score without ELMo of at least this is reported as hard to improve
+# a score without ELMo of at least this value counts as nearly perfect
 NEARLY_PERFECT = 98.0
 
 
 def unigram_perplexity(sentences: Sequence[tuple[str, ...]]) -> float:
-    """Compute the perplexity of a text under the frequencies of its own words and sentence ends, as
-    of a language model without context.
+    """Compute the perplexity of a text under a language model without context, whose probabilities
+    are the frequencies of the text's own words and sentence ends.
 
     sentences (Sequence[Tuple[str, ...]]): The words of each sentence.
     RETURNS (float): The perplexity; 1 for an empty text.
@@ -33,12 +33,12 @@ def unigram_perplexity(sentences: Sequence[tuple[str, ...]]) -> float:
 def gains_section(
     runs: Runs, evaluations: Sequence[dict[str, Any]], unigram: float | None
 ) -> Iterator[str]:
-    """Report for each task whether ELMo helped, and possible reasons if it did not.
+    """Report for each task whether ELMo improved the score, and possible reasons if it did not.
 
     runs (Runs): All runs.
     evaluations (Sequence[Dict[str, Any]]): The evaluations of the pretraining, in order; empty if
         they are unknown.
-    unigram (Optional[float]): The unigram perplexity of the held-out text; None without a text.
+    unigram (Optional[float]): The unigram perplexity of the held-out text; None if unknown.
     YIELDS (str): Paragraphs in Markdown.
     """
     yield "## Gain from ELMo"
@@ -116,11 +116,11 @@ def reasons(
             f"**The biLM is undertrained**: after {evaluations[-1]['step']:,} steps its "
             f"predictions are little better than word frequencies, so that its vectors contain "
             f"little information about the context. Pretrain it for more steps "
-            f"(`training.epochs`), then fine-tune again."
+            f"(`training.epochs`), and repeat the fine-tuning."
         )
     if any(score.mean >= NEARLY_PERFECT for score in baselines):
         found = True
-        yield "A score without ELMo is nearly perfect, so that there is little to gain."
+        yield "A score without ELMo is nearly perfect, so that ELMo can hardly improve it."
     if any(score.n == 1 for score in baselines):
         found = True
         yield (
@@ -129,6 +129,6 @@ def reasons(
         )
     if not found:
         yield (
-            "Neither the pretraining nor the scores explain the missing gain. More fine-tuning "
-            "steps, or a biLM that was pretrained on similar text, may help."
+            "Neither the pretraining nor the scores explain why there is no gain. More fine-tuning "
+            "steps, or a biLM that was pretrained on similar text, may improve the scores."
         )

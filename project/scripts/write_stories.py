@@ -1,9 +1,9 @@
 """Generate a small synthetic corpus of stories: raw text, and stories with annotated entities.
 
-With it, the project runs in minutes and without a network. The names of people, towns and ships
-consist of the same syllables, so that only the context of a name shows what it refers to. The few
-annotated stories contain only some of the names; a language model that has read many stories knows
-all of them.
+With this corpus, the project runs in minutes and without a network. The names of people, towns and
+ships consist of the same syllables, so that only the context of a name shows what it refers to. The
+few annotated stories contain only some of the names. A language model that was trained on many
+stories has seen all of them.
 """
 
 import random
@@ -30,7 +30,8 @@ THINGS = "lamp letter clock basket violin map coat mirror key watch ring".split(
 ADJECTIVES = "old small heavy broken golden strange".split()
 
 # A scene is one or more sentences. {A} and {B} are people, {P} is a town, {S} a ship and {T} a
-# thing; the form of the mention follows the dot. One of the words in brackets is chosen.
+# thing. The form of the mention follows the dot. One of the alternatives in brackets is chosen at
+# random.
 OPENINGS = (
     "{A} was [a|the only] {A.job} and lived in {P} . {A.He} had never been far from {P.the} .",
     "When {A} came to {P} , {A.he} was [young|poor|alone] . {A.His} friend {B} came later .",
@@ -99,7 +100,8 @@ NAMES = make_names()
 def make_world(rng: random.Random) -> dict[str, dict[str, str]]:
     """Choose the entities of a story.
 
-    RETURNS (Dict[str, Dict[str, str]]): The forms of mentions of each role.
+    rng (Random): The random number generator.
+    RETURNS (Dict[str, Dict[str, str]]): The mentions of each role, by their form.
     """
     people = rng.sample(range(N_NAMES), 2)
     world: dict[str, dict[str, str]] = {}
@@ -124,9 +126,9 @@ def make_story(rng: random.Random) -> Story:
     for scene in (rng.choice(OPENINGS), *rng.sample(SCENES, n_scenes)):
         scene = CHOICE.sub(lambda match: rng.choice(match[1].split("|")), scene)
         is_start, is_open = True, False
-        for part in scene.split():
-            slot = SLOT.fullmatch(part)
-            words = [part]
+        for item in scene.split():
+            slot = SLOT.fullmatch(item)
+            words = [item]
             if slot:
                 form = slot[2] or ""
                 words = world[slot[1]][form.lower()].split()
@@ -138,17 +140,22 @@ def make_story(rng: random.Random) -> Story:
                 story.words.append(word[:1].upper() + word[1:] if is_start else word)
                 story.starts.append(is_start)
                 is_start = False
-            if part == '"':
+            if item == '"':
                 is_open = not is_open
             # a closing quotation mark belongs to the previous sentence
-            is_start = part == "." and not is_open
-            if part == '"' and not is_open and story.words[-2] == ".":
+            is_start = item == "." and not is_open
+            if item == '"' and not is_open and story.words[-2] == ".":
                 is_start = True
     return story
 
 
 def make_stories(seed: int, number: int) -> Iterator[Story]:
-    """Generate a number of stories, which are the same for the same seed."""
+    """Generate stories. The same seed gives the same stories.
+
+    seed (int): The seed.
+    number (int): Number of stories.
+    YIELDS (Story): The stories.
+    """
     rng = random.Random(seed)
     for _ in range(number):
         yield make_story(rng)
@@ -183,21 +190,22 @@ def write_stories(
     corpus_dir (Path): Folder to write the annotated stories to.
     n_raw (int): Number of stories to train a language model on.
     n_annotated (Tuple[int, int, int]): Number of annotated stories for train, dev and test.
-    RETURNS (List[Tuple[str, int, int]]): The name of each file, its number of stories, and of
-        tokens.
+    RETURNS (List[Tuple[str, int, int]]): The name of each file, its number of stories, and its
+        number of tokens.
     """
     rows = []
-    for seed, (part, number) in enumerate({"train": n_raw, "heldout": max(n_raw // 20, 1)}.items()):
-        (text_dir / part).mkdir(parents=True, exist_ok=True)
+    numbers = {"train": n_raw, "heldout": max(n_raw // 20, 1)}
+    for seed, (split, number) in enumerate(numbers.items()):
+        (text_dir / split).mkdir(parents=True, exist_ok=True)
         texts = [" ".join(story.words) for story in make_stories(seed, number)]
-        (text_dir / part / "stories.txt").write_text("\n\n".join(texts) + "\n", encoding="utf8")
-        rows.append((f"text/{part}", number, sum(len(text.split()) for text in texts)))
+        (text_dir / split / "stories.txt").write_text("\n\n".join(texts) + "\n", encoding="utf8")
+        rows.append((f"text/{split}", number, sum(len(text.split()) for text in texts)))
     vocab = spacy.blank("en").vocab
     corpus_dir.mkdir(parents=True, exist_ok=True)
-    for seed, (part, number) in enumerate(zip(("train", "dev", "test"), n_annotated), start=100):
+    for seed, (split, number) in enumerate(zip(("train", "dev", "test"), n_annotated), start=100):
         docs = [make_doc(story, vocab, i) for i, story in enumerate(make_stories(seed, number))]
-        DocBin(docs=docs, store_user_data=True).to_disk(corpus_dir / f"{part}.spacy")
-        rows.append((f"marked/{part}", number, sum(map(len, docs))))
+        DocBin(docs=docs, store_user_data=True).to_disk(corpus_dir / f"{split}.spacy")
+        rows.append((f"marked/{split}", number, sum(map(len, docs))))
     return rows
 
 
@@ -211,7 +219,7 @@ def write_stories_cli(
 ) -> None:
     """Write stories as raw text, and further stories with annotated entities."""
     rows = write_stories(text_dir, corpus_dir, n_raw, (n_train, n_dev, n_test))
-    table = [(part, f"{n_stories:,}", f"{n_tokens:,}") for part, n_stories, n_tokens in rows]
+    table = [(name, f"{n_stories:,}", f"{n_tokens:,}") for name, n_stories, n_tokens in rows]
     msg.table(table, header=("file", "stories", "tokens"), divider=True, aligns=("l", "r", "r"))
     msg.good(f"Wrote the stories to {text_dir} and {corpus_dir}")
 

@@ -1,7 +1,7 @@
 """`python -m spacy elmo ...`: one module per command.
 
 Every call of spaCy's command line imports this package. The command modules therefore import only
-typer and wasabi at the top, and the rest of spacy-elmo inside of the commands.
+spaCy's command line, typer and wasabi at the top, and the rest of spacy-elmo inside the commands.
 """
 
 from spacy.cli._util import app

@@ -1,4 +1,4 @@
-"""The command `convert`: a biLM of any known format, as a directory or in the original format."""
+"""The command `convert`: write a biLM as a directory or in the original format."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from .messages import msg
 @elmo_app.command("convert")
 def convert_cli(
     input_path: Path = Arg(
-        ..., metavar="INPUT", help="biLM of any known format, or the name of a packaged one"
+        ..., metavar="INPUT", help="biLM in any supported format, or the name of a packaged biLM"
     ),
     output_path: Path = Arg(
         ..., metavar="OUTPUT", help="Directory to write, or an .hdf5 file for the original format"
@@ -27,10 +27,10 @@ def convert_cli(
         help="Vocabulary of a model with word input, if it is not next to the weights",
     ),
     half: bool = Opt(
-        False, "--half", help="Store the weights as float16, half the size (directories only)"
+        False, "--half", help="Store the weights as float16, at half the size (directories only)"
     ),
 ) -> None:
-    """Convert a biLM of any known format to a spacy-elmo directory, or to the original
+    """Convert a biLM in any supported format to a spacy-elmo directory, or to the original
     HDF5 weights and options.json, which other ELMo software reads."""
     from ..lm.convert import convert_bilm
 

@@ -1,4 +1,4 @@
-"""The command `convert-coref`: coreference annotation, from and to the common formats."""
+"""The command `convert-coref`: convert coreference annotation between the common formats."""
 
 from pathlib import Path
 
@@ -27,9 +27,9 @@ def convert_coref_cli(
     """Convert coreference annotation from CoNLL-2012, LitBank, CorefUD (CoNLL-U) or JSON
     lines to a .spacy file for training, or to .conll for the official scorers, or to .jsonl.
 
-    Words, sentences, entities, speakers, document names and part numbers are preserved;
-    genres too, except in .conll. The command counts and leaves out what the output format
-    cannot represent.
+    Words, sentences, entities, speakers, document names and part numbers are preserved,
+    and genres except in .conll. What the output format cannot represent is left out, and
+    its amount is printed.
     """
     from ..coref.convert import convert_coref
 
@@ -52,7 +52,7 @@ def convert_coref_cli(
         msg.warn(f"{number:,} {reason}")
     if not counts.mentions:
         msg.warn(
-            f"The inputs contain no entities. Check that they are annotated, and, for .spacy "
-            f"files, that the entities are under {prefix}_1 (--prefix)."
+            f"The inputs contain no entities. Check that they are annotated. In .spacy files, the "
+            f"keys of the entities must be {prefix}_1 and so on; --prefix changes them."
         )
     msg.good(f"Wrote {output}")

@@ -1,4 +1,4 @@
-"""Options of the commands that read and write coreference."""
+"""Options of the commands that read and write coreference annotation."""
 
 from enum import Enum
 
@@ -6,7 +6,7 @@ from spacy.cli._util import Opt
 
 
 class Format(str, Enum):
-    """A format of input files; the names of `spacy_elmo.coref.formats`."""
+    """Formats of input files, with their names in `spacy_elmo.coref.formats`."""
 
     auto = "auto"
     conll = "conll"

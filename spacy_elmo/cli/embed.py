@@ -1,4 +1,4 @@
-"""The command `embed`: vectors of text files and DocBins, written to one file."""
+"""The command `embed`: write the vectors of text files and DocBins to one file."""
 
 from enum import Enum
 from pathlib import Path
@@ -31,16 +31,19 @@ def embed_cli(
     inputs: list[Path] = Arg(
         ...,
         metavar="INPUT...",
-        help="Text files or .spacy files, also compressed (.gz, .zst), directories with such "
+        help="Text files or .spacy files, which may be compressed (.gz, .zst), directories of such "
         "files, or patterns such as 'books/**/*.txt'",
     ),
     output: Path = Arg(
         ...,
         metavar="OUTPUT",
-        help="File to write, .hdf5 or .npz. While it is written, it takes twice its size on disk",
+        help="File to write, .hdf5 or .npz. Writing it needs twice its size on disk",
     ),
     model: str = Opt(
-        "en_small", "--model", "-m", help="biLM of any known format, or the name of a packaged one"
+        "en_small",
+        "--model",
+        "-m",
+        help="biLM in any supported format, or the name of a packaged biLM",
     ),
     options_file: Path | None = Opt(
         None,
@@ -54,14 +57,18 @@ def embed_cli(
         "-t",
         help="Each line of a text file is a whitespace-tokenized sentence, which may be empty",
     ),
-    layers: Layers = Opt(Layers.all, "--layers", help="All layers, the top one, or their average"),
+    layers: Layers = Opt(
+        Layers.all, "--layers", help="All layers, the top layer, or the average of the layers"
+    ),
     start_state: StartState = Opt(
-        StartState.warm, "--start-state", help="State at the start of each sentence"
+        StartState.warm,
+        "--start-state",
+        help="LSTM state at the start of each sentence: the constant of the biLM, or zeros",
     ),
     precision: Precision = Opt(
         Precision.float32,
         "--precision",
-        help="Precision of matrix multiplication; int8 only on a CPU",
+        help="Precision of the matrix products; int8 only on a CPU",
     ),
     batch_tokens: int = Opt(
         8192, "--batch-tokens", min=1, help="Maximum number of tokens in a batch"
@@ -70,7 +77,7 @@ def embed_cli(
         200_000,
         "--part-tokens",
         min=1,
-        help="Number of tokens after which finished work is stored, to resume from it",
+        help="Number of tokens after which the finished vectors are saved, to resume from them",
     ),
     gpu_id: int = Opt(-1, "--gpu-id", "-g", help="GPU ID or -1 for CPU"),
     force: bool = Opt(False, "--force", "-F", help="Replace OUTPUT if it exists"),

@@ -16,7 +16,7 @@ EXPECTED = (ValueError, OSError, ImportError)
 @contextmanager
 def errors_as_sentences(show_traceback: bool = False) -> Iterator[None]:
     """Print errors that the user can correct as one sentence, and exit with code 1. Errors of other
-    classes are bugs and keep their traceback.
+    classes are bugs and are raised with their traceback.
 
     show_traceback (bool): Whether to raise all errors unchanged.
     RAISES (SystemExit): After an expected error. Any other error is raised unchanged.
@@ -33,7 +33,7 @@ def errors_as_sentences(show_traceback: bool = False) -> Iterator[None]:
         with redirect_stdout(sys.stderr):
             msg.fail(str(error) or type(error).__name__)
             if not _is_ours(error):
-                print("Give --traceback to see where this error comes from.")
+                print("Give --traceback to print the traceback of this error.")
         raise SystemExit(1) from None
 
 

@@ -1,4 +1,4 @@
-"""The command `evaluate`: the perplexity of a text under a language model."""
+"""The command `evaluate`: print the perplexity of a text under a language model."""
 
 import json
 from dataclasses import asdict
@@ -22,13 +22,13 @@ def evaluate_cli(
     cache: Path | None = Opt(
         None,
         "--cache",
-        help="Directory in which to keep the tokenized text, e.g. the cache of the training",
+        help="Directory to store the tokenized text in, e.g. the cache of the training",
     ),
     gpu_id: int = Opt(-1, "--gpu-id", "-g", help="GPU ID or -1 for CPU"),
     as_json: bool = Opt(False, "--json", help="Print JSON"),
 ) -> None:
-    """Print the perplexity of a text, forward and backward. All words and all sentence ends
-    are predicted. Words outside of the vocabulary count as <UNK>."""
+    """Print the perplexity of a text in both directions, over all words and sentence ends.
+    Words outside the vocabulary count as <UNK>."""
     from ..corpus.readers import TextSettings
     from ..lm.evaluate_texts import evaluate_texts
 

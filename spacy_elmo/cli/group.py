@@ -1,4 +1,5 @@
-"""The command group `python -m spacy elmo`: error handling and options that all commands share."""
+"""The command group `python -m spacy elmo`, with the error handling and the options that all
+commands share."""
 
 import inspect
 from collections.abc import Callable
@@ -15,7 +16,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 TRACEBACK = inspect.Parameter(
     "traceback",
     inspect.Parameter.KEYWORD_ONLY,
-    default=Opt(False, "--traceback", help="Show where an error comes from"),
+    default=Opt(False, "--traceback", help="Print the traceback of an error"),
     annotation=bool,
 )
 

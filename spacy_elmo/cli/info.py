@@ -1,4 +1,4 @@
-"""The command `info`: the sizes of a biLM, or the ELMo components of a pipeline."""
+"""The command `info`: print the sizes of a biLM, or the ELMo components of a pipeline."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ def info_cli(
     name: str = Arg(
         ...,
         metavar="MODEL",
-        help="biLM of any known format, the name of a packaged one, or a pipeline",
+        help="biLM in any supported format, the name of a packaged biLM, or a pipeline",
     ),
     options_file: Path | None = Opt(
         None,
@@ -36,9 +36,9 @@ def info_cli(
 
 
 def info(name: str, options_file: Path | None = None) -> dict[str, Any]:
-    """Collect the facts about a biLM or a pipeline.
+    """Collect what the command prints about a biLM or a pipeline.
 
-    name (str): A biLM of any known format, the name of a packaged one, or a pipeline.
+    name (str): A biLM in any supported format, the name of a packaged biLM, or a pipeline.
     options_file (Optional[Path]): The options of a biLM, if they are not next to its weights.
     RETURNS (Dict[str, Any]): JSON-serializable facts; see `bilm_info` and `pipeline_info`.
     """
@@ -62,7 +62,7 @@ def _print_bilm(facts: dict[str, Any]) -> None:
             ("Characters", f"{facts['characters']}, {facts['max_characters']} in a word"),
             ("Vocabulary", f"{facts['vocabulary']:,} words" if facts["vocabulary"] else "open"),
             ("Parameters", f"{facts['parameters']:,}"),
-            ("Weights' sha256", facts["sha256"]),
+            ("SHA-256 of the weights", facts["sha256"]),
             ("Load time", f"{facts['load_seconds']:.2f} s"),
             ("Size on disk", f"{facts['bytes_on_disk']:,} bytes"),
             *((f"Mix {i}", _mix_text(mix)) for i, mix in enumerate(facts["mixes"])),

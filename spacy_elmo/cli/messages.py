@@ -1,4 +1,4 @@
-"""Messages and tables on stdout, printable in any encoding."""
+"""Printing messages and tables to stdout in any encoding."""
 
 import sys
 from collections.abc import Iterator

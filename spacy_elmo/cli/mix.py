@@ -1,4 +1,4 @@
-"""The command `mix`: the layer weights that the components of a pipeline have learned."""
+"""The command `mix`: print the layer weights that the components of a pipeline have learned."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The command `show-coref`: the entities of Docs or texts as an HTML page."""
+"""The command `show-coref`: write the entities of Docs or texts to an HTML page."""
 
 from pathlib import Path
 
@@ -22,8 +22,8 @@ def show_coref_cli(
         None,
         "--pipeline",
         "-m",
-        help="Directory or name of a trained pipeline that predicts the entities; by default, "
-        "the entities annotated in the inputs are shown",
+        help="Directory or name of a trained pipeline that predicts the entities; without it, "
+        "the page shows the entities that are annotated in the inputs",
     ),
     format: Format = FORMAT,
     lang: str = Opt("en", "--lang", "-l", help="Language of the inputs, without --pipeline"),
@@ -46,6 +46,6 @@ def show_coref_cli(
     if not n_entities:
         msg.warn(
             f"The documents contain no entities under {prefix}_1 and so on. Give --prefix for "
-            f"another name, or --pipeline to predict entities."
+            f"other keys, or --pipeline to predict entities."
         )
     msg.good(f"Wrote {n_docs:,} documents with {n_entities:,} entities to {output}")

@@ -45,7 +45,7 @@ def run(script, *args):
 def test_each_novel_is_in_one_set(script, novels, tmp_path):
     done = run(script, novels, tmp_path / "out")
     assert done.exit_code == 0, done.output
-    parts = {part: books(tmp_path / "out" / part) for part in script.PARTS}
+    parts = {part: books(tmp_path / "out" / part) for part in script.SPLITS}
     assert {part: len(found) for part, found in parts.items()} == {
         "train": 76,
         "heldout": 4,
