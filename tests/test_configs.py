@@ -20,6 +20,8 @@ from thinc.api import Adam, Config
 
 from .tiny_configs import CONFIGS, N_STEPS, load_tiny_config
 
+pytestmark = pytest.mark.slow
+
 # pretraining configs are not pipeline configs
 FULL = sorted(set(CONFIGS.glob("*.cfg")) - set(CONFIGS.glob("pretrain_*.cfg")))
 WITH_ELMO = [path for path in FULL if "elmo" in path.stem]

@@ -9,6 +9,8 @@ import numpy as np
 from spacy.attrs import IS_LOWER, IS_SPACE, ORTH
 from spacy.tokens import Doc
 
+from .words import is_space
+
 
 @dataclass(frozen=True)
 class Tokens:
@@ -78,7 +80,7 @@ def _attributes(doc: Doc) -> np.ndarray:
     attributes: np.ndarray = doc.to_array([ORTH, IS_SPACE, IS_LOWER])
     vocab: Any = doc.vocab  # spaCy's types leave out `lex_attr_getters`
     if IS_SPACE not in vocab.lex_attr_getters:
-        attributes[:, 1] = [token.text.isspace() for token in doc]
+        attributes[:, 1] = is_space(doc)
         attributes[:, 2] = [token.text.islower() for token in doc]
     return attributes
 

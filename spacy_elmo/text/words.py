@@ -14,19 +14,28 @@ from spacy.tokens import Doc
 IS_WHITESPACE = np.array([chr(code).isspace() for code in range(0x3002)])
 
 
+def is_space(doc: Doc) -> np.ndarray:
+    """Return whether each token is whitespace.
+
+    doc (Doc): The Doc.
+    RETURNS (ndarray): bool [n_tokens].
+    """
+    vocab: Any = doc.vocab  # spaCy's types leave out `lex_attr_getters`
+    if IS_SPACE in vocab.lex_attr_getters:
+        flags: np.ndarray = doc.to_array([IS_SPACE]).reshape(len(doc)) != 0
+    else:  # a vocab without a language has no lexical attributes
+        starts, ends = text_offsets(doc)
+        flags = starts == ends
+    return flags
+
+
 def word_tokens(doc: Doc) -> np.ndarray:
     """Return the tokens that are not whitespace.
 
     doc (Doc): The Doc.
     RETURNS (ndarray): Indices of the tokens, ascending, int64 [n_words].
     """
-    vocab: Any = doc.vocab  # spaCy's types leave out `lex_attr_getters`
-    if IS_SPACE in vocab.lex_attr_getters:
-        is_word = doc.to_array([IS_SPACE]).reshape(len(doc)) == 0
-    else:  # a vocab without a language has no lexical attributes
-        starts, ends = text_offsets(doc)
-        is_word = starts < ends
-    words: np.ndarray = np.flatnonzero(is_word)
+    words: np.ndarray = np.flatnonzero(~is_space(doc))
     return words
 
 

@@ -208,6 +208,7 @@ def python(code):
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_bilm_runs_and_trains_without_spacy_thinc_and_file_formats():
     assert python(WITHOUT_SPACY) == "(3, 3, 4)"
 

@@ -16,6 +16,8 @@ from spacy_elmo import load_bilm
 from ..pretrain.toys import write_text
 from .conftest import run
 
+pytestmark = pytest.mark.slow
+
 resource = pytest.importorskip("resource", reason="no limit on the size of files")
 
 WORDS = "Anna saw the river and Bob liked it .\n"
@@ -48,11 +50,10 @@ checkpoint_every = 5
 """
 
 
-SLOW = pytest.mark.slow
 LIMITS = [
     ("hdf5", 2_000_000),
     ("npz", 2_000_000),
-    pytest.param("HDF5", 3000, marks=SLOW),
+    ("HDF5", 3000),
 ]
 
 
@@ -95,7 +96,7 @@ def test_embed(tmp_path: Path, model: Path, suffix: str, limit: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["w.hdf5", "folder"])
-@pytest.mark.parametrize("limit", [700, *(pytest.param(x, marks=SLOW) for x in (0, 5000))])
+@pytest.mark.parametrize("limit", [700, *((x) for x in (0, 5000))])
 def test_convert(tmp_path: Path, model: Path, name: str, limit: int) -> None:
     check_failed(limited(limit, "convert", model, tmp_path / name))
     assert list(tmp_path.iterdir()) == []
@@ -106,7 +107,7 @@ def test_convert(tmp_path: Path, model: Path, name: str, limit: int) -> None:
     load_bilm(tmp_path / name)
 
 
-@pytest.mark.parametrize("limit", [30_000, *(pytest.param(x, marks=SLOW) for x in (100, 3000))])
+@pytest.mark.parametrize("limit", [30_000, *((x) for x in (100, 3000))])
 def test_pretrain(tmp_path: Path, limit: int) -> None:
     write_text(tmp_path, 120)
     (tmp_path / "c.cfg").write_text(CONFIG.format(folder=tmp_path))
@@ -117,7 +118,6 @@ def test_pretrain(tmp_path: Path, limit: int) -> None:
     load_bilm(tmp_path / "run" / "model-best")
 
 
-@SLOW
 def test_evaluate_and_convert_coref(tmp_path: Path) -> None:
     write_text(tmp_path, 60)
     (tmp_path / "c.cfg").write_text(CONFIG.format(folder=tmp_path))
@@ -153,7 +153,7 @@ except OSError as error:
 """
 
 
-@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(x, marks=SLOW) for x in range(2, 8))])
+@pytest.mark.parametrize("seed", [0, 1, *((x) for x in range(2, 8))])
 def test_hdf5_never_crashes(tmp_path: Path, seed: int) -> None:
     limit = random.Random(seed).choice([0, 100, 3000, 30_000, 100_000])
     for checked in "01":

@@ -20,6 +20,8 @@ from spacy_elmo.embed.run import EmbedSettings, embed_files
 
 from .conftest import run
 
+pytestmark = pytest.mark.slow
+
 
 def text_of(n_words: int, seed: int = 1) -> str:
     """Return text with different words and sentences, without a random number generator."""

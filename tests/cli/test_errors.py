@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from spacy_elmo.cli import elmo_app, info
 from spacy_elmo.cli.group import ElmoGroup
 
+pytestmark = pytest.mark.slow
+
 COMMANDS = [command.name for command in elmo_app.registered_commands]
 
 

@@ -18,6 +18,8 @@ from spacy_elmo.embed.run import EmbedSettings, embed_files
 
 from .conftest import run
 
+pytestmark = pytest.mark.slow
+
 HOLD = """
 import sys
 from pathlib import Path

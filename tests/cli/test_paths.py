@@ -23,6 +23,8 @@ from ..pretrain import toys
 from ..samples import tiny_bilm
 from .conftest import run
 
+pytestmark = pytest.mark.slow
+
 NAMES = ["café", "имя", "名前", "b\udcffad"]
 
 

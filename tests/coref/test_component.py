@@ -67,6 +67,7 @@ def predicted(nlp, seed, n_sentences=8):
     return nlp(bare(story_doc(nlp, seed, n_sentences)))
 
 
+@pytest.mark.slow
 def test_training_stories_are_memorized(trained):
     for seed in range(6):
         gold = get_clusters(story_doc(trained, seed), PREFIX)

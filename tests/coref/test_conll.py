@@ -293,6 +293,7 @@ def test_round_trip(folder: Path, found: list[CorefDocument]) -> None:
     assert written(*map(CorefDocument.from_doc, read_coref(path))) == text
 
 
+@pytest.mark.slow
 def test_litbank(data_dir: Path, tmp_path: Path) -> None:
     folder = data_dir / "litbank" / "coref" / "conll"
     if not folder.is_dir():

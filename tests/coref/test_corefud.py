@@ -171,6 +171,7 @@ def test_blank_lines_and_documents_without_names(tmp_path: Path) -> None:
     assert read(tmp_path, "\n\n") == []
 
 
+@pytest.mark.slow
 @settings(max_examples=30)  # udapi is slow
 @given(documents(words=st.just("a"), allowed=no_crossing), st.data())
 def test_files_written_by_udapi_are_read(

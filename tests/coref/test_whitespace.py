@@ -60,6 +60,7 @@ def in_words(doc):
     ]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(found=gaps(N_TOKENS), chunk_tokens=st.sampled_from([7, 30, 4096]), marked=st.booleans())
 def test_the_same_entities_are_found(trained, found, chunk_tokens, marked):
@@ -154,6 +155,7 @@ def test_mentions_that_differ_in_whitespace_count_once():
     assert sum(map(len, get_clusters(doc))) == 5
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=30)
 @given(data=st.data())
 def test_the_same_words_are_learned(data):

@@ -87,6 +87,7 @@ def test_docs_are_documents_with_their_own_sentences(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_many_docs(tmp_path):
     docs = list(NLP.pipe(PARAGRAPHS * 10))
     DocBin(docs=docs).to_disk(tmp_path / "a.spacy")

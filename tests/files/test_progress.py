@@ -57,6 +57,7 @@ def test_a_complete_bar_is_full(n_done, total):
         bar.complete()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limits", [{"max_minutes": 0.001, "epochs": 1000.0}, {"epochs": 1.0}])
 def test_progress_bar_of_pretraining_ends_full(limits, tmp_path, capsys):
     write_text(tmp_path)

@@ -19,6 +19,7 @@ def test_damaged_gzip_is_an_error(tmp_path, name):
             read(write(tmp_path / name, data), LINES)
 
 
+@pytest.mark.slow
 def test_zstandard_frames_are_read_and_damage_is_an_error(tmp_path):
     zstandard = pytest.importorskip("zstandard")
     lines = [f"word {i}" for i in range(30_000)]
@@ -37,6 +38,7 @@ def test_missing_package_for_zstandard_is_named(tmp_path, monkeypatch):
         read(write(tmp_path / "a.txt.zst", b"x"), LINES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.jsonl.gz", "a.spacy.gz", "a.txt.zst"])
 @pytest.mark.parametrize("content", [b"\0", b"a word\n"])
 def test_file_that_expands_far_more_than_text_is_refused(tmp_path, monkeypatch, name, content):

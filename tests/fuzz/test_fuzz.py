@@ -22,10 +22,12 @@ def check(n_mutations: int) -> None:
     assert not report.problems, f"seed {SEED}:\n" + "\n".join(report.problems)
 
 
+@pytest.mark.slow
 def test_a_thousand_mutations() -> None:
     check(1000)
 
 
+@pytest.mark.nightly
 @pytest.mark.slow
 def test_twenty_thousand_mutations() -> None:
     check(20_000)

@@ -114,6 +114,7 @@ def test_a_short_text_is_read_in_one_row(trainer, monkeypatch):
     assert evaluate(trainer.model, HELDOUT, ONE) == evaluate(trainer.model, HELDOUT, ONE, n_rows=3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["modern", "paper"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_perplexity_follows_every_weight_update(recipe, precision, tmp_path):

@@ -153,6 +153,7 @@ def test_wrong_input_is_an_error(path):
         scorer.substitutes("the owl", 1)
 
 
+@pytest.mark.slow
 def test_training_raises_the_scores_of_grammatical_sentences(tmp_path):
     changes = {"recipe": {"learn_rate": 0.02}, "training": {"epochs": 10.0}}
     scorer = LanguageScorer(saved_model(tmp_path / "model", 280, **changes))

@@ -51,6 +51,7 @@ def saved(name):
     return srsly.msgpack_loads(trained().get_pipe(name).to_bytes(exclude=["vocab"]))
 
 
+@pytest.mark.slow
 @OURS
 @settings(max_examples=60, derandomize=True, database=None)
 @given(st.data())

@@ -45,6 +45,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("languages, lang, warned", CASES)
 def test_a_pipeline_of_another_language_warns_once(languages, lang, warned, tmp_path):
     loader = saved(tmp_path / "bilm", *languages)

@@ -15,6 +15,8 @@ from spacy_elmo.coref.clusters import set_clusters
 
 from ..pipelines import bilm_of, examples, pipeline
 
+pytestmark = pytest.mark.slow
+
 CODE = """
 import multiprocessing, sys
 import numpy, spacy, torch

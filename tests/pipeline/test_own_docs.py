@@ -57,6 +57,7 @@ def linking(frozen=True):
     return nlp, optimizer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [True, False])
 @pytest.mark.parametrize("annotates", [(), ("elmo",)])
 def test_entity_linker_learns(tmp_path, frozen, annotates):

@@ -57,6 +57,7 @@ def test_pipeline_to_disk(nlp, tmp_path):
     assert other.get_pipe("elmo").listening_components == ["tagger", "ner"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [True, False])
 def test_vectors_after_training_are_the_same_when_loaded(tmp_path, frozen):
     nlp = spacy.blank("en")

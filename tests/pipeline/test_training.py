@@ -45,6 +45,7 @@ def mix_of(nlp, name):
     return nlp.get_pipe("elmo").listener_map[name][0].mix
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [True, False])
 def test_tagger_and_ner_learn_a_toy_set_on_one_bilm(frozen):
     fix_random_seed(0)

@@ -17,7 +17,10 @@ from spacy_elmo.pretrain import checkpoint
 from ..cli.conftest import run
 from .toys import assert_same_training, config, pretraining, write_text
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork and SIGKILL"),
+]
 
 KILLED = 9
 SOFTMAXES = {

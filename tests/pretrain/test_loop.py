@@ -253,6 +253,7 @@ def test_a_vocabulary_that_is_not_sorted_gives_a_warning(folder):
         pretraining(settings(folder, vocab=vocab, softmax=adaptive), folder / "out")
 
 
+@pytest.mark.slow
 def test_a_model_with_clusters_can_be_trained_with_samples(folder):
     adaptive = settings(folder, softmax={"kind": "adaptive", "cutoffs": [8, 16]})
     pretraining(adaptive, folder / "first").run()

@@ -114,6 +114,7 @@ def log_of(output):
     return [{key: row.get(key) for key in keys} for row in read(output)]
 
 
+@pytest.mark.slow
 def test_a_resumed_training_is_bitwise_identical(interrupted):
     given, output, whole = interrupted
     assert pretraining(given, output).run() is not None

@@ -11,6 +11,8 @@ from spacy_elmo.runtime.workers import Workers
 
 from .toys import ONE, assert_same, config, documents, sentences, toy_trainer
 
+pytestmark = pytest.mark.slow
+
 CORPUS = Corpus.from_sentences(documents(60))
 # the sizes of a test of the original code
 ORIGINAL = {

@@ -18,6 +18,8 @@ from spacy.tokens import DocBin
 
 from spacy_elmo.coref.clusters import get_clusters
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "project"
 SETTINGS = {

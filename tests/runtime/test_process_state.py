@@ -24,6 +24,8 @@ from ..pipelines import TAGGED, examples, pipeline
 from ..pretrain.toys import config, pretraining, write_text
 from ..samples import SENTENCES, tiny_bilm
 
+pytestmark = pytest.mark.slow
+
 
 def umask():
     """RETURNS (str): The umask. Only Linux allows to read it without changing it."""

@@ -79,6 +79,7 @@ def trained(request):
     return nlp
 
 
+@pytest.mark.slow
 def test_nested_spans_are_found(trained):
     for seed in range(16):
         doc = make_doc(trained, seed)

@@ -234,6 +234,7 @@ def write_big_tar(path, mode, name, size):
             archive.addfile(info, zeros)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="a file of zeros")
 @pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
 @pytest.mark.parametrize("name", ["weights.th", "other", "config.json"])

@@ -40,7 +40,12 @@ def test_missing_lstm_is_named(tmp_path):
 
 def test_error_gives_the_wrong_and_the_expected_shape(tmp_path):
     path = changed(tmp_path, CNN_proj__b_proj=np.zeros(7, "f4"))
-    refused(path, "weights.hdf5: CNN_proj/b_proj has shape [7]", "the options require [6]", "another model")
+    refused(
+        path,
+        "weights.hdf5: CNN_proj/b_proj has shape [7]",
+        "the options require [6]",
+        "another model",
+    )
 
 
 def test_character_table_of_another_length_is_refused(tmp_path):

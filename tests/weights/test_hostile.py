@@ -136,7 +136,12 @@ LSTMS = "_elmo_lstm___elmo_lstm__"
         (f"{TOKENS}_projection__bias", torch.ones(6).int(), "torch.int32", "expected floating"),
         (f"{TOKENS}char_conv_1__weight", torch.ones(7), "has shape [7]", "3 dimensions"),
         (f"{TOKENS}char_conv_1__weight", None, "has no tensor", "char_conv_1.weight"),
-        (f"{TOKENS}_char_embedding_weights", torch.ones(261, 5), "[261, 5]", "the options require [262, 5]"),
+        (
+            f"{TOKENS}_char_embedding_weights",
+            torch.ones(261, 5),
+            "[261, 5]",
+            "the options require [262, 5]",
+        ),
         (f"{TOKENS}_projection__bias", torch.full((6,), torch.nan), "not finite", "NaN"),
         (f"{LSTMS}backward_layer_1__state_linearity__bias", None, "has no tensor", "backward"),
         (f"{LSTMS}forward_layer_2__state_projection__weight", torch.ones(1), "holds", "layer_2"),
