@@ -21,6 +21,7 @@ from ..files.streams import Digest
 from .corpus import Corpus
 from .corpus_check import FORMAT
 from .corpus_writer import CorpusWriter
+from .documents import FILE
 from .readers import LINES, TextReader, TextSettings, find_texts
 
 # raise this number when the same files and settings result in other sentences than before, because
@@ -141,6 +142,8 @@ def _key(paths: list[Path], reader: TextReader) -> str:
 
 def _digest_of_settings(paths: list[Path], reader: TextReader) -> "hashlib.blake2b":
     settings: dict[str, Any] = {"format": FORMAT, "rules": RULES, **asdict(reader.settings)}
+    if settings["document"] == FILE:  # as before there was a choice
+        del settings["document"]
     if any(reader.kind(path) != LINES for path in paths):
         settings["spacy"] = _spacy_version()
     return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)

@@ -247,7 +247,7 @@ class Pretraining:
     def _open_corpus(self, files: list[str]) -> Corpus:
         """Tokenize text that is not in the cache; the first process does it for all."""
         text = self.config.text
-        settings = TextSettings(text.lang, text.tokenized, text.text_key)
+        settings = TextSettings(text.lang, text.tokenized, text.text_key, text.document)
         if not self.first:
             self.workers.wait()
         corpus = open_corpus(

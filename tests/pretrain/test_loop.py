@@ -134,6 +134,7 @@ def test_a_finished_training_is_not_changed(finished):
         ({"training": {"seed": 1, "dropout": 0.1}}, r"\[training\] dropout = 0.0; .* seed = 0\. "),
         ({"recipe": {"name": "paper"}}, r"\[recipe\] name = 'modern'; "),
         ({"model": {"n_layers": 2}}, r"\[model\] n_layers = 1\. "),
+        ({"text": {"document": "blank_line"}}, r"\[text\] document = 'file'\. "),
     ],
 )
 def test_other_settings_are_an_error(finished, changes, message):
@@ -142,6 +143,22 @@ def test_other_settings_are_an_error(finished, changes, message):
     with pytest.raises(ValueError, match=f"was started with other settings: {message}"):
         pretraining(settings(folder, **changes), folder / "out")
     assert contents(folder) == before
+
+
+def test_a_setting_that_was_added_since_has_had_its_default(finished):
+    folder, training, _ = finished
+    path = folder / "out" / "config.json"
+    written = path.read_text()
+    before = json.loads(written)
+    del before["text"]["document"]
+    path.write_text(json.dumps(before))
+    try:
+        assert pretraining(training.config, folder / "out").run() is None
+        changed = settings(folder, text={"document": "blank_line"})
+        with pytest.raises(ValueError, match=r"other settings: \[text\] document = 'file'\. "):
+            pretraining(changed, folder / "out")
+    finally:
+        path.write_text(written)
 
 
 def test_other_directories_are_an_error(folder):
