@@ -32,6 +32,10 @@ LOCK = ".lock"
 KEY = re.compile("[0-9a-f]{32}")
 
 
+class NoText(ValueError):
+    """The files contain no words."""
+
+
 def open_corpus(
     patterns: PathLike | Sequence[PathLike],
     settings: TextSettings,
@@ -49,8 +53,8 @@ def open_corpus(
     outputs (Sequence[str | Path]): Files and directories that the caller writes, which are not
         read as text.
     RETURNS (Corpus): The corpus.
-    RAISES (ValueError): If no file is found, a file cannot be read or changes while it is read, or
-        there is no text.
+    RAISES (NoText): If no file contains a word.
+    RAISES (ValueError): If no file is found, or a file cannot be read or changes while it is read.
     """
     reader = TextReader(settings)
     paths = find_texts(patterns, outputs)
@@ -109,7 +113,7 @@ def _tokenize(
         if digest.hexdigest() != key:
             raise ValueError(f"{_names(paths)} changed while it was read. Run the command again.")
         if not writer.n_sentences:
-            raise ValueError(f"There is no text in {_names(paths)}: expected at least one word.")
+            raise NoText(f"There is no text in {_names(paths)}: expected at least one word.")
         writer.finish(key)
 
 

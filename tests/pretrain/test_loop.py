@@ -87,7 +87,7 @@ def test_the_last_model_has_the_weights_of_the_last_step(finished):
 
 def test_the_best_model_has_the_weights_of_the_best_evaluation(folder, monkeypatch):
     perplexities = iter([9.0, 7.0, 8.0])
-    monkeypatch.setattr(loop, "evaluate", lambda *_: Perplexity(next(perplexities), 7.5, 1, 0.0))
+    monkeypatch.setattr(loop, "evaluate", lambda *_: Perplexity(next(perplexities), 7.5, 1, 0.0, 1))
     last = pretraining(settings(folder), folder / "out").run()
     assert last is not None and last.forward == 8
     at_20, at_28 = (checkpoint.read(path)[0] for path in checkpoint.find(folder / "out"))
