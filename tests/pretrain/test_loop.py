@@ -161,6 +161,20 @@ def test_a_setting_that_was_added_since_has_had_its_default(finished):
         path.write_text(written)
 
 
+def test_articles_of_one_file_are_trained_on_like_files(folder):
+    articles = [path.read_text() for path in sorted(folder.glob("train-*.txt"))]
+    (folder / "all.txt").write_text("\n\n".join(articles))
+    whole = {"train": [str(folder / "all.txt")]}
+    files = pretraining(settings(folder), folder / "files")
+    separated = settings(folder, text={**whole, "document": "blank_line"})
+    found = pretraining(separated, folder / "articles")
+    assert found.corpus.n_documents == len(articles) == 6
+    for name in ("words", "tokens", "starts", "documents"):
+        assert list(getattr(found.corpus, name)) == list(getattr(files.corpus, name))
+    assert torch.equal(found.trainer.train_step().losses, files.trainer.train_step().losses)
+    assert pretraining(settings(folder, text=whole), folder / "whole").corpus.n_documents == 1
+
+
 def test_other_directories_are_an_error(folder):
     (folder / "notes").mkdir()
     (folder / "notes" / "diary.txt").write_text("dear diary")
