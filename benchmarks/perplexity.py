@@ -179,7 +179,8 @@ def run(name: str, args: argparse.Namespace) -> dict[str, Any]:
             "The plain model does not support bfloat16, dropout or accumulation. In the config, "
             "set precision to float32, dropout to 0 and accumulate to 1."
         )
-    settings = TextSettings(config.text.lang, config.text.tokenized, config.text.text_key)
+    text = config.text
+    settings = TextSettings(text.lang, text.tokenized, text.text_key, text.document)
     train, heldout = (
         open_corpus(files, settings, config.text.cache)
         for files in (config.text.train, config.text.heldout)

@@ -21,6 +21,7 @@ from ..files.streams import Digest
 from .corpus import Corpus
 from .corpus_check import FORMAT
 from .corpus_writer import CorpusWriter
+from .documents import FILE
 from .readers import LINES, TextReader, TextSettings, find_texts
 
 # version of the tokenization: increase it after a change to this module, the segments or the chunks
@@ -29,6 +30,10 @@ RULES = 1
 LOCK = ".lock"
 # names of the folders in a cache
 KEY = re.compile("[0-9a-f]{32}")
+
+
+class NoText(ValueError):
+    """The files contain no words."""
 
 
 def open_corpus(
@@ -48,8 +53,8 @@ def open_corpus(
     outputs (Sequence[str | Path]): Files and directories that the caller writes, which are not
         read as text.
     RETURNS (Corpus): The corpus.
-    RAISES (ValueError): If no file is found, a file cannot be read or changes while it is read, or
-        there is no text.
+    RAISES (NoText): If no file contains a word.
+    RAISES (ValueError): If no file is found, or a file cannot be read or changes while it is read.
     """
     reader = TextReader(settings)
     paths = find_texts(patterns, outputs)
@@ -108,7 +113,7 @@ def _tokenize(
         if digest.hexdigest() != key:
             raise ValueError(f"{_names(paths)} changed while it was read. Run the command again.")
         if not writer.n_sentences:
-            raise ValueError(f"There is no text in {_names(paths)}: expected at least one word.")
+            raise NoText(f"There is no text in {_names(paths)}: expected at least one word.")
         writer.finish(key)
 
 
@@ -141,6 +146,8 @@ def _key(paths: list[Path], reader: TextReader) -> str:
 
 def _digest_of_settings(paths: list[Path], reader: TextReader) -> "hashlib.blake2b":
     settings: dict[str, Any] = {"format": FORMAT, "rules": RULES, **asdict(reader.settings)}
+    if settings["document"] == FILE:  # as before there was a choice
+        del settings["document"]
     if any(reader.kind(path) != LINES for path in paths):
         settings["spacy"] = _spacy_version()
     return hashlib.blake2b(json.dumps(settings, sort_keys=True).encode(), digest_size=16)

@@ -31,11 +31,13 @@ class Chunk:
     documents: np.ndarray
 
     @classmethod
-    def of_sentences(cls, sentences: Sequence[list[str]], documents: Sequence[int]) -> "Chunk":
+    def of_sentences(
+        cls, sentences: Sequence[list[str]], documents: Sequence[int] | np.ndarray
+    ) -> "Chunk":
         """Create a chunk of tokenized sentences.
 
         sentences (Sequence[list[str]]): The words of each sentence. Empty sentences are skipped.
-        documents (Sequence[int]): Index of the document of each sentence.
+        documents (Sequence[int] | ndarray): Index of the document of each sentence, ascending.
         RETURNS (Chunk): The chunk.
         """
         word_ids = WordIds()

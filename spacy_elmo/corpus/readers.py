@@ -13,6 +13,8 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
+import numpy as np
+
 from ..files.chunks import read_chunks
 from ..files.decoding import decode_text, normalize_line_ends, split_lines
 from ..files.finding import find_files, plain_name
@@ -20,6 +22,7 @@ from ..files.paths import PathLike
 from ..files.reading import read_text
 from ..files.streams import Digest, Progress, open_bytes
 from .corpus_writer import Chunk
+from .documents import BLANK_LINE, FILE, DocumentRule, count_blank_lines, split_running_text
 
 if TYPE_CHECKING:
     from .tokenizing import Tokenizer
@@ -40,11 +43,23 @@ class TextSettings:
     tokenized (bool): Whether text files hold a whitespace-tokenized sentence per line.
     text_key (str): Key of the text in JSONL records. A record may have "tokens" instead: a list
         of words, which is one sentence, or a list of such lists.
+    document (str): The documents of a text file, of running or tokenized text: "file" for one, or
+        "blank_line" if blank lines separate documents. Each record of a JSONL file and each Doc
+        of a .spacy file is a document with either.
+    RAISES (ValueError): If `document` is neither.
     """
 
     lang: str = "en"
     tokenized: bool = False
     text_key: str = "text"
+    document: DocumentRule = FILE
+
+    def __post_init__(self) -> None:
+        if self.document not in (FILE, BLANK_LINE):
+            raise ValueError(
+                f"'document' is {self.document!r}; it must be {FILE!r}, or {BLANK_LINE!r} if "
+                f"blank lines separate documents."
+            )
 
 
 class _Record(NamedTuple):
@@ -123,12 +138,25 @@ class TextReader:
             elif kind == RECORDS:
                 yield from self._read_records(stream, path)
             elif kind == LINES:
-                for _, text in read_text(stream, path, lines=True):
-                    sentences = list(split_lines(text))
-                    yield Chunk.of_sentences(sentences, [0] * len(sentences))
+                yield from self._read_lines(stream, path)
             else:
-                texts = read_text(stream, path, lines=False)
-                yield from self.tokenizer.chunks((0, text) for _, text in texts)
+                yield from self.tokenizer.chunks(self._read_running_text(stream, path))
+
+    def _read_lines(self, stream: BinaryIO, path: Path) -> Iterator[Chunk]:
+        n_blank = 0
+        for _, text in read_text(stream, path, lines=True):
+            sentences = list(split_lines(text))
+            documents = np.zeros(len(sentences), dtype=np.int64)
+            if self.settings.document == BLANK_LINE:
+                documents = count_blank_lines(sentences, n_blank)
+                n_blank = documents[-1]
+            yield Chunk.of_sentences(sentences, documents)
+
+    def _read_running_text(self, stream: BinaryIO, path: Path) -> Iterator[tuple[int, str]]:
+        chunks = read_text(stream, path, lines=False)
+        if self.settings.document == BLANK_LINE:
+            return split_running_text(chunks)
+        return ((0, text) for _, text in chunks)
 
     def _read_records(self, stream: BinaryIO, path: Path) -> Iterator[Chunk]:
         records = _parse_records(stream, path, self.settings.text_key)

@@ -30,7 +30,7 @@ def read_chunks(
     data, size = b"", chunk_bytes
     while True:
         # one extra byte shows whether the stream continues after this chunk
-        data += stream.read(size + 1 - len(data))
+        data += stream.read(max(size + 1 - len(data), 0))
         if len(data) <= size:
             break
         end = _last_line_end(data[:size]) if lines else _end_of_text(data[:size])

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from ..bilm.options import BiLMOptions
+from ..corpus.documents import DocumentRule
 from ..weights.build import check_options
 from .recipes import Modern, Recipe
 from .settings import Fraction, Settings, describe
@@ -24,6 +25,8 @@ class TextConfig(Settings):
         is saved with the biLM.
     tokenized (bool): Whether text files hold a whitespace-tokenized sentence per line.
     text_key (str): Key of the text in JSONL records.
+    document (str): The documents of a text file: "file" for one, or "blank_line" if blank lines
+        separate documents. With the order "documents" in [batches], documents are shuffled.
     """
 
     train: list[str]
@@ -32,6 +35,7 @@ class TextConfig(Settings):
     lang: str = "en"
     tokenized: bool = False
     text_key: str = "text"
+    document: DocumentRule = "file"
 
 
 class VocabConfig(Settings):

@@ -248,7 +248,7 @@ class Pretraining:
         """Open a corpus. If it is not in the cache, the first process tokenizes the text, and the
         others wait."""
         text = self.config.text
-        settings = TextSettings(text.lang, text.tokenized, text.text_key)
+        settings = TextSettings(text.lang, text.tokenized, text.text_key, text.document)
         if not self.first:
             self.workers.wait()
         corpus = open_corpus(

@@ -52,12 +52,15 @@ def check_output(output: Path, config: PretrainConfig) -> None:
             raise ValueError("it has no blocks of settings")
     except (ValueError, TypeError) as error:
         raise ValueError(f"{path} is damaged: {error}. Give a new directory.") from error
-    changed = [
-        f"[{block}] {name} = {before.get(block, {}).get(name)!r}"
-        for block, settings in json.loads(_to_json(config)).items()
-        for name, value in settings.items()
-        if before.get(block, {}).get(name) != value and name not in MUTABLE.get(block, ())
-    ]
+    changed: list[str] = []
+    for block, settings in json.loads(_to_json(config)).items():
+        fields = type(getattr(config, block)).model_fields
+        for name, value in settings.items():
+            # a training of an earlier version had the default of a setting that was added since
+            default = None if fields[name].is_required() else fields[name].default
+            found = before.get(block, {}).get(name, default)
+            if found != value and name not in MUTABLE.get(block, ()):
+                changed.append(f"[{block}] {name} = {found!r}")
     if changed:
         raise ValueError(
             f"The training in {output} was started with other settings: {'; '.join(changed[:3])}. "

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import os
 import shutil
@@ -103,6 +104,21 @@ def test_the_key_depends_on_content_and_settings_and_not_on_the_place(two_files,
     write(other / "c.txt", "the cat sat\n\nthe End\n")
     keys.add(read(other, tmp_path / "cache").key)
     assert len(keys) == 5
+
+
+@pytest.mark.parametrize(
+    "text_settings, key",
+    [
+        (LINES, "e6b289a017b25368bd6706f93e42f959"),
+        (TextSettings("de", True, "body"), "94885dddc2314532d7a76646fd23da3e"),
+    ],
+)
+def test_keys_have_not_changed_since_documents_can_be_separated(
+    two_files, tmp_path, text_settings, key
+):
+    assert read(two_files, tmp_path / "cache", text_settings).key == key
+    other = dataclasses.replace(text_settings, document="blank_line")
+    assert read(two_files, tmp_path / "cache", other).key != key
 
 
 def test_in_memory_keys_differ_by_content():

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from spacy_elmo.corpus.corpus import Corpus
-from spacy_elmo.lm.evaluate import evaluate
+from spacy_elmo.lm.evaluate import Perplexity, evaluate, pool
 from spacy_elmo.lm.evaluation_windows import EvaluationWindows
 from spacy_elmo.lm.language_model import LanguageModel
+from spacy_elmo.lm.vocab import Vocab
 from spacy_elmo.runtime.workers import Workers
 
 from ..bilm import plain
@@ -45,7 +46,7 @@ def read_in_direction(reverse):
 
 
 @torch.no_grad()
-def mean_loss(model, reverse):
+def mean_loss(model, reverse, is_scored=lambda word: True):
     """Compute the loss word by word in plain torch, with states carried through the text."""
     bilm, direction, losses = model.bilm, int(reverse), []
     assert bilm.tokens.char_cnn is not None
@@ -68,7 +69,8 @@ def mean_loss(model, reverse):
             x = states[n][0] + x if n else states[n][0]
         at = {"<S>": 0, "</S>": 1}.get(follows)
         at = model.vocab.ids([follows])[0] if at is None else at
-        losses.append(-model.head.log_probs(x[None])[0, at].item())
+        if is_scored(follows):
+            losses.append(-model.head.log_probs(x[None])[0, at].item())
     return sum(losses) / len(losses), len(losses)
 
 
@@ -84,6 +86,89 @@ def test_each_word_and_each_sentence_end_is_counted_once(trainer):
     assert found.arithmetic == pytest.approx((found.forward + found.backward) / 2)
     # an, howls, zebra
     assert found.unknown == pytest.approx(3 / n_positions)
+    assert found.n_scored == n_positions
+
+
+def test_only_words_in_both_vocabularies_are_scored(trainer):
+    # in another order, with a word that the model does not know
+    second = Vocab(["zebra", "</S>", "cat", "the", "<UNK>", "owl", "an", "<S>", "."])
+    both = {"cat", "the", "owl", ".", "<S>", "</S>"}
+    found = evaluate(trainer.model, HELDOUT, ONE, n_rows=1, vocab=second)
+    for perplexity, reverse in ((found.forward, False), (found.backward, True)):
+        loss, n_scored = mean_loss(trainer.model, reverse, both.__contains__)
+        assert found.n_scored == n_scored < found.n_positions
+        assert perplexity == pytest.approx(math.exp(loss), rel=1e-6)
+    assert found.unknown == pytest.approx(1 - found.n_scored / found.n_positions)
+    # what is left out is read: the states are those of the whole text
+    assert found.n_positions == evaluate(trainer.model, HELDOUT, ONE).n_positions
+
+
+def test_a_model_that_ignores_the_context_has_the_perplexity_of_its_frequencies():
+    model = toy_trainer(TRAIN).model
+    text = Corpus.from_sentences([[["the", "cat", "zebra"], ["the", "."]]])
+    probabilities = torch.full((len(model.vocab),), 0.25 / (len(model.vocab) - 5))
+    known = {"the": 0.25, ".": 0.125, "cat": 0.125, "<UNK>": 0.125, "</S>": 0.125}
+    probabilities[[model.vocab.words.index(word) for word in known]] = torch.tensor(
+        [*known.values()]
+    )
+    with torch.no_grad():
+        model.head.weight.zero_()
+        model.head.bias.copy_(probabilities.log())
+    model.bilm.drop_caches()
+    # the cat <UNK> </S> the . </S>: 2 + 3 + 3 + 3 + 2 + 3 + 3 bits
+    assert evaluate(model, text, ONE).forward == pytest.approx(2 ** (19 / 7))
+    # the </S> the . </S>: 2 + 3 + 2 + 3 + 3 bits
+    second = Vocab(["<S>", "</S>", "<UNK>", "the", ".", "zebra"])
+    found = evaluate(model, text, ONE, vocab=second)
+    assert found.forward == pytest.approx(2 ** (13 / 5))
+    assert (found.n_positions, found.n_scored) == (7, 5)
+    assert found.unknown == pytest.approx(2 / 7)
+
+
+def test_both_models_score_the_same_words(trainer):
+    other = toy_trainer(
+        Corpus.from_sentences([TEXT[:6], TEXT[-3:]]), softmax=vars(trainer.config.softmax)
+    )
+    first = evaluate(trainer.model, HELDOUT, ONE, vocab=other.model.vocab)
+    second = evaluate(other.model, HELDOUT, ONE, vocab=trainer.model.vocab)
+    assert first.n_scored == second.n_scored < first.n_positions
+    assert first.unknown == second.unknown
+    words = [word for sentence in TEXT for word in sentence]
+    known = set(trainer.model.vocab.words) & set(other.model.vocab.words)
+    assert first.n_scored == len(TEXT) + sum(word in known for word in words)
+
+
+def test_a_vocabulary_that_shares_no_word_scores_the_sentence_ends(trainer):
+    found = evaluate(trainer.model, HELDOUT, ONE, vocab=Vocab(["<S>", "</S>", "<UNK>", "none"]))
+    assert found.n_scored == len(TEXT)
+    assert 1 < found.forward < math.inf
+
+
+def test_the_own_vocabulary_leaves_out_the_unknown_words(trainer):
+    found = evaluate(trainer.model, HELDOUT, ONE, vocab=trainer.model.vocab)
+    assert found.n_scored == found.n_positions - 3  # an, howls, zebra
+    assert found.unknown == pytest.approx(3 / found.n_positions)
+
+
+def test_pooling_counts_each_position_once():
+    first = Perplexity(2.0, 8.0, n_positions=10, unknown=0.1, n_scored=3)
+    second = Perplexity(16.0, 8.0, n_positions=30, unknown=0.5, n_scored=1)
+    found = pool([first, second])
+    # 3 losses of ln 2 and one of ln 16: 7/4 ln 2
+    assert found.forward == pytest.approx(2**1.75)
+    assert found.backward == pytest.approx(8.0)
+    assert (found.n_positions, found.n_scored) == (40, 4)
+    assert found.unknown == pytest.approx(0.4)  # 1 + 15 of 40
+    assert vars(pool([first])) == pytest.approx(vars(first))
+    assert pool([first, Perplexity(math.inf, 8.0, 1, 0.0, 1)]).forward == math.inf
+
+
+def test_the_perplexity_of_texts_pools_to_that_of_all_their_words(trainer):
+    texts = [TEXT[:7], TEXT[7:]]
+    found = pool([evaluate(trainer.model, Corpus.from_sentences([t]), ONE) for t in texts])
+    whole = evaluate(trainer.model, HELDOUT, ONE, n_rows=2)
+    assert (found.n_positions, found.unknown) == (whole.n_positions, pytest.approx(whole.unknown))
+    assert found.geometric == pytest.approx(whole.geometric, rel=0.05)  # other start states
 
 
 def test_perplexity_does_not_depend_on_the_window_length(trainer, monkeypatch):
@@ -155,14 +240,15 @@ class OneOfSeveral(Workers):
         return torch.stack(self.values).sum(dim=0)
 
 
+@pytest.mark.parametrize("vocab", [None, Vocab(["<S>", "</S>", "<UNK>", "the", "owl"])])
 @pytest.mark.parametrize("size", [2, 40])
-def test_processes_share_the_rows(trainer, size):
-    expected = evaluate(trainer.model, HELDOUT, ONE, n_rows=6)
+def test_processes_share_the_rows(trainer, size, vocab):
+    expected = evaluate(trainer.model, HELDOUT, ONE, n_rows=6, vocab=vocab)
     assert len(EvaluationWindows(HELDOUT, 6, 1).lengths) == 6
     OneOfSeveral.values = []
     for rank in range(size):
         workers = OneOfSeveral(rank, size, torch.device("cpu"))
-        found = evaluate(trainer.model, HELDOUT, workers, n_rows=6)
+        found = evaluate(trainer.model, HELDOUT, workers, n_rows=6, vocab=vocab)
     assert vars(found) == pytest.approx(vars(expected), rel=1e-6)
 
 

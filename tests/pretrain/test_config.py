@@ -45,6 +45,7 @@ WRONG = [
     ("text", {"lang": None}, r"\[text\] lang is None; it must be a string in quotes"),
     ("text", {"tokenized": "yes"}, r"\[text\] tokenized is 'yes'; it must be true or false"),
     ("text", {"tokenized": 1}, r"\[text\] tokenized is 1; it must be true or false"),
+    ("text", {"document": "page"}, r"\[text\] document is 'page'.*one of file, blank_line"),
     ("vocab", {"file": 3}, r"\[vocab\] file is 3; it must be a string in quotes, or null"),
     ("vocab", {"min_count": 1.5}, r"\[vocab\] min_count is 1.5; it must be a whole number"),
     ("softmax", {"cutoffs": 4000}, r"\[softmax\] cutoffs is 4000; it must be a list of whole"),

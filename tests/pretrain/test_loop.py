@@ -87,7 +87,7 @@ def test_the_last_model_has_the_weights_of_the_last_step(finished):
 
 def test_the_best_model_has_the_weights_of_the_best_evaluation(folder, monkeypatch):
     perplexities = iter([9.0, 7.0, 8.0])
-    monkeypatch.setattr(loop, "evaluate", lambda *_: Perplexity(next(perplexities), 7.5, 1, 0.0))
+    monkeypatch.setattr(loop, "evaluate", lambda *_: Perplexity(next(perplexities), 7.5, 1, 0.0, 1))
     last = pretraining(settings(folder), folder / "out").run()
     assert last is not None and last.forward == 8
     at_20, at_28 = (checkpoint.read(path)[0] for path in checkpoint.find(folder / "out"))
@@ -134,6 +134,7 @@ def test_a_finished_training_is_not_changed(finished):
         ({"training": {"seed": 1, "dropout": 0.1}}, r"\[training\] dropout = 0.0; .* seed = 0\. "),
         ({"recipe": {"name": "paper"}}, r"\[recipe\] name = 'modern'; "),
         ({"model": {"n_layers": 2}}, r"\[model\] n_layers = 1\. "),
+        ({"text": {"document": "blank_line"}}, r"\[text\] document = 'file'\. "),
     ],
 )
 def test_other_settings_are_an_error(finished, changes, message):
@@ -142,6 +143,36 @@ def test_other_settings_are_an_error(finished, changes, message):
     with pytest.raises(ValueError, match=f"was started with other settings: {message}"):
         pretraining(settings(folder, **changes), folder / "out")
     assert contents(folder) == before
+
+
+def test_a_setting_that_was_added_since_has_had_its_default(finished):
+    folder, training, _ = finished
+    path = folder / "out" / "config.json"
+    written = path.read_text()
+    before = json.loads(written)
+    del before["text"]["document"]
+    path.write_text(json.dumps(before))
+    try:
+        assert pretraining(training.config, folder / "out").run() is None
+        changed = settings(folder, text={"document": "blank_line"})
+        with pytest.raises(ValueError, match=r"other settings: \[text\] document = 'file'\. "):
+            pretraining(changed, folder / "out")
+    finally:
+        path.write_text(written)
+
+
+def test_articles_of_one_file_are_trained_on_like_files(folder):
+    articles = [path.read_text() for path in sorted(folder.glob("train-*.txt"))]
+    (folder / "all.txt").write_text("\n\n".join(articles))
+    whole = {"train": [str(folder / "all.txt")]}
+    files = pretraining(settings(folder), folder / "files")
+    separated = settings(folder, text={**whole, "document": "blank_line"})
+    found = pretraining(separated, folder / "articles")
+    assert found.corpus.n_documents == len(articles) == 6
+    for name in ("words", "tokens", "starts", "documents"):
+        assert list(getattr(found.corpus, name)) == list(getattr(files.corpus, name))
+    assert torch.equal(found.trainer.train_step().losses, files.trainer.train_step().losses)
+    assert pretraining(settings(folder, text=whole), folder / "whole").corpus.n_documents == 1
 
 
 def test_other_directories_are_an_error(folder):
