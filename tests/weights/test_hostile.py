@@ -132,7 +132,7 @@ LSTMS = "_elmo_lstm___elmo_lstm__"
     "name, value, found, expected",
     [
         (f"{TOKENS}_projection__bias", None, "has no tensor", "_projection.bias"),
-        (f"{TOKENS}_projection__bias", torch.ones(7), "has shape [7]", "the options require [6]"),
+        (f"{TOKENS}_projection__bias", torch.ones(7), "has shape [7]", "expected [6]"),
         (f"{TOKENS}_projection__bias", torch.ones(6).int(), "torch.int32", "expected floating"),
         (f"{TOKENS}char_conv_1__weight", torch.ones(7), "has shape [7]", "3 dimensions"),
         (f"{TOKENS}char_conv_1__weight", None, "has no tensor", "char_conv_1.weight"),
@@ -140,7 +140,7 @@ LSTMS = "_elmo_lstm___elmo_lstm__"
             f"{TOKENS}_char_embedding_weights",
             torch.ones(261, 5),
             "[261, 5]",
-            "the options require [262, 5]",
+            "expected [262, 5]",
         ),
         (f"{TOKENS}_projection__bias", torch.full((6,), torch.nan), "not finite", "NaN"),
         (f"{LSTMS}backward_layer_1__state_linearity__bias", None, "has no tensor", "backward"),
