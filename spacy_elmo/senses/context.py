@@ -1,0 +1,143 @@
+"""The context of a word: the mean vector of the other words of its segment.
+
+What a sentence is about tells senses apart, and the state of a language model forgets much of it.
+Rare words count more: they are weighted by their inverse document frequency.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from spacy.attrs import ORTH
+from spacy.tokens import Doc
+
+from ..text.segments import PunctSegments, find_starts
+from ..text.tokens import Tokens
+from ..text.words import word_tokens
+from .targets import column_of
+
+SEGMENTER = PunctSegments()
+
+
+class WordWeights:
+    """The inverse document frequency of words, where a document is a segment of a Doc.
+
+    Without counts the weight of a stop word of the language is 0, and that of any other word 1.
+    Punctuation always has the weight 0.
+    """
+
+    def __init__(self) -> None:
+        self.counts: dict[str, int] = {}
+        self.n_segments = 0
+
+    def count(self, docs: Iterable[Doc], max_words: int) -> None:
+        """Count in how many segments each word occurs. Earlier counts are dropped.
+
+        docs (Iterable[Doc]): The Docs.
+        max_words (int): Number of words whose counts are kept. Other words count as if they
+            occurred in no segment.
+        """
+        counts: Counter[str] = Counter()
+        self.n_segments = 0
+        for doc in docs:
+            words = word_tokens(doc)
+            if not len(words):
+                continue
+            segments = segment_numbers(doc)[words].tolist()
+            texts = (text.lower() for text in column_of(doc, ORTH, words))
+            counts.update(text for _, text in set(zip(segments, texts)))
+            self.n_segments += segments[-1] + 1
+            if len(counts) > 8 * max_words:  # bound the memory for millions of Docs
+                counts = Counter(dict(counts.most_common(4 * max_words)))
+        self.counts = {text: n for text, n in counts.most_common(max_words) if n > 1}
+
+    @classmethod
+    def from_counts(cls, counts: Any, n_segments: Any) -> "WordWeights":
+        """Return weights with given counts.
+
+        counts (Any): Number of segments that contain each word, Dict[str, int].
+        n_segments (Any): Number of segments, int.
+        RETURNS (WordWeights): The weights.
+        RAISES (ValueError): If they have other types, or a word is in more segments than there are.
+        """
+        if type(n_segments) is not int or not isinstance(counts, dict):
+            raise ValueError("the counts of words have another type")
+        if not all(type(n) is int and 0 < n <= n_segments for n in counts.values()):
+            raise ValueError("a word occurs in less than one segment, or in more than there are")
+        weights = cls()
+        weights.counts, weights.n_segments = counts, n_segments
+        return weights
+
+    def of(self, doc: Doc) -> np.ndarray:
+        """Return the weights of a Doc's tokens.
+
+        doc (Doc): The Doc.
+        RETURNS (ndarray): float32 [n_tokens]; 0 for whitespace and punctuation.
+        """
+        weights = np.zeros(len(doc), dtype=np.float32)
+        words = word_tokens(doc)
+        if not len(words):
+            return weights
+        orths: Any = doc.to_array([ORTH]).reshape(len(doc))[words]
+        distinct, inverse = np.unique(orths, return_inverse=True)
+        of_types = [self._weight(doc.vocab[number]) for number in distinct.tolist()]
+        weights[words] = np.array(of_types, dtype=np.float32)[inverse.reshape(-1)]
+        return weights
+
+    def _weight(self, lexeme: Any) -> float:
+        text = lexeme.text.lower()
+        if not any(map(str.isalnum, text)):
+            return 0.0
+        if not self.n_segments:
+            return 0.0 if lexeme.is_stop else 1.0
+        return math.log((self.n_segments + 1) / (self.counts.get(text, 0) + 1))
+
+
+def segment_numbers(doc: Doc) -> np.ndarray:
+    """Number the segments of a Doc. They depend on the tokens alone, so that they are the same in
+    training and in prediction.
+
+    doc (Doc): The Doc.
+    RETURNS (ndarray): The segment of each token, from 0, int64 [n_tokens].
+    """
+    starts = find_starts(Tokens.of([doc]), SEGMENTER)
+    numbers: np.ndarray = np.cumsum(starts) - 1
+    return numbers
+
+
+def context_vectors(
+    vectors: np.ndarray, weights: np.ndarray, segments: np.ndarray, spans: np.ndarray
+) -> np.ndarray:
+    """Return the weighted sum of the vectors of the other words of the segment for some spans.
+
+    vectors (ndarray): Vectors of tokens, float32 [n_tokens, width].
+    weights (ndarray): Weights of tokens, float32 [n_tokens].
+    segments (ndarray): The segment of each token, ascending, int64 [n_tokens].
+    spans (ndarray): First token of each span, and the token after its last one, int64 [n, 2].
+    RETURNS (ndarray): float32 [n, width].
+    """
+    weighted = vectors * weights[:, None]
+    firsts = np.flatnonzero(np.diff(segments, prepend=-1))
+    sums = np.add.reduceat(weighted, firsts, axis=0)
+    index = np.searchsorted(firsts, spans[:, 0], side="right") - 1
+    # of a span that reaches into the next segment, only the beginning is in the sum
+    ends = np.append(firsts[1:], len(segments))[index]
+    own = np.stack([spans[:, 0], np.minimum(spans[:, 1], ends)], axis=1)
+    others: np.ndarray = sums[index] - span_sums(weighted, own)
+    return others
+
+
+def span_sums(vectors: np.ndarray, spans: np.ndarray) -> np.ndarray:
+    """Return the sum of the vectors of some spans.
+
+    vectors (ndarray): Vectors of tokens, float32 [n_tokens, width].
+    spans (ndarray): First token of each span, and the token after its last one, int64 [n, 2].
+    RETURNS (ndarray): float32 [n, width].
+    """
+    sums: np.ndarray = vectors[spans[:, 0]]
+    for n in np.flatnonzero(spans[:, 1] - spans[:, 0] > 1).tolist():
+        start, end = spans[n].tolist()
+        sums[n] = vectors[start:end].sum(axis=0)
+    return sums
