@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from spacy.attrs import IDX
 from spacy.tokens import Doc, Span, SpanGroup, Token
 
 SENSE, SCORE = "sense", "sense_score"
@@ -32,11 +33,13 @@ def write_senses(doc: Doc, senses: Sequence[tuple[int, int, str, float]], spans_
     spans = [Span(doc, start, end, label, span_id=label) for start, end, label, _ in senses]
     scores = np.array([score for *_, score in senses], dtype=np.float32)
     doc.spans[spans_key] = SpanGroup(doc, name=spans_key, attrs={SCORES: scores}, spans=spans)
+    # the entries that `token._.sense = ...` would set, without a Token for each
+    offsets: list[Any] = doc.to_array([IDX]).reshape(len(doc)).tolist()
     for start, end, label, score in senses:
-        for token in doc[start:end]:
-            if not token.is_space:
-                token._.set(SENSE, label)
-                token._.set(SCORE, score)
+        for i in range(start, end):
+            if end - start == 1 or not doc[i].is_space:
+                data["._.", SENSE, offsets[i], None] = label
+                data["._.", SCORE, offsets[i], None] = score
 
 
 def _is_ours(key: Any) -> bool:

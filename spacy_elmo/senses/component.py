@@ -3,9 +3,9 @@
 # spaCy's TrainablePipe is compiled and has no types
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from spacy.language import Language
@@ -21,7 +21,7 @@ from .annotations import install_extensions, write_senses
 from .examples import Use, uses_in_examples, uses_in_sentences
 from .inventory import Inventory
 from .labels import SPANS_KEY, make_label
-from .matching import NO_SENSE, Match, nearest_senses
+from .matching import NO_SENSE, nearest_senses
 from .pipeline_ref import PipelineRef
 from .sense_model import memory_of, span_vectors
 from .targets import Target, TargetFinder
@@ -43,7 +43,19 @@ UNKNOWN = (
     "{name}.learn(examples) to add them to a trained component."
 )
 
-Found = list[tuple[Target, Match]]
+
+class DocSenses(NamedTuple):
+    """The senses of a Doc.
+
+    targets (List[Target]): The targets, from left to right.
+    senses (ndarray): The sense of each target, or `NO_SENSE`, int64 [n].
+    scores (ndarray): Cosines of the targets and their senses; 0 for a sense without examples,
+        float32 [n].
+    """
+
+    targets: list[Target]
+    senses: np.ndarray
+    scores: np.ndarray
 
 
 class Senses(SerializationMixin, TrainablePipe):
@@ -203,8 +215,7 @@ class Senses(SerializationMixin, TrainablePipe):
 
     def _add_uses(self, docs: list[Doc], uses: list[list[Use]]) -> None:
         """Add examples. The inventory is changed only if all vectors could be computed."""
-        spans = [np.array([use[:2] for use in found]).reshape(-1, 2) for found in uses]
-        batches = list(span_vectors(self.model, docs, spans)) if docs else []
+        batches = list(span_vectors(self.model, docs, list(map(spans_of, uses))))
         if batches and not any(vectors.any() for _, vectors in batches):
             raise ValueError(NO_VECTORS.format(name=self.name))
         memory = memory_of(self.model)
@@ -219,52 +230,50 @@ class Senses(SerializationMixin, TrainablePipe):
 
     # Prediction
 
-    def predict(self, docs: Iterable[Doc]) -> list[Found]:
+    def predict(self, docs: Iterable[Doc]) -> list[DocSenses]:
         """Find the targets of Docs and their senses.
 
         docs (Iterable[Doc]): The Docs.
-        RETURNS (List[List[Tuple[Target, Match]]]): The targets of each Doc and their senses.
+        RETURNS (List[DocSenses]): The targets of each Doc and their senses.
         """
         docs = list(docs)
         if not len(self.inventory) and any(len(doc) for doc in docs) and not self._warned:
             self._warned = True
             warnings.warn(NO_SENSES.format(name=self.name, key=self.spans_key), stacklevel=2)
         finder = TargetFinder(self.inventory)
-        targets = [finder.find(doc) for doc in docs]
-        spans = [np.array([t[:2] for t in found]).reshape(-1, 2) for found in targets]
+        found = [make_doc_senses(finder.find(doc)) for doc in docs]
         prototypes = memory_of(self.model).prototypes
-        matches: list[Found] = [[] for _ in docs]
         if not prototypes.width:
-            # without any example: the first sense of each word
-            return [
-                [(target, Match(target.candidates[0], 0.0)) for target in found]
-                for found in targets
-            ]
+            return found
+        spans = [spans_of(one.targets) for one in found]
         for places, vectors in span_vectors(self.model, docs, spans):
-            batch = [targets[doc][n] for doc, n in places]
-            candidates = [target.candidates for target in batch]
-            found = nearest_senses(
+            uses = [found[doc].targets[n] for doc, n in places]
+            candidates = [target.candidates for target in uses]
+            best = nearest_senses(
                 prototypes, candidates, vectors, self.prior_weight, self.threshold
             )
-            for (doc, _), target, match in zip(places, batch, found):
-                matches[doc].append((target, match))
-        return matches
+            for (doc, n), sense, score in zip(places, *best):
+                found[doc].senses[n], found[doc].scores[n] = sense, score
+        return found
 
-    def set_annotations(self, docs: Iterable[Doc], found: list[Found]) -> None:
+    def set_annotations(self, docs: Iterable[Doc], found: list[DocSenses]) -> None:
         """Write senses to `doc.spans[spans_key]`, `token._.sense` and `token._.sense_score`.
 
         docs (Iterable[Doc]): The Docs.
-        found (List[List[Tuple[Target, Match]]]): Targets and senses, from `predict`.
+        found (List[DocSenses]): Targets and senses, from `predict`.
         """
         install_extensions()
         labels = self.inventory.labels
-        for doc, matches in zip(docs, found):
-            senses = [
-                (target.start, target.end, labels[match.sense], match.score)
-                for target, match in matches
-                if match.sense != NO_SENSE
-            ]
-            write_senses(doc, senses, self.spans_key)
+        for doc, (targets, senses, scores) in zip(docs, found):
+            write_senses(
+                doc,
+                [
+                    (target.start, target.end, labels[sense], score)
+                    for target, sense, score in zip(targets, senses.tolist(), scores.tolist())
+                    if sense != NO_SENSE
+                ],
+                self.spans_key,
+            )
 
     # Training
 
@@ -326,3 +335,18 @@ class Senses(SerializationMixin, TrainablePipe):
             examples, spans_key=self.spans_key, most_frequent=self.most_frequent(), **kwargs
         )
         return scores
+
+
+def make_doc_senses(targets: list[Target]) -> DocSenses:
+    """Return the targets of a Doc, each with its first sense.
+
+    targets (List[Target]): The targets.
+    RETURNS (DocSenses): The senses, with scores of 0.
+    """
+    first = np.array([target.candidates[0] for target in targets], dtype=np.int64)
+    return DocSenses(targets, first, np.zeros(len(targets), dtype=np.float32))
+
+
+def spans_of(uses: Sequence[tuple[Any, ...]]) -> np.ndarray:
+    """RETURNS (ndarray): First token of each use and the one after its last, int64 [n, 2]."""
+    return np.array([use[:2] for use in uses], dtype=np.int64).reshape(-1, 2)

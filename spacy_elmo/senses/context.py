@@ -19,6 +19,7 @@ from ..text.words import word_tokens
 from .targets import column_of
 
 SEGMENTER = PunctSegments()
+MAX_CACHED = 100_000
 
 
 class WordWeights:
@@ -31,6 +32,8 @@ class WordWeights:
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.n_segments = 0
+        # the weight of each word type that was looked up, by the id of its text
+        self._cache: dict[int, float] = {}
 
     def count(self, docs: Iterable[Doc], max_words: int) -> None:
         """Count in how many segments each word occurs. Earlier counts are dropped.
@@ -41,11 +44,12 @@ class WordWeights:
         """
         counts: Counter[str] = Counter()
         self.n_segments = 0
+        self._cache.clear()
         for doc in docs:
             words = word_tokens(doc)
             if not len(words):
                 continue
-            segments = segment_numbers(doc)[words].tolist()
+            segments = segment_numbers([doc])[0][words].tolist()
             texts = (text.lower() for text in column_of(doc, ORTH, words))
             counts.update(text for _, text in set(zip(segments, texts)))
             self.n_segments += segments[-1] + 1
@@ -80,10 +84,14 @@ class WordWeights:
         words = word_tokens(doc)
         if not len(words):
             return weights
-        orths: Any = doc.to_array([ORTH]).reshape(len(doc))[words]
-        distinct, inverse = np.unique(orths, return_inverse=True)
-        of_types = [self._weight(doc.vocab[number]) for number in distinct.tolist()]
-        weights[words] = np.array(of_types, dtype=np.float32)[inverse.reshape(-1)]
+        orths: list[int] = doc.to_array([ORTH]).reshape(len(doc))[words].tolist()
+        cache = self._cache
+        for orth in orths:
+            if orth not in cache:
+                cache[orth] = self._weight(doc.vocab[orth])
+        weights[words] = [cache[orth] for orth in orths]
+        if len(cache) > MAX_CACHED:
+            cache.clear()
         return weights
 
     def _weight(self, lexeme: Any) -> float:
@@ -95,16 +103,16 @@ class WordWeights:
         return math.log((self.n_segments + 1) / (self.counts.get(text, 0) + 1))
 
 
-def segment_numbers(doc: Doc) -> np.ndarray:
-    """Number the segments of a Doc. They depend on the tokens alone, so that they are the same in
+def segment_numbers(docs: list[Doc]) -> list[np.ndarray]:
+    """Number the segments of Docs. They depend on the tokens alone, so that they are the same in
     training and in prediction.
 
-    doc (Doc): The Doc.
-    RETURNS (ndarray): The segment of each token, from 0, int64 [n_tokens].
+    docs (List[Doc]): The Docs.
+    RETURNS (List[ndarray]): The segment of each token of each Doc, ascending, int64 [n_tokens].
     """
-    starts = find_starts(Tokens.of([doc]), SEGMENTER)
-    numbers: np.ndarray = np.cumsum(starts) - 1
-    return numbers
+    tokens = Tokens.of(docs)
+    numbers = np.cumsum(find_starts(tokens, SEGMENTER))
+    return np.split(numbers, tokens.offsets[1:-1])
 
 
 def context_vectors(
@@ -119,7 +127,7 @@ def context_vectors(
     RETURNS (ndarray): float32 [n, width].
     """
     weighted = vectors * weights[:, None]
-    firsts = np.flatnonzero(np.diff(segments, prepend=-1))
+    firsts = np.flatnonzero(np.diff(segments, prepend=segments[0] - 1))
     sums = np.add.reduceat(weighted, firsts, axis=0)
     index = np.searchsorted(firsts, spans[:, 0], side="right") - 1
     # of a span that reaches into the next segment, only the beginning is in the sum

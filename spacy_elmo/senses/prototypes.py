@@ -16,6 +16,7 @@ class Prototypes:
         self.counts = np.zeros(0, dtype=np.int64)
         self._row_of = np.zeros(0, dtype=np.int64)
         self._sums = np.zeros((0, 0), dtype=np.float32)
+        self._norms = np.zeros(0, dtype=np.float32)
         self._n_rows = 0
 
     @property
@@ -44,6 +45,7 @@ class Prototypes:
             return
         if not self.width:
             self._sums = np.zeros((START_ROWS, vectors.shape[1]), dtype=np.float32)
+            self._norms = np.zeros(START_ROWS, dtype=np.float32)
         if vectors.shape[1] != self.width:
             raise ValueError(
                 f"The vectors have the width {vectors.shape[1]}, but the known senses have "
@@ -56,8 +58,12 @@ class Prototypes:
         if self._n_rows > len(self._sums):
             rows = np.zeros((2 * self._n_rows, self.width), dtype=np.float32)
             rows[: len(self._sums)] = self._sums
-            self._sums = rows
+            norms = np.zeros(len(rows), dtype=np.float32)
+            norms[: len(self._sums)] = self._norms
+            self._sums, self._norms = rows, norms
         np.add.at(self._sums, self._row_of[numbers], vectors)
+        changed = np.unique(self._row_of[numbers])
+        self._norms[changed] = lengths_of(self._sums[changed])
         np.add.at(self.counts, numbers, 1)
 
     def remove(self, number: int) -> None:
@@ -76,6 +82,17 @@ class Prototypes:
         """
         sums: np.ndarray = self._sums[self._row_of[numbers]]
         return sums
+
+    def cosines(self, vectors: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        """Return the cosines of vectors with the prototypes of some senses, in one matmul.
+
+        vectors (ndarray): Vectors of length one, float32 [n, width].
+        numbers (ndarray): Senses that have examples, int64 [m].
+        RETURNS (ndarray): float32 [n, m].
+        """
+        rows = self._row_of[numbers]
+        cosines: np.ndarray = (vectors @ self._sums[rows].T) / self._norms[rows]
+        return cosines
 
     def all_sums(self) -> np.ndarray:
         """RETURNS (ndarray): The sums of all senses that have examples, in the order of the senses,
@@ -104,6 +121,7 @@ class Prototypes:
         prototypes.counts = counts.astype(np.int64)
         prototypes._row_of[found] = np.arange(len(found))
         prototypes._sums, prototypes._n_rows = np.array(sums, dtype=np.float32), len(found)
+        prototypes._norms = lengths_of(prototypes._sums)
         return prototypes
 
 
@@ -113,6 +131,16 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     vectors (ndarray): float32 [n, width].
     RETURNS (ndarray): float32 [n, width]; zeros stay zeros.
     """
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))[:, None]
-    scaled: np.ndarray = vectors / np.where(norms > 0, norms, 1.0)
+    scaled: np.ndarray = vectors / lengths_of(vectors)[:, None]
     return scaled
+
+
+def lengths_of(vectors: np.ndarray) -> np.ndarray:
+    """Return the lengths of vectors.
+
+    vectors (ndarray): float32 [n, width].
+    RETURNS (ndarray): float32 [n]; 1 for zeros, so that they can be divided by it.
+    """
+    lengths: np.ndarray = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    lengths[lengths == 0] = 1.0
+    return lengths

@@ -39,7 +39,8 @@ def build_sense_vectors_v1(tok2vec: Tok2Vec, context_weight: float = 1.0) -> Tok
     training data; without training data, stop words have the weight 0 and other words 1.
 
     tok2vec (Model[List[Doc], List[Floats2d]]): Vectors of tokens, for example a listener.
-    context_weight (float): Length of the vector of the other words, at least 0.
+    context_weight (float): Length of the vector of the other words. With 0 the vector of a use is
+        its mean token vector alone.
     CREATES (Model[List[Doc], List[Floats2d]]): The model. Called as a function, it returns the
         vectors of the tokens.
     RAISES (ValueError): If `context_weight` is negative.
@@ -94,30 +95,39 @@ def span_vectors(
     spans (List[ndarray]): Of each Doc, the first token of each span, and the token after its last
         one, ascending by start, int64 [n, 2].
     YIELDS (Tuple[List[Tuple[int, int]], ndarray]): The index of a Doc and that of a span in the
-        Doc, for each of n spans; and their vectors, float32 [n, 2 * width], of length one.
+        Doc, for each of n spans; and their vectors of length one, float32 [n, 2 * width], or
+        [n, width] without context.
     """
     read = DocChunkReader(model.get_ref("tok2vec"), docs)
     settings = cast(ContextSettings, model.attrs["settings"])
     word_weights = memory_of(model).word_weights
     ops: Any = model.ops  # thinc's types leave out `to_numpy`
-    has_spans = [len(found) > 0 for found in spans]
-    segments = {n: segment_numbers(doc) for n, doc in enumerate(docs) if has_spans[n]}
-    weights = {n: word_weights.of(doc) for n, doc in enumerate(docs) if has_spans[n]}
+    with_spans = [n for n, found in enumerate(spans) if len(found)]
+    segments = dict(zip(with_spans, segment_numbers([docs[n] for n in with_spans])))
+    weights = {n: word_weights.of(docs[n]) for n in with_spans}
     for chunks in _batches(segments, spans):
         vectors = read([chunk[:3] for chunk in chunks])
-        places: list[tuple[int, int]] = []
-        rows: list[np.ndarray] = []
-        for chunk, chunk_vectors in zip(chunks, vectors):
-            found = spans[chunk.doc][chunk.spans] - chunk.start
-            if not len(found):
-                continue
-            places += [(chunk.doc, n) for n in range(chunk.spans.start, chunk.spans.stop)]
-            tokens = slice(chunk.start, chunk.end)
-            array = np.asarray(ops.to_numpy(chunk_vectors), dtype=np.float32)
-            of_doc = segments[chunk.doc][tokens], weights[chunk.doc][tokens]
-            rows.append(_vectors(array, *of_doc, found, settings.weight))
-        if rows:
-            yield places, np.concatenate(rows)
+        lengths = [chunk.end - chunk.start for chunk in chunks]
+        offsets = np.cumsum([0, *lengths])
+        numbers = [
+            segments[c.doc][c.start : c.end] - segments[c.doc][c.start] + n
+            for c, n in zip(chunks, offsets)
+        ]
+        uses = [spans[c.doc][c.spans] - c.start + n for c, n in zip(chunks, offsets)]
+        places = [(c.doc, n) for c in chunks for n in range(c.spans.start, c.spans.stop)]
+        if places:
+            tokens = np.concatenate([ops.to_numpy(array) for array in vectors])
+            own_weights = np.concatenate([weights[c.doc][c.start : c.end] for c in chunks])
+            yield (
+                places,
+                _vectors(
+                    np.asarray(tokens, dtype=np.float32),
+                    np.concatenate(numbers),
+                    own_weights,
+                    np.concatenate(uses),
+                    settings.weight,
+                ),
+            )
 
 
 def _vectors(
@@ -128,6 +138,8 @@ def _vectors(
     context_weight: float,
 ) -> np.ndarray:
     own = unit(span_sums(tokens, spans))
+    if not context_weight:
+        return own
     context = unit(context_vectors(tokens, weights, segments, spans))
     return unit(np.concatenate([own, context_weight * context], axis=1))
 
@@ -165,7 +177,7 @@ def _chunk_bounds(segments: np.ndarray, spans: np.ndarray) -> Iterator[tuple[int
     np.add.at(is_inside, spans[:, 0] + 1, 1)
     np.add.at(is_inside, spans[:, 1], -1)
     is_free = np.cumsum(is_inside)[:-1] <= 0
-    starts = np.flatnonzero((np.diff(segments, prepend=-1) != 0) & is_free).tolist()
+    starts = np.flatnonzero((np.diff(segments, prepend=segments[0] - 1) != 0) & is_free).tolist()
     begin = 0
     for start, after in zip(starts[1:], [*starts[2:], len(segments)]):
         if after - begin > CHUNK_TOKENS:

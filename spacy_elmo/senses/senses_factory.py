@@ -24,7 +24,6 @@ context_weight = 1.0
 width = 512
 depth = 2
 upstream = "*"
-layer_norm = true
 
 [senses.scorer]
 @scorers = "spacy-elmo.sense_scorer.v1"

@@ -1,6 +1,6 @@
 """The targets of a Doc: the words and multi-word expressions that the inventory has senses for."""
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from spacy.attrs import LEMMA, ORTH, POS
@@ -92,10 +92,10 @@ def column_of(doc: Doc, attribute: int, words: np.ndarray) -> list[str]:
     words (ndarray): The tokens, int64 [n].
     RETURNS (List[str]): The strings.
     """
-    ids: Any = doc.to_array([attribute]).reshape(len(doc))[words]
-    distinct, inverse = np.unique(ids, return_inverse=True)
-    strings = [doc.vocab.strings[number] if number else "" for number in distinct.tolist()]
-    return [strings[i] for i in inverse.reshape(-1).tolist()]
+    ids: list[int] = doc.to_array([attribute]).reshape(len(doc))[words].tolist()
+    strings = doc.vocab.strings
+    texts = {number: strings[number] if number else "" for number in set(ids)}
+    return [texts[number] for number in ids]
 
 
 def pos_of(doc: Doc, words: np.ndarray) -> list[str]:
