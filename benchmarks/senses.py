@@ -18,6 +18,7 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ VECTORS: dict[str, dict[str, Any]] = {
     "mix, context and prior": {"weights": None, "context": 1.0, "prior": 0.02},
 }
 MOST_FREQUENT = "most frequent sense"
+METRICS = ("senses_acc", "senses_macro_f", "senses_coverage")
 N_TOKENS = 100_000
 
 
@@ -50,7 +52,13 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     """Read the lines of a file."""
     data = path.read_bytes()
     text = (lzma.decompress(data) if path.suffix == ".xz" else data).decode("utf8")
-    return [json.loads(line) for line in text.splitlines()]
+    records = [json.loads(line) for line in text.splitlines()]
+    for record in records:
+        # "U" marks words to which the annotators could not assign a sense
+        record["targets"] = [
+            target for target in record["targets"] if all("%" in key for key in target[4])
+        ]
+    return records
 
 
 def make_doc(nlp: Language, record: dict[str, Any]) -> Doc:
@@ -143,16 +151,24 @@ class Sentences:
     def __init__(self, nlp: Language, records: Sequence[dict[str, Any]]) -> None:
         self.docs = [make_doc(nlp, record) for record in records]
         elmo = nlp.get_pipe("elmo")
+        # float16, which half the memory holds
         self.layers = [
             doc._.elmo.astype(np.float16)
             for doc in elmo.pipe(map(without_spans, self.docs), batch_size=256)
         ]
 
-    def example(self, index: int, gold: Doc | None = None) -> Example:
-        """Return a sentence with its layers, and with other annotation if `gold` is given."""
-        predicted = without_spans(self.docs[index])
-        predicted._.elmo = self.layers[index].astype(np.float32)
-        return Example(predicted, self.docs[index] if gold is None else gold)
+    def examples(
+        self, nlp: Language, records: Sequence[dict[str, Any]] | None = None
+    ) -> Iterator[Example]:
+        """Yield the sentences with their layers; or some of them, with other targets."""
+        if records is None:
+            golds = enumerate(self.docs)
+        else:
+            golds = ((record["index"], make_doc(nlp, record)) for record in records)
+        for index, gold in golds:
+            predicted = without_spans(self.docs[index])
+            predicted._.elmo = self.layers[index].astype(np.float32)
+            yield Example(predicted, gold)
 
 
 def without_spans(doc: Doc) -> Doc:
@@ -178,23 +194,19 @@ def measure_quality(args: argparse.Namespace) -> list[dict[str, Any]]:
         scores = score_most_frequent(train, records, nlp)
         rows.append({"vectors": MOST_FREQUENT, "examples": "all", "test": name, **scores})
     for vectors in VECTORS if args.vectors is None else args.vectors:
-        for n in [None, *args.examples]:
+        for n in [None, *(args.examples if args.limited in (None, vectors) else [])]:
             runs: defaultdict[str, list[dict[str, float]]] = defaultdict(list)
             for seed in range(1 if n is None else args.draws):
                 _, senses = make_pipeline(args.bilm, VECTORS[vectors])
-                if n is None:
-                    given = [sentences.example(i) for i in range(len(train))]
-                else:
-                    limited = limit(train, n, random.Random(seed))
-                    given = [sentences.example(r["index"], make_doc(nlp, r)) for r in limited]
-                senses.initialize(lambda given=given: given)  # type: ignore[misc]
+                golds = None if n is None else list(limit(train, n, random.Random(seed)))
+                senses.initialize(partial(sentences.examples, nlp, golds))
                 for name, found in test_sentences.items():
-                    tested = [found.example(i) for i in range(len(found.docs))]
+                    tested = list(found.examples(nlp))
                     for example in tested:
                         senses(example.predicted)
                     runs[name].append(score_senses(tested))
             for name, scores in runs.items():
-                means = {key: float(np.mean([run[key] for run in scores])) for key in scores[0]}
+                means = {key: float(np.mean([run[key] for run in scores])) for key in METRICS}
                 label = "all" if n is None else n
                 rows.append({"vectors": vectors, "examples": label, "test": name, **means})
                 print_row(rows[-1])
@@ -202,7 +214,7 @@ def measure_quality(args: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def print_row(row: dict[str, Any]) -> None:
-    values = [100 * (row[f"senses_{name}"] or 0) for name in ("acc", "macro_f", "coverage")]
+    values = [100 * row[name] for name in METRICS]
     cells = "".join(f"{value:8.1f}" for value in values)
     print(f"{row['vectors']:26}{row['examples']!s:>6}  {row['test']:24}{cells}", flush=True)
 
@@ -262,6 +274,7 @@ def main() -> None:
     parser.add_argument("--bilm", default="en_small", help="name or path of the biLM")
     parser.add_argument("--vectors", nargs="+", choices=list(VECTORS), help="rows of the table")
     parser.add_argument("--examples", nargs="*", type=int, default=[1, 3, 10, 30])
+    parser.add_argument("--limited", choices=list(VECTORS), help="row to limit examples in; all")
     parser.add_argument("--draws", type=int, default=3, help="random draws of examples")
     parser.add_argument("--dev-documents", type=int, help="hold out every N-th document of TRAIN")
     parser.add_argument("--speed", action="store_true", help="measure the speed instead")

@@ -1,6 +1,6 @@
 """The context of a word: the mean vector of the other words of its segment.
 
-What a sentence is about tells senses apart, and the state of a language model forgets much of it.
+The topic of a sentence distinguishes senses, and the state of a language model forgets much of it.
 Rare words count more: they are weighted by their inverse document frequency.
 """
 

@@ -122,9 +122,8 @@ def _read_line(line: str, place: str, nlp: Language, spans_key: str, counts: Cou
 
 
 def _read_span(item: Any, place: str, length: int) -> tuple[int, int, str]:
-    values = (
-        [item.get(name) for name in ("start", "end", "label")] if isinstance(item, dict) else []
-    )
+    found = item if isinstance(item, dict) else {}
+    values: list[Any] = [found.get(name) for name in ("start", "end", "label")]
     if [type(value) for value in values] != [int, int, str]:
         raise ValueError(f"{place} has the span {item!r:.80}. {EXPECTED}.")
     start, end, label = values

@@ -52,8 +52,9 @@ def score_senses(
             n_targets += 1
             n_covered += guess is not None
             n_right += guess in labels
-            frequent = {(most_frequent or {}).get(word_of(label)) for label in labels}
-            n_most_frequent += bool(frequent & set(labels))
+            if most_frequent is not None:
+                frequent = {most_frequent.get(word_of(label)) for label in labels}
+                n_most_frequent += not frequent.isdisjoint(labels)
             expected[guess if guess in labels and guess is not None else labels[0]] += 1
             if guess is not None:
                 found[guess] += 1
