@@ -184,10 +184,10 @@ class Senses(SerializationMixin, TrainablePipe):
         given = list(sentences)
         texts = [sentence for sentence in given if isinstance(sentence, str)]
         spans = [sentence for sentence in given if not isinstance(sentence, str)]
-        docs, uses = uses_in_sentences(label, self._pipeline.run_before(self, texts), spans)
-        if not docs:
-            self.inventory.add(label)
+        form = self._pipeline.tokenize(word)
+        docs, uses = uses_in_sentences(label, form, self._pipeline.run_before(self, texts), spans)
         self._add_uses(docs, uses)
+        self.inventory.add(label, form)
         memory_of(self.model).prototypes.resize(len(self.inventory))
         return label
 
@@ -220,6 +220,8 @@ class Senses(SerializationMixin, TrainablePipe):
             raise ValueError(NO_VECTORS.format(name=self.name))
         memory = memory_of(self.model)
         memory.inventory.check([use.label for found in uses for use in found])
+        for _, vectors in batches:
+            memory.prototypes.check_width(vectors)
         for places, vectors in batches:
             numbers = [memory.inventory.add(*uses[doc][n][2:]) for doc, n in places]
             memory.prototypes.resize(len(memory.inventory))

@@ -49,11 +49,12 @@ def uses_in_examples(examples: list[Example], spans_key: str) -> tuple[list[list
 
 
 def uses_in_sentences(
-    label: str, docs: list[Doc], spans: Iterable[Span]
+    label: str, form: str, docs: list[Doc], spans: Iterable[Span]
 ) -> tuple[list[Doc], list[list[Use]]]:
     """Return the uses of the word of a label.
 
     label (str): The label of the sense.
+    form (str): The tokens of the word, separated by spaces.
     docs (List[Doc]): Sentences that contain the word. All its occurrences are uses: the word
         itself, in any case, and tokens with the word as their lemma.
     spans (Iterable[Span]): Further uses in their Docs.
@@ -61,7 +62,7 @@ def uses_in_sentences(
     RAISES (ValueError): If a sentence does not contain the word.
     """
     inventory = Inventory()
-    inventory.add(label)
+    inventory.add(label, form)
     finder = TargetFinder(inventory)
     found: list[tuple[Doc, list[Use]]] = []
     for doc in docs:

@@ -19,6 +19,15 @@ class PipelineRef:
     def __reduce__(self) -> tuple[type["PipelineRef"], tuple[()]]:
         return PipelineRef, ()
 
+    def tokenize(self, word: str) -> str:
+        """Return the tokens of a word, for example of one with hyphens.
+
+        word (str): The word.
+        RETURNS (str): The tokens, separated by spaces; the word if there is no pipeline.
+        """
+        nlp = None if self._nlp is None else self._nlp()
+        return word if nlp is None else " ".join(token.text for token in nlp.make_doc(word))
+
     def run_before(self, component: Any, texts: list[str]) -> list[Doc]:
         """Process texts with the components before a component.
 

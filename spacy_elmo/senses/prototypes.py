@@ -34,6 +34,19 @@ class Prototypes:
             self.counts = np.concatenate([self.counts, np.zeros(n_new, dtype=np.int64)])
             self._row_of = np.concatenate([self._row_of, np.full(n_new, -1, dtype=np.int64)])
 
+    def check_width(self, vectors: np.ndarray) -> None:
+        """Check that vectors can be added.
+
+        vectors (ndarray): float32 [n, width].
+        RAISES (ValueError): If they have another width than those of earlier examples.
+        """
+        if self.width not in (0, vectors.shape[1]):
+            raise ValueError(
+                f"The vectors have the width {vectors.shape[1]}, but the known senses have "
+                f"prototypes of width {self.width}: the senses were learned with another model. "
+                f"Call nlp.initialize() to learn all senses again."
+            )
+
     def add(self, numbers: np.ndarray, vectors: np.ndarray) -> None:
         """Add examples.
 
@@ -46,12 +59,7 @@ class Prototypes:
         if not self.width:
             self._sums = np.zeros((START_ROWS, vectors.shape[1]), dtype=np.float32)
             self._norms = np.zeros(START_ROWS, dtype=np.float32)
-        if vectors.shape[1] != self.width:
-            raise ValueError(
-                f"The vectors have the width {vectors.shape[1]}, but the known senses have "
-                f"prototypes of width {self.width}: the senses were learned with another model. "
-                f"Call nlp.initialize() to learn all senses again."
-            )
+        self.check_width(vectors)
         for number in np.unique(numbers[self._row_of[numbers] < 0]).tolist():
             self._row_of[number] = self._n_rows
             self._n_rows += 1

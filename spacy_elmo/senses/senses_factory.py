@@ -56,8 +56,8 @@ def make_senses(
     name (str): Name of the component.
     model (Model[List[Doc], List[Floats2d]]): The model, spacy-elmo.SenseVectors.v1.
     spans_key (str): Key of the senses in `doc.spans`.
-    threshold (float): Minimum difference between the cosines of the best and the second-best sense.
-        Uses with a smaller difference get no sense.
+    threshold (float): Minimum difference between the best and the second-best sense, each the sum
+        of its cosine and its prior. Uses with a smaller difference get no sense.
     prior_weight (float): Weight of the frequency of senses: this number, multiplied by the
         logarithm of the fraction of the word's examples that have the sense, is added to the
         cosine. 0 ignores how many examples a sense has.

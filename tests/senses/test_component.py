@@ -276,6 +276,44 @@ def test_multi_word_expressions_and_overlaps():
     assert found(nlp(spaced)) == [(0, 3, "bank holiday%day")] and spaced[1]._.sense is None
 
 
+def test_a_word_of_several_tokens():
+    nlp = initialized(given=False)
+    senses = nlp.get_pipe("senses")
+    senses.add_sense("mother-in-law", "person", ["His mother-in-law sings."])
+    senses.add_sense("o'clock", "time")
+    doc = nlp("A Mother-in-law came at 5 o'clock.")
+    labels = ["mother-in-law%person", "o'clock%time"]
+    assert [span.label_ for span in doc.spans["senses"]] == labels
+    assert doc.spans["senses"][0].text == "Mother-in-law"
+
+
+def test_a_large_inventory_is_looked_up_by_word(tmp_path):
+    nlp = initialized()
+    senses = nlp.get_pipe("senses")
+    expected = found(run(nlp))
+    for n in range(20_000):
+        senses.inventory.add(f"word{n // 4}%{n}")
+    memory_of(senses.model).prototypes.resize(len(senses.labels))
+    assert found(run(nlp)) == expected
+    assert found(run(nlp, "A word7 here")) == [(1, 2, "word7%28")]
+    # senses without examples take no row
+    assert len(memory_of(senses.model).prototypes.all_sums()) == len(USES)
+    nlp.to_disk(tmp_path)
+    assert spacy.load(tmp_path).get_pipe("senses").labels == senses.labels
+
+
+def test_a_frozen_component_keeps_its_senses():
+    nlp = initialized()
+    senses = nlp.get_pipe("senses")
+    before = senses.to_bytes(exclude=["vocab"])
+    other = doc_of(nlp, "A bark .", "bark%tree")
+    given = [Example(bare(other), other)]
+    with nlp.select_pipes(disable=["senses"]):
+        nlp.initialize(lambda: given)
+    assert nlp.update(given, exclude=["senses"]) == {}
+    assert senses.to_bytes(exclude=["vocab"]) == before
+
+
 def test_overlapping_gold_spans_are_learned():
     nlp = pipeline()
     doc = Doc(nlp.vocab, words="The bank holiday bank".split())

@@ -140,7 +140,8 @@ def test_another_width_is_an_error(trained):
     nlp.initialize()
     other.model.shims[0].from_bytes(senses.model.shims[0].to_bytes())
     with pytest.raises(ValueError, match="have the width 16, but .* prototypes of width 24"):
-        other.add_sense("bank", "river", ["The bank"])
+        other.add_sense("bark", "tree", ["The bark"])
+    assert other.labels == senses.labels
 
 
 def test_a_long_doc_is_read_in_chunks(trained, monkeypatch):
