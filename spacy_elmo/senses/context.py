@@ -126,26 +126,28 @@ def context_vectors(
     spans (ndarray): First token of each span, and the token after its last one, int64 [n, 2].
     RETURNS (ndarray): float32 [n, width].
     """
-    weighted = vectors * weights[:, None]
     firsts = np.flatnonzero(np.diff(segments, prepend=segments[0] - 1))
-    sums = np.add.reduceat(weighted, firsts, axis=0)
+    bounds = np.append(firsts, len(segments))
     index = np.searchsorted(firsts, spans[:, 0], side="right") - 1
     # of a span that reaches into the next segment, only the beginning is in the sum
-    ends = np.append(firsts[1:], len(segments))[index]
-    own = np.stack([spans[:, 0], np.minimum(spans[:, 1], ends)], axis=1)
-    others: np.ndarray = sums[index] - span_sums(weighted, own)
+    own = np.stack([spans[:, 0], np.minimum(spans[:, 1], bounds[index + 1])], axis=1)
+    pairs = zip(bounds[:-1].tolist(), bounds[1:].tolist())
+    sums = np.stack([weights[start:end] @ vectors[start:end] for start, end in pairs])
+    others: np.ndarray = sums[index] - span_sums(vectors, own, weights)
     return others
 
 
-def span_sums(vectors: np.ndarray, spans: np.ndarray) -> np.ndarray:
-    """Return the sum of the vectors of some spans.
+def span_sums(vectors: np.ndarray, spans: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return the weighted sum of the vectors of some spans.
 
     vectors (ndarray): Vectors of tokens, float32 [n_tokens, width].
     spans (ndarray): First token of each span, and the token after its last one, int64 [n, 2].
+    weights (ndarray): Weights of tokens, float32 [n_tokens].
     RETURNS (ndarray): float32 [n, width].
     """
-    sums: np.ndarray = vectors[spans[:, 0]]
+    firsts = spans[:, 0]
+    sums: np.ndarray = vectors[firsts] * weights[firsts, None]
     for n in np.flatnonzero(spans[:, 1] - spans[:, 0] > 1).tolist():
         start, end = spans[n].tolist()
-        sums[n] = vectors[start:end].sum(axis=0)
+        sums[n] = weights[start:end] @ vectors[start:end]
     return sums

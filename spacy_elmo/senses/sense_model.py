@@ -137,7 +137,7 @@ def _vectors(
     spans: np.ndarray,
     context_weight: float,
 ) -> np.ndarray:
-    own = unit(span_sums(tokens, spans))
+    own = unit(span_sums(tokens, spans, np.ones(len(tokens), dtype=np.float32)))
     if not context_weight:
         return own
     context = unit(context_vectors(tokens, weights, segments, spans))

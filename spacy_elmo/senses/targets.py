@@ -51,13 +51,12 @@ class TargetFinder:
         tags = pos_of(doc, words) if has_pos else [""] * len(words)
         targets: list[Target] = []
         free = 0
-        for i, (text, lemma) in enumerate(zip(texts, lemmas)):
+        for i, longest in self._starts(texts, lemmas if has_lemmas else None):
             if i < free:
                 continue
-            longest = max(self._longest_from(text), self._longest_from(lemma) if lemma else 0)
             for n in range(min(longest, len(words) - i), 0, -1):
                 candidates = self._look_up(
-                    " ".join(texts[i : i + n]),
+                    " ".join(texts[i : i + n]) if n > 1 else texts[i],
                     " ".join(lemmas[i : i + n]) if has_lemmas else "",
                     # an expression such as "take place" has no part of speech of its own
                     tags[i] if n == 1 else "",
@@ -69,12 +68,16 @@ class TargetFinder:
                     break
         return targets
 
-    def _longest_from(self, text: str) -> int:
-        found = self._longest.get(text)
-        if found is None:
-            longest = self.inventory.longest
-            found = self._longest[text] = longest.get(text.lower(), 0)
-        return found
+    def _starts(self, texts: list[str], lemmas: list[str] | None) -> list[tuple[int, int]]:
+        """RETURNS (List[Tuple[int, int]]): The words with which a form can begin, and the number of
+        words of the longest one."""
+        known = self._longest
+        for text in {*texts, *(lemmas or ())}.difference(known):
+            known[text] = self.inventory.longest.get(text.lower(), 0)
+        if lemmas is None:
+            return [(i, known[text]) for i, text in enumerate(texts) if known[text]]
+        longest = [max(known[text], known[lemma]) for text, lemma in zip(texts, lemmas)]
+        return [(i, n) for i, n in enumerate(longest) if n]
 
     def _look_up(self, form: str, lemma: str, pos: str) -> tuple[int, ...]:
         key = form, lemma, pos
