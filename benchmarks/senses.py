@@ -31,6 +31,7 @@ from spacy.training import Example
 
 from spacy_elmo.senses.component import Senses
 from spacy_elmo.senses.scorer import score_senses
+from spacy_elmo.senses.targets import Target
 
 # the first letter of a Penn tag, or the letter of a coarse tag set
 POS = {"N": "NOUN", "V": "VERB", "M": "VERB", "G": "VERB", "J": "ADJ", "A": "ADJ", "R": "ADV"}
@@ -171,6 +172,22 @@ class Sentences:
             yield Example(predicted, gold)
 
 
+def annotate_targets(senses: Senses, examples: Sequence[Example]) -> None:
+    """Annotate the senses of the gold targets, as is usual for these data. In running text, the
+    component would also find expressions such as "look at" where only "look" is annotated."""
+    for example in examples:
+        gold, doc = example.reference, example.predicted
+        spans = sorted({(span.start, span.end) for span in gold.spans["senses"]})
+        targets = []
+        for start, end in spans:
+            lemma = " ".join(token.lemma_ for token in gold[start:end])
+            pos = gold[start].pos_ if end - start == 1 else ""
+            candidates = senses.inventory.candidates(gold[start:end].text, lemma, pos)
+            if candidates:
+                targets.append(Target(start, end, candidates))
+        senses.set_annotations([doc], senses.predict_targets([doc], [targets]))
+
+
 def without_spans(doc: Doc) -> Doc:
     copied = doc.copy()
     copied.spans.clear()
@@ -202,8 +219,7 @@ def measure_quality(args: argparse.Namespace) -> list[dict[str, Any]]:
                 senses.initialize(partial(sentences.examples, nlp, golds))
                 for name, found in test_sentences.items():
                     tested = list(found.examples(nlp))
-                    for example in tested:
-                        senses(example.predicted)
+                    annotate_targets(senses, tested)
                     runs[name].append(score_senses(tested))
             for name, scores in runs.items():
                 means = {key: float(np.mean([run[key] for run in scores])) for key in METRICS}

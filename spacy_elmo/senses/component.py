@@ -243,12 +243,24 @@ class Senses(SerializationMixin, TrainablePipe):
             self._warned = True
             warnings.warn(NO_SENSES.format(name=self.name, key=self.spans_key), stacklevel=2)
         finder = TargetFinder(self.inventory)
-        found = [make_doc_senses(finder.find(doc)) for doc in docs]
+        return self.predict_targets(docs, [finder.find(doc) for doc in docs])
+
+    def predict_targets(
+        self, docs: Sequence[Doc], targets: Sequence[list[Target]]
+    ) -> list[DocSenses]:
+        """Find the senses of given targets, for example those of a corpus for evaluation.
+
+        docs (Sequence[Doc]): The Docs.
+        targets (Sequence[List[Target]]): The targets of each Doc, ascending by start, each with at
+            least one candidate.
+        RETURNS (List[DocSenses]): The targets of each Doc and their senses.
+        """
+        found = [make_doc_senses(of_doc) for of_doc in targets]
         prototypes = memory_of(self.model).prototypes
         if not prototypes.width:
             return found
         spans = [spans_of(one.targets) for one in found]
-        for places, vectors in span_vectors(self.model, docs, spans):
+        for places, vectors in span_vectors(self.model, list(docs), spans):
             uses = [found[doc].targets[n] for doc, n in places]
             candidates = [target.candidates for target in uses]
             best = nearest_senses(
