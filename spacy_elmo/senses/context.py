@@ -52,7 +52,7 @@ class WordWeights:
             segments = segment_numbers([doc])[0][words].tolist()
             texts = (text.lower() for text in column_of(doc, ORTH, words))
             counts.update(text for _, text in set(zip(segments, texts)))
-            self.n_segments += segments[-1] + 1
+            self.n_segments += segments[-1] - segments[0] + 1
             if len(counts) > 8 * max_words:  # bound the memory for millions of Docs
                 counts = Counter(dict(counts.most_common(4 * max_words)))
         self.counts = {text: n for text, n in counts.most_common(max_words) if n > 1}
