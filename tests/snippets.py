@@ -214,6 +214,9 @@ def write_workspace(folder: Path) -> None:
     for part in ("train", "development"):
         (folder / "ontonotes" / part).mkdir(parents=True)
         (folder / "ontonotes" / part / "a.gold_conll").write_text(CONLL, encoding="utf8")
+    uses = {"text": "A bank.", "spans": [{"start": 2, "end": 6, "label": "bank%river"}]}
+    for name in ("uses.jsonl", "dev.jsonl"):
+        (folder / name).write_text(json.dumps(uses), encoding="utf8")
     for corpus in ("flat", "nested"):
         (folder / "corpus" / corpus).mkdir(parents=True)
         for part in ("train", "dev"):

@@ -14,4 +14,14 @@ elmo_app = ElmoGroup(name="elmo", help=HELP, no_args_is_help=True)
 app.add_typer(elmo_app)
 
 # each module registers its command
-from . import convert, convert_coref, embed, evaluate, info, mix, pretrain, show_coref  # noqa: E402, F401
+from . import (  # noqa: E402
+    convert,  # noqa: F401
+    convert_coref,  # noqa: F401
+    convert_senses,  # noqa: F401
+    embed,  # noqa: F401
+    evaluate,  # noqa: F401
+    info,  # noqa: F401
+    mix,  # noqa: F401
+    pretrain,  # noqa: F401
+    show_coref,  # noqa: F401
+)
