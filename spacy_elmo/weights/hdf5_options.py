@@ -119,7 +119,11 @@ def translate_options(raw: dict[str, Any], source: str, names: Sequence[str]) ->
             f"The options file {source} has a value of a wrong type: {error}."
         ) from error
     except ValueError as error:
-        raise ValueError(f"The options file {source} does not describe a biLM: {error}") from error
+        # errors of int() and float() do not end with a full stop
+        reason = str(error).rstrip(".")
+        raise ValueError(
+            f"The options file {source} does not describe a biLM: {reason}."
+        ) from error
 
 
 def read_languages(raw: dict[str, Any], source: str) -> tuple[str, ...]:

@@ -160,7 +160,9 @@ def _options(architecture: dict[str, Any], name: str, embedder: StateDict) -> Bi
     except (TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"The architecture {name} has a wrong value: {error}.") from error
     except ValueError as error:
-        raise ValueError(f"The architecture {name} does not describe a biLM: {error}") from error
+        # errors of int() and float() do not end with a full stop
+        reason = str(error).rstrip(".")
+        raise ValueError(f"The architecture {name} does not describe a biLM: {reason}.") from error
 
 
 def _clip(encoder: dict[str, Any], name: str) -> Any:

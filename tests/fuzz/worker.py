@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from spacy_elmo.corpus.corpus_cache import NoText
+
 from .mutations import Files, mutate
 from .target import Result, Target
 from .targets import TARGETS
@@ -96,7 +98,7 @@ def _problem(error: Exception, target: Target) -> str | None:
         return text
     if isinstance(error, target.foreign):
         return None
-    if type(error) is not ValueError and not isinstance(error, OSError):
+    if type(error) not in (ValueError, NoText) and not isinstance(error, OSError):
         return f"{kind}: {text[:200]}"
     if not isinstance(error, OSError) and (len(text.split()) < 4 or text[-1] not in ".?)"):
         return f"{kind} whose message is not a sentence: {text[:200]}"
