@@ -25,6 +25,7 @@ def test_the_package_imports_neither_torch_nor_spacy():
     assert modules_after("import spacy_elmo; spacy_elmo.__version__; dir(spacy_elmo)", *names) == []
 
 
+@pytest.mark.slow
 def test_the_command_line_imports_no_heavy_modules():
     before = set(modules_after("import spacy.cli", *HEAVY))
     assert set(modules_after("import spacy.cli, spacy_elmo.cli", *HEAVY)) == before

@@ -76,6 +76,7 @@ def test_training_stories_are_memorized(trained):
     assert scores["coref_conll_f"] == scores["coref_f"] == scores["coref_mention_f"] == 1.0
 
 
+@pytest.mark.slow
 def test_names_are_found_in_new_stories(trained):
     scores = trained.evaluate(
         [Example(bare(doc), doc) for doc in (story_doc(trained, seed) for seed in range(50, 54))]

@@ -77,6 +77,7 @@ def test_the_same_entities_are_found(trained, found, chunk_tokens, marked):
     assert in_words(both[0]) == in_words(both[1])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(
     found=gaps(N_TOKENS),
@@ -211,6 +212,7 @@ def test_features_of_spans_are_the_same(found):
         assert (vars(features)[name] == values).all(), name
 
 
+@pytest.mark.slow
 def test_entities_from_elmo_are_the_same(elmo_nlp):  # noqa: F811
     optimizer = Adam(0.01)
     for _ in range(30):

@@ -53,6 +53,7 @@ def test_running_text_is_split_like_the_segments_of_the_component(tmp_path):
     assert tokens == segments(text)
 
 
+@pytest.mark.slow
 def test_running_text_of_several_chunks_is_one_document(tmp_path):
     text = "\n\n".join(PARAGRAPHS * 12)
     assert len(text) > 1_000_000

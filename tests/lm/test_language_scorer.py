@@ -60,6 +60,7 @@ def expected_scores(scorer, words):
     return forward, backward[::-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("start_state", ["warm", "zero"])
 @pytest.mark.parametrize("max_tokens", [3, 8192])
 def test_scores_equal_a_word_by_word_computation(path, start_state, max_tokens):

@@ -107,6 +107,7 @@ def test_training_gives_the_outputs_of_prediction():
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_backward_pass_passes_gradcheck(variant):
     sizes = {"hidden_dim": 3, "projection_dim": 2, **VARIANTS[variant]}

@@ -56,6 +56,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_parallel_processes_use_one_core_each(tmp_path):
     (tmp_path / "run.py").write_text(CODE)
     command = [sys.executable, str(tmp_path / "run.py")]

@@ -97,6 +97,7 @@ def annotations_of(doc):
     return [(token.tag_, token.pos_) for token in doc]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES, ids=str)
 @pytest.mark.filterwarnings("ignore:'elmo' does not set doc.tensor")
 def test_adding_elmo_changes_no_annotation_after_saving_or_sourcing(place, tmp_path):

@@ -27,6 +27,7 @@ def test_modules_without_tensors_do_not_import_torch():
     assert modules_after(imports, "torch") == []
 
 
+@pytest.mark.slow
 def test_a_whole_training_runs_without_spacy(tmp_path):
     write_text(tmp_path)
     given = config(tmp_path, model={"n_layers": 1}, training={"epochs": 0.2}).to_dict()

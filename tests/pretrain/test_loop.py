@@ -55,6 +55,7 @@ def test_the_log_has_a_row_for_each_evaluation_and_the_steps_before(finished):
     ]
 
 
+@pytest.mark.slow
 def test_steps_between_evaluations_are_logged(folder):
     changes = {"training": {"epochs": 4.0, "eval_every": 1000}}
     training = pretraining(settings(folder, **changes), folder / "out")

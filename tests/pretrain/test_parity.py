@@ -126,6 +126,7 @@ def test_the_paper_recipe_gives_the_original_losses_norms_and_weights(
     np.testing.assert_allclose(head["bias"], final["softmax/b"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_toy_corpus_of_the_original_is_learned(fixtures):
     """A test of the original code: the perplexity is below 20 after 300 steps."""
     vocab = Vocab.from_file(fixtures / "train" / "vocab.txt")

@@ -40,6 +40,7 @@ def stop(folder, number, n_rows):
     return step
 
 
+@pytest.mark.slow
 def test_signals_write_a_checkpoint_and_the_same_command_resumes(folder):
     changes = {
         "batches": {"n_rows": 8},

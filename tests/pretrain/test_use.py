@@ -49,6 +49,7 @@ def test_pretrained_weights_are_written_in_the_original_format(trained, tmp_path
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_imported_weights_are_trained_on_other_text(trained, tmp_path):
     save_bilm(load_bilm(trained / "out" / "model-best"), tmp_path / "weights.hdf5")
     lines = [" ".join(reversed(words)) + "\n" for words in toys.sentences(60, seed=5)]

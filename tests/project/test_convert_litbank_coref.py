@@ -73,6 +73,7 @@ def test_a_set_without_books_is_an_error(script, tmp_path):
         script.convert_litbank_coref(tmp_path / "conll", tmp_path / "out", fold=10)
 
 
+@pytest.mark.slow
 def test_litbank(script, data_dir, tmp_path):
     folder = data_dir / "litbank" / "coref" / "conll"
     if not folder.is_dir():

@@ -55,6 +55,7 @@ def assert_near(found, expected):
         torch.testing.assert_close(found[name], value, atol=1e-5, rtol=1e-5, msg=name)
 
 
+@pytest.mark.slow
 @needs_gloo
 def test_two_processes_give_the_weights_and_states_of_one_process(trained):
     folder, _ = trained
@@ -91,6 +92,7 @@ def test_one_process_resumes_from_two(trained):
     assert_near(tensors(folder / "out" / "model-last"), tensors(folder / "alone" / "model-last"))
 
 
+@pytest.mark.slow
 @needs_gloo
 def test_two_processes_resume_from_one(trained, tmp_path):
     folder, _ = trained

@@ -287,6 +287,7 @@ def test_a_word_of_several_tokens():
     assert doc.spans["senses"][0].text == "Mother-in-law"
 
 
+@pytest.mark.slow
 def test_a_large_inventory_is_looked_up_by_word(tmp_path):
     nlp = initialized()
     senses = nlp.get_pipe("senses")

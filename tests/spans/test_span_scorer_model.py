@@ -103,6 +103,7 @@ def test_exclusive_classes_accept_spans_with_two_labels_and_any_negative_weight(
     assert nlp.update(given)["spancat"] > 0
 
 
+@pytest.mark.slow
 def test_singlelabel_trains_on_independent_probabilities():
     nlp = pipeline(False, "spancat_singlelabel")
     train(nlp)
@@ -110,6 +111,7 @@ def test_singlelabel_trains_on_independent_probabilities():
     assert spans_of(nlp(bare(doc))) == spans_of(doc)
 
 
+@pytest.mark.slow
 def test_spans_are_found_across_sequences(trained):
     """Without sentence boundaries, the LSTM reads sequences of 200 words."""
     words = [token.text for seed in range(45) for token in make_doc(trained, seed)][2:]

@@ -15,6 +15,7 @@ def found_in_words(doc):
     return sorted((*words_in(doc, span.start, span.end), span.label_) for span in doc.spans["sc"])
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(seed=st.integers(0, 15), found=gaps(9))
 def test_whitespace_does_not_change_predictions(trained, seed, found):  # noqa: F811

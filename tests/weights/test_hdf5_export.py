@@ -57,6 +57,7 @@ save_bilm(tiny_bilm(seed=2, hidden_dim=9), path)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_renames", [0, 1])
 def test_killed_export_leaves_the_old_or_the_new_model(tmp_path, n_renames):
     path = tmp_path / "x.hdf5"
