@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 from ..test_laziness import modules_after
 from .toys import config, write_text
 
