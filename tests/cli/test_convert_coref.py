@@ -13,6 +13,8 @@ from spacy_elmo.coref.formats.registry import FORMATS
 
 from .conftest import run
 
+pytestmark = pytest.mark.slow
+
 CONLL = """\
 #begin document (tale); part 000
 tale\t0\t0\tAnna\t-\t(0)

@@ -16,6 +16,8 @@ from spacy_elmo.text.segments import PunctSegments, segment_docs
 from ..samples import SENTENCES, tiny_bilm
 from .conftest import run
 
+pytestmark = pytest.mark.slow
+
 TEXT = (
     "The bank was green. He went there to borrow “money”, and\nthe clerk said no!\n"
     "\n  \nWhy?  Nobody knew.\r\n\r\nA paragraph without an end\n"

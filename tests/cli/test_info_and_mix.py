@@ -18,6 +18,8 @@ from spacy_elmo.weights.checksum import weights_checksum
 from ..samples import tiny_bilm
 from .conftest import run
 
+pytestmark = pytest.mark.slow
+
 BILM = {"@architectures": "spacy-elmo.BiLM.v1", "width": 12, "depth": 2}
 WEIGHTS = np.array([1.0, 0.0, -1.0], dtype="f")
 

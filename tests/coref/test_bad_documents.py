@@ -12,6 +12,8 @@ from spacy.tokens import Doc, DocBin, Span
 
 from spacy_elmo.coref.formats import Dropped, read_coref, write_coref
 
+pytestmark = pytest.mark.slow
+
 CONLL = """\
 #begin document ({0}); part 000
 {0} 0 0 Anna - (1)

@@ -11,6 +11,8 @@ from spacy_elmo.coref.clusters import get_clusters
 from ..pipelines import LISTENER, add_elmo, assert_same_gradients, changed, gradients, weights_of
 from .toys import bare, story_doc
 
+pytestmark = pytest.mark.slow
+
 MODEL = {
     "@architectures": "spacy-elmo.Coref.v1",
     "hidden_size": 16,

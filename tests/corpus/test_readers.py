@@ -12,6 +12,8 @@ from spacy_elmo.corpus.corpus_cache import open_corpus
 from spacy_elmo.corpus.readers import TextReader, TextSettings, find_texts
 from spacy_elmo.text.segments import PunctSegments, segment_docs
 
+pytestmark = pytest.mark.slow
+
 NLP = spacy.blank("en")
 LINES, TEXT = TextSettings(tokenized=True), TextSettings()
 PARAGRAPHS = [f'Number {i} came, they said. "Who?" asked {i + 1}.\nNo one.' for i in range(2000)]
@@ -53,7 +55,6 @@ def test_running_text_is_split_like_the_segments_of_the_component(tmp_path):
     assert tokens == segments(text)
 
 
-@pytest.mark.slow
 def test_running_text_of_several_chunks_is_one_document(tmp_path):
     text = "\n\n".join(PARAGRAPHS * 12)
     assert len(text) > 1_000_000
@@ -88,7 +89,6 @@ def test_docs_are_documents_with_their_own_sentences(tmp_path):
     ]
 
 
-@pytest.mark.slow
 def test_many_docs(tmp_path):
     docs = list(NLP.pipe(PARAGRAPHS * 10))
     DocBin(docs=docs).to_disk(tmp_path / "a.spacy")

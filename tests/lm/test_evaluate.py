@@ -16,6 +16,8 @@ from spacy_elmo.runtime.workers import Workers
 from ..bilm import plain
 from ..pretrain.toys import ONE, documents, sentences, toy_trainer
 
+pytestmark = pytest.mark.slow
+
 TRAIN = Corpus.from_sentences(documents(60))
 # with words that training has not seen
 TEXT = [
@@ -199,7 +201,6 @@ def test_a_short_text_is_read_in_one_row(trainer, monkeypatch):
     assert evaluate(trainer.model, HELDOUT, ONE) == evaluate(trainer.model, HELDOUT, ONE, n_rows=3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["modern", "paper"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_perplexity_follows_every_weight_update(recipe, precision, tmp_path):

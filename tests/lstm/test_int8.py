@@ -11,6 +11,8 @@ from spacy_elmo.lstm.int8 import LARGEST, QuantizedWeight, int8_works, warn_of_s
 
 from ..samples import SENTENCES, VARIANTS, tiny_bilm
 
+pytestmark = pytest.mark.slow
+
 BATCH = WordBatch.from_sentences([*SENTENCES, [], SENTENCES[1] * 9])
 
 

@@ -15,6 +15,8 @@ from spacy_elmo.models.word_features import build_word_features_v1
 
 from ..fuzz.pipelines import blank, loaded, result_of, trained
 
+pytestmark = pytest.mark.slow
+
 USED = ("elmo", "coref")
 OURS = pytest.mark.parametrize("name", USED)
 ADVICE = "Save the pipeline again, restore a backup"
@@ -51,7 +53,6 @@ def saved(name):
     return srsly.msgpack_loads(trained().get_pipe(name).to_bytes(exclude=["vocab"]))
 
 
-@pytest.mark.slow
 @OURS
 @settings(max_examples=60, derandomize=True, database=None)
 @given(st.data())

@@ -10,6 +10,8 @@ from spacy_elmo import load_bilm, save_bilm
 from ..pipelines import WIDTH, add_elmo, bilm_of, examples, make_tiny_loader, randomize
 from ..samples import tiny_bilm
 
+pytestmark = pytest.mark.slow
+
 SIZES = {"width": WIDTH, "depth": 2}
 TINY = {"@misc": "spacy-elmo-tests.TinyBiLM.v1"}
 TEXT = "Ann saw Rome ."

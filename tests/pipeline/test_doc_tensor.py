@@ -16,6 +16,8 @@ from spacy.training.loop import train
 
 from ..pipelines import TAGGED, WIDTH, add_elmo, add_listener, blank, examples, pipeline, randomize
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["Ann saw Rome .", "Bob likes the old town .", "", "Why did Ann leave ?"]
 NARROW = 7  # a width that the biLM does not have
 NAMES = ("tok2vec", "tagger", "morphologizer")
@@ -97,7 +99,6 @@ def annotations_of(doc):
     return [(token.tag_, token.pos_) for token in doc]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES, ids=str)
 @pytest.mark.filterwarnings("ignore:'elmo' does not set doc.tensor")
 def test_adding_elmo_changes_no_annotation_after_saving_or_sourcing(place, tmp_path):

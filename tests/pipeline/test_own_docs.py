@@ -15,6 +15,8 @@ from thinc.api import fix_random_seed
 
 from ..pipelines import LISTENER, assert_same_gradients, blank, examples, gradients, pipeline
 
+pytestmark = pytest.mark.slow
+
 LINKED = [
     ("The bank of the river was green .", "Q1"),
     ("He put money in the bank .", "Q2"),
@@ -57,7 +59,6 @@ def linking(frozen=True):
     return nlp, optimizer
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [True, False])
 @pytest.mark.parametrize("annotates", [(), ("elmo",)])
 def test_entity_linker_learns(tmp_path, frozen, annotates):

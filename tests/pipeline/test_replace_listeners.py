@@ -9,6 +9,8 @@ from spacy_elmo.models.scalar_mix import settings_of
 
 from ..pipelines import TAGGED, bilm_of, changed, examples, pipeline, randomize, weights_of
 
+pytestmark = pytest.mark.slow
+
 PATHS = ["model.tok2vec"]
 
 

@@ -23,6 +23,8 @@ from ..pipelines import (
     weights_of,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def initialized(*names, **settings):
     nlp = blank(*names, elmo=settings)
@@ -45,7 +47,6 @@ def mix_of(nlp, name):
     return nlp.get_pipe("elmo").listener_map[name][0].mix
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("frozen", [True, False])
 def test_tagger_and_ner_learn_a_toy_set_on_one_bilm(frozen):
     fix_random_seed(0)

@@ -18,6 +18,8 @@ from spacy_elmo.pretrain.log import read
 from . import toys
 from .toys import ONE, config, pretraining, tensors, write_text
 
+pytestmark = pytest.mark.slow
+
 STEP_KEYS = {"step", "seconds", "loss", "norm", "rate", "words_per_second"}
 EVALUATION_KEYS = {"step", "seconds", "words", "forward", "backward", "geometric", "arithmetic"}
 
@@ -55,7 +57,6 @@ def test_the_log_has_a_row_for_each_evaluation_and_the_steps_before(finished):
     ]
 
 
-@pytest.mark.slow
 def test_steps_between_evaluations_are_logged(folder):
     changes = {"training": {"epochs": 4.0, "eval_every": 1000}}
     training = pretraining(settings(folder, **changes), folder / "out")
@@ -285,7 +286,6 @@ def test_a_vocabulary_that_is_not_sorted_gives_a_warning(folder):
         pretraining(settings(folder, vocab=vocab, softmax=adaptive), folder / "out")
 
 
-@pytest.mark.slow
 def test_a_model_with_clusters_can_be_trained_with_samples(folder):
     adaptive = settings(folder, softmax={"kind": "adaptive", "cutoffs": [8, 16]})
     pretraining(adaptive, folder / "first").run()

@@ -9,6 +9,8 @@ from spacy_elmo.pretrain.output import check_output, locked_output, tidy
 
 from .toys import config, pretraining, write_text
 
+pytestmark = pytest.mark.slow
+
 HOLD = """
 import sys
 from pathlib import Path

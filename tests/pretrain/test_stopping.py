@@ -17,6 +17,8 @@ from spacy_elmo.pretrain.trainer import StepResult, Trainer
 from . import toys
 from .toys import assert_same_training, pretraining, write_text
 
+pytestmark = pytest.mark.slow
+
 
 def settings(folder, **changes):
     return toys.config(folder, model={"n_layers": 1}, **changes)
@@ -114,7 +116,6 @@ def log_of(output):
     return [{key: row.get(key) for key in keys} for row in read(output)]
 
 
-@pytest.mark.slow
 def test_a_resumed_training_is_bitwise_identical(interrupted):
     given, output, whole = interrupted
     assert pretraining(given, output).run() is not None

@@ -16,6 +16,8 @@ from spacy_elmo.senses.sense_model import memory_of
 
 from .toys import USES, bare, doc_of, examples
 
+pytestmark = pytest.mark.slow
+
 TOK2VEC = {
     "@architectures": "spacy.MultiHashEmbed.v2",
     "width": 64,
@@ -287,7 +289,6 @@ def test_a_word_of_several_tokens():
     assert doc.spans["senses"][0].text == "Mother-in-law"
 
 
-@pytest.mark.slow
 def test_a_large_inventory_is_looked_up_by_word(tmp_path):
     nlp = initialized()
     senses = nlp.get_pipe("senses")

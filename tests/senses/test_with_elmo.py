@@ -11,6 +11,8 @@ from ..pipelines import LISTENER, WIDTH, add_elmo, add_listener, weights_of
 from ..pipelines import examples as tagged
 from .toys import USES, bare, examples
 
+pytestmark = pytest.mark.slow
+
 MODEL = {"@architectures": "spacy-elmo.SenseVectors.v1", "tok2vec": LISTENER}
 NARROW = {
     "@architectures": "spacy.MultiHashEmbed.v2",
@@ -170,7 +172,6 @@ def test_annotated_docs_are_found_among_others(trained):
     assert set(trained.get_pipe("senses").labels) == set(USES)
 
 
-@pytest.mark.slow
 def test_add_pipe_teaches_a_word_with_the_packaged_bilm():
     nlp = spacy.blank("en")
     nlp.add_pipe("elmo")

@@ -19,6 +19,8 @@ from ..samples import tiny_bilm
 from .torch_writers import allennlp_state, torch_bytes, write_many_langs, write_tar
 from .writers import original_arrays, original_options, refused, without_digests, write_original
 
+pytestmark = pytest.mark.slow
+
 HUGE = 100 << 30
 ZEROS = bytes(1 << 24)
 
@@ -234,7 +236,6 @@ def write_big_tar(path, mode, name, size):
             archive.addfile(info, zeros)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/dev/zero"), reason="a file of zeros")
 @pytest.mark.parametrize("mode", ["w:gz", "w:bz2", "w:xz"])
 @pytest.mark.parametrize("name", ["weights.th", "other", "config.json"])

@@ -13,6 +13,8 @@ from ..samples import SENTENCES, tiny_bilm
 from .torch_writers import CHARS, allennlp_state, torch_bytes, write_many_langs, write_tar
 from .writers import fixture_top_layer, original_options, vectors, write_original
 
+pytestmark = pytest.mark.slow
+
 
 def write_zip(path, folder, inside=""):
     with zipfile.ZipFile(path, "w") as archive:

@@ -14,6 +14,8 @@ from ..reference import byte_sentence, random_reference, word_sentence
 from ..samples import SENTENCES, tiny_bilm
 from .writers import fixture_top_layer, original_arrays, original_options, vectors, write_original
 
+pytestmark = pytest.mark.slow
+
 VARIANTS = {
     "usual": {},
     "no highway": {"n_highway": 0},
