@@ -47,3 +47,21 @@ def tiny_bilm(seed: int = 0, scale: float = 1.5, **changes: Any) -> BiLM:
             param.mul_(scale)
             param.add_(0.05 * torch.randn_like(param))
     return bilm.requires_grad_(False).warm_up()
+
+
+# a document of OntoNotes in the format of CoNLL-2012
+ONTONOTES = """#begin document (bn/toy/00/toy_0001); part 000
+bn/toy/00/toy_0001 0 0 Anna NNP * - - - A * (0)
+bn/toy/00/toy_0001 0 1 bought VBD * buy - - A * -
+bn/toy/00/toy_0001 0 2 the DT * - - - A * (1
+bn/toy/00/toy_0001 0 3 boat NN * - - - A * 1)
+bn/toy/00/toy_0001 0 4 . . * - - - A * -
+
+bn/toy/00/toy_0001 0 0 Then RB * - - - A * -
+bn/toy/00/toy_0001 0 1 she PRP * - - - A * (0)
+bn/toy/00/toy_0001 0 2 sold VBD * sell - - A * -
+bn/toy/00/toy_0001 0 3 it PRP * - - - A * (1)
+bn/toy/00/toy_0001 0 4 . . * - - - A * -
+
+#end document
+"""

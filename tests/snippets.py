@@ -22,6 +22,7 @@ from thinc.api import Config
 from spacy_elmo.pretrain.config import PretrainConfig
 
 from .command_lines import check_command, run_command
+from .samples import ONTONOTES
 from .test_configs import make_corpus
 from .tiny_configs import CONFIGS, load_tiny_config
 
@@ -51,21 +52,6 @@ PRETRAIN_SIZES = {
 TEXT = """The bank of the river was green. She sat down by the water and read a book.
 
 He went to the bank to borrow money. The clerk said no, and he left.
-"""
-CONLL = """#begin document (bn/toy/00/toy_0001); part 000
-bn/toy/00/toy_0001 0 0 Anna NNP * - - - A * (0)
-bn/toy/00/toy_0001 0 1 bought VBD * buy - - A * -
-bn/toy/00/toy_0001 0 2 the DT * - - - A * (1
-bn/toy/00/toy_0001 0 3 boat NN * - - - A * 1)
-bn/toy/00/toy_0001 0 4 . . * - - - A * -
-
-bn/toy/00/toy_0001 0 0 Then RB * - - - A * -
-bn/toy/00/toy_0001 0 1 she PRP * - - - A * (0)
-bn/toy/00/toy_0001 0 2 sold VBD * sell - - A * -
-bn/toy/00/toy_0001 0 3 it PRP * - - - A * (1)
-bn/toy/00/toy_0001 0 4 . . * - - - A * -
-
-#end document
 """
 
 
@@ -213,7 +199,7 @@ def write_workspace(folder: Path) -> None:
         (folder / name).write_text(TEXT.replace("She", "Emma"), encoding="utf8")
     for part in ("train", "development"):
         (folder / "ontonotes" / part).mkdir(parents=True)
-        (folder / "ontonotes" / part / "a.gold_conll").write_text(CONLL, encoding="utf8")
+        (folder / "ontonotes" / part / "a.gold_conll").write_text(ONTONOTES, encoding="utf8")
     uses = {"text": "A bank.", "spans": [{"start": 2, "end": 6, "label": "bank%river"}]}
     for name in ("uses.jsonl", "dev.jsonl"):
         (folder / name).write_text(json.dumps(uses), encoding="utf8")

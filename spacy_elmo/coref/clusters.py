@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from spacy.tokens import Doc, Span
 
-from ..text.words import word_tokens
+from ..text.words import trim_spans, word_tokens
 
 Mention = tuple[int, int]
 """First token of a mention, and the token after its last one."""
@@ -213,11 +213,8 @@ def _without_edges(spans: Iterable[Span], words: np.ndarray, n_tokens: int) -> l
     mentions = [(span.start, span.end) for span in spans if span.start < span.end]
     if len(words) == n_tokens or not mentions:
         return mentions
-    # indices among the words: the first word at or after the start, and at or after the end
-    first, after = np.searchsorted(words, np.array(mentions).T)
-    has_words = first < after
-    starts, lasts = words[first[has_words]], words[after[has_words] - 1]
-    return list(zip(starts.tolist(), (lasts + 1).tolist()))
+    trimmed = trim_spans(np.array(mentions), words).tolist()
+    return [(start, end) for start, end in trimmed if start < end]
 
 
 def _in_order(clusters: Iterable[Iterable[Mention]], n_tokens: int) -> Clusters:

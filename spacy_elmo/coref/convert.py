@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import spacy
 from spacy.tokens import Doc
 
 from ..files.atomic import atomic_file
+from ..files.output_file import check_output
 from ..files.paths import PathLike
 from .clusters import DEFAULT_PREFIX, get_clusters
 from .formats import Dropped, find_files, read_coref, write_coref
@@ -77,23 +77,3 @@ def convert_coref(
                 f"None of {len(dropped.errors):,} documents can be read. {dropped.errors[0]}"
             )
     return counts, dropped
-
-
-def check_output(output: PathLike, suffixes: Sequence[str], force: bool) -> Path:
-    """Check the name of an output file, and that no existing file is replaced by mistake.
-
-    output (Union[str, Path]): The file to write.
-    suffixes (Sequence[str]): Suffixes that its name may have.
-    force (bool): Whether to allow an existing file.
-    RETURNS (Path): The file.
-    RAISES (ValueError): If the suffix is wrong, or the file exists and `force` is not set.
-    """
-    output = Path(output)
-    if output.suffix.lower() not in suffixes:
-        raise ValueError(f"OUTPUT is {output}, but it must end in {', '.join(suffixes)}.")
-    if output.exists() and not force:
-        raise ValueError(
-            f"{output} exists, and the last file on the command line is the OUTPUT. Give --force "
-            f"to replace it."
-        )
-    return output

@@ -9,9 +9,10 @@ from spacy.tokens import Doc
 
 from ..files.atomic import atomic_file
 from ..files.finding import plain_name
+from ..files.output_file import check_output
 from ..files.paths import PathLike
 from .clusters import DEFAULT_PREFIX, set_clusters
-from .convert import Counts, check_output
+from .convert import Counts
 from .formats import find_files, read_coref
 from .formats.coref_document import DOCUMENT_ID
 from .formats.lines import numbered_lines

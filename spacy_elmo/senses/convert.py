@@ -12,6 +12,7 @@ from spacy.tokens import Doc, DocBin, Span
 
 from ..files.atomic import atomic_file
 from ..files.decoding import decode_text
+from ..files.output_file import check_output
 from ..files.paths import PathLike
 from ..files.streams import open_bytes
 from .labels import SPANS_KEY, word_of
@@ -55,14 +56,7 @@ def convert_senses(
     RETURNS (Counts): What was converted.
     RAISES (ValueError): If the output exists or has another suffix, or if an input cannot be read.
     """
-    output = Path(output)
-    if output.suffix.lower() != ".spacy":
-        raise ValueError(f"OUTPUT is {output}, but it must end in .spacy.")
-    if output.exists() and not force:
-        raise ValueError(
-            f"{output} exists, and the last file on the command line is the OUTPUT. Give --force "
-            f"to replace it."
-        )
+    output = check_output(output, [".spacy"], force)
     nlp, counts, docs = spacy.blank(lang), Counts(), DocBin()
     labels: set[str] = set()
     for path in inputs:

@@ -2,10 +2,12 @@
 
 from typing import NamedTuple
 
+import numpy as np
 from spacy.tokens import Doc
 from spacy.training import Example
 
-from ..text.words import text_offsets, word_tokens
+from ..text.alignment import span_aligner
+from ..text.words import trim_spans, word_tokens
 
 
 class GoldSense(NamedTuple):
@@ -30,16 +32,14 @@ def gold_of(doc: Doc, spans_key: str) -> list[GoldSense]:
     """
     if spans_key not in doc.spans:
         return []
-    found: list[GoldSense] = []
-    for span in doc.spans[spans_key]:
-        start, end = span.start, span.end
-        while start < end and doc[start].is_space:
-            start += 1
-        while start < end and doc[end - 1].is_space:
-            end -= 1
-        if start < end:
-            found.append(GoldSense(start, end, span.label_))
-    return found
+    spans = doc.spans[spans_key]
+    bounds = np.array([(span.start, span.end) for span in spans], dtype=np.int64).reshape(-1, 2)
+    trimmed = trim_spans(bounds, word_tokens(doc)).tolist()
+    return [
+        GoldSense(start, end, span.label_)
+        for span, (start, end) in zip(spans, trimmed)
+        if start < end
+    ]
 
 
 def aligned_gold(example: Example, spans_key: str) -> tuple[list[GoldSense], int]:
@@ -54,14 +54,10 @@ def aligned_gold(example: Example, spans_key: str) -> tuple[list[GoldSense], int
     gold = gold_of(example.y, spans_key)
     if not gold:
         return [], 0
-    starts, ends = (offsets.tolist() for offsets in text_offsets(example.y))
-    words = word_tokens(example.x)
-    word_starts, word_ends = (offsets[words].tolist() for offsets in text_offsets(example.x))
-    token_at_start = dict(zip(word_starts, words.tolist()))
-    token_after_end = dict(zip(word_ends, (words + 1).tolist()))
-    found: list[GoldSense] = []
-    for start, end, label in gold:
-        first, after = token_at_start.get(starts[start]), token_after_end.get(ends[end - 1])
-        if first is not None and after is not None:
-            found.append(GoldSense(first, after, label))
+    align = span_aligner(example.y, example.x)
+    found = [
+        GoldSense(*aligned, label)
+        for start, end, label in gold
+        if (aligned := align(start, end)) is not None
+    ]
     return found, len(gold) - len(found)

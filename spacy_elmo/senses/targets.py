@@ -48,7 +48,7 @@ class TargetFinder:
         texts = column_of(doc, ORTH, words)
         has_lemmas, has_pos = doc.has_annotation("LEMMA"), doc.has_annotation("POS")
         lemmas = column_of(doc, LEMMA, words) if has_lemmas else [""] * len(words)
-        tags = pos_of(doc, words) if has_pos else [""] * len(words)
+        tags = column_of(doc, POS, words) if has_pos else [""] * len(words)
         targets: list[Target] = []
         free = 0
         for i, longest in self._starts(texts, lemmas if has_lemmas else None):
@@ -99,13 +99,3 @@ def column_of(doc: Doc, attribute: int, words: np.ndarray) -> list[str]:
     strings = doc.vocab.strings
     texts = {number: strings[number] if number else "" for number in set(ids)}
     return [texts[number] for number in ids]
-
-
-def pos_of(doc: Doc, words: np.ndarray) -> list[str]:
-    """Return the universal part-of-speech tags of some tokens.
-
-    doc (Doc): The Doc.
-    words (ndarray): The tokens, int64 [n].
-    RETURNS (List[str]): The tags, "" where there is none.
-    """
-    return column_of(doc, POS, words)

@@ -39,6 +39,23 @@ def word_tokens(doc: Doc) -> np.ndarray:
     return words
 
 
+def trim_spans(bounds: np.ndarray, words: np.ndarray) -> np.ndarray:
+    """Remove tokens that are not words from both ends of spans.
+
+    bounds (ndarray): First token of each span, and the token after its last one, int64 [n, 2].
+    words (ndarray): The words of the Doc, see `word_tokens`, int64 [n_words].
+    RETURNS (ndarray): The bounds of the trimmed spans, int64 [n, 2]; (0, 0) for a span without
+        words.
+    """
+    # indices among the words: the first word at or after the start, and at or after the end
+    first, after = np.searchsorted(words, bounds.T)
+    has_words = first < after
+    trimmed = np.zeros_like(bounds)
+    trimmed[has_words, 0] = words[first[has_words]]
+    trimmed[has_words, 1] = words[after[has_words] - 1] + 1
+    return trimmed
+
+
 def text_offsets(doc: Doc) -> tuple[np.ndarray, np.ndarray]:
     """Return the character offsets of tokens in the text without its whitespace. They do not depend
     on how the words are spaced.

@@ -18,6 +18,8 @@ from spacy.tokens import DocBin
 
 from spacy_elmo.coref.clusters import get_clusters
 
+from ..samples import ONTONOTES
+
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
@@ -39,21 +41,6 @@ was VBD B-VP O
 far RB B-ADVP O
 . . O O
 
-"""
-ONTONOTES = """#begin document (bn/toy/00/toy_0001); part 000
-bn/toy/00/toy_0001 0 0 Anna NNP * - - - A * (0)
-bn/toy/00/toy_0001 0 1 bought VBD * buy - - A * -
-bn/toy/00/toy_0001 0 2 the DT * - - - A * (1
-bn/toy/00/toy_0001 0 3 boat NN * - - - A * 1)
-bn/toy/00/toy_0001 0 4 . . * - - - A * -
-
-bn/toy/00/toy_0001 0 0 Then RB * - - - A * -
-bn/toy/00/toy_0001 0 1 she PRP * - - - A * (0)
-bn/toy/00/toy_0001 0 2 sold VBD * sell - - A * -
-bn/toy/00/toy_0001 0 3 it PRP * - - - A * (1)
-bn/toy/00/toy_0001 0 4 . . * - - - A * -
-
-#end document
 """
 # Python imports this first in each process of the project, which then has no network
 NO_NETWORK = """
