@@ -25,7 +25,7 @@ def write_senses(doc: Doc, senses: Sequence[tuple[int, int, str, float]], spans_
     senses (Sequence[Tuple[int, int, str, float]]): First token, the token after the last one, label
         and score of each target.
     spans_key (str): Key of the spans in `doc.spans`. Their scores are in the attribute "scores" of
-        the group, float32 [n_spans], as those of `spancat`.
+        the group, float32 [n_spans], as in `spancat`.
     """
     data: dict[Any, Any] = doc.user_data
     for key in [key for key in data if _is_ours(key)]:

@@ -125,7 +125,8 @@ class Senses(SerializationMixin, TrainablePipe):
         *,
         nlp: Language | None = None,
     ) -> None:
-        """Forget all senses, and learn those of the training data in one pass. No example is kept.
+        """Remove all senses, and learn the senses of the training data in one pass. Examples are not
+        stored.
 
         get_examples (Callable[[], Iterable[Example]]): Returns the training data. It is called
             several times.
@@ -248,7 +249,7 @@ class Senses(SerializationMixin, TrainablePipe):
     def predict_targets(
         self, docs: Sequence[Doc], targets: Sequence[list[Target]]
     ) -> list[DocSenses]:
-        """Find the senses of given targets, for example those of a corpus for evaluation.
+        """Find the senses of given targets, for example the annotated targets of a corpus.
 
         docs (Sequence[Doc]): The Docs.
         targets (Sequence[List[Target]]): The targets of each Doc, ascending by start, each with at

@@ -25,7 +25,7 @@ MAX_CACHED = 100_000
 class WordWeights:
     """The inverse document frequency of words, where a document is a segment of a Doc.
 
-    Without counts the weight of a stop word of the language is 0, and that of any other word 1.
+    Without counts stop words of the language have the weight 0, and all other words 1.
     Punctuation always has the weight 0.
     """
 

@@ -34,8 +34,8 @@ def uses_in_examples(examples: list[Example], spans_key: str) -> tuple[list[list
     examples (List[Example]): The examples.
     spans_key (str): Key of the gold spans in `doc.spans`.
     RETURNS (Tuple[List[List[Use]], int]): The uses in each predicted Doc, ascending by start; and
-        the number of gold spans that do not fit its tokens. The part of speech is that of the
-        predicted Doc, or else that of the reference.
+        the number of gold spans that do not fit its tokens. The part of speech is taken from
+        the predicted Doc, or from the reference if the predicted Doc has none.
     """
     found: list[list[Use]] = []
     n_missing = 0

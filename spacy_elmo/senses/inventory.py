@@ -91,7 +91,7 @@ class Inventory:
 
         form (str): The word as in the text.
         lemma (str): Its lemma, "" if it is unknown. If the lemma is a word of the inventory, its
-            senses are the candidates, otherwise those of all words with this form.
+            senses are the candidates. Otherwise, the senses of all words with this form are.
         pos (str): Its part of speech, "" if it is unknown. Senses that were only seen with other
             parts of speech are left out.
         RETURNS (Tuple[int, ...]): Numbers of senses, ascending.

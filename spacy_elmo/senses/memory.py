@@ -20,7 +20,7 @@ from .context import WordWeights
 from .inventory import Inventory
 from .prototypes import Prototypes
 
-SOURCE = "What was saved of the senses"
+SOURCE = "The saved state of the senses"
 REMEDY = "Save the pipeline again, restore a backup, or copy it again if it was copied."
 TEXT, COUNTS, SUMS = "text", "counts", "sums"
 

@@ -8,8 +8,7 @@ START_ROWS = 64
 class Prototypes:
     """Running sums of vectors. No example is stored.
 
-    A sense without examples takes no row, so that an inventory of which a part has examples needs
-    the memory of that part.
+    A sense without examples takes no row, so that memory grows with the senses that have examples.
     """
 
     def __init__(self) -> None:
@@ -38,7 +37,7 @@ class Prototypes:
         """Check that vectors can be added.
 
         vectors (ndarray): float32 [n, width].
-        RAISES (ValueError): If they have another width than those of earlier examples.
+        RAISES (ValueError): If earlier examples had vectors of another width.
         """
         if self.width not in (0, vectors.shape[1]):
             raise ValueError(

@@ -8,7 +8,7 @@ from spacy_elmo.files.decoding import normalize_line_ends, split_lines
 
 
 def stream_of(data):
-    """A stream that, like that of a file, refuses to read a negative number of bytes."""
+    """A stream that raises an error for a negative number of bytes, as a file does."""
     return io.BufferedReader(io.BytesIO(data))
 
 

@@ -101,7 +101,7 @@ def test_only_words_in_both_vocabularies_are_scored(trainer):
         assert found.n_scored == n_scored < found.n_positions
         assert perplexity == pytest.approx(math.exp(loss), rel=1e-6)
     assert found.unknown == pytest.approx(1 - found.n_scored / found.n_positions)
-    # what is left out is read: the states are those of the whole text
+    # words that are not scored are read as well, so the states do not change
     assert found.n_positions == evaluate(trainer.model, HELDOUT, ONE).n_positions
 
 
