@@ -125,8 +125,8 @@ class Senses(SerializationMixin, TrainablePipe):
         *,
         nlp: Language | None = None,
     ) -> None:
-        """Remove all senses, and learn the senses of the training data in one pass. Examples are not
-        stored.
+        """Remove all senses, and learn the senses of the training data in one pass. No examples
+        are stored.
 
         get_examples (Callable[[], Iterable[Example]]): Returns the training data. It is called
             several times.

@@ -95,7 +95,8 @@ def span_vectors(
     spans (List[ndarray]): Of each Doc, the first token of each span, and the token after its last
         one, ascending by start, int64 [n, 2].
     YIELDS (Tuple[List[Tuple[int, int]], ndarray]): The index of the Doc and the index of the
-        span in the Doc, for each of n spans; and their vectors of length one, float32 [n, 2 * width], or
+        span in the Doc, for each of n spans; and their vectors of length one, float32
+        [n, 2 * width], or
         [n, width] without context.
     """
     read = DocChunkReader(model.get_ref("tok2vec"), docs)
